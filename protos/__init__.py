@@ -1,0 +1,1 @@
+"""The contract: all that two services may both know. See README.md."""
