@@ -12,7 +12,9 @@ SOURCES = sorted((ROOT / "protos" / "cloud" / "v1").glob("*.proto"))
 
 def stale() -> bool:
     newest = max(path.stat().st_mtime for path in SOURCES)
-    generated = [path.with_name(path.stem + end) for path in SOURCES for end in ("_pb2.py", "_pb2_grpc.py")]
+    generated = [
+        path.with_name(path.stem + end) for path in SOURCES for end in ("_pb2.py", "_pb2_grpc.py")
+    ]
     return any(not path.exists() or path.stat().st_mtime < newest for path in generated)
 
 
@@ -23,9 +25,13 @@ def build() -> None:
     from grpc_tools import protoc
 
     google_api = Path(annotations_pb2.__file__).parent.parent.parent
-    arguments = ["protoc", *(f"-I{path}" for path in (ROOT, google_api, Path(grpc_tools.__file__).parent / "_proto")),
-                 f"--python_out={ROOT}", f"--grpc_python_out={ROOT}",
-                 *(str(path.relative_to(ROOT)) for path in SOURCES)]
+    arguments = [
+        "protoc",
+        *(f"-I{path}" for path in (ROOT, google_api, Path(grpc_tools.__file__).parent / "_proto")),
+        f"--python_out={ROOT}",
+        f"--grpc_python_out={ROOT}",
+        *(str(path.relative_to(ROOT)) for path in SOURCES),
+    ]
     if protoc.main(arguments) != 0:
         raise RuntimeError("protoc refused a file under protos/cloud/v1; its own message is above")
 

@@ -46,24 +46,41 @@ class CloudError(Exception):
     ``reason`` the finer distinction inside a kind that the EC2 code depends on ("duplicate", "in-use").
     """
 
-    def __init__(self, kind: Kind, message: str, *, noun: str = "", id: str = "", reason: str = "",
-                 because: object = None):
+    def __init__(
+        self,
+        kind: Kind,
+        message: str,
+        *,
+        noun: str = "",
+        id: str = "",
+        reason: str = "",
+        because: object = None,
+    ):
         super().__init__(message)
         self.kind, self.message, self.noun, self.id, self.reason = kind, message, noun, id, reason
         self.because = because
 
     def __repr__(self) -> str:
-        return (f"CloudError({self.kind.name}, {self.message!r}, noun={self.noun!r}, id={self.id!r}, "
-                f"reason={self.reason!r}, because={self.because!r})")
+        return (
+            f"CloudError({self.kind.name}, {self.message!r}, noun={self.noun!r}, id={self.id!r}, "
+            f"reason={self.reason!r}, because={self.because!r})"
+        )
 
 
 def to_detail(error: CloudError) -> common_pb2.ErrorDetail:
-    return common_pb2.ErrorDetail(kind=error.kind.name, message=error.message, noun=error.noun, id=error.id,
-                                  reason=error.reason)
+    return common_pb2.ErrorDetail(
+        kind=error.kind.name,
+        message=error.message,
+        noun=error.noun,
+        id=error.id,
+        reason=error.reason,
+    )
 
 
 def from_detail(detail: common_pb2.ErrorDetail) -> CloudError:
-    return CloudError(Kind[detail.kind], detail.message, noun=detail.noun, id=detail.id, reason=detail.reason)
+    return CloudError(
+        Kind[detail.kind], detail.message, noun=detail.noun, id=detail.id, reason=detail.reason
+    )
 
 
 def from_rpc_error(error: grpc.RpcError) -> CloudError:
@@ -71,8 +88,18 @@ def from_rpc_error(error: grpc.RpcError) -> CloudError:
     for key, value in error.trailing_metadata() or ():
         if key == DETAIL_KEY:
             return from_detail(common_pb2.ErrorDetail.FromString(value))
-    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED,
-                        grpc.StatusCode.RESOURCE_EXHAUSTED):
-        return CloudError(Kind.UNAVAILABLE, "A service that is needed for this does not answer. Try again.",
-                          reason="unreachable", because=f"{error.code().name}: {error.details()}")
-    return CloudError(Kind.BUG, "An internal error has occurred.", because=f"{error.code()}: {error.details()}")
+    if error.code() in (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ):
+        return CloudError(
+            Kind.UNAVAILABLE,
+            "A service that is needed for this does not answer. Try again.",
+            reason="unreachable",
+            because=f"{error.code().name}: {error.details()}",
+        )
+    return CloudError(
+        Kind.BUG, "An internal error has occurred.", because=f"{error.code()}: {error.details()}"
+    )

@@ -8,13 +8,29 @@ import re
 
 # noun -> prefix. The noun is EC2's resource type where EC2 has one.
 PREFIXES = {
-    "instance": "i", "reservation": "r", "image": "ami", "volume": "vol", "snapshot": "snap",
-    "vpc": "vpc", "subnet": "subnet", "network-interface": "eni", "network-interface-attachment": "eni-attach",
-    "security-group": "sg", "security-group-rule": "sgr", "key-pair": "key",
-    "elastic-ip": "eipalloc", "elastic-ip-association": "eipassoc",
-    "route-table": "rtb", "route-table-association": "rtbassoc", "internet-gateway": "igw",
-    "network-acl": "acl", "network-acl-association": "aclassoc", "dhcp-options": "dopt",
-    "vpc-cidr-association": "vpc-cidr-assoc", "host": "h", "placement": "pl",
+    "instance": "i",
+    "reservation": "r",
+    "image": "ami",
+    "volume": "vol",
+    "snapshot": "snap",
+    "vpc": "vpc",
+    "subnet": "subnet",
+    "network-interface": "eni",
+    "network-interface-attachment": "eni-attach",
+    "security-group": "sg",
+    "security-group-rule": "sgr",
+    "key-pair": "key",
+    "elastic-ip": "eipalloc",
+    "elastic-ip-association": "eipassoc",
+    "route-table": "rtb",
+    "route-table-association": "rtbassoc",
+    "internet-gateway": "igw",
+    "network-acl": "acl",
+    "network-acl-association": "aclassoc",
+    "dhcp-options": "dopt",
+    "vpc-cidr-association": "vpc-cidr-assoc",
+    "host": "h",
+    "placement": "pl",
 }
 NOUNS = {prefix: noun for noun, prefix in PREFIXES.items()}
 

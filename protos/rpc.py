@@ -65,16 +65,26 @@ class Caller:
     dry_run: bool = False
 
     def to_metadata(self) -> list[tuple[str, str]]:
-        return [(f"x-pileus-{field.name.replace('_', '-')}", str(value))
-                for field in fields(self) if (value := getattr(self, field.name))]
+        return [
+            (f"x-pileus-{field.name.replace('_', '-')}", str(value))
+            for field in fields(self)
+            if (value := getattr(self, field.name))
+        ]
 
     @classmethod
     def from_metadata(cls, metadata: Iterable[tuple[str, str]]) -> "Caller":
         sent = {key: value for key, value in metadata if key.startswith("x-pileus-")}
+
         def get(name):
             return sent.get(f"x-pileus-{name}", "")
-        return cls(request_id=get("request-id"), account_id=get("account-id"), principal_arn=get("principal-arn"),
-                   operator=get("operator") == "True", dry_run=get("dry-run") == "True")
+
+        return cls(
+            request_id=get("request-id"),
+            account_id=get("account-id"),
+            principal_arn=get("principal-arn"),
+            operator=get("operator") == "True",
+            dry_run=get("dry-run") == "True",
+        )
 
 
 def new_request_id() -> str:
@@ -88,19 +98,30 @@ def new_request_id() -> str:
 Guard = Callable[[str, object, str, Caller], None]
 
 
-def serve(address: str, services: Sequence[tuple[Callable, object]], tls: TlsFiles, guard: Guard, *,
-          max_workers: int = 16, client_certificates: bool = True) -> grpc.Server:
+def serve(
+    address: str,
+    services: Sequence[tuple[Callable, object]],
+    tls: TlsFiles,
+    guard: Guard,
+    *,
+    max_workers: int = 16,
+    client_certificates: bool = True,
+) -> grpc.Server:
     """Starts a server on ``host:port``. Raises OSError when the port is taken.
 
     client_certificates=False only for the controller's join port, where the token is the proof.
     """
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=max_workers, thread_name_prefix="rpc"),
-                         interceptors=[_Door(guard)], options=_OPTIONS)
+    server = grpc.server(
+        futures.ThreadPoolExecutor(max_workers=max_workers, thread_name_prefix="rpc"),
+        interceptors=[_Door(guard)],
+        options=_OPTIONS,
+    )
     for add_to_server, servicer in services:
         add_to_server(servicer, server)
     ca, certificate, key = tls.read()
-    credentials = grpc.ssl_server_credentials([(key, certificate)], root_certificates=ca,
-                                              require_client_auth=client_certificates)
+    credentials = grpc.ssl_server_credentials(
+        [(key, certificate)], root_certificates=ca, require_client_auth=client_certificates
+    )
     try:
         bound = server.add_secure_port(address, credentials)
     except RuntimeError as failure:
@@ -114,14 +135,21 @@ def serve(address: str, services: Sequence[tuple[Callable, object]], tls: TlsFil
 def connect(address: str, tls: TlsFiles, peer: str) -> grpc.Channel:
     """A channel to ``host:port`` that must prove to be ``peer`` ("controller", "host:h-...")."""
     ca, certificate, key = tls.read()
-    credentials = grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=certificate)
-    return grpc.secure_channel(address, credentials,
-                               options=[*_OPTIONS, ("grpc.ssl_target_name_override", dns_name(peer))])
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=ca, private_key=key, certificate_chain=certificate
+    )
+    return grpc.secure_channel(
+        address, credentials, options=[*_OPTIONS, ("grpc.ssl_target_name_override", dns_name(peer))]
+    )
 
 
 def dns_name(peer: str) -> str:
     """The name in a service's certificate: "controller" -> "controller.pileus", "host:h-1" -> "h-1.hosts.pileus"."""
-    return f"{peer.removeprefix('host:')}.hosts.pileus" if peer.startswith("host:") else f"{peer}.pileus"
+    return (
+        f"{peer.removeprefix('host:')}.hosts.pileus"
+        if peer.startswith("host:")
+        else f"{peer}.pileus"
+    )
 
 
 def peer_of_dns_name(name: str) -> str:
@@ -133,21 +161,30 @@ def peer_of_dns_name(name: str) -> str:
 class Client:
     """A stub whose methods take (request, caller=, timeout_s=) and raise CloudError."""
 
-    def __init__(self, channel: grpc.Channel, stub_type: type, timeout_s: float = DEFAULT_TIMEOUT_S):
+    def __init__(
+        self, channel: grpc.Channel, stub_type: type, timeout_s: float = DEFAULT_TIMEOUT_S
+    ):
         self._stub, self._timeout_s = stub_type(channel), timeout_s
 
     def __getattr__(self, method: str) -> Callable:
         call = getattr(self._stub, method)
         if isinstance(call, (grpc.UnaryStreamMultiCallable, grpc.StreamStreamMultiCallable)):
+
             def invoke(request, caller: Caller = Caller(), timeout_s: float | None = None):
-                stream = call(request, timeout=timeout_s or self._timeout_s, metadata=caller.to_metadata())
+                stream = call(
+                    request, timeout=timeout_s or self._timeout_s, metadata=caller.to_metadata()
+                )
                 return _translated(stream)
         else:
+
             def invoke(request, caller: Caller = Caller(), timeout_s: float | None = None):
                 try:
-                    return call(request, timeout=timeout_s or self._timeout_s, metadata=caller.to_metadata())
+                    return call(
+                        request, timeout=timeout_s or self._timeout_s, metadata=caller.to_metadata()
+                    )
                 except grpc.RpcError as failure:
                     raise errors.from_rpc_error(failure) from failure
+
         setattr(self, method, invoke)  # found at once from now on
         return invoke
 
@@ -170,7 +207,9 @@ class CallContext:
 class LocalClient:
     """The same calls as Client straight into a servicer: same guard, same errors, messages copied as if sent."""
 
-    def __init__(self, servicer: object, peer: str, guard: Guard = lambda *call: None, service: str = ""):
+    def __init__(
+        self, servicer: object, peer: str, guard: Guard = lambda *call: None, service: str = ""
+    ):
         self._servicer, self._peer, self._guard, self._service = servicer, peer, guard, service
 
     def __getattr__(self, method: str) -> Callable:
@@ -179,8 +218,15 @@ class LocalClient:
         def invoke(request, caller: Caller = Caller(), timeout_s: float | None = None):
             one = hasattr(request, "SerializeToString")
             sent = type(request).FromString(request.SerializeToString()) if one else request
-            answer = _answer(handler, sent, f"/{self._service}/{method}", self._peer, caller, self._guard)
-            return type(answer).FromString(answer.SerializeToString()) if hasattr(answer, "SerializeToString") else answer
+            answer = _answer(
+                handler, sent, f"/{self._service}/{method}", self._peer, caller, self._guard
+            )
+            return (
+                type(answer).FromString(answer.SerializeToString())
+                if hasattr(answer, "SerializeToString")
+                else answer
+            )
+
         return invoke
 
 
@@ -189,7 +235,9 @@ def _answer(handler, request, method: str, peer: str, caller: Caller, guard: Gua
     try:
         guard(method, request, peer, caller)
         answer = handler(request, CallContext(peer, caller))
-        if caller.dry_run:  # a write was rolled back on its way (controller/db/session); a read did no harm
+        if (
+            caller.dry_run
+        ):  # a write was rolled back on its way (controller/db/session); a read did no harm
             raise CloudError(Kind.DRY_RUN, "Request would have succeeded, but DryRun flag is set.")
         return answer
     except CloudError as refusal:
@@ -228,18 +276,40 @@ class _Door(grpc.ServerInterceptor):
                 _abort(context, refusal)
             except Exception as failure:
                 log.exception("%s failed while streaming", method)
-                _abort(context, CloudError(Kind.BUG, "An internal error has occurred.", because=failure))
+                _abort(
+                    context,
+                    CloudError(Kind.BUG, "An internal error has occurred.", because=failure),
+                )
 
         if handler.unary_unary:
-            behaviour, make, door = handler.unary_unary, grpc.unary_unary_rpc_method_handler, respond
+            behaviour, make, door = (
+                handler.unary_unary,
+                grpc.unary_unary_rpc_method_handler,
+                respond,
+            )
         elif handler.unary_stream:
-            behaviour, make, door = handler.unary_stream, grpc.unary_stream_rpc_method_handler, respond_stream
+            behaviour, make, door = (
+                handler.unary_stream,
+                grpc.unary_stream_rpc_method_handler,
+                respond_stream,
+            )
         elif handler.stream_unary:
-            behaviour, make, door = handler.stream_unary, grpc.stream_unary_rpc_method_handler, respond
+            behaviour, make, door = (
+                handler.stream_unary,
+                grpc.stream_unary_rpc_method_handler,
+                respond,
+            )
         else:
-            behaviour, make, door = handler.stream_stream, grpc.stream_stream_rpc_method_handler, respond_stream
-        return make(door, request_deserializer=handler.request_deserializer,
-                    response_serializer=handler.response_serializer)
+            behaviour, make, door = (
+                handler.stream_stream,
+                grpc.stream_stream_rpc_method_handler,
+                respond_stream,
+            )
+        return make(
+            door,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
 
 
 def _peer(context: grpc.ServicerContext) -> str:
@@ -248,5 +318,7 @@ def _peer(context: grpc.ServicerContext) -> str:
 
 
 def _abort(context: grpc.ServicerContext, error: CloudError) -> None:
-    context.set_trailing_metadata(((errors.DETAIL_KEY, errors.to_detail(error).SerializeToString()),))
+    context.set_trailing_metadata(
+        ((errors.DETAIL_KEY, errors.to_detail(error).SerializeToString()),)
+    )
     context.abort(error.kind.status, error.message)
