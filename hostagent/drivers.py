@@ -1,8 +1,10 @@
-"""What the steps know of the world: the drivers' Protocols. Real and fake drivers stand behind the same ones.
+"""What the steps know of the world: the drivers' Protocols. Real and fake drivers stand behind the
+same ones.
 
-Every ``ensure_*`` looks before it acts and may be called again at any time, also after a crash in its middle. Every
-``remove_*`` succeeds where there is nothing to remove. All raise ``DriverError`` with a message that an operator
-understands; ``transient`` says whether trying again can help without anything else changing.
+Every ``ensure_*`` looks before it acts and may be called again at any time, also after a crash in
+its middle. Every ``remove_*`` succeeds where there is nothing to remove. All raise ``DriverError``
+with a message that an operator understands; ``transient`` says whether trying again can help
+without anything else changing.
 """
 
 from collections.abc import Collection, Sequence
@@ -36,7 +38,9 @@ class Power(Enum):
 
 @dataclass(frozen=True)
 class Disk:
-    """A disk as the hypervisor gets it. ``device_name`` is EC2's; the order of disks decides the guest's names."""
+    """A disk as the hypervisor gets it. ``device_name`` is EC2's; the order of disks decides the
+    guest's names.
+    """
 
     volume_id: str
     device_name: str
@@ -70,7 +74,9 @@ class Hypervisor(Protocol):
         ports: Sequence[Port],
         console: Path,
     ) -> None:
-        """Defines and starts the domain paused, so that its taps can be plugged before the first packet."""
+        """Defines and starts the domain paused, so that its taps can be plugged before the first
+        packet.
+        """
 
     def resume(self, instance_id: str) -> None: ...
 
@@ -81,7 +87,9 @@ class Hypervisor(Protocol):
         """Takes the power away. Returns when the domain is off."""
 
     def reboot(self, instance_id: str) -> None:
-        """Asks the guest by ACPI where it listens, resets it where it does not; the caller decides which by ``reset``."""
+        """Asks the guest by ACPI where it listens, resets it where it does not; the caller decides
+        which by ``reset``.
+        """
 
     def reset(self, instance_id: str) -> None: ...
 
@@ -92,24 +100,31 @@ class Hypervisor(Protocol):
         """Names of all domains, ours and strangers'."""
 
     def watch(self, on_change) -> None:
-        """Calls ``on_change(instance_id)`` from any thread whenever a domain may have changed, ``on_change("")`` when
-        anything may have (a lost connection is back)."""
+        """Calls ``on_change(instance_id)`` from any thread whenever a domain may have changed,
+        ``on_change("")`` when anything may have (a lost connection is back).
+        """
 
 
 class Network(Protocol):
-    """VPCs on this host: a namespace each, with a router, a bridge per subnet, DHCP, metadata and the firewall."""
+    """VPCs on this host: a namespace each, with a router, a bridge per subnet, DHCP, metadata and
+    the firewall.
+    """
 
     def ensure_vpc(
         self, vpc: fleet_pb2.VpcSpec, instances: Sequence[fleet_pb2.InstanceSpec]
     ) -> None:
-        """Makes the VPC here exactly what ``vpc`` says for these local instances (those with a NIC in it): namespace,
-        router, bridges, DHCP hosts, NAT of public addresses, and the firewall, replaced atomically."""
+        """Makes the VPC here exactly what ``vpc`` says for these local instances (those with a NIC
+        in it): namespace, router, bridges, DHCP hosts, NAT of public addresses, and the firewall,
+        replaced atomically.
+        """
 
     def ensure_port(self, nic: fleet_pb2.NicSpec) -> Port:
-        """A tap for the NIC, where the hypervisor can open it. Anew for each start of the domain."""
+        """A tap for the NIC where the hypervisor can open it, anew for each start of the domain."""
 
     def plug(self, nic: fleet_pb2.NicSpec) -> None:
-        """Joins the tap, held open by a paused domain, to its subnet's bridge. The firewall is in place before."""
+        """Joins the tap, held open by a paused domain, to its subnet's bridge. The firewall is in
+        place before.
+        """
 
     def is_plugged(self, nic: fleet_pb2.NicSpec) -> bool: ...
 
@@ -125,7 +140,9 @@ class Images(Protocol):
     """The bounded, content-addressed cache of image files."""
 
     def ensure(self, source: fleet_pb2.ImageSource) -> Path:
-        """The image's file, fetched, verified and inspected at most once a host. Never evicted while in use."""
+        """The image's file, fetched, verified and inspected at most once a host. Never evicted
+        while in use.
+        """
 
     def cached(self) -> Collection[str]:
         """Digests that are here."""
@@ -135,7 +152,9 @@ class Volumes(Protocol):
     """Disk files."""
 
     def ensure(self, disk: fleet_pb2.DiskSpec, base: Path | None) -> Disk:
-        """The volume's file: an overlay on ``base`` (or blank) of the size asked for; never smaller than it was."""
+        """The volume's file: an overlay on ``base`` (or blank) of the size asked for; never smaller
+        than it was.
+        """
 
     def remove(self, volume_id: str) -> None: ...
 
