@@ -1,6 +1,7 @@
 """Compiles the .proto files to Python beside them: ``python -m protos.build``.
 
-Generated code is not committed. ``./pileus`` and tox run this; it does nothing when all is newer than its source.
+Generated code is not committed. ``./pileus`` and tox run this; it does nothing when all is newer
+than its source.
 """
 
 import sys

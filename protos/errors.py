@@ -1,11 +1,15 @@
 """Errors: one class, kinds chosen by what the caller should do next.
 
-    fix the request : INVALID  MALFORMED_ID  UNSUPPORTED      get permission : UNAUTHENTICATED  DENIED
-    look again      : NOT_FOUND  EXISTS  WRONG_STATE          wait or ask    : QUOTA  NO_CAPACITY  UNAVAILABLE
-    report it       : BUG                                     it was only a rehearsal : DRY_RUN
+    fix the request    INVALID  MALFORMED_ID  UNSUPPORTED
+    get permission     UNAUTHENTICATED  DENIED
+    look again         NOT_FOUND  EXISTS  WRONG_STATE
+    wait or ask        QUOTA  NO_CAPACITY  UNAVAILABLE
+    report it          BUG
+    nothing: it was only a rehearsal, and would have succeeded      DRY_RUN
 
-Raise at the point of knowledge, translate at the door (``to_detail`` / ``from_detail`` here, the EC2 table in the
-gateway), never between. ``message`` is for the caller's eyes; ``because`` is logged and never sent.
+Raise at the point of knowledge, translate at the door (``to_detail`` / ``from_detail`` here, the
+EC2 table in the gateway), never between. ``message`` is for the caller's eyes; ``because`` is
+logged and never sent.
 """
 
 from enum import Enum
@@ -42,8 +46,9 @@ class Kind(Enum):
 class CloudError(Exception):
     """A failure with a kind, a public message and the thing that it is about.
 
-    ``noun`` is a resource type in EC2's spelling ("instance", "security-group"), ``id`` the resource's id or name,
-    ``reason`` the finer distinction inside a kind that the EC2 code depends on ("duplicate", "in-use").
+    ``noun`` is a resource type in EC2's spelling ("instance", "security-group"), ``id`` the
+    resource's id or name, ``reason`` the finer distinction inside a kind that the EC2 code depends
+    on ("parameter-combination", "in-use").
     """
 
     def __init__(
@@ -84,7 +89,10 @@ def from_detail(detail: common_pb2.ErrorDetail) -> CloudError:
 
 
 def from_rpc_error(error: grpc.RpcError) -> CloudError:
-    """What a failed call means. Without our detail the transport failed: UNAVAILABLE, or BUG where it is not that."""
+    """What a failed call means.
+
+    Without our detail the transport failed: UNAVAILABLE, or BUG where it is not that.
+    """
     for key, value in error.trailing_metadata() or ():
         if key == DETAIL_KEY:
             return from_detail(common_pb2.ErrorDetail.FromString(value))

@@ -1,6 +1,7 @@
 """Ids as EC2 writes them: a prefix that says the noun, a dash, seventeen hexadecimal digits.
 
-Randomness is passed in (``random.Random`` or ``random.SystemRandom``), so that a simulation can repeat itself.
+Randomness is passed in (``random.Random`` or ``random.SystemRandom``), so that a simulation can
+repeat itself.
 """
 
 import random

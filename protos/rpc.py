@@ -1,13 +1,14 @@
-"""How services call each other: gRPC with mutual TLS, deadlines, request ids and our errors, once for all.
+"""How services call each other: gRPC with mutual TLS, deadlines, request ids, our errors.
 
-    server = serve("127.0.0.1:7701", [(add_FleetServicer_to_server, servicer)], tls, guard)   -> Server, started
+    server = serve("127.0.0.1:7701", [(add_FleetServicer_to_server, servicer)], tls, guard)
     client = Client(connect(address, tls, "controller"), fleet_pb2_grpc.FleetStub)
-    client.Report(report, caller=..., timeout_s=5)        raises CloudError, never grpc.RpcError
-    client = LocalClient(servicer, peer="host:h-1")       the same calls with no network between (simulation, tests)
+    client.Report(report, caller=..., timeout_s=5)    raises CloudError, never grpc.RpcError
+    client = LocalClient(servicer, peer="host:h-1")   the same calls with no network between
 
-Identity: a service's certificate carries one DNS name under ``.pileus`` ("controller.pileus", "gateway.pileus",
-"h-0123....hosts.pileus"); ``peer`` below is that name without the suffix ("controller", "gateway", "host:h-0123...").
-On whose behalf a call is made (the account) is the gateway's word, in metadata; only the gateway may say it.
+Identity: a service's certificate carries one DNS name under ``.pileus`` ("controller.pileus",
+"gateway.pileus", "h-0123....hosts.pileus"); ``peer`` below is that name without the suffix
+("controller", "gateway", "host:h-0123..."). On whose behalf a call is made (the account) is the
+gateway's word, in metadata; only the gateway may say it.
 """
 
 import logging
@@ -44,7 +45,7 @@ _OPTIONS = [
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """PEM files: the authority that both sides trust, and this service's own certificate and key."""
+    """PEM files: the authority that both sides trust, this service's certificate and its key."""
 
     ca: Path
     certificate: Path
@@ -56,7 +57,7 @@ class TlsFiles:
 
 @dataclass(frozen=True)
 class Caller:
-    """On whose behalf a call is made. Travels as gRPC metadata; empty between services on their own business."""
+    """On whose behalf a call is made. Travels as metadata; empty where one acts for itself."""
 
     request_id: str = ""
     account_id: str = ""
@@ -93,8 +94,9 @@ def new_request_id() -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
-# A guard is called before each method with (full method name, request or None for streams, peer, caller); it raises
-# CloudError to refuse. The controller's guard enforces permissions; the agent's that only the controller calls.
+# A guard is called before each method with (full method name, request or its stream, peer, caller);
+# it raises CloudError to refuse. The controller's guard enforces permissions; the agent's that only
+# the controller calls.
 Guard = Callable[[str, object, str, Caller], None]
 
 
@@ -144,7 +146,7 @@ def connect(address: str, tls: TlsFiles, peer: str) -> grpc.Channel:
 
 
 def dns_name(peer: str) -> str:
-    """The name in a service's certificate: "controller" -> "controller.pileus", "host:h-1" -> "h-1.hosts.pileus"."""
+    """A certificate's name: "controller" -> "controller.pileus", "host:h-1" -> "h-1.hosts.pileus"."""
     return (
         f"{peer.removeprefix('host:')}.hosts.pileus"
         if peer.startswith("host:")
@@ -205,7 +207,7 @@ class CallContext:
 
 
 class LocalClient:
-    """The same calls as Client straight into a servicer: same guard, same errors, messages copied as if sent."""
+    """Calls straight into a servicer: same guard, same errors, messages copied as if sent."""
 
     def __init__(
         self, servicer: object, peer: str, guard: Guard = lambda *call: None, service: str = ""
@@ -231,7 +233,7 @@ class LocalClient:
 
 
 def _answer(handler, request, method: str, peer: str, caller: Caller, guard: Guard):
-    """Guard, handler, and every failure as a CloudError; a stranger among exceptions is logged and becomes BUG."""
+    """Guard, handler, every failure as a CloudError; other exceptions are logged and become BUG."""
     try:
         guard(method, request, peer, caller)
         answer = handler(request, CallContext(peer, caller))

@@ -1,0 +1,105 @@
+"""The house's rules that a machine can check: imports, doors to the outside, sizes."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("gateway", "controller", "hostagent", "cli")
+SOURCES = [
+    path
+    for room in (*ROOMS, "protos")
+    for path in sorted((ROOT / room).rglob("*.py"))
+    if not path.stem.endswith(("_pb2", "_pb2_grpc"))
+]
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 70
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
+
+
+def under(path: Path, *places: str) -> bool:
+    relative = path.relative_to(ROOT).as_posix()
+    return any(relative == place or relative.startswith(place + "/") for place in places)
+
+
+def reaches(names: set[str], *modules: str) -> set[str]:
+    return {
+        name
+        for name in names
+        for module in modules
+        if name == module or name.startswith(module + ".")
+    }
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_a_room_imports_protos_and_itself_only(path):
+    own = path.relative_to(ROOT).parts[0]
+    others = [room for room in ROOMS if room != own]
+    assert not reaches(imports(path), *others, "tests", "bench")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_outside_things_have_one_door(path):
+    names = imports(path)
+    if not under(path, "hostagent/shell.py", "cli"):
+        assert not reaches(names, "subprocess"), "commands run in hostagent/shell.py"
+    if not under(path, "hostagent/hypervisors/libvirt_driver.py"):
+        assert not reaches(names, "libvirt"), "libvirt is imported in one file"
+    if not under(path, "controller"):
+        assert not reaches(names, "peewee", "playhouse"), "only the controller has a database"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_pure_parts_are_pure(path):
+    if under(
+        path,
+        "controller/scheduling",
+        "controller/instances/state.py",
+        "controller/fleet/host_spec.py",
+    ):
+        assert not reaches(
+            imports(path), "peewee", "controller.db", "grpc", "protos.rpc", "time", "random"
+        )
+
+
+def test_the_gateways_two_apis_do_not_know_each_other():
+    for path in SOURCES:
+        if under(path, "gateway/ec2"):
+            assert not reaches(imports(path), "gateway.native")
+        if under(path, "gateway/native.py", "gateway/native"):
+            assert not reaches(imports(path), "gateway.ec2")
+        if under(path, "gateway/aws"):
+            assert not reaches(
+                imports(path), "gateway.ec2", "gateway.sts", "gateway.iam", "gateway.native"
+            )
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_a_file_is_a_sitting_and_a_function_a_screen(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= LONGEST_FILE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            length = node.end_lineno - node.lineno + 1
+            assert length <= LONGEST_FUNCTION, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_every_module_says_what_it_is(path):
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree) or not tree.body, "a module's head says what it is"
