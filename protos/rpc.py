@@ -146,7 +146,10 @@ def connect(address: str, tls: TlsFiles, peer: str) -> grpc.Channel:
 
 
 def dns_name(peer: str) -> str:
-    """A certificate's name: "controller" -> "controller.pileus", "host:h-1" -> "h-1.hosts.pileus"."""
+    """The name in a peer's certificate.
+
+    "controller" -> "controller.pileus", "host:h-1" -> "h-1.hosts.pileus".
+    """
     return (
         f"{peer.removeprefix('host:')}.hosts.pileus"
         if peer.startswith("host:")
