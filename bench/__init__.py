@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m bench NAME``. Timings live here, never in tests. See README.md."""

@@ -1,0 +1,149 @@
+"""What benchmarks run against: a Pileus with fake hosts in its own folder, and moto's server."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+ROOT = Path(__file__).resolve().parent.parent
+ONE_TRY = Config(retries={"total_max_attempts": 1}, max_pool_connections=50)
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A running cloud: its endpoint, a first account's keys, and where its state is."""
+
+    endpoint: str
+    access_key_id: str
+    secret_access_key: str
+    region: str
+    state_dir: Path | None = None
+
+    def client(self, service: str = "ec2", config: Config = ONE_TRY):
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=self.region,
+            aws_access_key_id=self.access_key_id,
+            aws_secret_access_key=self.secret_access_key,
+            config=config,
+        )
+
+    def image_id(self) -> str:
+        return self.client().describe_images(Owners=["self"])["Images"][0]["ImageId"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def pileus(*arguments: str, check: bool = True) -> str:
+    """Runs ./pileus and answers what it printed; its log goes to standard error."""
+    done = subprocess.run(
+        [ROOT / "pileus", *arguments], stdout=subprocess.PIPE, text=True, check=False
+    )
+    if check and done.returncode:
+        sys.exit(f"./pileus {' '.join(arguments)} failed with {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+@contextlib.contextmanager
+def fake_pileus(hosts: int = 1) -> Iterator[Cloud]:
+    """The shipped services with fake hypervisors, in a temporary folder, gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="pileus-bench-") as folder:
+        state = ("--state-dir", folder)
+        port = free_port()
+        pileus(
+            "up",
+            *state,
+            "--detach",
+            "--hypervisor",
+            "fake",
+            "--hosts",
+            str(hosts),
+            "--port",
+            str(port),
+        )
+        try:
+            exports = dict(re.findall(r"export (\w+)='?([^'\n]*)'?", pileus("env", *state)))
+            cloud = Cloud(
+                exports["AWS_ENDPOINT_URL"],
+                exports["AWS_ACCESS_KEY_ID"],
+                exports["AWS_SECRET_ACCESS_KEY"],
+                exports["AWS_DEFAULT_REGION"],
+                Path(folder),
+            )
+            account = cloud.client("sts").get_caller_identity()["Account"]
+            for name, limit in {"instances": 10**6, "vcpus": 10**6, "memory_mib": 10**9}.items():
+                pileus("quota", "set", *state, "--account", account, name, str(limit))
+            yield cloud
+        finally:
+            pileus("down", *state, "--destroy", check=False)
+
+
+@contextlib.contextmanager
+def moto() -> Iterator[Cloud]:
+    """moto's server, the fake EC2 that test suites use."""
+    port = free_port()
+    environment = dict(os.environ, MOTO_EC2_LOAD_DEFAULT_AMIS="true")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-p", str(port)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        cloud = Cloud(f"http://127.0.0.1:{port}", "AKIAIOSFODNN7EXAMPLE", "secret", "us-east-1")
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            if time.monotonic() > deadline or server.poll() is not None:
+                sys.exit("moto's server did not start")
+            time.sleep(0.05)
+        yield cloud
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def moto_image(cloud: Cloud) -> str:
+    return cloud.client().describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+
+
+def run_instances(cloud: Cloud, image_id: str, count: int, batch: int = 100) -> None:
+    """Launches ``count`` of the smallest instances, some at a time."""
+    ec2 = cloud.client()
+    while count > 0:
+        ec2.run_instances(
+            ImageId=image_id,
+            InstanceType="t2.nano",
+            MinCount=min(batch, count),
+            MaxCount=min(batch, count),
+        )
+        count -= batch
+
+
+def machine() -> str:
+    """A line about where the figures come from."""
+    model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    return json.dumps(
+        {
+            "cpus": os.cpu_count(),
+            "model": model[1] if model else "",
+            "python": sys.version.split()[0],
+        }
+    )
