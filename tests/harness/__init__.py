@@ -1,0 +1,1 @@
+"""Whole clouds for tests: simulated in one thread, or wired with real gRPC and HTTP (README.md)."""

@@ -1,0 +1,353 @@
+"""What the customers of a simulated cloud do: a seeded stream of calls, as boto3 scripts make them.
+
+Each customer knows only what her own answers told her. A call that was not answered is made again
+later with the same client token, as SDKs do. Some calls are rehearsals (DryRun), some name what is
+another's, some are wrong: a refusal is an answer too.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2, quotas_pb2, tags_pb2
+from protos.errors import CloudError, Kind
+
+TYPES = ("t2.nano", "t2.micro", "t2.small", "t3.medium", "m5.large", "m5.4xlarge")
+MOST_INSTANCES = 12  # known and not asked to go; beyond, a customer terminates instead
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of one of the controller's servicers: ``service`` as protos name it."""
+
+    service: str
+    method: str
+    request: object
+
+
+@dataclass
+class Customer:
+    """An account and what its owner has heard of her own resources."""
+
+    name: str
+    account_id: str
+    image_id: str
+    operator: bool = False
+    instances: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    rules: list[tuple[str, str, bool]] = field(default_factory=list)  # group, rule, egress
+    addresses: list[str] = field(default_factory=list)
+    associations: list[str] = field(default_factory=list)
+    unanswered: list[tuple[Call, int]] = field(default_factory=list)  # with how often tried
+
+
+# ask(customer, call, dry_run) -> answer; raises CloudError
+Ask = Callable[[Customer, Call, bool], object]
+
+
+class Workload:
+    """``step()`` makes one call on behalf of one of the customers."""
+
+    def __init__(self, rng: random.Random, customers: list[Customer], operator: Customer, ask: Ask):
+        self._rng, self._customers, self._operator, self._ask = rng, customers, operator, ask
+        self._names = 0
+        self._actions = [action for action, _ in ACTIONS]
+        self._weights = [weight for _, weight in ACTIONS]
+
+    def step(self) -> None:
+        customer = self._rng.choice(self._customers)
+        if customer.unanswered and self._rng.random() < 0.7:
+            call, tries = customer.unanswered.pop(0)
+            self._make(customer, call, tries)
+            return
+        action = self._rng.choices(self._actions, self._weights)[0]
+        call = action(self, customer)
+        if call is None:
+            return
+        caller = self._operator if call.service == "Quotas" else customer
+        if self._rng.random() < 0.04:
+            self.attempt(caller, call, dry_run=True)
+        else:
+            self._make(caller, call, 0)
+
+    def attempt(self, customer: Customer, call: Call, dry_run: bool = False) -> object | None:
+        """The answer, or None where it was refused."""
+        try:
+            return self._ask(customer, call, dry_run)
+        except CloudError as refusal:
+            if refusal.kind is Kind.UNAVAILABLE:
+                raise
+            return None
+
+    def _make(self, customer: Customer, call: Call, tries: int) -> None:
+        try:
+            answer = self.attempt(customer, call)
+        except CloudError:
+            if tries < 4:
+                customer.unanswered.append((call, tries + 1))
+            return
+        if answer is not None:
+            learn(customer, call, answer)
+
+    # What the actions below draw with.
+
+    def some(self, known: list[str], most: int = 1) -> list[str]:
+        count = min(len(known), self._rng.randint(1, most))
+        return self._rng.sample(known, count)
+
+    def one(self, known: list):
+        return self._rng.choice(known) if known else None
+
+    def chance(self, probability: float) -> bool:
+        return self._rng.random() < probability
+
+    def between(self, least: int, most: int) -> int:
+        return self._rng.randint(least, most)
+
+    def fresh(self, prefix: str) -> str:
+        self._names += 1
+        return f"{prefix}-{self._names}"
+
+    def others(self, customer: Customer) -> list[str]:
+        return [
+            instance
+            for other in self._customers
+            if other is not customer
+            for instance in other.instances
+        ]
+
+
+def run(w: Workload, me: Customer) -> Call | None:
+    if len(me.instances) > MOST_INSTANCES:
+        return terminate(w, me)
+    most = w.one([1, 1, 1, 2, 2, 3, 5])
+    request = instances_pb2.RunInstancesRequest(
+        image_id=me.image_id if w.chance(0.97) else "ami-00000000000000bad",
+        instance_type=w.one(TYPES) if w.chance(0.6) else "t2.micro",
+        min_count=w.between(1, most),
+        max_count=most,
+        client_token=w.fresh(f"token-{me.name}") if w.chance(0.9) else "",
+    )
+    if me.groups and w.chance(0.4):
+        request.security_group_ids.extend(w.some(me.groups, 2))
+    if w.chance(0.3):
+        request.instance_initiated_shutdown_behavior = w.one(["stop", "terminate"])
+    if w.chance(0.2):
+        request.user_data = b"#!/bin/sh\necho " + w.fresh("hello").encode()
+    if w.chance(0.3):
+        named = common_pb2.Tag(key="Name", value=w.fresh("vm"))
+        request.tag_specifications.add(resource_type="instance", tags=[named])
+    if w.chance(0.1):
+        request.private_ip_address = f"172.31.0.{w.between(4, 40)}"
+    if w.chance(0.1):
+        request.associate_public_ip_address = w.chance(0.5)
+    return Call("Instances", "Run", request)
+
+
+def _on_instances(method: str, request_type, most: int = 3):
+    def action(w: Workload, me: Customer) -> Call | None:
+        ids = w.some(me.instances, most) if me.instances else []
+        if w.chance(0.04) and w.others(me):
+            ids += w.some(w.others(me))
+        if not ids:
+            return None
+        request = request_type(instance_ids=ids)
+        if method == "Stop" and w.chance(0.3):
+            request.force = True
+        return Call("Instances", method, request)
+
+    return action
+
+
+start = _on_instances("Start", instances_pb2.InstancesRequest)
+stop = _on_instances("Stop", instances_pb2.StopInstancesRequest)
+reboot = _on_instances("Reboot", instances_pb2.InstancesRequest)
+terminate = _on_instances("Terminate", instances_pb2.InstancesRequest, most=4)
+
+
+def modify(w: Workload, me: Customer) -> Call | None:
+    if not me.instances:
+        return None
+    request = instances_pb2.ModifyInstanceAttributeRequest(instance_id=w.one(me.instances))
+    what = w.between(1, 5)
+    if what == 1:
+        request.instance_type = w.one(TYPES)
+    elif what == 2:
+        request.user_data = b"changed"
+    elif what == 3:
+        request.disable_api_termination = w.chance(0.3)
+    elif what == 4:
+        request.instance_initiated_shutdown_behavior = w.one(["stop", "terminate"])
+    elif me.groups:
+        request.security_groups.group_ids.extend(w.some(me.groups, 2))
+    else:
+        return None
+    return Call("Instances", "ModifyAttribute", request)
+
+
+def create_group(w: Workload, me: Customer) -> Call:
+    name = w.fresh("group")
+    request = networks_pb2.CreateSecurityGroupRequest(group_name=name, description="of a test")
+    return Call("SecurityGroups", "Create", request)
+
+
+def delete_group(w: Workload, me: Customer) -> Call | None:
+    if not me.groups:
+        return None
+    request = networks_pb2.SecurityGroupSelector(group_id=w.one(me.groups))
+    return Call("SecurityGroups", "Delete", request)
+
+
+def authorize(w: Workload, me: Customer) -> Call | None:
+    if not me.groups:
+        return None
+    port = w.between(1, 9000)
+    rule = networks_pb2.SecurityGroupRule(protocol="tcp", from_port=port, to_port=port)
+    if w.chance(0.3):
+        rule.peer_group.group_id = w.one(me.groups)
+    else:
+        rule.cidr_ipv4 = f"198.51.100.{w.between(0, 255)}/32"
+    group = networks_pb2.SecurityGroupSelector(group_id=w.one(me.groups))
+    method = "AuthorizeIngress" if w.chance(0.8) else "AuthorizeEgress"
+    return Call("SecurityGroups", method, networks_pb2.AuthorizeRequest(group=group, rules=[rule]))
+
+
+def revoke(w: Workload, me: Customer) -> Call | None:
+    if not me.rules:
+        return None
+    group_id, rule_id, egress = w.one(me.rules)
+    group = networks_pb2.SecurityGroupSelector(group_id=group_id)
+    request = networks_pb2.RevokeRequest(group=group, rule_ids=[rule_id])
+    return Call("SecurityGroups", "RevokeEgress" if egress else "RevokeIngress", request)
+
+
+def allocate(w: Workload, me: Customer) -> Call:
+    return Call("Addresses", "Allocate", networks_pb2.AllocateAddressRequest(domain="vpc"))
+
+
+def associate(w: Workload, me: Customer) -> Call | None:
+    if not me.addresses or not me.instances:
+        return None
+    whose = w.others(me) if w.chance(0.05) and w.others(me) else me.instances
+    request = networks_pb2.AssociateAddressRequest(
+        allocation_id=w.one(me.addresses), instance_id=w.one(whose)
+    )
+    if w.chance(0.3):
+        request.allow_reassociation = w.chance(0.5)
+    return Call("Addresses", "Associate", request)
+
+
+def disassociate(w: Workload, me: Customer) -> Call | None:
+    if not me.associations:
+        return None
+    request = networks_pb2.DisassociateAddressRequest(association_id=w.one(me.associations))
+    return Call("Addresses", "Disassociate", request)
+
+
+def release(w: Workload, me: Customer) -> Call | None:
+    if not me.addresses:
+        return None
+    request = networks_pb2.ReleaseAddressRequest(allocation_id=w.one(me.addresses))
+    return Call("Addresses", "Release", request)
+
+
+def tag(w: Workload, me: Customer) -> Call | None:
+    known = me.instances + me.groups
+    if not known:
+        return None
+    tags = [common_pb2.Tag(key=w.one(["Name", "team", "cost"]), value=w.fresh("value"))]
+    return Call("Tags", "Create", tags_pb2.CreateTagsRequest(resource_ids=w.some(known), tags=tags))
+
+
+def untag(w: Workload, me: Customer) -> Call | None:
+    known = me.instances + me.groups
+    if not known:
+        return None
+    tags = [tags_pb2.TagSelector(key=w.one(["Name", "team", "cost"]))]
+    return Call("Tags", "Delete", tags_pb2.DeleteTagsRequest(resource_ids=w.some(known), tags=tags))
+
+
+def set_quota(w: Workload, me: Customer) -> Call:
+    name = w.one(["instances", "vcpus", "memory_mib", "addresses", "security_groups"])
+    limit = w.one({"memory_mib": [8192, 65536], "vcpus": [8, 64]}.get(name, [2, 10, 20]))
+    request = quotas_pb2.SetQuotaRequest(account_id=me.account_id, name=name, limit=limit)
+    return Call("Quotas", "Set", request)
+
+
+def describe(w: Workload, me: Customer) -> Call:
+    filters = []
+    if w.chance(0.5):
+        state = w.one(["running", "pending", "stopped", "stopping", "shutting-down", "terminated"])
+        filters.append(common_pb2.Filter(name="instance-state-name", values=[state]))
+    request = instances_pb2.DescribeInstancesRequest(filters=filters)
+    return Call("Instances", "Describe", request)
+
+
+def describe_network(w: Workload, me: Customer) -> Call:
+    return w.one(
+        [
+            Call("SecurityGroups", "Describe", networks_pb2.DescribeSecurityGroupsRequest()),
+            Call("Networks", "DescribeSubnets", networks_pb2.DescribeSubnetsRequest()),
+            Call("Addresses", "Describe", networks_pb2.DescribeAddressesRequest()),
+            Call("Tags", "Describe", tags_pb2.DescribeTagsRequest()),
+            Call(
+                "Networks",
+                "DescribeNetworkInterfaces",
+                networks_pb2.DescribeNetworkInterfacesRequest(),
+            ),
+        ]
+    )
+
+
+ACTIONS: list[tuple[Callable[[Workload, Customer], Call | None], int]] = [
+    (run, 24),
+    (start, 8),
+    (stop, 12),
+    (reboot, 5),
+    (terminate, 12),
+    (modify, 6),
+    (create_group, 4),
+    (delete_group, 2),
+    (authorize, 8),
+    (revoke, 4),
+    (allocate, 4),
+    (associate, 6),
+    (disassociate, 3),
+    (release, 3),
+    (tag, 4),
+    (untag, 2),
+    (set_quota, 2),
+    (describe, 6),
+    (describe_network, 4),
+]
+
+
+def learn(customer: Customer, call: Call, answer) -> None:
+    """What a customer remembers of an answer."""
+    match call.service, call.method:
+        case "Instances", "Run":
+            new = [instance.instance_id for instance in answer.instances]
+            customer.instances += [each for each in new if each not in customer.instances]
+        case "Instances", "Describe":
+            gone = {
+                instance.instance_id
+                for reservation in answer.reservations
+                for instance in reservation.instances
+                if instance.state == "terminated"
+            }
+            customer.instances = [each for each in customer.instances if each not in gone]
+        case "SecurityGroups", "Create":
+            customer.groups.append(answer.group_id)
+        case "SecurityGroups", "Delete":
+            gone = call.request.group_id
+            customer.groups = [each for each in customer.groups if each != gone]
+            customer.rules = [each for each in customer.rules if each[0] != gone]
+        case "SecurityGroups", ("AuthorizeIngress" | "AuthorizeEgress"):
+            customer.rules += [(rule.group_id, rule.rule_id, rule.egress) for rule in answer.rules]
+        case "Addresses", "Allocate":
+            customer.addresses.append(answer.allocation_id)
+        case "Addresses", "Associate":
+            customer.associations.append(answer.association_id)
+        case "Addresses", "Release":
+            gone = call.request.allocation_id
+            customer.addresses = [each for each in customer.addresses if each != gone]
