@@ -1,0 +1,104 @@
+"""What a tag may be, and what a TagSpecification may name. Pure.
+
+Called by controller/tags/rules and by every rule that makes a resource (instances, groups, keys,
+images, addresses).
+
+    key      1..127 characters, not beginning with "aws:" in any case
+    value    0..255 characters
+    both     no control characters: XML 1.0 cannot carry them back
+    tags     at most 50 on a resource
+    (EC2 User Guide, "Tag restrictions", and the API's type Tag)
+"""
+
+import unicodedata
+from collections.abc import Iterable
+
+from protos.cloud.v1 import common_pb2
+from protos.errors import CloudError, Kind
+
+KEY_CHARS_MAX = 127
+VALUE_CHARS_MAX = 255
+TAGS_PER_RESOURCE_MAX = 50
+RESERVED_PREFIX = "aws:"
+
+
+def check_tags(tags: Iterable[common_pb2.Tag]) -> dict[str, str]:
+    """The tags as key → value.
+
+    Raises INVALID for a bad key or value, a reserved key, the same key twice.
+    """
+    checked: dict[str, str] = {}
+    for tag in tags:
+        check_key(tag.key)
+        if len(tag.value) > VALUE_CHARS_MAX:
+            raise _invalid(f"Tag value exceeds the maximum length of {VALUE_CHARS_MAX} characters")
+        _check_characters("value", tag.value)
+        if tag.key in checked:
+            raise _invalid(f"Duplicate tag key '{tag.key}' specified.")
+        checked[tag.key] = tag.value
+    if len(checked) > TAGS_PER_RESOURCE_MAX:
+        raise too_many_tags()
+    return checked
+
+
+def check_key(key: str) -> None:
+    if not key:
+        raise _invalid("Tag key cannot be empty.")
+    if len(key) > KEY_CHARS_MAX:
+        raise _invalid(f"Tag key exceeds the maximum length of {KEY_CHARS_MAX} characters")
+    if key.lower().startswith(RESERVED_PREFIX):
+        raise _invalid("Tag keys starting with 'aws:' are reserved for internal use")
+    _check_characters("key", key)
+
+
+def tags_of_specifications(
+    specifications: Iterable[common_pb2.TagSpecification], *resource_types: str
+) -> dict[str, dict[str, str]]:
+    """resource type → tags, for each of ``resource_types``, which are those that the call creates.
+
+    Raises INVALID for another resource type, for one named twice and for one without tags.
+    """
+    found: dict[str, dict[str, str]] = {resource_type: {} for resource_type in resource_types}
+    named = set()
+    for specification in specifications:
+        resource_type = specification.resource_type
+        if not resource_type:
+            raise _invalid("Tag specification resource type must have a value")
+        if resource_type not in found:
+            raise _invalid(
+                f"'{resource_type}' is not a valid taggable resource type for this operation."
+            )
+        if resource_type in named:
+            raise _invalid(
+                f"Found multiple tag specifications with the resource type '{resource_type}'."
+            )
+        if not specification.tags:
+            raise _invalid("Tag specification must have at least one tag")
+        named.add(resource_type)
+        found[resource_type] = check_tags(specification.tags)
+    return found
+
+
+def too_many_tags() -> CloudError:
+    return CloudError(
+        Kind.QUOTA,
+        f"The maximum number of tags per resource is {TAGS_PER_RESOURCE_MAX}",
+        noun="tag",
+    )
+
+
+def _check_characters(what: str, text: str) -> None:
+    """Cc:
+
+    the control characters; Cs and U+FFFE, U+FFFF: no characters of XML 1.0 either (its production
+    2).
+    """
+    if any(
+        unicodedata.category(character) in ("Cc", "Cs") or character in "\ufffe\uffff"
+        for character in text
+    ):
+        raise _invalid(f"Tag {what} contains characters that cannot be sent back in XML")
+
+
+def _invalid(message: str) -> CloudError:
+    return CloudError(Kind.INVALID, message, noun="tag")
