@@ -1,0 +1,624 @@
+"""Every table of the controller on one page.
+
+Imported by rules and views, which hand queries to a session (``db/session.py``): the models here
+are bound to no database, so that two databases can live in one process. Nothing here has behaviour.
+
+Reading aid. Times are milliseconds since the epoch. Text is never NULL, '' means "not said"; NULL
+stands only where "none" must be told from every value, or where a unique index or a foreign key
+must not count it. Primary keys are EC2's ids. Three columns have one owner each: instance.desired
+(instances/rules), placement.observed (fleet/reports), host.health (reconcile). What a column's
+words mean is said where its owner lives.
+"""
+
+from peewee import (
+    SQL,
+    BigIntegerField,
+    BlobField,
+    BooleanField,
+    CompositeKey,
+    Field,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+
+class Table(Model):
+    """A table. Bound to no database: a session says where a query runs."""
+
+    class Meta:
+        legacy_table_names = False
+
+
+def text(**options) -> TextField:
+    return TextField(**{"default": "", **options})
+
+
+def maybe_text(**options) -> TextField:
+    return TextField(null=True, **options)
+
+
+def number(**options) -> BigIntegerField:
+    return BigIntegerField(**{"default": 0, **options})
+
+
+def small(**options) -> IntegerField:
+    return IntegerField(**{"default": 0, **options})
+
+
+def flag(default: bool = False) -> BooleanField:
+    return BooleanField(default=default)
+
+
+def id_key() -> TextField:
+    return TextField(primary_key=True)
+
+
+def ref(target: Field, *, null: bool = False, cascade: bool = False) -> TextField:
+    """A foreign key as a plain column: the value is the id. ``cascade``: the row goes with what it
+    refers to."""
+    model = target.model._meta.table_name
+    action = " ON DELETE CASCADE" if cascade else ""
+    return TextField(
+        null=null, constraints=[SQL(f'REFERENCES "{model}" ("{target.column_name}"){action}')]
+    )
+
+
+# --- identity -------------------------------------------------------------------------------------
+
+
+class Account(Table):
+    account_id = id_key()  # twelve digits
+    name = TextField(unique=True)
+    operator = flag()
+    created_ms = number()
+
+
+class AccessKey(Table):
+    access_key_id = id_key()
+    account_id = ref(Account.account_id)
+    sealed_secret = BlobField()  # identity/sealing
+    status = text(default="Active")  # Active | Inactive
+    created_ms = number()
+
+    class Meta:
+        indexes = ((("account_id", "access_key_id"), False),)
+
+
+class KeyChange(Table):
+    """Access keys that stopped being valid, in order: what the gateways poll."""
+
+    sequence = BigIntegerField(primary_key=True)
+    access_key_id = TextField()
+    changed_ms = number()
+
+
+class Quota(Table):
+    """One row per account and name, made with the account. maximum NULL: the configured default."""
+
+    account_id = ref(Account.account_id)
+    name = TextField()
+    maximum = BigIntegerField(null=True)
+    used = number()
+
+    class Meta:
+        primary_key = CompositeKey("account_id", "name")
+
+
+class Tag(Table):
+    resource_id = TextField()
+    key = TextField()
+    value = text()
+    account_id = ref(Account.account_id)
+    resource_type = TextField()  # EC2's: "instance", "security-group" ...
+
+    class Meta:
+        primary_key = CompositeKey("resource_id", "key")
+        indexes = ((("account_id", "key", "value"), False), (("account_id", "resource_id"), False))
+
+
+class KeyPair(Table):
+    key_pair_id = id_key()
+    account_id = ref(Account.account_id)
+    key_name = TextField()
+    key_type = TextField()  # rsa | ed25519
+    fingerprint = TextField()
+    public_key = TextField()  # OpenSSH's one line
+    created_ms = number()
+
+    class Meta:
+        indexes = ((("account_id", "key_name"), True),)
+
+
+# --- hosts ----------------------------------------------------------------------------------------
+
+
+class Host(Table):
+    """One server. vcpus … disk_gib: what it has (its facts); *_used: what is claimed of it, never
+    above total × ratio."""
+
+    host_id = id_key()
+    name = TextField(unique=True)
+    endpoint = text()  # host:port of its agent
+    availability_zone = TextField()
+    hypervisor = text()  # kvm | qemu | fake
+    architecture = text()
+    version = text()
+    features = text(default="[]")  # JSON list
+    vcpus = number()
+    memory_mib = number()
+    disk_gib = number()
+    vcpus_used = number()
+    memory_mib_used = number()
+    disk_gib_used = number()
+    health = text(default="silent")  # up | silent | lost
+    last_seen_ms = number()
+    epoch = number()  # of the newest report taken in
+    sequence = number()
+    generation = number(default=1)  # moves with everything that this host should know
+    known_generation = number()  # what its newest report said that it holds
+    orphans = text(default="[]")  # JSON list of domains that nobody asked for
+    load_1m = text()  # figures of its newest report, as decimal text
+    memory_available_mib = number()
+    disk_free_gib = number()
+    created_ms = number()
+
+
+class JoinToken(Table):
+    """A one-time right to join. Only the secret's digest is kept; csr_digest set once used."""
+
+    secret_digest = id_key()
+    host_name = TextField()
+    availability_zone = TextField()
+    created_ms = number()
+    expires_ms = number()
+    csr_digest = text()
+    host_id = text()
+    certificate = text()  # PEM: the same answer for the same request again
+
+
+# --- images ---------------------------------------------------------------------------------------
+
+
+class ImageBlob(Table):
+    """Bytes in the store, addressed by content."""
+
+    digest = id_key()  # sha256:<hex>
+    disk_format = TextField()  # qcow2 | raw
+    size_bytes = number()
+    virtual_size_bytes = number()
+    created_ms = number()
+
+
+class Image(Table):
+    image_id = id_key()
+    account_id = ref(Account.account_id)
+    name = TextField()
+    description = text()
+    status = TextField()  # queued saving active killed pending_delete deleted
+    public = flag()
+    architecture = text(default="x86_64")
+    image_location = text()
+    root_device_name = text()
+    disk_format = text()
+    container_format = text(default="bare")
+    digest = ref(ImageBlob.digest, null=True)
+    size_bytes = number()
+    virtual_size_bytes = number()
+    root_volume_size_gib = number()  # 0: as large as the image
+    root_delete_on_termination = flag(True)
+    root_volume_type = text()
+    block_devices = text(default="[]")  # JSON: the mappings beside the root disk
+    ena_support = flag()
+    boot_mode = text()
+    imds_support = text()
+    virtualization_type = text(default="hvm")
+    state_reason_code = text()
+    state_reason_message = text()
+    created_ms = number()
+    deleted_ms = number()
+
+    class Meta:
+        indexes = ((("account_id", "image_id"), False), (("status", "image_id"), False))
+
+
+class HostImage(Table):
+    """Which host holds which image, as it last said: a hint for the scheduler, nothing hangs on
+    it."""
+
+    host_id = ref(Host.host_id, cascade=True)
+    digest = TextField()
+
+    class Meta:
+        primary_key = CompositeKey("host_id", "digest")
+        indexes = ((("digest",), False),)
+
+
+# --- networks -------------------------------------------------------------------------------------
+
+
+class Vpc(Table):
+    vpc_id = id_key()
+    account_id = ref(Account.account_id)
+    cidr_block = TextField()
+    cidr_association_id = TextField()
+    dhcp_options_id = TextField()
+    is_default = flag()
+    instance_tenancy = text(default="default")
+    created_ms = number()
+
+    class Meta:
+        indexes = ((("account_id", "vpc_id"), False),)
+
+
+class HostVpc(Table):
+    """A VPC that a host has instances of. generation: of the host, when what it should know of the
+    VPC last changed."""
+
+    host_id = ref(Host.host_id, cascade=True)
+    vpc_id = ref(Vpc.vpc_id, cascade=True)
+    generation = number()
+
+    class Meta:
+        primary_key = CompositeKey("host_id", "vpc_id")
+        indexes = ((("vpc_id",), False), (("host_id", "generation"), False))
+
+
+class Subnet(Table):
+    subnet_id = id_key()
+    vpc_id = ref(Vpc.vpc_id)
+    account_id = ref(Account.account_id)
+    cidr_block = TextField()
+    availability_zone = TextField()
+    default_for_az = flag()
+    map_public_ip_on_launch = flag()
+    cursor = number()  # offset in the block where the next search for a free address begins
+    created_ms = number()
+
+    class Meta:
+        indexes = ((("account_id", "subnet_id"), False), (("vpc_id",), False))
+
+
+class SecurityGroup(Table):
+    group_id = id_key()
+    account_id = ref(Account.account_id)
+    vpc_id = ref(Vpc.vpc_id)
+    group_name = TextField()
+    description = text()
+    created_ms = number()
+
+    class Meta:
+        indexes = ((("account_id", "group_id"), False), (("vpc_id", "group_name"), True))
+
+
+class SecurityGroupRule(Table):
+    """One source or destination. peer: a CIDR in canonical form, or the id that peer_group_id
+    names, by peer_kind."""
+
+    rule_id = id_key()
+    account_id = ref(Account.account_id)
+    group_id = ref(SecurityGroup.group_id, cascade=True)
+    egress = flag()
+    protocol = TextField()  # tcp | udp | icmp | icmpv6 | "-1" | a number
+    from_port = small(default=-1)
+    to_port = small(default=-1)
+    peer_kind = TextField()  # cidr_ipv4 | cidr_ipv6 | group
+    peer = TextField()
+    peer_group_id = ref(SecurityGroup.group_id, null=True)  # no cascade: a group in use stays
+    description = text()
+    created_ms = number()
+
+    class Meta:
+        indexes = (
+            (("group_id", "egress", "protocol", "from_port", "to_port", "peer"), True),
+            (("account_id", "rule_id"), False),
+            (("peer_group_id",), False),
+        )
+
+
+class PublicAddress(Table):
+    """The pool, one row an address. account_id NULL: free. allocation_id NULL: lent at launch, goes
+    with the instance.
+
+    Which interface has it is said by network_interface.public_ip.
+    """
+
+    public_ip = id_key()
+    position = number(unique=True)  # order in the pool
+    account_id = ref(Account.account_id, null=True)
+    allocation_id = maybe_text(unique=True)
+    reserved_ms = number()
+
+    class Meta:
+        indexes = ((("account_id", "allocation_id"), False),)
+
+
+# --- instances ------------------------------------------------------------------------------------
+
+
+class InstanceType(Table):
+    name = id_key()
+    vcpus = small()
+    memory_mib = number()
+    burstable = flag()
+    current_generation = flag(True)
+    architecture = text(default="x86_64")
+    default_disk_gib = small(default=8)
+    network_performance = text()
+    maximum_network_interfaces = small(default=2)
+    ipv4_addresses_per_interface = small(default=4)
+    free_tier_eligible = flag()
+
+
+class Instance(Table):
+    """What was asked for. Where it is and how it goes is said by its live placement."""
+
+    instance_id = id_key()
+    account_id = ref(Account.account_id)
+    reservation_id = TextField()
+    ami_launch_index = small()
+    client_token = text()
+    request_digest = text()  # of the request that the token came with
+    image_id = TextField()  # no reference: images go while instances run on
+    instance_type = TextField()
+    vcpus = small()
+    memory_mib = number()
+    architecture = text()
+    availability_zone = TextField()
+    key_name = text()
+    public_key = text()
+    user_data = BlobField(default=b"")
+    root_device_name = text()
+    desired = TextField()  # running | stopped | terminated
+    force_stop = flag()
+    starts = number(default=1)
+    reboots = number()
+    launched_ms = number()  # of the newest start
+    created_ms = number()
+    state_reason_code = text()
+    state_reason_message = text()
+    state_transition_reason = text()
+    terminated_ms = BigIntegerField(null=True)  # when nothing of it was left anywhere
+    disable_api_termination = flag()
+    disable_api_stop = flag()
+    shutdown_behavior = text(default="stop")  # stop | terminate
+    monitoring = flag()
+    ebs_optimized = flag()
+    tenancy = text(default="default")
+    metadata_http_endpoint = text(default="enabled")
+    metadata_http_tokens = text(default="optional")
+    metadata_hop_limit = small(default=1)
+    metadata_tags = text(default="disabled")
+    metadata_ipv6 = text(default="disabled")
+
+    class Meta:
+        indexes = ((("account_id", "instance_id"), False), (("reservation_id",), False))
+
+
+class Placement(Table):
+    """One stay of an instance on one host, and the claim on it: vcpus and memory_mib count in the
+    host's *_used."""
+
+    placement_id = id_key()
+    instance_id = ref(Instance.instance_id, cascade=True)
+    host_id = ref(Host.host_id)
+    live = flag(True)  # False once seen absent: the stay is over
+    generation = number()  # of the host, when what it should know of the instance last changed
+    intent_generation = number()  # of the host, when `desired` was last set
+    observed = text(default="unseen")
+    observed_generation = number()  # that the observation was made under
+    epoch = number()  # of the report that brought it
+    sequence = number()
+    reason_code = text()
+    reason_message = text()
+    since_ms = number()
+    reboots_done = number()
+    vcpus = number()  # claimed; 0 while stopped
+    memory_mib = number()
+    created_ms = number()
+
+    class Meta:
+        indexes = ((("instance_id",), False), (("host_id", "generation"), False))
+
+
+class Volume(Table):
+    """A disk, with its attachment (it has at most one). size_gib counts in its host's disk_gib_used
+    while it exists."""
+
+    volume_id = id_key()
+    account_id = ref(Account.account_id)
+    host_id = ref(Host.host_id, null=True)  # where its file is
+    availability_zone = TextField()
+    size_gib = number()
+    volume_type = text(default="gp2")
+    iops = number()
+    throughput_mibps = number()
+    encrypted = flag()
+    snapshot_id = text()
+    created_ms = number()
+    image_id = text()  # what it starts as; '': blank
+    digest = maybe_text()
+    disk_format = text()
+    image_size_bytes = number()
+    image_virtual_size_bytes = number()
+    instance_id = ref(Instance.instance_id, null=True)
+    device_name = text()
+    position = small()  # 0: the root disk
+    delete_on_termination = flag(True)
+    attached_ms = number()
+
+    class Meta:
+        indexes = (
+            (("account_id", "volume_id"), False),
+            (("instance_id", "position"), False),
+            (("digest",), False),
+        )
+
+
+class NetworkInterface(Table):
+    """A NIC, with its attachment (it has at most one) and its public address."""
+
+    network_interface_id = id_key()
+    account_id = ref(Account.account_id)
+    vpc_id = ref(Vpc.vpc_id)
+    subnet_id = ref(Subnet.subnet_id)
+    availability_zone = TextField()
+    mac_address = TextField(unique=True)
+    private_ip = TextField()
+    description = text()
+    source_dest_check = flag(True)
+    created_ms = number()
+    instance_id = ref(Instance.instance_id, null=True)
+    attachment_id = text()
+    device_index = small()
+    delete_on_termination = flag(True)
+    attached_ms = number()
+    public_ip = ref(PublicAddress.public_ip, null=True)
+    association_id = text()  # '' where the address was lent at launch
+    auto_public = flag()  # wants a public address lent at each start
+
+    class Meta:
+        indexes = (
+            (("account_id", "network_interface_id"), False),
+            (("subnet_id", "private_ip"), True),
+            (("public_ip",), True),
+            (("instance_id", "device_index"), False),
+            (("vpc_id",), False),
+        )
+
+
+class NicGroup(Table):
+    network_interface_id = ref(NetworkInterface.network_interface_id, cascade=True)
+    group_id = ref(SecurityGroup.group_id)
+    position = small()  # as asked for
+
+    class Meta:
+        primary_key = CompositeKey("network_interface_id", "group_id")
+        indexes = ((("group_id",), False),)
+
+
+# --- what a VPC has beside ------------------------------------------------------------------------
+
+
+class InternetGateway(Table):
+    internet_gateway_id = id_key()
+    account_id = ref(Account.account_id)
+    vpc_id = ref(Vpc.vpc_id, null=True)  # attached to
+    created_ms = number()
+
+    class Meta:
+        indexes = ((("account_id", "internet_gateway_id"), False),)
+
+
+class RouteTable(Table):
+    route_table_id = id_key()
+    account_id = ref(Account.account_id)
+    vpc_id = ref(Vpc.vpc_id)
+    created_ms = number()
+
+    class Meta:
+        indexes = ((("account_id", "route_table_id"), False),)
+
+
+class Route(Table):
+    route_table_id = ref(RouteTable.route_table_id, cascade=True)
+    destination_cidr_block = TextField()
+    gateway_id = TextField()  # "local" or an internet gateway
+    origin = TextField()  # CreateRouteTable | CreateRoute
+
+    class Meta:
+        primary_key = CompositeKey("route_table_id", "destination_cidr_block")
+
+
+class RouteTableAssociation(Table):
+    association_id = id_key()
+    route_table_id = ref(RouteTable.route_table_id, cascade=True)
+    subnet_id = ref(Subnet.subnet_id, null=True)  # NULL: the VPC's main one
+    main = flag()
+
+    class Meta:
+        indexes = ((("route_table_id",), False), (("subnet_id",), True))
+
+
+class NetworkAcl(Table):
+    network_acl_id = id_key()
+    account_id = ref(Account.account_id)
+    vpc_id = ref(Vpc.vpc_id)
+    is_default = flag()
+    created_ms = number()
+
+    class Meta:
+        indexes = ((("account_id", "network_acl_id"), False),)
+
+
+class NetworkAclEntry(Table):
+    network_acl_id = ref(NetworkAcl.network_acl_id, cascade=True)
+    egress = flag()
+    rule_number = small()
+    protocol = TextField()
+    rule_action = TextField()  # allow | deny
+    cidr_block = TextField()
+
+    class Meta:
+        primary_key = CompositeKey("network_acl_id", "egress", "rule_number")
+
+
+class NetworkAclAssociation(Table):
+    association_id = id_key()
+    network_acl_id = ref(NetworkAcl.network_acl_id)
+    subnet_id = ref(Subnet.subnet_id)
+
+    class Meta:
+        indexes = ((("subnet_id",), True), (("network_acl_id",), False))
+
+
+# Unique or small indexes over some rows only; the same words on SQLite and PostgreSQL.
+PARTIAL_INDEXES = (
+    "CREATE UNIQUE INDEX placement_one_live ON placement (instance_id) WHERE live",
+    "CREATE INDEX placement_unsettled ON placement (observed, placement_id) WHERE live"
+    " AND observed IN ('exited', 'failed', 'absent', 'stopped')",
+    "CREATE UNIQUE INDEX instance_client_token ON instance"
+    " (account_id, client_token, ami_launch_index) WHERE client_token <> ''",
+    "CREATE INDEX instance_terminated ON instance (terminated_ms) WHERE terminated_ms IS NOT NULL",
+    "CREATE UNIQUE INDEX vpc_one_default ON vpc (account_id) WHERE is_default",
+    "CREATE UNIQUE INDEX image_name ON image (account_id, name)"
+    " WHERE status IN ('queued', 'saving', 'active')",
+    "CREATE UNIQUE INDEX route_table_one_main ON route_table_association (route_table_id)"
+    " WHERE main",
+    "CREATE INDEX public_address_free ON public_address (position) WHERE account_id IS NULL",
+    "CREATE INDEX join_token_expires ON join_token (expires_ms)",
+)
+
+# In the order in which they can be made.
+TABLES: tuple[type[Table], ...] = (
+    Account,
+    AccessKey,
+    KeyChange,
+    Quota,
+    Tag,
+    KeyPair,
+    Host,
+    JoinToken,
+    ImageBlob,
+    Image,
+    HostImage,
+    Vpc,
+    HostVpc,
+    Subnet,
+    SecurityGroup,
+    SecurityGroupRule,
+    PublicAddress,
+    InstanceType,
+    Instance,
+    Placement,
+    Volume,
+    NetworkInterface,
+    NicGroup,
+    InternetGateway,
+    RouteTable,
+    Route,
+    RouteTableAssociation,
+    NetworkAcl,
+    NetworkAclEntry,
+    NetworkAclAssociation,
+)
