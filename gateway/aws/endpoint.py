@@ -1,0 +1,158 @@
+"""An endpoint answers one service's requests: parameters in, XML out.
+
+    EC2 = Endpoint(model.load("ec2"), actions)
+    EC2.answer([("Action", "DescribeVpcs"), ("Version", "2016-11-15")], call) -> (200, b"<?xml ...")
+
+An action is a function ``action(call, *, members...) -> result``; result is a dict with the model's member names (see renderers) or
+None for an operation that answers nothing but success. Its name is the operation's, in Python's spelling. The
+endpoint knows no action: which ones there are is the table it is given.
+
+Called by gateway/app. Raises CloudError; ``refuse`` puts one into the service's dialect.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from gateway.aws import errors
+from gateway.aws.model import Service
+from gateway.aws.parameters import Parsers, invalid, keyword, nest
+from gateway.aws.renderers import Renderers
+from gateway.call import Call
+from protos.errors import CloudError, Kind
+
+_VERSION = re.compile(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]")
+# Of SigV2, presigned SigV4 and boto 2: parameters that sign a request and are none of the action's.
+SIGNING_PARAMETERS = frozenset(
+    "AWSAccessKeyId Signature SignatureMethod SignatureVersion Timestamp Expires SecurityToken AuthParams "
+    "X-Amz-Algorithm X-Amz-Credential X-Amz-Date X-Amz-Expires X-Amz-SignedHeaders X-Amz-Signature "
+    "X-Amz-Security-Token X-Amz-Content-Sha256".split()
+)
+
+
+@dataclass(frozen=True)
+class Action:
+    """An operation that we have: its function and what reads and writes its messages."""
+
+    operation: str
+    function: Callable
+    parse: Callable[[dict], dict]
+    render: Callable[[dict], str]
+    takes_dry_run: bool
+
+
+class Endpoint:
+    """One service. ``actions`` are the functions of what is supported; each name must be an operation's."""
+
+    def __init__(self, service: Service, actions: Iterable[Callable]):
+        self.service = service
+        self._parsers, self._renderers = Parsers(service), Renderers(service)
+        functions = {action.__name__: action for action in actions}
+        self.functions = {
+            operation: functions.pop(keyword(operation))
+            for operation in service.operations
+            if keyword(operation) in functions
+        }
+        if functions:
+            raise TypeError(f"{service.name} has no operations for {sorted(functions)}")
+        self._actions: dict[str, Action] = {}
+
+    def answer(self, parameters: Iterable[tuple[str, str]], call: Call) -> tuple[int, bytes]:
+        """(HTTP status, body) of a request whose signature has been verified."""
+        tree = nest(pair for pair in parameters if pair[0] not in SIGNING_PARAMETERS)
+        version = version_of(tree.pop("Version", ""), self.service)
+        action = self._find(tree.pop("Action", None))
+        if action.takes_dry_run and "DryRun" in tree:
+            call = replace(call, caller=replace(call.caller, dry_run=_dry_run(tree.pop("DryRun"))))
+        result = action.function(call, **action.parse(tree))
+        return 200, self._wrap(action, action.render(result or {}), version, call).encode()
+
+    def refuse(self, error: CloudError, request_id: str) -> tuple[int, bytes]:
+        """(HTTP status, body) that tells a client of this service about an error."""
+        service = self.service
+        status, text = errors.render(
+            error, service.dialect, service.namespace(service.api_version), request_id
+        )
+        return status, text.encode()
+
+    def _find(self, name: object) -> Action:
+        if not isinstance(name, str) or not name:
+            raise CloudError(
+                Kind.INVALID,
+                "The request must contain the parameter Action",
+                noun="parameter",
+                reason="missing-action",
+            )
+        if name not in self._actions:
+            if name not in self.service.operations:
+                raise CloudError(
+                    Kind.INVALID,
+                    f"The action {name[:100]} is not valid for this web service.",
+                    noun="parameter",
+                    reason="unknown-action",
+                )
+            if name not in self.functions:
+                raise CloudError(
+                    Kind.UNSUPPORTED,
+                    f"The operation {name} is not supported by this cloud.",
+                    noun="parameter",
+                    id=name,
+                )
+            self._actions[name] = self._compile(name)
+        return self._actions[name]
+
+    def _compile(self, name: str) -> Action:
+        function, operation = self.functions[name], self.service.operations[name]
+        members = self.service.shapes[operation.input]["members"] if operation.input else {}
+        return Action(
+            operation=name,
+            function=function,
+            parse=self._parsers.of(name, function),
+            render=self._renderers.of(name),
+            takes_dry_run="DryRun" in members,
+        )
+
+    def compile_all(self) -> None:
+        """Compiles every action: at start, so that a signature that does not fit the model stops the gateway."""
+        for name in self.functions:
+            self._find(name)
+
+    def _wrap(self, action: Action, content: str, version: str, call: Call) -> str:
+        name, service = action.operation, self.service
+        namespace, request_id = service.namespace(version), call.caller.request_id
+        if service.dialect == "ec2":
+            if service.operations[name].output is None:
+                content = (
+                    "<return>true</return>"  # libcloud and boto 2 read its absence as a failure
+                )
+            return (
+                f'{errors.XML_HEAD}<{name}Response xmlns="{namespace}">'
+                f"<requestId>{request_id}</requestId>{content}</{name}Response>"
+            )
+        result = (
+            f"<{name}Result>{content}</{name}Result>" if service.operations[name].output else ""
+        )
+        return (
+            f'{errors.XML_HEAD}<{name}Response xmlns="{namespace}">{result}'
+            f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{name}Response>"
+        )
+
+
+def version_of(asked: object, service: Service) -> str:
+    """The API version that a client asked for. Any date is fine, as every EC2 client of the last 15 years is."""
+    if asked == "":
+        return service.api_version
+    if not isinstance(asked, str) or not _VERSION.fullmatch(asked):
+        raise CloudError(
+            Kind.INVALID,
+            f"The requested version ({str(asked)[:40]}) of service {service.name} does not exist",
+            noun="parameter",
+            reason="version",
+        )
+    return asked
+
+
+def _dry_run(text: object) -> bool:
+    if text not in ("true", "false", "True", "False"):
+        raise invalid("DryRun", text, "It is true or false.")
+    return text in ("true", "True")

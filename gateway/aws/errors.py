@@ -1,0 +1,278 @@
+"""What a failure is called in AWS's languages: (kind, noun, reason) -> EC2's code and HTTP status, and both dialects' XML.
+
+The convention, which the controller follows when it raises a CloudError. ``noun`` is EC2's resource type ("instance", "image",
+"security-group" ...). The kind says which table, the noun or the reason which row:
+
+    kind             chosen by       example                                     gives
+    INVALID          reason          INVALID, reason="parameter-combination"     InvalidParameterCombination
+                                     no reason                                   InvalidParameterValue
+    MALFORMED_ID     noun            MALFORMED_ID, noun="instance"               InvalidInstanceID.Malformed
+    NOT_FOUND        noun, reason    NOT_FOUND, noun="elastic-ip"                InvalidAllocationID.NotFound
+                                     ... and reason="public-ip"                  InvalidAddress.NotFound
+    EXISTS           noun, reason    EXISTS, noun="security-group-rule"          InvalidPermission.Duplicate
+    WRONG_STATE      noun, reason    WRONG_STATE, noun="instance"                IncorrectInstanceState
+                                     ... and reason="termination-protected"      OperationNotPermitted
+    QUOTA            noun            QUOTA, noun="vcpus"                         VcpuLimitExceeded
+    NO_CAPACITY      noun            NO_CAPACITY, noun="subnet"                  InsufficientFreeAddressesInSubnet
+    the others       the kind alone  DENIED                                      UnauthorizedOperation, 403
+
+A combination without a row is a mistake: tests/unit/gateway/test_errors.py looks for all that the controller's source raises.
+In production it is answered by its kind's own row, and logged. The codes are AWS's documented ones ("Error codes for the
+Amazon EC2 API"), irregular as they are; those that AWS answers without documenting them are marked.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from gateway.aws.renderers import escape
+from protos.errors import CloudError, Kind
+
+log = logging.getLogger(__name__)
+
+XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An EC2 error: its code and HTTP status. 400 unless a client must tell it apart by the status (ec2.md trap 9)."""
+
+    code: str
+    status: int = 400
+
+
+def _rows(**codes: str) -> dict[str, Answer]:
+    return {name.replace("_", "-"): Answer(code) for name, code in codes.items()}
+
+
+_INVALID = {  # by reason
+    "": Answer("InvalidParameterValue"),
+    "unknown-action": Answer("InvalidAction"),
+    "missing-action": Answer("MissingAction"),
+    "version": Answer("NoSuchVersion"),  # undocumented
+    "malformed-query": Answer("MalformedQueryString"),
+    "too-large": Answer("RequestEntityTooLarge", 413),  # undocumented; EC2's front end answers so
+    "method": Answer("InvalidHttpRequest", 405),
+    "request-expired": Answer("RequestExpired"),
+    "incomplete-signature": Answer("IncompleteSignature"),
+} | _rows(
+    parameter_value="InvalidParameterValue",
+    parameter_combination="InvalidParameterCombination",
+    parameter_dependency="InvalidParameterDependency",
+    missing_parameter="MissingParameter",
+    unknown_parameter="UnknownParameter",
+    block_device_mapping="InvalidBlockDeviceMapping",
+    user_data_malformed="InvalidUserData.Malformed",
+    permission_malformed="InvalidPermission.Malformed",
+    group_reserved="InvalidGroup.Reserved",
+    key_format="InvalidKey.Format",
+    next_token="InvalidNextToken",
+    instance_type="InvalidInstanceType",
+    group_id_malformed="InvalidGroupId.Malformed",
+    tag_key_malformed="InvalidTagKey.Malformed",
+    image_name_malformed="InvalidAMIName.Malformed",
+    attribute_value="InvalidInstanceAttributeValue",
+    filter="InvalidFilter",
+    zone_mismatch="InvalidVolume.ZoneMismatch",
+    client_token="InvalidClientToken",
+    manifest="InvalidManifest",
+)
+
+_MALFORMED_ID = _rows(
+    instance="InvalidInstanceID.Malformed",
+    reservation="InvalidReservationID.Malformed",
+    image="InvalidAMIID.Malformed",
+    volume="InvalidVolumeID.Malformed",
+    snapshot="InvalidSnapshotID.Malformed",
+    vpc="InvalidVpcID.Malformed",
+    subnet="InvalidSubnetID.Malformed",
+    network_interface="InvalidNetworkInterfaceId.Malformed",
+    network_interface_attachment="InvalidNetworkInterfaceAttachmentId.Malformed",
+    security_group="InvalidGroupId.Malformed",
+    security_group_rule="InvalidSecurityGroupRuleId.Malformed",
+    key_pair="InvalidKeyPair.Malformed",
+    elastic_ip="InvalidAllocationID.Malformed",
+    elastic_ip_association="InvalidAssociationID.Malformed",
+    route_table="InvalidRouteTableId.Malformed",
+    route_table_association="InvalidAssociationID.Malformed",
+    internet_gateway="InvalidInternetGatewayId.Malformed",
+    network_acl="InvalidNetworkAclId.Malformed",
+    dhcp_options="InvalidDhcpOptionsId.Malformed",
+) | {"": Answer("InvalidID")}
+
+_NOT_FOUND = {  # by (noun, reason)
+    (noun, ""): answer
+    for noun, answer in _rows(
+        instance="InvalidInstanceID.NotFound",
+        reservation="InvalidReservationID.NotFound",
+        image="InvalidAMIID.NotFound",
+        volume="InvalidVolume.NotFound",
+        snapshot="InvalidSnapshot.NotFound",
+        vpc="InvalidVpcID.NotFound",
+        subnet="InvalidSubnetID.NotFound",
+        network_interface="InvalidNetworkInterfaceID.NotFound",
+        network_interface_attachment="InvalidAttachmentID.NotFound",
+        security_group="InvalidGroup.NotFound",
+        security_group_rule="InvalidSecurityGroupRuleId.NotFound",
+        key_pair="InvalidKeyPair.NotFound",
+        elastic_ip="InvalidAllocationID.NotFound",
+        elastic_ip_association="InvalidAssociationID.NotFound",
+        route_table="InvalidRouteTableID.NotFound",
+        route_table_association="InvalidAssociationID.NotFound",
+        internet_gateway="InvalidInternetGatewayID.NotFound",
+        network_acl="InvalidNetworkAclID.NotFound",
+        dhcp_options="InvalidDhcpOptionID.NotFound",
+        # Not resources of EC2's but values of its parameters; it says so.
+        instance_type="InvalidInstanceType",
+        availability_zone="InvalidParameterValue",
+        region="InvalidParameterValue",
+        parameter="InvalidParameterValue",
+        account="InvalidParameterValue",
+        quota="InvalidParameterValue",
+        host="InvalidParameterValue",
+        access_key="InvalidParameterValue",
+        tag="InvalidParameterValue",
+    ).items()
+} | {
+    ("elastic-ip", "public-ip"): Answer("InvalidAddress.NotFound"),
+    ("security-group-rule", "permission"): Answer("InvalidPermission.NotFound"),
+    ("vpc", "no-default"): Answer("VPCIdNotSpecified"),
+    ("subnet", "no-default"): Answer("MissingInput"),
+    ("", ""): Answer("InvalidID"),
+}
+
+_EXISTS = {
+    ("key-pair", ""): Answer("InvalidKeyPair.Duplicate"),
+    ("security-group", ""): Answer("InvalidGroup.Duplicate"),
+    ("security-group-rule", ""): Answer("InvalidPermission.Duplicate"),
+    ("elastic-ip-association", ""): Answer("Resource.AlreadyAssociated"),
+    ("elastic-ip", ""): Answer("InvalidIPAddress.InUse"),
+    ("network-interface", ""): Answer("InvalidIPAddress.InUse"),  # the private address asked for
+    ("image", ""): Answer("InvalidAMIName.Duplicate"),
+    ("client-token", ""): Answer("IdempotentParameterMismatch"),
+    ("account", ""): Answer("InvalidParameterValue"),
+    ("host", ""): Answer("InvalidParameterValue"),
+    ("", ""): Answer("InvalidParameterValue"),
+}
+
+_WRONG_STATE = {
+    ("instance", ""): Answer("IncorrectInstanceState"),
+    ("instance", "termination-protected"): Answer("OperationNotPermitted"),
+    ("instance", "stop-protected"): Answer("OperationNotPermitted"),
+    ("instance", "no-host"): Answer("IncorrectInstanceState"),
+    ("client-token", "terminated-client-token"): Answer("IdempotentInstanceTerminated"),
+    ("instance", "terminated-client-token"): Answer("IdempotentInstanceTerminated"),
+    ("instance", "already-associated"): Answer("Resource.AlreadyAssociated"),
+    ("image", ""): Answer("InvalidAMIID.Unavailable"),
+    ("image", "in-use"): Answer("InvalidAMIID.Unavailable"),
+    ("volume", ""): Answer("IncorrectState"),
+    ("volume", "in-use"): Answer("VolumeInUse"),
+    ("security-group", "in-use"): Answer("DependencyViolation"),
+    ("security-group", "default"): Answer("CannotDelete"),
+    ("subnet", ""): Answer("IncorrectState"),
+    ("subnet", "in-use"): Answer("DependencyViolation"),
+    ("vpc", ""): Answer("IncorrectState"),
+    ("vpc", "in-use"): Answer("DependencyViolation"),
+    ("network-interface", ""): Answer("IncorrectState"),
+    ("network-interface", "in-use"): Answer("InvalidNetworkInterface.InUse"),
+    ("elastic-ip", ""): Answer("InvalidIPAddress.InUse"),
+    ("elastic-ip", "in-use"): Answer("InvalidIPAddress.InUse"),
+    ("elastic-ip-association", ""): Answer("Resource.AlreadyAssociated"),
+    ("internet-gateway", "not-attached"): Answer("Gateway.NotAttached"),
+    ("account", ""): Answer("IncorrectState"),
+    ("host", ""): Answer("IncorrectState"),
+    ("", ""): Answer("IncorrectState"),
+}
+
+_QUOTA = {
+    "instance": Answer("InstanceLimitExceeded"),
+    "vcpus": Answer("VcpuLimitExceeded"),
+    "memory": Answer(
+        "InstanceLimitExceeded"
+    ),  # EC2 counts no memory; the message says what ran out
+    "elastic-ip": Answer("AddressLimitExceeded"),
+    "security-group": Answer("SecurityGroupLimitExceeded"),
+    "security-group-rule": Answer("RulesPerSecurityGroupLimitExceeded"),
+    "network-interface": Answer("SecurityGroupsPerInterfaceLimitExceeded"),
+    "key-pair": Answer("KeyPairLimitExceeded"),  # undocumented
+    "tag": Answer("TagLimitExceeded"),
+    "volume": Answer("VolumeLimitExceeded"),
+    "image": Answer("ResourceLimitExceeded"),
+    "": Answer("ResourceLimitExceeded"),
+}
+
+_NO_CAPACITY = {
+    "instance": Answer("InsufficientInstanceCapacity", 500),
+    "elastic-ip": Answer("InsufficientAddressCapacity", 500),
+    "subnet": Answer("InsufficientFreeAddressesInSubnet"),
+    "": Answer("InsufficientCapacity", 500),
+}
+
+_BY_KIND = {
+    Kind.UNSUPPORTED: Answer("UnsupportedOperation"),
+    Kind.UNAUTHENTICATED: Answer("AuthFailure", 401),
+    Kind.DENIED: Answer("UnauthorizedOperation", 403),
+    Kind.UNAVAILABLE: Answer("Unavailable", 503),
+    Kind.BUG: Answer("InternalError", 500),
+    Kind.DRY_RUN: Answer("DryRunOperation", 412),
+}
+
+# IAM and STS have their own words for the common failures: (kind, reason) -> answer. Others are as above.
+_QUERY_DIALECT = {
+    (Kind.UNAUTHENTICATED, ""): Answer("SignatureDoesNotMatch", 403),
+    (Kind.UNAUTHENTICATED, "unknown-key"): Answer("InvalidClientTokenId", 403),
+    (Kind.UNAUTHENTICATED, "session-token"): Answer("InvalidClientTokenId", 403),
+    (Kind.UNAUTHENTICATED, "missing-credentials"): Answer("MissingAuthenticationToken", 403),
+    (Kind.DENIED, ""): Answer("AccessDenied", 403),
+    (Kind.UNAVAILABLE, ""): Answer("ServiceUnavailable", 503),
+    (Kind.BUG, ""): Answer("InternalFailure", 500),
+}
+
+
+def row(kind: Kind, noun: str, reason: str) -> Answer | None:
+    """The row for exactly this combination, or None where the tables have none."""
+    match kind:
+        case Kind.INVALID:
+            return _INVALID.get(reason)
+        case Kind.MALFORMED_ID:
+            return _MALFORMED_ID.get(noun)
+        case Kind.NOT_FOUND:
+            return _NOT_FOUND.get((noun, reason))
+        case Kind.EXISTS:
+            return _EXISTS.get((noun, reason))
+        case Kind.WRONG_STATE:
+            return _WRONG_STATE.get((noun, reason))
+        case Kind.QUOTA:
+            return _QUOTA.get(noun)
+        case Kind.NO_CAPACITY:
+            return _NO_CAPACITY.get(noun)
+        case _:
+            return _BY_KIND[kind]
+
+
+def answer_to(error: CloudError, dialect: str) -> Answer:
+    """The code and status of an error in a dialect ("ec2" | "query"). Always finds one."""
+    if dialect == "query":
+        own = _QUERY_DIALECT.get((error.kind, error.reason)) or _QUERY_DIALECT.get((error.kind, ""))
+        if own is not None:
+            return own
+    found = row(error.kind, error.noun, error.reason)
+    if found is None:
+        log.error("no EC2 code for %r", error)
+        found = row(error.kind, error.noun, "") or row(error.kind, "", "")
+    return found
+
+
+def render(error: CloudError, dialect: str, namespace: str, request_id: str) -> tuple[int, str]:
+    """(HTTP status, XML) of an error. EC2's root has no namespace and RequestID has a capital D (ec2.md traps 1, 2)."""
+    answer = answer_to(error, dialect)
+    code, message = escape(answer.code), escape(error.message)
+    if dialect == "ec2":
+        return answer.status, (
+            f"{XML_HEAD}<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
+            f"<RequestID>{request_id}</RequestID></Response>"
+        )
+    fault = "Receiver" if answer.status >= 500 else "Sender"
+    return answer.status, (
+        f'{XML_HEAD}<ErrorResponse xmlns="{namespace}"><Error><Type>{fault}</Type><Code>{code}</Code>'
+        f"<Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+    )

@@ -1,0 +1,123 @@
+"""Service models: what operations there are and what their members are called on the wire.
+
+botocore ships AWS's own models as data; we read them with its loader and leave the documentation out (it is nine
+tenths of them). Where the model of today falls short of what AWS answers or of what old clients read, the difference
+is declared in PATCHES, one line and one reason each, and nowhere else.
+
+Called by the parsers, the renderers and the endpoint. Promises: a loaded Service never changes.
+"""
+
+import gzip
+import json
+import os
+from dataclasses import dataclass, field
+
+from botocore.loaders import JSONFileLoader, Loader
+
+# Members that AWS's answers carry although the model has dropped them: (service, shape, member, shape of it, name on
+# the wire). libcloud and boto 2 look for <return>true</return> and take its absence for failure.
+ADDED_MEMBERS = [
+    ("ec2", "AssociateAddressResult", "Return", "Boolean", "return"),
+    ("ec2", "CreateSecurityGroupResult", "Return", "Boolean", "return"),
+]
+
+# Enumerations that are not closed here: instance types are rows in the operator's catalogue, the controller knows them.
+OPEN_ENUMS = [("ec2", "InstanceType")]
+
+# Scalars that are written although empty. An empty value is a legal tag value: clients index tag["Value"].
+WRITTEN_EMPTY = [("ec2", "Tag", "Value"), ("ec2", "TagDescription", "Value")]
+
+API_VERSIONS = {"ec2": "2016-11-15", "iam": "2010-05-08", "sts": "2011-06-15"}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation. ``input`` and ``output`` are names of structure shapes; output None = nothing but success."""
+
+    name: str
+    input: str | None
+    output: str | None
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service's model. ``shapes`` are botocore's own dicts: type, members, member, enum, required, min, max."""
+
+    name: str
+    dialect: str  # "ec2" | "query"
+    api_version: str
+    operations: dict[str, Operation]
+    shapes: dict[str, dict] = field(repr=False)
+    written_empty: frozenset[tuple[str, str]] = frozenset()
+
+    def namespace(self, version: str) -> str:
+        """The XML namespace of an answer to a client that asked for ``version``: EC2's old clients look under theirs."""
+        if self.dialect == "ec2":
+            return f"http://ec2.amazonaws.com/doc/{version}/"
+        return f"https://{self.name}.amazonaws.com/doc/{self.api_version}/"
+
+    def input_name(self, member: str, definition: dict) -> str:
+        """What a member is called in a request. EC2 capitalises the first letter of the wire name."""
+        name = definition.get("queryName") or definition.get("locationName")
+        if name is None:
+            return member
+        return name[0].upper() + name[1:] if self.dialect == "ec2" else name
+
+    def output_name(self, member: str, definition: dict) -> str:
+        """What a member is called in an answer."""
+        return definition.get("locationName", member)
+
+
+def load(name: str) -> Service:
+    """Reads the model of "ec2", "iam" or "sts". Costs some 100 ms; done once, when a gateway starts."""
+    version = API_VERSIONS[name]
+    document = Loader(file_loader=_WithoutDocumentation()).load_service_model(
+        name, "service-2", api_version=version
+    )
+    shapes = document["shapes"]
+    _patch(name, shapes)
+    operations = {
+        operation: Operation(
+            operation,
+            definition.get("input", {}).get("shape"),
+            definition.get("output", {}).get("shape"),
+        )
+        for operation, definition in document["operations"].items()
+    }
+    return Service(
+        name=name,
+        dialect="ec2" if document["metadata"]["protocol"] == "ec2" else "query",
+        api_version=version,
+        operations=operations,
+        shapes=shapes,
+        written_empty=frozenset(
+            (shape, member) for owner, shape, member in WRITTEN_EMPTY if owner == name
+        ),
+    )
+
+
+def _patch(name: str, shapes: dict[str, dict]) -> None:
+    for service, shape, member, kind, wire_name in ADDED_MEMBERS:
+        if service == name:
+            shapes[shape]["members"][member] = {"shape": kind, "locationName": wire_name}
+    for service, shape in OPEN_ENUMS:
+        if service == name:
+            del shapes[shape]["enum"]
+
+
+class _WithoutDocumentation(JSONFileLoader):
+    """botocore's reader of model files, leaving out what only people read while it parses."""
+
+    def load_file(self, file_path: str) -> dict | None:
+        for path, open_file in ((f"{file_path}.json", open), (f"{file_path}.json.gz", gzip.open)):
+            if os.path.isfile(path):
+                with open_file(path, "rb") as file:
+                    return json.loads(file.read(), object_hook=_without_documentation)
+        return None  # the loader looks in its next folder
+
+
+def _without_documentation(node: dict) -> dict:
+    # A *string* under this key is documentation; IAM has a member of that name, which is a dict.
+    if isinstance(node.get("documentation"), str):
+        del node["documentation"]
+    return node

@@ -1,0 +1,75 @@
+"""One request on its way through the gateway: who asks, what for, and whom to ask in turn.
+
+A ``Call`` is the first argument of every action. ``Clients`` holds one client per service of the controller; each method
+takes (request, caller=) and raises CloudError. Made once in gateway/server; tests make one of LocalClients.
+"""
+
+from dataclasses import dataclass, fields
+
+from protos import rpc
+from protos.cloud.v1 import (
+    hosts_pb2_grpc,
+    identity_pb2,
+    identity_pb2_grpc,
+    images_pb2_grpc,
+    instances_pb2_grpc,
+    keys_pb2_grpc,
+    networks_pb2_grpc,
+    quotas_pb2_grpc,
+    regions_pb2_grpc,
+    tags_pb2_grpc,
+    volumes_pb2_grpc,
+)
+
+STUBS = {
+    "instances": instances_pb2_grpc.InstancesStub,
+    "images": images_pb2_grpc.ImagesStub,
+    "key_pairs": keys_pb2_grpc.KeyPairsStub,
+    "networks": networks_pb2_grpc.NetworksStub,
+    "security_groups": networks_pb2_grpc.SecurityGroupsStub,
+    "addresses": networks_pb2_grpc.AddressesStub,
+    "volumes": volumes_pb2_grpc.VolumesStub,
+    "tags": tags_pb2_grpc.TagsStub,
+    "regions": regions_pb2_grpc.RegionsStub,
+    "identity": identity_pb2_grpc.IdentityStub,
+    "quotas": quotas_pb2_grpc.QuotasStub,
+    "hosts": hosts_pb2_grpc.HostsStub,
+}
+
+
+@dataclass(frozen=True)
+class Clients:
+    """The controller's services, by noun."""
+
+    instances: rpc.Client
+    images: rpc.Client
+    key_pairs: rpc.Client
+    networks: rpc.Client
+    security_groups: rpc.Client
+    addresses: rpc.Client
+    volumes: rpc.Client
+    tags: rpc.Client
+    regions: rpc.Client
+    identity: rpc.Client
+    quotas: rpc.Client
+    hosts: rpc.Client
+
+    @classmethod
+    def over(cls, channel, timeout_s: float = rpc.DEFAULT_TIMEOUT_S) -> "Clients":
+        """Clients that share one gRPC channel to the controller."""
+        return cls(
+            **{
+                field.name: rpc.Client(channel, STUBS[field.name], timeout_s)
+                for field in fields(cls)
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Call:
+    """What an action knows beside its parameters."""
+
+    clients: Clients
+    caller: rpc.Caller
+    principal: identity_pb2.Principal
+    host: str  # the name that the client called us by, without the port; what DescribeRegions tells others
