@@ -188,6 +188,19 @@ class ImageBlob(Table):
     size_bytes = number()
     virtual_size_bytes = number()
     created_ms = number()
+    condemned = flag()  # its file is being removed; nobody may come to need it any more
+
+
+class ImageUpload(Table):
+    """Who brought which bytes: only they may register them by digest. Forgotten after some time."""
+
+    account_id = ref(Account.account_id)
+    digest = ref(ImageBlob.digest)
+    uploaded_ms = number()
+
+    class Meta:
+        primary_key = CompositeKey("account_id", "digest")
+        indexes = ((("digest",), False), (("uploaded_ms",), False))
 
 
 class Image(Table):
@@ -217,9 +230,14 @@ class Image(Table):
     state_reason_message = text()
     created_ms = number()
     deleted_ms = number()
+    touched_ms = number()  # while saving: when its fetcher last said that it lives
 
     class Meta:
-        indexes = ((("account_id", "image_id"), False), (("status", "image_id"), False))
+        indexes = (
+            (("account_id", "image_id"), False),
+            (("status", "image_id"), False),
+            (("digest",), False),
+        )
 
 
 class HostImage(Table):
@@ -327,7 +345,7 @@ class PublicAddress(Table):
     position = number(unique=True)  # order in the pool
     account_id = ref(Account.account_id, null=True)
     allocation_id = maybe_text(unique=True)
-    reserved_ms = number()
+    reserved_ms = number()  # when it last changed hands: the longest free is lent first
 
     class Meta:
         indexes = ((("account_id", "allocation_id"), False),)
@@ -585,7 +603,8 @@ PARTIAL_INDEXES = (
     " WHERE status IN ('queued', 'saving', 'active')",
     "CREATE UNIQUE INDEX route_table_one_main ON route_table_association (route_table_id)"
     " WHERE main",
-    "CREATE INDEX public_address_free ON public_address (position) WHERE account_id IS NULL",
+    "CREATE INDEX public_address_free ON public_address (reserved_ms, position)"
+    " WHERE account_id IS NULL",
     "CREATE INDEX join_token_expires ON join_token (expires_ms)",
 )
 
@@ -600,6 +619,7 @@ TABLES: tuple[type[Table], ...] = (
     Host,
     JoinToken,
     ImageBlob,
+    ImageUpload,
     Image,
     HostImage,
     Vpc,
