@@ -14,6 +14,7 @@ SOURCES = [
     if not path.stem.endswith(("_pb2", "_pb2_grpc"))
 ]
 LONGEST_FILE = 400
+LONGER_WITH_A_REASON = {"controller/db/schema.py": "every table on one page"}
 LONGEST_FUNCTION = 70
 
 
@@ -92,7 +93,7 @@ def test_the_gateways_two_apis_do_not_know_each_other():
 @pytest.mark.parametrize("path", SOURCES, ids=name)
 def test_a_file_is_a_sitting_and_a_function_a_screen(path):
     text = path.read_text()
-    assert len(text.splitlines()) <= LONGEST_FILE
+    assert len(text.splitlines()) <= LONGEST_FILE or name(path) in LONGER_WITH_A_REASON
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             length = node.end_lineno - node.lineno + 1
