@@ -1,0 +1,2 @@
+"""Instances and instance types: what the user asked for, what she sees, and what her calls
+change."""

@@ -1,0 +1,7 @@
+"""Not the hosts of the instances that the hint ``different_host`` names."""
+
+from controller.scheduling.model import Ask, Candidate, Settings
+
+
+def refuses(host: Candidate, ask: Ask, settings: Settings) -> str:
+    return "to be avoided (different_host)" if host.host_id in ask.different_host else ""

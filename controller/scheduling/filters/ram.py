@@ -1,0 +1,8 @@
+"""Hosts with memory left, oversold by ``ram_ratio`` at most."""
+
+from controller.scheduling.model import Ask, Candidate, Settings
+
+
+def refuses(host: Candidate, ask: Ask, settings: Settings) -> str:
+    fits = host.memory_mib_used + ask.memory_mib <= host.memory_mib * settings.ram_ratio
+    return "" if fits else "short of memory"
