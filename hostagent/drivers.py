@@ -7,7 +7,7 @@ with a message that an operator understands; ``transient`` says whether trying a
 without anything else changing.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -22,6 +22,16 @@ class DriverError(Exception):
     def __init__(self, message: str, *, transient: bool = True, because: object = None):
         super().__init__(message)
         self.transient, self.because = transient, because
+
+
+class NotYet(Exception):
+    """What was asked for is being made in the background. Look again when told by ``watch``, or
+    after ``retry_ms``. ``progress`` is for an operator's eyes ("fetching ami-1: 40 of 100 MiB").
+    """
+
+    def __init__(self, progress: str, *, retry_ms: int = 1000):
+        super().__init__(progress)
+        self.progress, self.retry_ms = progress, retry_ms
 
 
 class Power(Enum):
@@ -87,19 +97,24 @@ class Hypervisor(Protocol):
         """Takes the power away. Returns when the domain is off."""
 
     def reboot(self, instance_id: str) -> None:
-        """Asks the guest by ACPI where it listens, resets it where it does not; the caller decides
-        which by ``reset``.
+        """Asks the guest to reboot (ACPI). Returns at once; ``reboot_seen`` tells, and ``reset`` is
+        for the guest that does not listen.
+        """
+
+    def reboot_seen(self, instance_id: str) -> bool:
+        """Whether the guest has started anew since the last ``reboot`` that this process made.
+        Forgotten when the process ends: a reboot may then be asked for twice.
         """
 
     def reset(self, instance_id: str) -> None: ...
 
     def remove(self, instance_id: str) -> None:
-        """Off and undefined; nothing of the domain is left."""
+        """Off and undefined; nothing of the domain is left. Its console's file stays."""
 
     def domains(self) -> Collection[str]:
         """Names of all domains, ours and strangers'."""
 
-    def watch(self, on_change) -> None:
+    def watch(self, on_change: Callable[[str], None]) -> None:
         """Calls ``on_change(instance_id)`` from any thread whenever a domain may have changed,
         ``on_change("")`` when anything may have (a lost connection is back).
         """
@@ -140,12 +155,16 @@ class Images(Protocol):
     """The bounded, content-addressed cache of image files."""
 
     def ensure(self, source: fleet_pb2.ImageSource) -> Path:
-        """The image's file, fetched, verified and inspected at most once a host. Never evicted
-        while in use.
+        """The image's file, fetched, verified and inspected at most once a host, never evicted
+        while in use. Does not wait: raises NotYet while the image is on its way, and DriverError
+        (not transient) for one that may not be used.
         """
 
     def cached(self) -> Collection[str]:
-        """Digests that are here."""
+        """Digests that are here, whole and inspected."""
+
+    def watch(self, on_change: Callable[[str], None]) -> None:
+        """Calls ``on_change(digest)`` from any thread when an image has come or will not come."""
 
 
 class Volumes(Protocol):
@@ -153,7 +172,7 @@ class Volumes(Protocol):
 
     def ensure(self, disk: fleet_pb2.DiskSpec, base: Path | None) -> Disk:
         """The volume's file: an overlay on ``base`` (or blank) of the size asked for; never smaller
-        than it was.
+        than it was. Only for a disk that no domain has open.
         """
 
     def remove(self, volume_id: str) -> None: ...

@@ -1,0 +1,64 @@
+"""An agent's core, wired: everything that it depends on is passed in, real or fake.
+
+    agent = build(Parts(ledger=..., hypervisor=..., network=..., ...))
+
+How a simulation drives it (manual clock, no thread):
+
+    agent.apply(spec) -> HostReport      as the controller's dispatch would
+    report = agent.report(); agent.delivered(report, fleet.Report(report))     the heartbeat
+    agent.run_due(now) -> next time      the work; then at that time again, or after a call above
+    agent.has_news()                     a heartbeat is worth sending before its time
+
+A crash is the loss of the Agent, the Ledger and (if it should forget) nothing else: keep the
+drivers and the ledger's connection, open a new Ledger on it (the epoch grows) and build again. A
+host's power failure is the same with ``FakeHypervisor.lose_power()`` and a new ``boot_id``.
+``checkpoint`` may raise a BaseException that is no Exception to cut at that point; nothing in here
+catches it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hostagent.agent import Agent
+from hostagent.audit import Audit
+from hostagent.drivers import Hypervisor, Images, Network, Volumes
+from hostagent.ledger import Ledger
+from hostagent.limits import Limits
+from hostagent.steps import Drivers
+from hostagent.sync import Sync
+from hostagent.vpcs import Vpcs
+from hostagent.worker import Worker
+from protos.cloud.v1 import fleet_pb2
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an agent depends on. ``clock`` is the wall's, in ms; ``consoles`` an existing folder."""
+
+    ledger: Ledger
+    hypervisor: Hypervisor
+    network: Network
+    images: Images
+    volumes: Volumes
+    consoles: Path
+    clock: Callable[[], int]
+    facts: Callable[[], fleet_pb2.HostFacts]
+    usage: Callable[[], fleet_pb2.HostUsage] = fleet_pb2.HostUsage
+    limits: Limits = field(default_factory=Limits)
+    checkpoint: Callable[[str], None] = lambda name: None
+
+
+def build(parts: Parts) -> Agent:
+    """The agent, with all that its ledger holds due at once."""
+    limits, ledger = parts.limits, parts.ledger
+    vpcs = Vpcs(ledger, parts.network, audit_ms=limits.audit_ms, retry_ms=limits.backoff_ms)
+    drivers = Drivers(
+        parts.hypervisor, parts.network, parts.images, parts.volumes, vpcs, parts.consoles
+    )
+    sync = Sync(ledger, parts.clock, parts.facts, parts.usage, parts.images.cached)
+
+    def new_worker(instance_id: str) -> Worker:
+        return Worker(instance_id, ledger, drivers, limits, parts.clock, parts.checkpoint)
+
+    return Agent(ledger, sync, drivers, Audit(ledger, drivers), limits, new_worker)

@@ -1,0 +1,1 @@
+"""Hypervisors: libvirt (KVM, QEMU) and a fake one, behind drivers.Hypervisor."""

@@ -1,0 +1,1 @@
+"""The image cache: fetch, verify, inspect, publish; behind drivers.Images."""

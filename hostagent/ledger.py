@@ -1,0 +1,345 @@
+"""What this host was told and how far it got: the agent's only memory across kill -9 and power
+failure.
+
+    ledger = Ledger(open_file(state_dir / "ledger.db"), host_id, now_ms=..., boot_id=...)
+    ledger.take_in(spec)                                  what should be, as last told; one
+    transaction ledger.note("i-1", Seen(OBSERVED_RUNNING), ...)       what is, and how far; one
+    transaction ledger.forget("i-1")                                  its `absent` was acknowledged
+
+Called by sync (take_in, forget, reads), the workers (note) and vpcs (reads). Promises: what
+``take_in`` has returned from survives a power failure; so does an end (``ended``), because a guest
+that powered itself off must not be started again. Other progress survives the end of the process,
+and may be lost with the power: all of it can be seen anew (docs/decisions/0200). Every method may
+be called from any thread.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from protos.cloud.v1 import fleet_pb2
+
+SCHEMA_VERSION = 1
+TOMBSTONES_KEPT = 10_000  # enough to recognise leftovers; older ones are reported as strangers
+
+# volume: outlives its instance (DeleteOnTermination false), with the image that it stands on.
+# tombstone: a name that was here and was forgotten, proof that a leftover may be cleared away.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS host      (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS instance  (instance_id TEXT PRIMARY KEY, spec BLOB NOT NULL,
+                                      progress TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS vpc       (vpc_id TEXT PRIMARY KEY, spec BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS volume    (volume_id TEXT PRIMARY KEY, disk BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS tombstone (name TEXT PRIMARY KEY, number INTEGER NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One observation's content: what is, and why where that needs a word (EC2's StateReason)."""
+
+    observed: int  # fleet_pb2.Observed
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far this host got with one instance. Kept as JSON: a later field needs a default."""
+
+    observed: int = fleet_pb2.UNSEEN
+    code: str = ""
+    message: str = ""
+    since_ms: int = 0
+    generation: int = 0  # of the instance's spec, when this was seen
+    epoch: int = 0  # when it was noted
+    sequence: int = 0
+    started: int = 0  # highest `starts` that was brought up whole
+    ended: int = 0  # highest `starts` that came to its end (exited, failed): not brought up again
+    reboots_done: int = 0
+    attempts: int = 0  # failed tries of the bring-up or tear-down that is going on
+    crashes: int = 0  # times that the guest was restarted by itself, lately
+    boot_id: str = ""  # boot of the machine under which it was brought up
+
+    @property
+    def seen(self) -> Seen:
+        return Seen(self.observed, self.code, self.message)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An instance in the ledger."""
+
+    spec: fleet_pb2.InstanceSpec
+    progress: Progress
+
+
+def open_file(path: Path | str) -> sqlite3.Connection:
+    """A connection fit for Ledger. ``":memory:"`` makes one that a simulation can hand to agent
+    after agent.
+    """
+    db = sqlite3.connect(str(path), check_same_thread=False, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    return db
+
+
+class Ledger:
+    """See the module's head. ``checkpoint`` is called with a name just before and just after each
+    commit.
+    """
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        host_id: str,
+        *,
+        now_ms: int,
+        boot_id: str,
+        checkpoint: Callable[[str], None] = lambda name: None,
+    ):
+        self._db, self._checkpoint, self._lock = db, checkpoint, threading.RLock()
+        self.host_id, self.boot_id = host_id, boot_id
+        if db.in_transaction:  # a simulated power cut in mid-transaction
+            db.execute("ROLLBACK")
+        self._create_or_check()
+        self._entries = {
+            name: Entry(fleet_pb2.InstanceSpec.FromString(spec), _progress(progress))
+            for name, spec, progress in db.execute("SELECT * FROM instance")
+        }
+        self._vpcs = {
+            name: fleet_pb2.VpcSpec.FromString(spec)
+            for name, spec in db.execute("SELECT vpc_id, spec FROM vpc")
+        }
+        self._volumes = {
+            name: fleet_pb2.DiskSpec.FromString(disk)
+            for name, disk in db.execute("SELECT volume_id, disk FROM volume")
+        }
+        self._generation = int(self._get("generation") or 0)
+        self._settings = fleet_pb2.HostSettings.FromString(
+            bytes.fromhex(self._get("settings") or "")
+        )
+        self._sequence = 0
+        self.epoch = max(int(self._get("epoch") or 0) + 1, now_ms)
+        self._write("epoch", self._set, {"epoch": str(self.epoch)}, power_safe=True)
+
+    # -- what should be ------------------------------------------------------------------------
+
+    @property
+    def generation(self) -> int:
+        """All that changed up to this generation of the host is known here."""
+        return self._generation
+
+    @property
+    def settings(self) -> fleet_pb2.HostSettings:
+        return self._settings
+
+    def take_in(
+        self,
+        instances: Mapping[str, Entry],
+        vpcs: Iterable[fleet_pb2.VpcSpec],
+        generation: int,
+        settings: fleet_pb2.HostSettings | None,
+        unused_vpcs: Iterable[str] = (),
+    ) -> None:
+        """Keeps what was told, whole or not at all. Survives a power failure once this has
+        returned.
+        """
+        vpcs, unused = list(vpcs), list(unused_vpcs)
+        with self._lock:
+            stamped = {name: self._stamped(name, entry) for name, entry in instances.items()}
+            host = {"generation": str(generation)}
+            if settings is not None:
+                host["settings"] = settings.SerializeToString().hex()
+            self._write("take-in", self._keep, stamped, vpcs, unused, host, power_safe=True)
+            self._entries.update(stamped)
+            self._vpcs.update((vpc.vpc_id, vpc) for vpc in vpcs)
+            for name in unused:
+                self._vpcs.pop(name, None)
+            self._generation, self._settings = generation, settings or self._settings
+
+    def instances(self) -> dict[str, Entry]:
+        with self._lock:
+            return dict(self._entries)
+
+    def get(self, instance_id: str) -> Entry | None:
+        return self._entries.get(instance_id)
+
+    def vpcs(self) -> dict[str, fleet_pb2.VpcSpec]:
+        with self._lock:
+            return dict(self._vpcs)
+
+    # -- how far we got ------------------------------------------------------------------------
+
+    def next_sequence(self) -> int:
+        """Numbers observations and reports of this epoch in one row: a report holds what has a
+        smaller number.
+        """
+        with self._lock:
+            self._sequence += 1
+            return self._sequence
+
+    def note(
+        self,
+        instance_id: str,
+        seen: Seen | None = None,
+        *,
+        generation: int = 0,
+        now_ms: int = 0,
+        **changes: int | str,
+    ) -> bool:
+        """Changes an instance's progress: its observation, made under ``generation`` (of the spec
+        acted on), and the named fields. Answers whether there was anything new. Nothing happens for
+        an instance that was forgotten.
+        """
+        with self._lock:
+            entry = self._entries.get(instance_id)
+            if entry is None:
+                return False
+            before = entry.progress
+            after = replace(before, **changes)
+            if seen is not None and (seen != before.seen or before.generation < generation):
+                after = _with_observation(after, before, seen, generation, now_ms)
+            if after == before:
+                return False
+            entry = self._stamped(instance_id, Entry(entry.spec, after))
+            power_safe = after.ended != before.ended
+            self._write("note", self._keep, {instance_id: entry}, (), (), {}, power_safe=power_safe)
+            self._entries[instance_id] = entry
+            return True
+
+    def forget(self, instance_id: str) -> None:
+        """Drops an instance whose `absent` was acknowledged. Its disks that outlive it, and names
+        of what is gone, are kept in mind.
+        """
+        with self._lock:
+            entry = self._entries[instance_id]
+            kept = [disk for disk in entry.spec.disks if not disk.delete_on_termination]
+            gone = [disk.volume_id for disk in entry.spec.disks if disk.delete_on_termination]
+            self._write("forget", self._bury, instance_id, kept, [instance_id, *gone])
+            del self._entries[instance_id]
+            self._volumes.update((disk.volume_id, disk) for disk in kept)
+
+    # -- what belongs here ---------------------------------------------------------------------
+
+    def kept_volumes(self) -> dict[str, fleet_pb2.DiskSpec]:
+        """Volumes of instances that are gone, which outlive them."""
+        with self._lock:
+            return dict(self._volumes)
+
+    def images_in_use(self) -> set[str]:
+        """Digests that some disk on this host stands on, or is about to."""
+        with self._lock:
+            disks = [disk for entry in self._entries.values() for disk in entry.spec.disks]
+            disks += self._volumes.values()
+            return {disk.image.digest for disk in disks if disk.image.digest}
+
+    def was_here(self, name: str) -> bool:
+        """Whether an instance or volume of this id was here, was torn down and forgotten: what is
+        left of it is ours.
+        """
+        with self._lock:
+            row = self._db.execute("SELECT 1 FROM tombstone WHERE name = ?", (name,)).fetchone()
+            return row is not None
+
+    # -- the database --------------------------------------------------------------------------
+
+    def _create_or_check(self) -> None:
+        self._db.executescript(_SCHEMA)
+        version, host_id = self._get("schema"), self._get("host_id")
+        if host_id not in (None, self.host_id):
+            raise ValueError(f"the ledger belongs to host {host_id}, this is {self.host_id}")
+        if version is not None and int(version) > SCHEMA_VERSION:
+            raise ValueError(f"the ledger was written by a newer agent (schema {version})")
+        if version is None:
+            first = {"schema": str(SCHEMA_VERSION), "host_id": self.host_id}
+            self._write("create", self._set, first, power_safe=True)
+
+    def _get(self, key: str) -> str | None:
+        row = self._db.execute("SELECT value FROM host WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def _write(self, name: str, change: Callable, *args, power_safe: bool = False) -> None:
+        """One transaction. In WAL mode NORMAL survives the process, FULL also the power; both never
+        tear.
+        """
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if power_safe else 'NORMAL'}")
+        self._checkpoint(f"ledger: before {name}")
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            change(*args)
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._checkpoint(f"ledger: after {name}")
+
+    def _set(self, values: Mapping[str, str]) -> None:
+        self._db.executemany("INSERT OR REPLACE INTO host VALUES (?, ?)", values.items())
+
+    def _keep(self, entries, vpcs, unused_vpcs, host) -> None:
+        self._set(host)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO instance VALUES (?, ?, ?)",
+            [
+                (name, entry.spec.SerializeToString(), json.dumps(asdict(entry.progress)))
+                for name, entry in entries.items()
+            ],
+        )
+        self._db.executemany(
+            "INSERT OR REPLACE INTO vpc VALUES (?, ?)",
+            [(vpc.vpc_id, vpc.SerializeToString()) for vpc in vpcs],
+        )
+        self._db.executemany("DELETE FROM vpc WHERE vpc_id = ?", [(name,) for name in unused_vpcs])
+        if unused_vpcs:
+            self._add_tombstones(unused_vpcs)
+
+    def _bury(self, instance_id, kept, gone) -> None:
+        self._db.execute("DELETE FROM instance WHERE instance_id = ?", (instance_id,))
+        self._db.executemany(
+            "INSERT OR REPLACE INTO volume VALUES (?, ?)",
+            [(disk.volume_id, disk.SerializeToString()) for disk in kept],
+        )
+        self._add_tombstones(gone)
+
+    def _add_tombstones(self, names: Iterable[str]) -> None:
+        newest = self._db.execute("SELECT coalesce(max(number), 0) FROM tombstone").fetchone()[0]
+        rows = [(name, newest + number) for number, name in enumerate(names, 1)]
+        self._db.executemany("INSERT OR REPLACE INTO tombstone VALUES (?, ?)", rows)
+        oldest = newest + len(rows) - TOMBSTONES_KEPT
+        self._db.execute("DELETE FROM tombstone WHERE number <= ?", (oldest,))
+
+    def _stamped(self, instance_id: str, entry: Entry) -> Entry:
+        """The entry, its observation numbered when it differs from the one that is kept."""
+        known = self._entries.get(instance_id)
+        if known is not None and _observation(known.progress) == _observation(entry.progress):
+            return entry
+        stamp = {"epoch": self.epoch, "sequence": self.next_sequence()}
+        return replace(entry, progress=replace(entry.progress, **stamp))
+
+
+def _with_observation(
+    progress: Progress, before: Progress, seen: Seen, generation: int, now_ms: int
+) -> Progress:
+    return replace(
+        progress,
+        observed=seen.observed,
+        code=seen.code,
+        message=seen.message,
+        generation=max(generation, before.generation),
+        since_ms=now_ms if seen.observed != before.observed else before.since_ms,
+    )
+
+
+def _observation(progress: Progress) -> tuple:
+    """What of the progress the controller hears of."""
+    return progress.seen, progress.generation, progress.reboots_done, progress.since_ms
+
+
+def _progress(text: str) -> Progress:
+    """Fields that a newer agent wrote are left out: after a downgrade the rest still counts."""
+    known = {field.name for field in fields(Progress)}
+    return Progress(**{key: value for key, value in json.loads(text).items() if key in known})

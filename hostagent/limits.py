@@ -1,0 +1,27 @@
+"""How long each phase of an instance's life on this host may take, and how often things are tried.
+
+Read from the config's ``[limits]``; passed to the workers. Milliseconds, as their names say.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long each phase may take and how often things are tried. In config as ``[limits]``."""
+
+    shutdown_ms: int = 60_000  # from asking a guest to shut down to taking its power away
+    reboot_ms: int = 60_000  # from asking a guest to reboot to resetting it
+    ask_again_ms: int = 10_000  # a guest that was still booting did not hear the first time
+    bring_up_ms: int = 1_800_000  # all tries of one start, image fetch included
+    attempts: int = 8  # tries of one bring-up before it has failed
+    backoff_ms: int = 1_000  # after the first failure; doubles
+    backoff_most_ms: int = 30_000
+    crashes: int = 5  # restarts by itself before it has failed
+    calm_ms: int = 600_000  # after so long without a crash all is forgiven
+    poll_ms: int = 2_000  # while the guest was asked for something; events come sooner
+    audit_ms: int = 60_000  # how often a running guest and a VPC are looked at unasked
+
+    def backoff(self, failures: int) -> int:
+        """The pause after so many failures in a row."""
+        return min(self.backoff_ms << min(max(failures - 1, 0), 20), self.backoff_most_ms)

@@ -1,0 +1,28 @@
+"""Step: the guest. Made paused, joined to its subnets and only then let go, so that its first DHCP
+packet is heard.
+"""
+
+from hostagent.drivers import Power
+from hostagent.steps import Context
+
+
+class Domain:
+    name = "domain"
+
+    def ensure(self, ctx: Context) -> None:
+        spec, hypervisor = ctx.spec, ctx.on.hypervisor
+        if not ctx.alive:
+            hypervisor.create_paused(spec, ctx.disks, ctx.ports, ctx.console)
+        plug(ctx)
+        if hypervisor.power(spec.instance_id) is Power.PAUSED:
+            hypervisor.resume(spec.instance_id)
+
+    def undo(self, ctx: Context) -> None:
+        ctx.on.hypervisor.remove(ctx.spec.instance_id)
+
+
+def plug(ctx: Context) -> None:
+    """Joins every tap to its bridge that is not; also the repair of a guest that runs."""
+    for nic in ctx.spec.nics:
+        if not ctx.on.network.is_plugged(nic):
+            ctx.on.network.plug(nic)

@@ -1,0 +1,112 @@
+"""The VPCs on this host, kept as the ledger says for as long as an instance of theirs lives here.
+
+    vpcs.ensure("vpc-1")     by the network step: true when it returns, free when nothing changed
+    vpcs.release(spec)       by the network step's undo: without it, or gone with the last
+    vpcs.step("vpc-1", now)  by the agenda, after a change (a rule, an address) and now and then
+
+Level-triggered: what is made is always computed from the whole ledger. One VPC is worked on by one
+thread at a time, several VPCs at once.
+"""
+
+import hashlib
+import logging
+import threading
+from collections import defaultdict
+
+from hostagent.drivers import DriverError, Network
+from hostagent.ledger import Ledger
+from protos.cloud.v1 import fleet_pb2
+
+log = logging.getLogger(__name__)
+
+
+class Vpcs:
+    """See the module's head. Remembers nothing over a restart: then all is ensured anew."""
+
+    def __init__(self, ledger: Ledger, network: Network, *, audit_ms: int, retry_ms: int):
+        self._ledger, self._network = ledger, network
+        self._audit_ms, self._retry_ms = audit_ms, retry_ms
+        self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._made: dict[str, bytes] = {}  # vpc id -> fingerprint of what was made
+        self._audits: dict[str, int] = {}  # vpc id -> when to believe nothing again
+        self._released: set[str] = set()  # instances torn down, but still in the ledger
+
+    def ensure(self, vpc_id: str) -> None:
+        """Makes the VPC what the ledger says now. DriverError: transient if it is not told yet."""
+        with self._locks[vpc_id]:
+            vpc = self._ledger.vpcs().get(vpc_id)
+            if vpc is None:
+                raise DriverError(f"the controller has not described {vpc_id} yet")
+            tenants = self._tenants(vpc_id)
+            wanted = _fingerprint(vpc, tenants)
+            if self._made.get(vpc_id) != wanted:
+                self._made.pop(vpc_id, None)  # half-made, should it fail
+                self._network.ensure_vpc(vpc, tenants)
+                self._made[vpc_id] = wanted
+
+    def release(self, spec: fleet_pb2.InstanceSpec) -> None:
+        """The instance needs its VPCs no longer. Raises DriverError; then to be asked again."""
+        self._released.add(spec.instance_id)
+        for vpc_id in sorted({nic.vpc_id for nic in spec.nics}):
+            self._settle(vpc_id)
+
+    def step(self, vpc_id: str, now: int) -> int | None:
+        """Makes true what changed. Answers when to look again; None for a VPC that is gone."""
+        if self._audits.get(vpc_id, now) <= now:
+            self._made.pop(vpc_id, None)
+            self._audits[vpc_id] = now + self._audit_ms
+        try:
+            if self._settle(vpc_id):
+                return self._audits[vpc_id]
+            self._audits.pop(vpc_id, None)
+            return None
+        except DriverError as failure:
+            log.warning("%s could not be made what it should be: %s", vpc_id, failure)
+            return now + self._retry_ms
+
+    def wanted(self) -> set[str]:
+        """Ids of the VPCs that some instance here needs, described yet or not."""
+        return {
+            nic.vpc_id
+            for entry in self._ledger.instances().values()
+            if self._lives(entry)
+            for nic in entry.spec.nics
+        }
+
+    def _settle(self, vpc_id: str) -> bool:
+        """Ensures the VPC, or removes it where nobody is left. Answers whether it stays."""
+        with self._locks[vpc_id]:
+            if self._tenants(vpc_id):
+                self.ensure(vpc_id)
+                return True
+            self._made.pop(vpc_id, None)
+            self._network.remove_vpc(vpc_id)
+            return False
+
+    def _tenants(self, vpc_id: str) -> list[fleet_pb2.InstanceSpec]:
+        return [
+            entry.spec
+            for _, entry in sorted(self._ledger.instances().items())
+            if self._lives(entry) and any(nic.vpc_id == vpc_id for nic in entry.spec.nics)
+        ]
+
+    def _lives(self, entry) -> bool:
+        gone = entry.progress.observed == fleet_pb2.ABSENT
+        return not gone and entry.spec.instance_id not in self._released
+
+
+def _fingerprint(vpc: fleet_pb2.VpcSpec, tenants: list[fleet_pb2.InstanceSpec]) -> bytes:
+    """Of all that the network depends on; whether an instance should run is not part of it."""
+    digest = hashlib.sha256()
+    plain = fleet_pb2.VpcSpec()
+    plain.CopyFrom(vpc)
+    plain.ClearField("generation")
+    digest.update(plain.SerializeToString(deterministic=True))
+    for spec in tenants:
+        tenant = fleet_pb2.InstanceSpec()
+        tenant.CopyFrom(spec)
+        for name in ("generation", "desired", "intent_generation", "force_stop", "reboots"):
+            tenant.ClearField(name)
+        tenant.ClearField("starts")
+        digest.update(tenant.SerializeToString(deterministic=True))
+    return digest.digest()

@@ -1,0 +1,162 @@
+"""An agent's core on fakes with a manual clock: what the tests of this folder drive."""
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hostagent.agent import Agent
+from hostagent.app import Parts, build
+from hostagent.fake_drivers import FakeImages, FakeNetwork, FakeVolumes
+from hostagent.hypervisors.fake import FakeHypervisor, Faults
+from hostagent.ledger import Ledger, open_file
+from hostagent.limits import Limits
+from protos.cloud.v1 import fleet_pb2
+from protos.cloud.v1.fleet_pb2 import RUNNING, HostSpec, InstanceSpec
+
+HOST = "h-00000000000000001"
+LIMITS = Limits()
+
+
+class Clock:
+    """Stands still until told."""
+
+    def __init__(self):
+        self.now_ms = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+def instance(name="i-1", generation=1, desired=RUNNING, **fields) -> InstanceSpec:
+    """An instance with a root disk and a NIC in vpc-1."""
+    spec = InstanceSpec(
+        instance_id=name, generation=generation, desired=desired, intent_generation=generation
+    )
+    spec.starts, spec.vcpus, spec.memory_mib = 1, 1, 128
+    disk = spec.disks.add(volume_id=f"vol-{name}", device_name="/dev/xvda", size_bytes=1 << 30)
+    disk.delete_on_termination = True
+    disk.image.image_id, disk.image.digest = "ami-1", "sha256:" + "ab" * 32
+    disk.image.disk_format = "qcow2"
+    spec.nics.add(
+        network_interface_id=f"eni-{name}", vpc_id="vpc-1", subnet_id="subnet-1"
+    ).mac_address = "02:00:00:00:00:01"
+    for key, value in fields.items():
+        setattr(spec, key, value)
+    return spec
+
+
+def host_spec(*instances: InstanceSpec, generation=None, base=0, vpcs=("vpc-1",)) -> HostSpec:
+    newest = max((spec.generation for spec in instances), default=0)
+    return HostSpec(
+        host_id=HOST,
+        generation=newest if generation is None else generation,
+        base=base,
+        instances=instances,
+        vpcs=[fleet_pb2.VpcSpec(vpc_id=vpc, generation=newest) for vpc in vpcs],
+    )
+
+
+@dataclass
+class Rig:
+    """A host. ``restart`` is kill -9 of the agent, ``power_failure`` that of the machine."""
+
+    consoles: Path
+    faults: Faults = field(default_factory=Faults)
+    limits: Limits = LIMITS
+    checkpoint: object = lambda name: None
+
+    def __post_init__(self):
+        self.clock = Clock()
+        self.db = open_file(":memory:")
+        self.hypervisor = FakeHypervisor(self.clock, random.Random(1), self.faults)
+        self.network, self.volumes = FakeNetwork(), FakeVolumes()
+        self.images = FakeImages(self.clock)
+        self.boot_id = "boot-1"
+        self.spec_generation = 0
+        self.restart()
+
+    def restart(self) -> None:
+        self.ledger = Ledger(
+            self.db,
+            HOST,
+            now_ms=self.clock(),
+            boot_id=self.boot_id,
+            checkpoint=lambda name: self.checkpoint(name),
+        )
+        self.agent: Agent = build(
+            Parts(
+                ledger=self.ledger,
+                hypervisor=self.hypervisor,
+                network=self.network,
+                images=self.images,
+                volumes=self.volumes,
+                consoles=self.consoles,
+                clock=self.clock,
+                facts=lambda: fleet_pb2.HostFacts(name="host-1", vcpus=64),
+                limits=self.limits,
+                checkpoint=lambda name: self.checkpoint(name),
+            )
+        )
+
+    def power_failure(self) -> None:
+        self.hypervisor.lose_power()
+        self.network.lose_power()
+        self.boot_id += "+"
+        self.restart()
+
+    def tell(self, *instances: InstanceSpec, **fields) -> fleet_pb2.HostReport:
+        """Apply, and all the work that is due at once."""
+        report = self.agent.apply(host_spec(*instances, **fields))
+        self.run()
+        return report
+
+    def run(self) -> int | None:
+        return self.agent.run_due(self.clock())
+
+    def pass_ms(self, span: int) -> None:
+        """Time passes; everything is done when it is due."""
+        end = self.clock() + span
+        while True:
+            self.hypervisor.tick()
+            due = self.run()
+            guest = self.hypervisor.next_due()
+            then = min((t for t in (due, guest) if t is not None), default=end)
+            if then >= end:
+                break
+            self.clock.now_ms = max(then, self.clock() + 1)
+        self.clock.now_ms = end
+        self.hypervisor.tick()
+        self.run()
+
+    def acknowledge(self, spec_generation: int | None = None) -> None:
+        """A heartbeat whose answer acknowledges all that it said."""
+        report = self.agent.report()
+        known = report.spec_generation if spec_generation is None else spec_generation
+        self.agent.delivered(
+            report,
+            HostSpec(
+                host_id=HOST,
+                generation=known,
+                base=known,
+                acknowledged_epoch=report.epoch,
+                acknowledged_sequence=report.sequence,
+            ),
+        )
+
+    def observed(self, name="i-1") -> str:
+        entry = self.ledger.get(name)
+        return fleet_pb2.Observed.Name(entry.progress.observed) if entry else "forgotten"
+
+    def power(self, name="i-1") -> str:
+        guest = self.hypervisor.state.guests.get(name)
+        return guest.power if guest else "none"
+
+    def is_bare(self) -> bool:
+        """Nothing of any instance is left on the host."""
+        return not (
+            self.hypervisor.state.guests
+            or self.network.made
+            or self.network.ports
+            or self.volumes.made
+            or list(self.consoles.iterdir())
+        )
