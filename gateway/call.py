@@ -1,7 +1,8 @@
 """One request on its way through the gateway: who asks, what for, and whom to ask in turn.
 
-A ``Call`` is the first argument of every action. ``Clients`` holds one client per service of the controller; each method
-takes (request, caller=) and raises CloudError. Made once in gateway/server; tests make one of LocalClients.
+A ``Call`` is the first argument of every action. ``Clients`` holds one client per service of the
+controller; each method takes (request, caller=) and raises CloudError. Made once in gateway/server;
+tests make one of LocalClients.
 """
 
 from dataclasses import dataclass, fields
@@ -72,4 +73,4 @@ class Call:
     clients: Clients
     caller: rpc.Caller
     principal: identity_pb2.Principal
-    host: str  # the name that the client called us by, without the port; what DescribeRegions tells others
+    host: str  # the name that the client called us by, without the port

@@ -3,9 +3,10 @@
     EC2 = Endpoint(model.load("ec2"), actions)
     EC2.answer([("Action", "DescribeVpcs"), ("Version", "2016-11-15")], call) -> (200, b"<?xml ...")
 
-An action is a function ``action(call, *, members...) -> result``; result is a dict with the model's member names (see renderers) or
-None for an operation that answers nothing but success. Its name is the operation's, in Python's spelling. The
-endpoint knows no action: which ones there are is the table it is given.
+An action is a function ``action(call, *, members...) -> result``; result is a dict with the model's
+member names (see renderers) or None for an operation that answers nothing but success. Its name is
+the operation's, in Python's spelling. The endpoint knows no action: which ones there are is the
+table it is given.
 
 Called by gateway/app. Raises CloudError; ``refuse`` puts one into the service's dialect.
 """
@@ -24,9 +25,24 @@ from protos.errors import CloudError, Kind
 _VERSION = re.compile(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]")
 # Of SigV2, presigned SigV4 and boto 2: parameters that sign a request and are none of the action's.
 SIGNING_PARAMETERS = frozenset(
-    "AWSAccessKeyId Signature SignatureMethod SignatureVersion Timestamp Expires SecurityToken AuthParams "
-    "X-Amz-Algorithm X-Amz-Credential X-Amz-Date X-Amz-Expires X-Amz-SignedHeaders X-Amz-Signature "
-    "X-Amz-Security-Token X-Amz-Content-Sha256".split()
+    [
+        "AWSAccessKeyId",
+        "Signature",
+        "SignatureMethod",
+        "SignatureVersion",
+        "Timestamp",
+        "Expires",
+        "SecurityToken",
+        "AuthParams",
+        "X-Amz-Algorithm",
+        "X-Amz-Credential",
+        "X-Amz-Date",
+        "X-Amz-Expires",
+        "X-Amz-SignedHeaders",
+        "X-Amz-Signature",
+        "X-Amz-Security-Token",
+        "X-Amz-Content-Sha256",
+    ]
 )
 
 
@@ -42,7 +58,10 @@ class Action:
 
 
 class Endpoint:
-    """One service. ``actions`` are the functions of what is supported; each name must be an operation's."""
+    """One service.
+
+    ``actions`` are the functions of what is supported; each name must be an operation's.
+    """
 
     def __init__(self, service: Service, actions: Iterable[Callable]):
         self.service = service
@@ -113,7 +132,10 @@ class Endpoint:
         )
 
     def compile_all(self) -> None:
-        """Compiles every action: at start, so that a signature that does not fit the model stops the gateway."""
+        """Compiles every action.
+
+        At start, so that a signature that does not fit the model stops the gateway.
+        """
         for name in self.functions:
             self._find(name)
 
@@ -139,7 +161,10 @@ class Endpoint:
 
 
 def version_of(asked: object, service: Service) -> str:
-    """The API version that a client asked for. Any date is fine, as every EC2 client of the last 15 years is."""
+    """The API version that a client asked for.
+
+    Any date is fine, as every EC2 client of the last 15 years is.
+    """
     if asked == "":
         return service.api_version
     if not isinstance(asked, str) or not _VERSION.fullmatch(asked):

@@ -1,24 +1,26 @@
-"""What a failure is called in AWS's languages: (kind, noun, reason) -> EC2's code and HTTP status, and both dialects' XML.
+"""What a failure is called in AWS's languages: (kind, noun, reason) -> code, HTTP status, XML.
 
-The convention, which the controller follows when it raises a CloudError. ``noun`` is EC2's resource type ("instance", "image",
-"security-group" ...). The kind says which table, the noun or the reason which row:
+The convention, which the controller follows when it raises a CloudError. ``noun`` is EC2's resource
+type ("instance", "image", "security-group" ...). The kind says which table, the noun or the reason
+which row:
 
-    kind             chosen by       example                                     gives
-    INVALID          reason          INVALID, reason="parameter-combination"     InvalidParameterCombination
-                                     no reason                                   InvalidParameterValue
-    MALFORMED_ID     noun            MALFORMED_ID, noun="instance"               InvalidInstanceID.Malformed
-    NOT_FOUND        noun, reason    NOT_FOUND, noun="elastic-ip"                InvalidAllocationID.NotFound
-                                     ... and reason="public-ip"                  InvalidAddress.NotFound
-    EXISTS           noun, reason    EXISTS, noun="security-group-rule"          InvalidPermission.Duplicate
-    WRONG_STATE      noun, reason    WRONG_STATE, noun="instance"                IncorrectInstanceState
-                                     ... and reason="termination-protected"      OperationNotPermitted
-    QUOTA            noun            QUOTA, noun="vcpus"                         VcpuLimitExceeded
-    NO_CAPACITY      noun            NO_CAPACITY, noun="subnet"                  InsufficientFreeAddressesInSubnet
-    the others       the kind alone  DENIED                                      UnauthorizedOperation, 403
+    kind          chosen by     example                             gives
+    INVALID       reason        reason="parameter-combination"      InvalidParameterCombination
+                                no reason                           InvalidParameterValue
+    MALFORMED_ID  noun          noun="instance"                     InvalidInstanceID.Malformed
+    NOT_FOUND     noun, reason  noun="elastic-ip"                   InvalidAllocationID.NotFound
+                                ... and reason="public-ip"          InvalidAddress.NotFound
+    EXISTS        noun, reason  noun="security-group-rule"          InvalidPermission.Duplicate
+    WRONG_STATE   noun, reason  noun="instance"                     IncorrectInstanceState
+                                ... reason="termination-protected"  OperationNotPermitted
+    QUOTA         noun          noun="vcpus"                        VcpuLimitExceeded
+    NO_CAPACITY   noun          noun="subnet"                       InsufficientFreeAddressesIn...
+    the others    the kind      DENIED                              UnauthorizedOperation, 403
 
-A combination without a row is a mistake: tests/unit/gateway/test_errors.py looks for all that the controller's source raises.
-In production it is answered by its kind's own row, and logged. The codes are AWS's documented ones ("Error codes for the
-Amazon EC2 API"), irregular as they are; those that AWS answers without documenting them are marked.
+A combination without a row is a mistake: tests/unit/gateway/test_errors.py looks for all that the
+controller's source raises. In production it is answered by its kind's own row, and logged. The
+codes are AWS's documented ones ("Error codes for the Amazon EC2 API"), irregular as they are; those
+that AWS answers without documenting them are marked.
 """
 
 import logging
@@ -34,7 +36,10 @@ XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 @dataclass(frozen=True)
 class Answer:
-    """An EC2 error: its code and HTTP status. 400 unless a client must tell it apart by the status (ec2.md trap 9)."""
+    """An EC2 error.
+
+    Its code and HTTP status. 400 unless a client must tell it apart by the status (ec2.md trap 9).
+    """
 
     code: str
     status: int = 400
@@ -216,7 +221,8 @@ _BY_KIND = {
     Kind.DRY_RUN: Answer("DryRunOperation", 412),
 }
 
-# IAM and STS have their own words for the common failures: (kind, reason) -> answer. Others are as above.
+# IAM and STS have their own words for the common failures: (kind, reason) -> answer. Others are as
+# above.
 _QUERY_DIALECT = {
     (Kind.UNAUTHENTICATED, ""): Answer("SignatureDoesNotMatch", 403),
     (Kind.UNAUTHENTICATED, "unknown-key"): Answer("InvalidClientTokenId", 403),
@@ -263,16 +269,20 @@ def answer_to(error: CloudError, dialect: str) -> Answer:
 
 
 def render(error: CloudError, dialect: str, namespace: str, request_id: str) -> tuple[int, str]:
-    """(HTTP status, XML) of an error. EC2's root has no namespace and RequestID has a capital D (ec2.md traps 1, 2)."""
+    """(HTTP status, XML) of an error.
+
+    EC2's root has no namespace and RequestID has a capital D (ec2.md traps 1, 2).
+    """
     answer = answer_to(error, dialect)
     code, message = escape(answer.code), escape(error.message)
     if dialect == "ec2":
         return answer.status, (
-            f"{XML_HEAD}<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
-            f"<RequestID>{request_id}</RequestID></Response>"
+            f"{XML_HEAD}<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message>"
+            f"</Error></Errors><RequestID>{request_id}</RequestID></Response>"
         )
     fault = "Receiver" if answer.status >= 500 else "Sender"
     return answer.status, (
-        f'{XML_HEAD}<ErrorResponse xmlns="{namespace}"><Error><Type>{fault}</Type><Code>{code}</Code>'
-        f"<Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+        f'{XML_HEAD}<ErrorResponse xmlns="{namespace}"><Error><Type>{fault}</Type>'
+        f"<Code>{code}</Code><Message>{message}</Message></Error>"
+        f"<RequestId>{request_id}</RequestId></ErrorResponse>"
     )

@@ -1,8 +1,9 @@
 """Service models: what operations there are and what their members are called on the wire.
 
-botocore ships AWS's own models as data; we read them with its loader and leave the documentation out (it is nine
-tenths of them). Where the model of today falls short of what AWS answers or of what old clients read, the difference
-is declared in PATCHES, one line and one reason each, and nowhere else.
+botocore ships AWS's own models as data; we read them with its loader and leave the documentation
+out (it is nine tenths of them). Where the model of today falls short of what AWS answers or of what
+old clients read, the difference is declared in PATCHES, one line and one reason each, and nowhere
+else.
 
 Called by the parsers, the renderers and the endpoint. Promises: a loaded Service never changes.
 """
@@ -14,17 +15,20 @@ from dataclasses import dataclass, field
 
 from botocore.loaders import JSONFileLoader, Loader
 
-# Members that AWS's answers carry although the model has dropped them: (service, shape, member, shape of it, name on
-# the wire). libcloud and boto 2 look for <return>true</return> and take its absence for failure.
+# Members that AWS's answers carry although the model has dropped them: (service, shape, member,
+# shape of it, name on the wire). libcloud and boto 2 look for <return>true</return> and take its
+# absence for failure.
 ADDED_MEMBERS = [
     ("ec2", "AssociateAddressResult", "Return", "Boolean", "return"),
     ("ec2", "CreateSecurityGroupResult", "Return", "Boolean", "return"),
 ]
 
-# Enumerations that are not closed here: instance types are rows in the operator's catalogue, the controller knows them.
+# Enumerations that are not closed here: instance types are rows in the operator's catalogue, the
+# controller knows them.
 OPEN_ENUMS = [("ec2", "InstanceType")]
 
-# Scalars that are written although empty. An empty value is a legal tag value: clients index tag["Value"].
+# Scalars that are written although empty. An empty value is a legal tag value: clients index
+# tag["Value"].
 WRITTEN_EMPTY = [("ec2", "Tag", "Value"), ("ec2", "TagDescription", "Value")]
 
 API_VERSIONS = {"ec2": "2016-11-15", "iam": "2010-05-08", "sts": "2011-06-15"}
@@ -32,7 +36,10 @@ API_VERSIONS = {"ec2": "2016-11-15", "iam": "2010-05-08", "sts": "2011-06-15"}
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation. ``input`` and ``output`` are names of structure shapes; output None = nothing but success."""
+    """One operation.
+
+    ``input`` and ``output`` are names of structure shapes; output None = nothing but success.
+    """
 
     name: str
     input: str | None
@@ -41,7 +48,10 @@ class Operation:
 
 @dataclass(frozen=True)
 class Service:
-    """A service's model. ``shapes`` are botocore's own dicts: type, members, member, enum, required, min, max."""
+    """A service's model.
+
+    ``shapes`` are botocore's own dicts: type, members, member, enum, required, min, max.
+    """
 
     name: str
     dialect: str  # "ec2" | "query"
@@ -51,13 +61,19 @@ class Service:
     written_empty: frozenset[tuple[str, str]] = frozenset()
 
     def namespace(self, version: str) -> str:
-        """The XML namespace of an answer to a client that asked for ``version``: EC2's old clients look under theirs."""
+        """The XML namespace of an answer to a client that asked for ``version``.
+
+        EC2's old clients look under theirs.
+        """
         if self.dialect == "ec2":
             return f"http://ec2.amazonaws.com/doc/{version}/"
         return f"https://{self.name}.amazonaws.com/doc/{self.api_version}/"
 
     def input_name(self, member: str, definition: dict) -> str:
-        """What a member is called in a request. EC2 capitalises the first letter of the wire name."""
+        """What a member is called in a request.
+
+        EC2 capitalises the first letter of the wire name.
+        """
         name = definition.get("queryName") or definition.get("locationName")
         if name is None:
             return member
@@ -69,7 +85,10 @@ class Service:
 
 
 def load(name: str) -> Service:
-    """Reads the model of "ec2", "iam" or "sts". Costs some 100 ms; done once, when a gateway starts."""
+    """Reads the model of "ec2", "iam" or "sts".
+
+    Costs some 100 ms; done once, when a gateway starts.
+    """
     version = API_VERSIONS[name]
     document = Loader(file_loader=_WithoutDocumentation()).load_service_model(
         name, "service-2", api_version=version

@@ -1,13 +1,14 @@
-"""Requests of the query protocols: dotted keys to a tree, and the tree through the model into values.
+"""Requests of the query protocols: dotted keys to a tree, the tree through the model to values.
 
     InstanceId.1=i-1&Filter.1.Name=x&Filter.1.Value.1=y      ->  nest()
     {"InstanceId": {"1": "i-1"}, "Filter": {"1": {...}}}     ->  Parsers.of(operation, action)(tree)
     {"instance_ids": ["i-1"], "filters": [Filter(name="x", values=["y"])]}     the action's keywords
 
-The target of a parser is a function or a frozen dataclass, and **its signature is the support matrix**: a member that the
-model does not know is UnknownParameter; one that the model knows and the target does not name is UnsupportedOperation,
-with its name; ``Literal`` annotations restrict values in the same way. Structures go into the dataclass that the
-annotation names, so this holds at every depth. Without a target, values become plain dicts (the oracle test).
+The target of a parser is a function or a frozen dataclass, and **its signature is the support
+matrix**: a member that the model does not know is UnknownParameter; one that the model knows and
+the target does not name is UnsupportedOperation, with its name; ``Literal`` annotations restrict
+values in the same way. Structures go into the dataclass that the annotation names, so this holds at
+every depth. Without a target, values become plain dicts (the oracle test).
 
 A parser is compiled once per target, as closures; no shape is looked at while a request is parsed.
 Called by the endpoint. Raises CloudError(INVALID | UNSUPPORTED), nothing else, whatever was sent.
@@ -80,13 +81,17 @@ def unsupported(what: str) -> CloudError:
 
 
 def nest(pairs: Iterable[tuple[str, str]]) -> Tree:
-    """Dotted keys to a tree, once for the whole request. Control characters and doubled keys are refused here."""
+    """Dotted keys to a tree, once for the whole request.
+
+    Control characters and doubled keys are refused here.
+    """
     tree: Tree = {}
     for key, value in pairs:
         if _NOT_XML.search(value) or _NOT_XML.search(key):
             raise CloudError(
                 Kind.INVALID,
-                f"The parameter {_NOT_XML.sub('?', key)[:200]} contains a character that XML 1.0 cannot carry.",
+                f"The parameter {_NOT_XML.sub('?', key)[:200]} contains a character that XML cannot"
+                " carry.",
                 noun="parameter",
                 reason="parameter-value",
             )
@@ -116,8 +121,8 @@ class Parsers:
     def of(self, operation: str, target: Callable | None = None) -> Callable[[Tree], dict]:
         """The parser of an operation's request: tree -> keywords for the action ``target``.
 
-        Without a target: tree -> a dict with the model's names. The parameters of an action before its keyword-only
-        ones (the call) are not members.
+        Without a target: tree -> a dict with the model's names. The parameters of an action before
+        its keyword-only ones (the call) are not members.
         """
         shape = self._service.operations[operation].input
         if shape is None:
@@ -177,7 +182,10 @@ class Parsers:
         return parse
 
     def _parser(self, name: str, annotation) -> Parser:
-        """A member's parser. ``annotation``: what the target says it takes; None outside of targets."""
+        """A member's parser.
+
+        ``annotation``: what the target says it takes; None outside of targets.
+        """
         shape = self._service.shapes[name]
         target, literals = _reading(annotation)
         match shape["type"]:
@@ -208,7 +216,10 @@ class Parsers:
 
 
 def supported_members(target: Callable) -> dict[str, object]:
-    """keyword -> annotation of what a function or dataclass takes: its keyword-only parameters, or its fields."""
+    """keyword -> annotation of what a function or dataclass takes.
+
+    Its keyword-only parameters, or its fields.
+    """
     hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     kinds = (
         (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -223,7 +234,7 @@ def supported_members(target: Callable) -> dict[str, object]:
 
 
 def _reading(annotation) -> tuple[Callable | None, tuple]:
-    """(dataclass for a structure or None, allowed values or ()) of an annotation such as ``Literal["a"] | None``."""
+    """(dataclass or None, allowed values or ()) of an annotation like ``Literal["a"] | None``."""
     options = (
         typing.get_args(annotation)
         if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union
@@ -253,7 +264,10 @@ def _nothing(tree: Tree) -> dict:
 
 
 def _list_of(parse: Parser, wrapper: str | None) -> Parser:
-    """``.1`` ``.2`` ...; IAM and STS put "member" before the number. From 0 is fine, gaps are, numbers sort as numbers."""
+    """``.1`` ``.2`` ...
+
+    IAM and STS put "member" before the number. From 0 is fine, gaps are, numbers sort as numbers.
+    """
 
     def parse_list(node, path):
         if wrapper is not None and isinstance(node, dict):

@@ -1,13 +1,15 @@
 """Answers of the query protocols: dicts with the model's member names to XML.
 
-    render = renderers.of("DescribeVpcs");  render({"Vpcs": [{"VpcId": "vpc-1", "IsDefault": True}]})
+    render = renderers.of("DescribeVpcs");  render({"Vpcs": [{"VpcId": "vpc-1", "IsDefault":
+    True}]})
         -> <vpcSet><item><vpcId>vpc-1</vpcId><isDefault>true</isDefault></item></vpcSet>
 
-Values: str; bool; int; float; bytes (written as base64); lists; dicts; times as milliseconds since the epoch. A None, an
-empty string and a time of 0 are left out, an empty list is an empty element. A member that the model does not know is
-a KeyError: a typing mistake in a view never goes unseen.
+Values: str; bool; int; float; bytes (written as base64); lists; dicts; times as milliseconds since
+the epoch. A None, an empty string and a time of 0 are left out, an empty list is an empty element.
+A member that the model does not know is a KeyError: a typing mistake in a view never goes unseen.
 
-Why not an element tree: docs/decisions/0101-xml-by-strings.md. Compiled once per shape, as closures; called by the endpoint.
+Why not an element tree: docs/decisions/0101-xml-by-strings.md. Compiled once per shape, as
+closures; called by the endpoint.
 """
 
 import base64

@@ -1,0 +1,289 @@
+"""The gateway's application: a request, a list of handlers, an answer.
+
+The order is the architecture: what is open to everyone, then the body and its hash *before*
+anything parses it, then the signature (whose scope says which service is meant), then that service.
+Each handler takes the exchange and answers, or leaves it to the next. A failure becomes an answer
+in one place, in the dialect of the service that was meant; never HTML, never a trace.
+
+Called by the HTTP server through Flask. Holds no state between requests.
+"""
+
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+import flask
+from werkzeug.exceptions import HTTPException
+
+from gateway.aws.endpoint import SIGNING_PARAMETERS, Endpoint
+from gateway.call import Call, Clients
+from gateway.config import is_loopback
+from gateway.native import NativeApi
+from gateway.signatures import Authenticator, HostPolicy, Identified, SignedRequest
+from gateway.signatures.request import first, without_port
+from protos import rpc
+from protos.errors import CloudError, Kind
+
+log = logging.getLogger(__name__)
+access = logging.getLogger("gateway.access")
+
+XML = "text/xml;charset=UTF-8"
+JSON = "application/json"
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_SCOPE_SERVICE = re.compile(
+    r"Credential=[^/&,]+(?:/|%2F)\d{8}(?:/|%2F)[^/&,%]+(?:/|%2F)([a-z0-9]+)"
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the application is made of; see gateway/server."""
+
+    endpoints: dict[str, Endpoint]  # by service: ec2, iam, sts
+    native: NativeApi
+    openapi: bytes
+    clients: Clients
+    authenticator: Authenticator
+    hosts: HostPolicy
+    healthy: Callable[[], bool]
+    max_body_bytes: int
+    max_upload_bytes: int = 1 << 40
+
+
+@dataclass
+class Exchange:
+    """One request on its way through the handlers."""
+
+    parts: Parts
+    request: flask.Request
+    request_id: str = field(default_factory=rpc.new_request_id)
+    body: bytes | None = None  # None: streamed
+    signed: SignedRequest | None = None
+    identified: Identified | None = None
+    did: str = "-"  # the action, for the access log
+
+    @property
+    def path(self) -> str:
+        return self.request.environ["REQUEST_URI"].partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        return self.request.environ["QUERY_STRING"]
+
+    def answer(self, status: int, content: bytes, kind: str) -> flask.Response:
+        answer = flask.Response(content, status, content_type=kind)
+        answer.headers["x-amzn-RequestId"] = self.request_id
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+
+def answer_openly(exchange: Exchange) -> flask.Response | None:
+    """What needs no signature: are we well, and what is there to call."""
+    if exchange.request.method != "GET":
+        return None
+    if exchange.path == "/healthz":
+        well = exchange.parts.healthy()
+        text = b'{"status":"ok"}' if well else b'{"status":"the controller does not answer"}'
+        return exchange.answer(200 if well else 503, text, JSON)
+    if exchange.path == "/v1/openapi.json":
+        return exchange.answer(200, exchange.parts.openapi, JSON)
+    return None
+
+
+def read_body(exchange: Exchange) -> None:
+    """The body as bytes, bounded, untouched by any form parser; an upload's stays on the wire."""
+    request, parts = exchange.request, exchange.parts
+    upload = parts.native.is_upload(request.method, exchange.path)
+    limit = parts.max_upload_bytes if upload else parts.max_body_bytes
+    if (request.content_length or 0) > limit:
+        raise CloudError(
+            Kind.INVALID,
+            f"The request is larger than {limit} bytes.",
+            noun="request",
+            reason="too-large",
+        )
+    if not upload:
+        exchange.body = request.get_data(cache=False, parse_form_data=False)
+
+
+def identify(exchange: Exchange) -> None:
+    """Who asks, and which service: the signature says both."""
+    exchange.signed = signed_request(exchange)
+    exchange.identified = exchange.parts.authenticator.authenticate(
+        exchange.signed, rpc.Caller(request_id=exchange.request_id)
+    )
+
+
+def call_native(exchange: Exchange) -> flask.Response | None:
+    if exchange.identified.service != "pileus":
+        return None
+    request, native, call = exchange.request, exchange.parts.native, the_call(exchange)
+    exchange.did = f"{request.method} {exchange.path}"
+    if exchange.body is None:
+        size = -1 if request.content_length is None else request.content_length
+        promised = exchange.identified.payload_hash
+        status, content = native.upload(
+            exchange.path, exchange.query, request.stream, size, promised, call
+        )
+    else:
+        status, content = native.answer(
+            request.method, exchange.path, exchange.query, exchange.body, call
+        )
+    return exchange.answer(status, content, JSON)
+
+
+def call_aws(exchange: Exchange) -> flask.Response:
+    endpoint = exchange.parts.endpoints[exchange.identified.service]
+    pairs = parameters(exchange)
+    exchange.did = next((value for name, value in pairs if name == "Action"), "-")[:64]
+    status, content = endpoint.answer(pairs, the_call(exchange))
+    return exchange.answer(status, content, XML)
+
+
+HANDLERS = (answer_openly, read_body, identify, call_native, call_aws)
+
+
+def handle(parts: Parts, request: flask.Request) -> flask.Response:
+    """Runs the handlers; every failure is answered here."""
+    exchange, started = Exchange(parts, request), time.monotonic()
+    try:
+        answer = next(answer for handler in HANDLERS if (answer := handler(exchange)))
+    except CloudError as refusal:
+        if refusal.because is not None or refusal.kind is Kind.BUG:
+            log.warning("request %s refused: %r", exchange.request_id, refusal)
+        answer = refuse(exchange, refusal)
+    except Exception:
+        log.exception("request %s failed", exchange.request_id)
+        bug = CloudError(Kind.BUG, "An internal error has occurred.")
+        answer = refuse(exchange, bug)
+    who = exchange.identified.principal.account_id if exchange.identified else "-"
+    access.info(
+        "%s %s %s %d %.1f ms %s",
+        who,
+        request.method,
+        exchange.did,
+        answer.status_code,
+        (time.monotonic() - started) * 1000,
+        exchange.request_id,
+    )
+    return answer
+
+
+def refuse(exchange: Exchange, error: CloudError) -> flask.Response:
+    service = meant_service(exchange)
+    if service == "pileus":
+        status, content = exchange.parts.native.refuse(error, exchange.request_id)
+        return exchange.answer(status, content, JSON)
+    status, content = exchange.parts.endpoints[service].refuse(error, exchange.request_id)
+    return exchange.answer(status, content, XML)
+
+
+def meant_service(exchange: Exchange) -> str:
+    """In whose dialect to refuse, also where the signature says nothing to be believed."""
+    if exchange.identified:
+        return exchange.identified.service
+    credential = exchange.request.headers.get("Authorization") or exchange.query
+    match = _SCOPE_SERVICE.search(credential)
+    if match and match[1] in (*exchange.parts.endpoints, "pileus"):
+        return match[1]
+    return "pileus" if exchange.path.startswith("/v1/") else "ec2"
+
+
+def signed_request(exchange: Exchange) -> SignedRequest:
+    request, hosts = exchange.request, exchange.parts.hosts
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    remote = request.remote_addr or ""
+    trusted = hosts.trusts(remote)
+    secure = request.environ["wsgi.url_scheme"] == "https" or (
+        trusted and first(headers.get("x-forwarded-proto", "")) == "https"
+    )
+    body = exchange.body
+    return SignedRequest(
+        method=request.method,
+        path=exchange.path,
+        query=exchange.query,
+        headers=headers,
+        hosts=hosts.plausible(headers, trusted),
+        payload_hash=None if body is None else hashlib.sha256(body).hexdigest(),
+        secure=secure,
+        loopback=is_loopback(remote),
+        form=tuple(form(exchange)),
+    )
+
+
+def form(exchange: Exchange) -> list[tuple[str, str]]:
+    """The parameters of a form in the body; none where the body is no form."""
+    kind = exchange.request.mimetype
+    if not exchange.body or kind not in ("", "application/x-www-form-urlencoded"):
+        return []
+    return _pairs(exchange.body)
+
+
+def parameters(exchange: Exchange) -> list[tuple[str, str]]:
+    """An action's parameters: from the query or from the form, never from both.
+
+    Each place is covered by the signature in its own way; mixing them invites reading what was not
+    signed as meant.
+    """
+    request = exchange.request
+    if request.method not in ("GET", "POST"):
+        raise CloudError(Kind.INVALID, "The action can be called by GET and POST.", reason="method")
+    in_query = _pairs(exchange.query.encode("latin-1"))
+    in_form = list(exchange.signed.form) if request.method == "POST" else []
+    if not in_form:
+        return in_query
+    if any(name not in SIGNING_PARAMETERS for name, _ in in_query):
+        raise CloudError(
+            Kind.INVALID,
+            "Parameters are in the query or in the body, not in both.",
+            noun="parameter",
+            reason="malformed-query",
+        )
+    return in_form
+
+
+def _pairs(encoded: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(encoded.decode(), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise CloudError(
+            Kind.INVALID,
+            "The parameters are not percent-encoded UTF-8.",
+            noun="parameter",
+            reason="malformed-query",
+        ) from None
+
+
+def the_call(exchange: Exchange) -> Call:
+    principal = exchange.identified.principal
+    caller = rpc.Caller(
+        request_id=exchange.request_id,
+        account_id=principal.account_id,
+        principal_arn=principal.arn,
+        operator=principal.operator,
+    )
+    host = without_port(exchange.signed.hosts[0]) if exchange.signed.hosts else ""
+    return Call(exchange.parts.clients, caller, principal, host)
+
+
+def make_app(parts: Parts) -> flask.Flask:
+    """The WSGI application: one view for every path and method."""
+    app = flask.Flask("gateway", static_folder=None)
+    app.url_map.merge_slashes = False  # a redirect would be HTML, and break the signature
+
+    @app.route("/", defaults={"path": ""}, methods=METHODS, provide_automatic_options=False)
+    @app.route("/<path:path>", methods=METHODS, provide_automatic_options=False)
+    def everything(path: str) -> flask.Response:
+        return handle(parts, flask.request)
+
+    @app.errorhandler(HTTPException)
+    def not_ours(failure: HTTPException) -> flask.Response:
+        exchange = Exchange(parts, flask.request)
+        error = CloudError(Kind.INVALID, failure.name, noun="request", reason="method")
+        return refuse(exchange, error)
+
+    return app

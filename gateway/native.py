@@ -1,0 +1,306 @@
+"""The native JSON API: every rpc with a google.api.http option, as that option says.
+
+    POST /v1/instances            {"image_id": "ami-1", "min_count": 1, "max_count": 1}
+    GET  /v1/instances?instance_ids=i-1&instance_ids=i-2&page.max_results=5
+    GET  /v1/instances?filters.1.name=instance-state-name&filters.1.values=running
+
+Nothing here knows an action: routes, parameters and documents are read from the protos'
+descriptors, so a new rpc is in the API and in /v1/openapi.json as soon as it is in the protos.
+Field names are the protos' own (snake_case; camelCase is read too), 64-bit integers and bytes as
+proto3 JSON has them (text, base64).
+
+Called by gateway/app, after the signature (service "pileus"). Raises CloudError; ``refuse`` renders
+one.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import IO
+from urllib.parse import parse_qsl, unquote
+
+from google.api import annotations_pb2
+from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
+
+from gateway.call import Call
+from protos.cloud.v1 import (
+    hosts_pb2,
+    identity_pb2,
+    images_pb2,
+    instances_pb2,
+    keys_pb2,
+    networks_pb2,
+    quotas_pb2,
+    regions_pb2,
+    tags_pb2,
+    volumes_pb2,
+)
+from protos.errors import CloudError, Kind
+
+UPLOAD_PIECE = 1024 * 1024
+UPLOAD_TIMEOUT_S = 6 * 3600.0
+_FILES = (
+    hosts_pb2,
+    identity_pb2,
+    images_pb2,
+    instances_pb2,
+    keys_pb2,
+    networks_pb2,
+    quotas_pb2,
+    regions_pb2,
+    tags_pb2,
+    volumes_pb2,
+)
+
+STATUS = {
+    Kind.INVALID: 400,
+    Kind.MALFORMED_ID: 400,
+    Kind.UNSUPPORTED: 501,
+    Kind.UNAUTHENTICATED: 401,
+    Kind.DENIED: 403,
+    Kind.NOT_FOUND: 404,
+    Kind.EXISTS: 409,
+    Kind.WRONG_STATE: 409,
+    Kind.QUOTA: 429,
+    Kind.NO_CAPACITY: 503,
+    Kind.UNAVAILABLE: 503,
+    Kind.BUG: 500,
+    Kind.DRY_RUN: 412,
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One rpc as the API has it. ``client`` is the attribute of Clients that answers it."""
+
+    verb: str
+    template: str  # "/v1/instances/{instance_id}/console"
+    pattern: re.Pattern
+    client: str
+    method: MethodDescriptor
+    has_body: bool
+
+    @property
+    def streams(self) -> bool:
+        return self.method.client_streaming
+
+
+def routes() -> list[Route]:
+    """Every rpc that has a path, those of the most fixed text first."""
+    found = []
+    for module in _FILES:
+        for service in module.DESCRIPTOR.services_by_name.values():
+            found += [route for method in service.methods if (route := _route(service, method))]
+    return sorted(found, key=lambda route: (route.template.count("{"), route.template))
+
+
+def _route(service: ServiceDescriptor, method: MethodDescriptor) -> Route | None:
+    option = method.GetOptions().Extensions[annotations_pb2.http]
+    verb = option.WhichOneof("pattern")
+    if verb is None:
+        return None  # for services, not for people: signing keys, reports
+    template = getattr(option, verb)
+    fixed = re.split(r"\{(\w+)\}", template)
+    pattern = "".join(
+        f"(?P<{part}>[^/:]+)" if index % 2 else re.escape(part) for index, part in enumerate(fixed)
+    )
+    client = re.sub(r"(?<!^)(?=[A-Z])", "_", service.name).lower()
+    return Route(verb.upper(), template, re.compile(pattern), client, method, option.body == "*")
+
+
+class NativeApi:
+    """Answers JSON requests out of the controller."""
+
+    def __init__(self, all_routes: list[Route] | None = None):
+        self.routes = routes() if all_routes is None else all_routes
+
+    def is_upload(self, verb: str, path: str) -> bool:
+        """Whether a request's body is a file to pass on, not a message to read."""
+        return any(
+            route.streams and verb in ("POST", "PUT") and route.pattern.fullmatch(path)
+            for route in self.routes
+        )
+
+    def answer(
+        self, verb: str, path: str, query: str, body: bytes, call: Call
+    ) -> tuple[int, bytes]:
+        """(HTTP status, JSON) of a request that is no upload. ?dry_run=true rehearses it."""
+        route, request, call = self._read(verb, path, query, body, call)
+        answer = getattr(getattr(call.clients, route.client), route.method.name)(
+            request, caller=call.caller
+        )
+        return 200, dump(answer)
+
+    def upload(
+        self, path: str, query: str, source: IO[bytes], size: int, digest: str | None, call: Call
+    ) -> tuple[int, bytes]:
+        """Streams a body to the controller piece by piece.
+
+        The first message carries the query's fields and the size; the last piece is held back until
+        the body has turned out to have the promised digest, so that the controller never sees a
+        false one complete.
+        """
+        route, first, call = self._read("POST", path, query, b"", call)
+        first.size_bytes = size
+        sent = _messages(first, source, digest)
+        answer = getattr(getattr(call.clients, route.client), route.method.name)(
+            sent, caller=call.caller, timeout_s=UPLOAD_TIMEOUT_S
+        )
+        return 200, dump(answer)
+
+    def _read(self, verb: str, path: str, query: str, body: bytes, call: Call):
+        route, variables = self._find(verb, path)
+        request = GetMessageClass(route.method.input_type)()
+        pairs = parse_qsl(query, keep_blank_values=True)
+        pairs = [(name, value) for name, value in pairs if not name.startswith("X-Amz-")]
+        if ("dry_run", "true") in pairs:
+            call = replace(call, caller=replace(call.caller, dry_run=True))
+        pairs = [pair for pair in pairs if pair[0] != "dry_run"]
+        if route.has_body and not route.streams:
+            if pairs:
+                raise _invalid(f"The parameter {pairs[0][0]} belongs into the body.")
+            fields = _json(body)
+        else:
+            fields = _tree(pairs, request.DESCRIPTOR)
+        for name, value in variables.items():
+            if fields.setdefault(name, value) != value:
+                raise _invalid(f"{name} is one thing in the path and another in the request.")
+        try:
+            json_format.ParseDict(fields, request)
+        except json_format.ParseError as mistake:
+            raise _invalid(str(mistake)) from None
+        return route, request, call
+
+    def _find(self, verb: str, path: str) -> tuple[Route, dict[str, str]]:
+        others = set()
+        for route in self.routes:
+            if match := route.pattern.fullmatch(path):
+                if route.verb == verb:
+                    return route, {k: unquote(v) for k, v in match.groupdict().items()}
+                others.add(route.verb)
+        if others:
+            raise CloudError(
+                Kind.INVALID,
+                f"{path} takes {', '.join(sorted(others))}, not {verb}.",
+                noun="request",
+                reason="method",
+            )
+        raise CloudError(
+            Kind.NOT_FOUND, f"There is nothing at {path[:200]}.", noun="path", id=path[:200]
+        )
+
+    def refuse(self, error: CloudError, request_id: str) -> tuple[int, bytes]:
+        """(HTTP status, JSON) that tells a client about an error."""
+        status = {"method": 405, "too-large": 413}.get(error.reason, STATUS[error.kind])
+        told = {
+            "kind": error.kind.name,
+            "message": error.message,
+            "noun": error.noun,
+            "id": error.id,
+            "reason": error.reason,
+            "request_id": request_id,
+        }
+        return status, json.dumps({"error": told}).encode()
+
+
+def dump(message) -> bytes:
+    """A message as JSON, every field of it, under the protos' names."""
+    return json_format.MessageToJson(
+        message,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+        indent=None,
+    ).encode()
+
+
+def _invalid(message: str) -> CloudError:
+    return CloudError(Kind.INVALID, message, noun="parameter", reason="parameter-value")
+
+
+def _json(body: bytes) -> dict:
+    if not body:
+        return {}
+    try:
+        fields = json.loads(body)
+    except ValueError as mistake:
+        raise _invalid(f"The body is not JSON: {mistake}") from None
+    if not isinstance(fields, dict):
+        raise _invalid("The body must be a JSON object.")
+    return fields
+
+
+def _tree(pairs: Iterable[tuple[str, str]], message) -> dict:
+    """Query parameters to the dict that proto3 JSON would be.
+
+    Dots go into messages, numbers into lists of them.
+    """
+    tree: dict = {}
+    for name, value in pairs:
+        _put(tree, name.split(".", 8), value, message, name)
+    return {name: _lists(value) for name, value in tree.items()}
+
+
+def _put(node: dict, path: list[str], value: str, message, name: str) -> None:
+    field = message.fields_by_name.get(path[0])
+    if field is None:
+        raise _invalid(f"The parameter {name[:200]} is not known.")
+    if field.type != FieldDescriptor.TYPE_MESSAGE:
+        if len(path) != 1:
+            raise _invalid(f"The parameter {name[:200]} has no members.")
+        read = _scalar(field, value, name)
+        if field.is_repeated:
+            node.setdefault(path[0], []).append(read)
+        elif node.setdefault(path[0], read) != read:
+            raise _invalid(f"The parameter {name[:200]} was given more than once.")
+        return
+    rest = path[1:]
+    child = node.setdefault(path[0], {})
+    if field.is_repeated:
+        if not rest or not rest[0].isdecimal():
+            raise _invalid(f"{path[0]} is a list: {path[0]}.1.name, {path[0]}.2.name ...")
+        child, rest = child.setdefault(int(rest[0]), {}), rest[1:]
+    if not rest:
+        raise _invalid(f"The parameter {name[:200]} has members.")
+    _put(child, rest, value, field.message_type, name)
+
+
+def _scalar(field: FieldDescriptor, value: str, name: str):
+    if field.type != FieldDescriptor.TYPE_BOOL:
+        return value  # proto3 JSON reads numbers from text too
+    if value not in ("true", "false"):
+        raise _invalid(f"The parameter {name[:200]} is true or false.")
+    return value == "true"
+
+
+def _lists(node):
+    """Numbered dicts to lists, in the order of their numbers."""
+    if not isinstance(node, dict):
+        return node
+    if node and all(isinstance(key, int) for key in node):
+        return [_lists(node[key]) for key in sorted(node)]
+    return {key: _lists(value) for key, value in node.items()}
+
+
+def _messages(first, source: IO[bytes], digest: str | None) -> Iterator:
+    """The messages of an upload. Raises when the body is not what was signed for."""
+    yield first
+    make, seen, held = type(first), hashlib.sha256(), b""
+    while piece := source.read(UPLOAD_PIECE):
+        seen.update(piece)
+        if held:
+            yield make(chunk=held)
+        held = piece
+    if digest is not None and not hmac.compare_digest(seen.hexdigest(), digest):
+        raise CloudError(
+            Kind.UNAUTHENTICATED,
+            "The body is not the one that was signed.",
+            noun="signature",
+            reason="payload",
+        )
+    if held:
+        yield make(chunk=held)

@@ -1,0 +1,153 @@
+"""One gateway, wired: configuration to clients, signatures, endpoints, application and HTTP server.
+
+    gateway = Gateway(config);  port = gateway.start();  ...;  gateway.stop()
+
+``build`` is the same without network below it: tests and the simulation give it their own clients.
+Threads: the HTTP server's, and one that polls the controller for revoked keys.
+"""
+
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import flask
+
+from gateway import app, ec2, http, iam, openapi, sts
+from gateway.aws import model
+from gateway.aws.endpoint import Endpoint
+from gateway.call import Clients
+from gateway.config import Config, split_address
+from gateway.native import NativeApi
+from gateway.signatures import Authenticator, HostPolicy, SigningKeys
+from protos import rpc
+from protos.errors import CloudError, Kind
+
+log = logging.getLogger(__name__)
+
+POLL_S = 2.0  # how often revoked keys are asked for; with keys.stale_after_s below the promised 5 s
+
+
+@dataclass(frozen=True)
+class Built:
+    """The application, and what needs a thread beside it."""
+
+    wsgi: flask.Flask
+    parts: app.Parts
+    keys: SigningKeys
+
+
+def build(
+    config: Config,
+    clients: Clients,
+    *,
+    now: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Built:
+    """Puts a gateway together; nothing is started and nobody called."""
+    keys = SigningKeys(clients.identity, monotonic)
+    native = NativeApi()
+    parts = app.Parts(
+        endpoints={
+            name: Endpoint(model.load(name), actions)
+            for name, actions in (
+                ("ec2", ec2.ACTIONS),
+                ("iam", iam.ACTIONS),
+                ("sts", sts.ACTIONS),
+            )
+        },
+        native=native,
+        openapi=openapi.document(native.routes, _version()),
+        clients=clients,
+        authenticator=Authenticator(
+            keys,
+            clients.identity,
+            now,
+            region=config.signing_region or config.region,
+            sigv2=config.sigv2,
+            max_skew_s=config.max_skew_s,
+        ),
+        hosts=HostPolicy(
+            config.public_hosts, config.trusted_proxies, split_address(config.listen)[1]
+        ),
+        healthy=lambda: keys.fresh,
+        max_body_bytes=config.max_body_bytes,
+    )
+    for endpoint in parts.endpoints.values():
+        endpoint.compile_all()
+    return Built(app.make_app(parts), parts, keys)
+
+
+class Gateway:
+    """A gateway that listens. ``clients``: given where the controller is in the same process."""
+
+    def __init__(self, config: Config, clients: Clients | None = None):
+        self._config, self._channel = config, None
+        if clients is None:
+            tls = rpc.TlsFiles(config.ca, config.certificate, config.key)
+            self._channel = rpc.connect(config.controller, tls, "controller")
+            clients = Clients.over(self._channel, config.rpc_timeout_s)
+        self.built = build(config, clients)
+        self._server = http.Server(
+            self.built.wsgi,
+            http.Limits(
+                threads=config.threads,
+                connections=config.max_connections,
+                body_bytes=config.max_body_bytes,
+            ),
+            tls=_tls(config),
+            streamed=self.built.parts.native.is_upload,
+            refuse=lambda status: _refuse(self.built.parts, status),
+        )
+        self._stopping = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="key-changes", daemon=True)
+
+    def start(self) -> int:
+        """Listens; gives the port. Raises OSError when it is taken."""
+        port = self._server.start(*split_address(self._config.listen))
+        self._poller.start()
+        return port
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._server.stop()
+        self._poller.join(timeout=self._config.rpc_timeout_s)
+        if self._channel is not None:
+            self._channel.close()
+
+    def _poll(self) -> None:
+        away = False
+        while not self._stopping.is_set():
+            try:
+                self.built.keys.poll()
+                away = False
+            except CloudError as failure:
+                if not away:  # once, not every two seconds
+                    log.warning("key changes cannot be had: %r", failure)
+                away = True
+            self._stopping.wait(POLL_S)
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    if config.tls_files is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(*config.tls_files)
+    return context
+
+
+def _refuse(parts: app.Parts, status: int) -> tuple[str, bytes]:
+    """What is not even HTTP gets EC2's form of an error too."""
+    error = CloudError(Kind.INVALID, "The request is not valid HTTP.", reason="malformed-query")
+    return app.XML, parts.endpoints["ec2"].refuse(error, rpc.new_request_id())[1]
+
+
+def _version() -> str:
+    try:
+        return version("pileus")
+    except PackageNotFoundError:  # run from a checkout that nobody installed
+        return "0"
