@@ -431,6 +431,9 @@ class Placement(Table):
     reason_message = text()
     since_ms = number()
     reboots_done = number()
+    ran_ms = (
+        number()
+    )  # since when it was first seen running, 0: never; a launch that never ran failed
     vcpus = number()  # claimed; 0 while stopped
     memory_mib = number()
     created_ms = number()

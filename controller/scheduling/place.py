@@ -8,7 +8,6 @@ configuration gives; a filter, weigher or scheduler more is a file more.
 
 import importlib
 import pkgutil
-import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import ModuleType
@@ -42,7 +41,7 @@ class Scheduler:
         filter_names: Sequence[str],
         multipliers: Mapping[str, float],
         settings: Settings,
-        rng: random.Random,
+        rng,  # random.Random, passed in
     ):
         self._scheduler = load(schedulers, name)
         self._filters = [load(filters, one) for one in filter_names]

@@ -1,0 +1,80 @@
+"""The Hosts service: what the operator sees of the servers, join tokens, and whether a launch would
+succeed now."""
+
+import json
+
+from peewee import fn
+
+from controller.call import Call
+from controller.db.filters import page_of
+from controller.db.schema import Host, Image, Placement
+from controller.db.session import Database
+from controller.identity.enrolment import Enrolment
+from protos.cloud.v1 import hosts_pb2
+
+
+class HostsServicer:
+    def __init__(self, db: Database, enrolment: Enrolment):
+        self._db, self._enrolment = db, enrolment
+
+    def List(self, request, call: Call) -> hosts_pb2.ListHostsResponse:
+        page = page_of(request.page)
+        living = Placement.select(fn.COUNT(Placement.placement_id)).where(
+            Placement.host_id == Host.host_id, Placement.live
+        )
+        with self._db.read() as session:
+            rows = session.rows(page.of(Host.select(Host, living.alias("living")), Host.host_id))
+        rows, next_token = page.cut(rows, lambda row: row.host_id)
+        return hosts_pb2.ListHostsResponse(hosts=map(_message, rows), next_token=next_token)
+
+    def CreateJoinToken(self, request, call: Call) -> hosts_pb2.CreateJoinTokenResponse:
+        token = self._enrolment.create_token(
+            call, request.host_name, request.availability_zone, request.valid_s
+        )
+        return hosts_pb2.CreateJoinTokenResponse(token=token.text, expires_ms=token.expires_ms)
+
+    def Readiness(self, request, call: Call) -> hosts_pb2.ReadinessResponse:
+        with self._db.read() as session:
+            health = {
+                row.health: row.hosts
+                for row in session.rows(
+                    Host.select(Host.health, fn.COUNT(Host.host_id).alias("hosts")).group_by(
+                        Host.health
+                    )
+                )
+            }
+            images = session.value(
+                Image.select(fn.COUNT(Image.image_id)).where(Image.status == "active")
+            )
+        reasons = []
+        if not health.get("up"):
+            others = [f"{count} {word}" for word, count in sorted(health.items())]
+            reasons.append(f"no host is up ({', '.join(others) or 'none has joined'})")
+        if not images:
+            reasons.append("no image is available")
+        return hosts_pb2.ReadinessResponse(
+            ready=not reasons,
+            reasons=reasons,
+            hosts_up=health.get("up", 0),
+            images_available=images,
+        )
+
+
+def _message(row) -> hosts_pb2.Host:
+    return hosts_pb2.Host(
+        host_id=row.host_id,
+        name=row.name,
+        availability_zone=row.availability_zone,
+        health=row.health,
+        hypervisor=row.hypervisor,
+        last_seen_ms=row.last_seen_ms,
+        vcpus=row.vcpus,
+        vcpus_used=row.vcpus_used,
+        memory_mib=row.memory_mib,
+        memory_mib_used=row.memory_mib_used,
+        disk_gib=row.disk_gib,
+        disk_gib_used=row.disk_gib_used,
+        instances=row.living,
+        orphans=json.loads(row.orphans),
+        version=row.version,
+    )

@@ -1,0 +1,173 @@
+"""Takes in what hosts say: the only writer of placement.observed, and of what a host says about
+itself.
+
+Called by fleet/rpc for Fleet.Report and by fleet/dispatch for the answer of an Apply. One
+transaction a report. Late and doubled reports touch nothing: a host's row takes only a newer
+(epoch, sequence), and so does each placement.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+
+from peewee import Case
+
+from controller.call import Call
+from controller.db.schema import Host, HostImage, HostVpc, Placement
+from controller.db.session import Database, Transaction
+from protos.cloud.v1 import fleet_pb2
+from protos.errors import CloudError, Kind
+
+log = logging.getLogger(__name__)
+
+OBSERVED = {
+    fleet_pb2.UNSEEN: "unseen",
+    fleet_pb2.PREPARING: "preparing",
+    fleet_pb2.OBSERVED_RUNNING: "running",
+    fleet_pb2.STOPPING: "stopping",
+    fleet_pb2.OBSERVED_STOPPED: "stopped",
+    fleet_pb2.EXITED: "exited",
+    fleet_pb2.FAILED: "failed",
+    fleet_pb2.ABSENT: "absent",
+}
+HAS_CONSEQUENCES = {"stopped", "exited", "failed", "absent"}
+PASSING = {fleet_pb2.UNSEEN, fleet_pb2.PREPARING, fleet_pb2.STOPPING}
+
+
+class Reports:
+    """settle(call): what follows from ends (reconcile/settle), run after the report's commit, so
+    that it is quick."""
+
+    def __init__(self, db: Database, settle: Callable[[Call], object]):
+        self._db, self._settle = db, settle
+
+    def take_in(self, call: Call, report: fleet_pb2.HostReport) -> int:
+        """Answers the host's generation. Raises NOT_FOUND for a host that never joined."""
+        with self._db.write(call) as tx:
+            row = self._hear(tx, report)
+            if row is None:
+                return self._generation_of_late(tx, report)
+            generation = row.generation
+            if report.spec_generation > generation:
+                generation = self._leap(tx, report)
+            ends = [self._observe(tx, report, one) for one in report.observations]
+            if report.cached_images_known:
+                self._note_images(tx, report)
+            if any(ends):
+                tx.after_commit(lambda: self._settle(call))
+        return generation
+
+    def take_in_answer(self, call: Call, report: fleet_pb2.HostReport) -> None:
+        """The answer of an Apply: worth a transaction only where something settled; the rest comes
+        with a report."""
+        if any(one.observed not in PASSING for one in report.observations):
+            self.take_in(call, report)
+
+    def _hear(self, tx: Transaction, report: fleet_pb2.HostReport):
+        """Notes that the host lives and what it says of itself; None where something newer was
+        heard before."""
+        changes = {
+            "last_seen_ms": tx.call.now_ms,
+            "health": "up",
+            "epoch": report.epoch,
+            "sequence": report.sequence,
+            "known_generation": report.spec_generation,
+        }
+        if report.HasField("facts"):
+            changes |= _facts(report.facts)
+        if report.HasField("usage"):
+            changes |= {
+                "load_1m": f"{report.usage.load_1m:.2f}",
+                "memory_available_mib": report.usage.memory_available_mib,
+                "disk_free_gib": report.usage.disk_free_gib,
+            }
+        if report.orphans_known:
+            changes["orphans"] = json.dumps(sorted(report.orphans))
+        rows = tx.advance_returning(
+            Host,
+            changes,
+            Host.host_id == report.host_id,
+            _older(Host, report.epoch, report.sequence),
+            returning=[Host.generation],
+        )
+        return rows[0] if rows else None
+
+    def _generation_of_late(self, tx: Transaction, report: fleet_pb2.HostReport) -> int:
+        is_it = Host.host_id == report.host_id
+        generation = tx.value(Host.select(Host.generation).where(is_it))
+        if generation is None:
+            raise CloudError(
+                Kind.NOT_FOUND,
+                f"The host '{report.host_id}' has not joined",
+                noun="host",
+                id=report.host_id,
+            )
+        return generation
+
+    def _leap(self, tx: Transaction, report: fleet_pb2.HostReport) -> int:
+        """The host knows a generation that never was here: this database is an older copy. All that
+        should be on the host is said again under generations that the host takes for new."""
+        generation = report.spec_generation + 1
+        log.warning("host %s knows generation %s: leaping", report.host_id, report.spec_generation)
+        is_it = Host.host_id == report.host_id
+        tx.advance(Host, {"generation": generation, "known_generation": 0}, is_it)
+        placed = {"generation": generation, "intent_generation": generation}
+        tx.advance(Placement, placed, Placement.host_id == report.host_id, Placement.live)
+        tx.advance(HostVpc, {"generation": generation}, HostVpc.host_id == report.host_id)
+        return generation
+
+    def _observe(self, tx: Transaction, report, one: fleet_pb2.InstanceObservation) -> bool:
+        """Advances a placement; answers whether something follows from it."""
+        observed = OBSERVED[one.observed]
+        changes = {
+            "observed": observed,
+            "observed_generation": one.generation,
+            "epoch": report.epoch,
+            "sequence": one.sequence,
+            "reason_code": one.reason.code,
+            "reason_message": one.reason.message,
+            "since_ms": one.since_ms,
+            "reboots_done": one.reboots_done,
+        }
+        if observed == "running":
+            changes["ran_ms"] = Case(
+                None, [(Placement.ran_ms == 0, one.since_ms)], Placement.ran_ms
+            )
+        advanced = tx.advance(
+            Placement,
+            changes,
+            Placement.instance_id == one.instance_id,
+            Placement.host_id == report.host_id,
+            Placement.live,
+            _older(Placement, report.epoch, one.sequence),
+        )
+        return bool(advanced) and observed in HAS_CONSEQUENCES
+
+    def _note_images(self, tx: Transaction, report: fleet_pb2.HostReport) -> None:
+        mine = HostImage.host_id == report.host_id
+        known = {row[0] for row in tx.tuples(HostImage.select(HostImage.digest).where(mine))}
+        held = set(report.cached_images)
+        if gone := known - held:
+            tx.delete(HostImage, mine, HostImage.digest.in_(sorted(gone)))
+        rows = [{"host_id": report.host_id, "digest": digest} for digest in sorted(held - known)]
+        if rows:
+            tx.insert(HostImage, rows)
+
+
+def _older(model: type[Host] | type[Placement], epoch: int, sequence: int):
+    return (model.epoch < epoch) | ((model.epoch == epoch) & (model.sequence < sequence))
+
+
+def _facts(facts: fleet_pb2.HostFacts) -> dict:
+    """The zone is the join token's word, and the name too: what a host says of itself does not move
+    it."""
+    return {
+        "endpoint": facts.endpoint,
+        "hypervisor": facts.hypervisor,
+        "architecture": facts.architecture,
+        "version": facts.version,
+        "features": json.dumps(list(facts.features)),
+        "vcpus": facts.vcpus,
+        "memory_mib": facts.memory_mib,
+        "disk_gib": facts.disk_gib,
+    }

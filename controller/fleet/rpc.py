@@ -1,0 +1,55 @@
+"""The Fleet service: reports in, specs out, and images to hosts that need them."""
+
+import logging
+from collections.abc import Callable, Iterator
+
+from controller.call import Call
+from controller.db.session import Database
+from controller.fleet import host_spec, spec_rows
+from controller.fleet.dispatch import Dispatcher
+from controller.fleet.reports import Reports
+from protos.cloud.v1 import fleet_pb2
+from protos.errors import CloudError, Kind
+
+log = logging.getLogger(__name__)
+
+
+class FleetServicer:
+    """read_blob(digest, offset) → chunks of bytes; raises CloudError NOT_FOUND (images/store)."""
+
+    def __init__(
+        self,
+        db: Database,
+        reports: Reports,
+        dispatcher: Dispatcher,
+        around: host_spec.Surroundings,
+        read_blob: Callable[[str, int], Iterator[bytes]],
+    ):
+        self._db, self._reports, self._dispatcher = db, reports, dispatcher
+        self._around, self._read_blob = around, read_blob
+
+    def Report(self, request: fleet_pb2.HostReport, call: Call) -> fleet_pb2.HostSpec:
+        _check_peer(call, request.host_id)
+        self._reports.take_in(call, request)
+        self._dispatcher.heard(request.host_id, request.spec_generation)
+        with self._db.read() as session:
+            rows = spec_rows.read(session, request.host_id, request.spec_generation)
+        return host_spec.render(rows, self._around)
+
+    def FetchImage(
+        self, request: fleet_pb2.FetchImageRequest, call: Call
+    ) -> Iterator[fleet_pb2.ImageChunk]:
+        for chunk in self._read_blob(request.digest, request.offset):
+            yield fleet_pb2.ImageChunk(data=chunk)
+
+
+def _check_peer(call: Call, host_id: str) -> None:
+    """A host speaks for itself only."""
+    if call.peer != f"host:{host_id}":
+        raise CloudError(
+            Kind.DENIED,
+            "A host reports for itself only.",
+            noun="host",
+            id=host_id,
+            because=f"{call.peer} reported as {host_id}",
+        )

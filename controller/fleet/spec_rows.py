@@ -1,0 +1,190 @@
+"""Reads from the database what a host should know: four statements, whatever changed. ``host_spec``
+renders it.
+
+Called by fleet/rpc (the answer to a report) and fleet/dispatch, inside one snapshot.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from peewee import JOIN
+
+from controller.db.schema import (
+    Host,
+    HostVpc,
+    Instance,
+    NetworkInterface,
+    NicGroup,
+    Placement,
+    SecurityGroup,
+    SecurityGroupRule,
+    Subnet,
+    Tag,
+    Volume,
+    Vpc,
+)
+from controller.db.session import Session
+
+
+@dataclass(frozen=True)
+class HostRows:
+    """host: its row. instances: instance and placement, a row for each volume. vpcs: VPC and
+    host_vpc, a row for each subnet. nics: of those instances and VPCs on this host, a row for each
+    group. rules: of their groups, a row for each member of the group that a rule refers to. tags:
+    of instances whose metadata shows them."""
+
+    host: object
+    base: int
+    instances: Sequence = ()
+    vpcs: Sequence = ()
+    nics: Sequence = ()
+    rules: Sequence = ()
+    tags: Sequence = field(default_factory=tuple)
+
+
+def read(session: Session, host_id: str, base: int | None) -> HostRows | None:
+    """What changed for the host after ``base`` (0: everything; None: after what its row says that
+    it knows).
+
+    None where there is no such host.
+    """
+    after = Host.known_generation if base is None else base
+    rows = session.rows(_host_and_vpcs(host_id, after))
+    if not rows:
+        return None
+    host = rows[0]
+    base = host.known_generation if base is None else base
+    if base > host.generation:  # it knows more than we do: reports.take_in makes that right
+        base = 0
+    if base == host.generation:
+        return HostRows(host, base)
+    vpcs = [row for row in rows if row.vpc_id is not None]
+    instances = session.rows(_instances(host_id, base))
+    vpc_ids = {row.vpc_id for row in vpcs}
+    nics = session.rows(_nics(host_id, base, vpc_ids)) if vpc_ids or instances else []
+    groups = {row.group_id for row in nics if row.vpc_id in vpc_ids and row.group_id}
+    rules = session.rows(_rules(groups)) if groups else []
+    tagged = {row.instance_id for row in instances if row.metadata_tags == "enabled"}
+    tags = session.rows(_tags(tagged)) if tagged else []
+    return HostRows(host, base, instances, vpcs, nics, rules, tags)
+
+
+def _host_and_vpcs(host_id: str, after):
+    changed = (HostVpc.host_id == Host.host_id) & (HostVpc.generation > after)
+    return (
+        Host.select(
+            Host.host_id,
+            Host.endpoint,
+            Host.generation,
+            Host.known_generation,
+            Host.epoch,
+            Host.sequence,
+            HostVpc.vpc_id,
+            HostVpc.generation.alias("vpc_generation"),
+            Vpc.account_id,
+            Vpc.cidr_block.alias("vpc_cidr_block"),
+            Subnet.subnet_id,
+            Subnet.cidr_block,
+        )
+        .join(HostVpc, JOIN.LEFT_OUTER, on=changed)
+        .join(Vpc, JOIN.LEFT_OUTER, on=Vpc.vpc_id == HostVpc.vpc_id)
+        .join(Subnet, JOIN.LEFT_OUTER, on=Subnet.vpc_id == Vpc.vpc_id)
+        .where(Host.host_id == host_id)
+        .order_by(HostVpc.vpc_id, Subnet.subnet_id)
+    )
+
+
+def _instances(host_id: str, base: int):
+    return (
+        Placement.select(
+            Placement.generation,
+            Placement.intent_generation,
+            Instance,
+            Volume.volume_id,
+            Volume.device_name,
+            Volume.size_gib,
+            Volume.delete_on_termination,
+            Volume.image_id.alias("source_image_id"),
+            Volume.digest,
+            Volume.disk_format,
+            Volume.image_size_bytes,
+            Volume.image_virtual_size_bytes,
+        )
+        .join(Instance, on=Instance.instance_id == Placement.instance_id)
+        .join(Volume, JOIN.LEFT_OUTER, on=Volume.instance_id == Instance.instance_id)
+        .where(Placement.host_id == host_id, Placement.live, Placement.generation > base)
+        .order_by(Placement.instance_id, Volume.position)
+    )
+
+
+def _nics(host_id: str, base: int, vpc_ids: set[str]):
+    changed = Placement.generation > base
+    if vpc_ids:
+        changed = changed | NetworkInterface.vpc_id.in_(sorted(vpc_ids))
+    return (
+        NetworkInterface.select(
+            NetworkInterface.network_interface_id,
+            NetworkInterface.instance_id,
+            NetworkInterface.device_index,
+            NetworkInterface.mac_address,
+            NetworkInterface.private_ip,
+            NetworkInterface.subnet_id,
+            NetworkInterface.vpc_id,
+            NetworkInterface.public_ip,
+            NetworkInterface.source_dest_check,
+            NetworkInterface.attachment_id,
+            NicGroup.group_id,
+            SecurityGroup.group_name,
+        )
+        .join(Placement, on=Placement.instance_id == NetworkInterface.instance_id)
+        .join(
+            NicGroup,
+            JOIN.LEFT_OUTER,
+            on=NicGroup.network_interface_id == NetworkInterface.network_interface_id,
+        )
+        .join(SecurityGroup, JOIN.LEFT_OUTER, on=SecurityGroup.group_id == NicGroup.group_id)
+        .where(Placement.host_id == host_id, Placement.live, changed)
+        .order_by(NetworkInterface.instance_id, NetworkInterface.device_index, NicGroup.position)
+    )
+
+
+def _rules(group_ids: set[str]):
+    member, member_group = NetworkInterface.alias("member"), NicGroup.alias("member_group")
+    return (
+        SecurityGroup.select(
+            SecurityGroup.group_id,
+            SecurityGroup.group_name,
+            SecurityGroup.vpc_id,
+            SecurityGroupRule.rule_id,
+            SecurityGroupRule.egress,
+            SecurityGroupRule.protocol,
+            SecurityGroupRule.from_port,
+            SecurityGroupRule.to_port,
+            SecurityGroupRule.peer_kind,
+            SecurityGroupRule.peer,
+            member.private_ip.alias("member_address"),
+        )
+        .join(
+            SecurityGroupRule,
+            JOIN.LEFT_OUTER,
+            on=SecurityGroupRule.group_id == SecurityGroup.group_id,
+        )
+        .join(
+            member_group,
+            JOIN.LEFT_OUTER,
+            on=member_group.group_id == SecurityGroupRule.peer_group_id,
+        )
+        .join(
+            member,
+            JOIN.LEFT_OUTER,
+            on=member.network_interface_id == member_group.network_interface_id,
+        )
+        .where(SecurityGroup.group_id.in_(sorted(group_ids)))
+        .order_by(SecurityGroup.group_id, SecurityGroupRule.rule_id, member.private_ip)
+    )
+
+
+def _tags(instance_ids: set[str]):
+    return Tag.select(Tag.resource_id, Tag.key, Tag.value).where(
+        Tag.resource_id.in_(sorted(instance_ids))
+    )
