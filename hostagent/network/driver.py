@@ -1,0 +1,267 @@
+"""The network of this host, for real: drivers.Network on namespaces, nftables and dnsmasq.
+
+    network = LinuxNetwork(NetworkConfig(...), run=shell.run, settings=lambda: ledger.settings)
+    network.start()      refuses ranges that are in use; the host's side made, what all VPCs share
+    network.ensure_vpc(...), ensure_port, plug, ...      see drivers.Network
+    network.stop()       the agent ends; VPCs stay, but for the metadata service
+
+Called by the agent's steps, from any thread; calls for one VPC take turns. Keeps nothing on disk
+that it would have to believe after a crash: the truth is in the kernel, names say whose it is.
+"""
+
+import json
+import logging
+import random
+import shutil
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+
+from hostagent.drivers import DriverError, Port
+from hostagent.network import (
+    addresses,
+    dhcp,
+    firewall,
+    inventory,
+    metadata_tree,
+    namespaces,
+    ports,
+    router,
+    uplink,
+)
+from hostagent.network.config import METADATA_ADDRESS, Names, NetworkConfig, checked, mac_of
+from hostagent.network.guests import Guest, guests_of
+from hostagent.network.metadata_http import Caller
+from hostagent.network.metadata_server import MetadataServer, open_listener
+from hostagent.network.metadata_tokens import Tokens
+from protos.cloud.v1 import fleet_pb2
+
+log = logging.getLogger(__name__)
+
+METADATA_PORT = 80
+
+
+class LinuxNetwork:
+    """See the module's head. ``run`` is hostagent.shell.run; ``settings`` answers what the
+    controller last said of region, DNS suffix and resolvers (empty fields: the configuration's).
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        *,
+        run: Callable,
+        settings: Callable[[], fleet_pb2.HostSettings] = fleet_pb2.HostSettings,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        rng: random.Random | None = None,
+        token_secret: bytes = b"",
+    ):
+        rng = rng or random.SystemRandom()
+        self.config, self.names = config, Names(config.prefix)
+        self._run, self._settings = run, settings
+        tokens = Tokens(token_secret or rng.randbytes(32), now_ms, rng.randbytes)
+        self._metadata = MetadataServer(tokens)
+        self._host_lock = threading.Lock()
+        self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._dhcp: dict[str, dhcp.Dnsmasq] = {}
+        self._listening: dict[str, int] = {}  # vpc id -> inode of the namespace
+        self._public: dict[str, dict[str, str]] = {}  # vpc id -> public address -> private
+
+    def start(self) -> None:
+        """Raises DriverError, not transient, where the pool or the transit range is in use."""
+        taken = addresses.host_ranges(self.config)
+        problems = addresses.check_ranges(
+            self.config.pool, self.config.transit, taken, addresses.resolvers_of(self.config)
+        )
+        if problems:
+            raise DriverError(" ".join(problems), transient=False)
+        self._ensure_host()
+
+    def stop(self) -> None:
+        self._metadata.stop()
+
+    # -- drivers.Network ---------------------------------------------------------------------------
+
+    def ensure_vpc(
+        self, vpc: fleet_pb2.VpcSpec, instances: Sequence[fleet_pb2.InstanceSpec]
+    ) -> None:
+        """The firewall comes first, then links, then what leads here from outside, then
+        services.
+        """
+        guests = guests_of(vpc, instances, self.names)
+        with self._locks[vpc.vpc_id]:
+            namespace = self.names.namespace(vpc.vpc_id)
+            mtu = self._mtu()
+            self._ensure_host()
+            namespaces.ensure(namespace, self._run)
+            router.prepare(namespace)
+            with self._host_lock:  # transit addresses are claimed one at a time
+                transit = uplink.ensure_cable(self.config, self.names, vpc.vpc_id, mtu)
+            before = self._public_before(vpc.vpc_id, namespace)
+            self._load_rules(vpc, guests, namespace, transit)
+            plan = router.Router(namespace, mac_of(f"host {vpc.vpc_id}"), transit, mtu)
+            router.converge(vpc, plan, self.config)
+            self._ensure_public(vpc, guests, namespace, transit, before)
+            self._ensure_dhcp(vpc, guests, namespace, mtu)
+            self._ensure_metadata(vpc, guests, namespace)
+
+    def ensure_port(self, nic: fleet_pb2.NicSpec) -> Port:
+        with self._locks[nic.vpc_id]:
+            mtu = self._mtu()
+            tap = ports.ensure(nic, self.names, mtu)
+            return Port(nic.network_interface_id, tap, nic.mac_address, mtu)
+
+    def plug(self, nic: fleet_pb2.NicSpec) -> None:
+        with self._locks[nic.vpc_id]:
+            ports.plug(nic, self.names, self._mtu())
+
+    def is_plugged(self, nic: fleet_pb2.NicSpec) -> bool:
+        return ports.is_plugged(nic, self.names)
+
+    def remove_port(self, nic: fleet_pb2.NicSpec) -> None:
+        """The next owner of its address inherits no flow of this one."""
+        with self._locks[nic.vpc_id]:
+            ports.remove(nic, self.names)
+            namespace = self.names.namespace(nic.vpc_id)
+            if namespaces.exists(namespace):
+                for end in ("--orig-src", "--orig-dst", "--reply-src"):
+                    self._forget_flows(namespace, end, nic.private_ip_address)
+
+    def remove_vpc(self, vpc_id: str) -> None:
+        """Services first, then the cable (with it all routes to it), then what is inside."""
+        with self._locks[vpc_id]:
+            namespace = self.names.namespace(vpc_id)
+            self._metadata.close(vpc_id)
+            self._listening.pop(vpc_id, None)
+            self._public.pop(vpc_id, None)
+            self._dnsmasq(vpc_id).remove()
+            self._dhcp.pop(vpc_id, None)
+            uplink.remove_cable(self.names, vpc_id)
+            if namespaces.exists(namespace):
+                namespaces.netlink(namespace, inventory.remove_links)
+            namespaces.remove(namespace, self._run)
+
+    def vpcs(self) -> Collection[str]:
+        """Also of VPCs that only part of is left of: a cable alone has no id, and is in the
+        inventory.
+        """
+        found = {self.names.vpc_of_namespace(name) for name in namespaces.listed()}
+        if self.config.run_dir.is_dir():
+            found |= {
+                self.names.vpc_of_namespace(f"{self.names.prefix}-{folder.name}")
+                for folder in self.config.run_dir.iterdir()
+            }
+        return sorted(vpc_id for vpc_id in found if vpc_id)
+
+    # -- for the operator --------------------------------------------------------------------------
+
+    def inventory(self) -> inventory.Inventory:
+        """All that is here by the name of this driver, for the audit."""
+        return inventory.take(self.config, self.names, self._run)
+
+    def destroy_all(self) -> None:
+        """Nothing of ours is left, guests' taps included. For ``pileus down --destroy``."""
+        for vpc_id in self.vpcs():
+            self.remove_vpc(vpc_id)
+        inventory.remove_strays(self.config, self.names)
+        with self._host_lock:
+            uplink.remove_host(self.config, self.names, self._run)
+        if self.config.run_dir.is_dir():
+            shutil.rmtree(self.config.run_dir)
+
+    # -- parts of ensure_vpc -----------------------------------------------------------------------
+
+    def _ensure_host(self) -> None:
+        with self._host_lock:
+            uplink.ensure_host(self.config, self.names, self._resolvers(), self._run)
+
+    def _load_rules(
+        self, vpc: fleet_pb2.VpcSpec, guests: list[Guest], namespace: str, transit: str
+    ) -> None:
+        try:
+            text = firewall.render(vpc, guests, transit)
+        except ValueError as error:
+            raise DriverError(
+                f"the security groups of {vpc.vpc_id} make no sense: {error}", transient=False
+            ) from error
+        self._run(["nft", "-f", "-"], input=text, netns=namespace)
+
+    def _ensure_public(
+        self,
+        vpc: fleet_pb2.VpcSpec,
+        guests: list[Guest],
+        namespace: str,
+        transit: str,
+        before: dict[str, str],
+    ) -> None:
+        """Routes to the VPC's public addresses. Flows under an address that moved end, as in EC2:
+        their translation would lead to the former owner for as long as they last.
+        """
+        now = firewall.public_addresses(vpc, guests)
+        uplink.ensure_public_routes(self.config, self.names, vpc.vpc_id, transit, now)
+        moved = set(before.items()) ^ set(now.items())
+        for public in sorted({public for public, _ in moved}):
+            self._forget_flows(namespace, "--orig-dst", public)
+        for private in sorted({private for _, private in moved}):
+            self._forget_flows(namespace, "--src-nat", "--orig-src", private)
+        self._public[vpc.vpc_id] = now
+
+    def _public_before(self, vpc_id: str, namespace: str) -> dict[str, str]:
+        """The translation in force; after a restart, as the kernel has it."""
+        if vpc_id not in self._public:
+            command = ["nft", "-j", "list", "map", "ip", firewall.TABLE, "to_private"]
+            listed = self._run(command, netns=namespace, accept=(0, 1))  # 1: no such table yet
+            entries = json.loads(listed.stdout)["nftables"] if listed.returncode == 0 else []
+            maps = [entry["map"] for entry in entries if "map" in entry]
+            return {public: private for each in maps for public, private in each.get("elem", [])}
+        return self._public[vpc_id]
+
+    def _ensure_dhcp(
+        self, vpc: fleet_pb2.VpcSpec, guests: list[Guest], namespace: str, mtu: int
+    ) -> None:
+        files = dhcp.render(
+            vpc,
+            guests,
+            self.config.run_dir / vpc.vpc_id,
+            mtu=mtu,
+            domain=self._settings().dns_suffix or self.config.dns_suffix,
+            resolvers=self._resolvers(),
+            user=self.config.dhcp_user,
+        )
+        self._dnsmasq(vpc.vpc_id).ensure(files)
+
+    def _ensure_metadata(self, vpc: fleet_pb2.VpcSpec, guests: list[Guest], namespace: str) -> None:
+        region = self._settings().region or self.config.region
+        callers = {
+            guest.address: Caller(
+                guest.network_interface_id,
+                metadata_tree.tree_of(vpc, guest, region=region),
+                guest.instance.metadata.options,
+            )
+            for guest in guests
+        }
+        self._metadata.update(vpc.vpc_id, callers)
+        inode = namespaces.inode(namespace)
+        if self._listening.get(vpc.vpc_id) != inode:
+            listener = namespaces.inside(
+                namespace, lambda: open_listener(METADATA_ADDRESS, METADATA_PORT)
+            )
+            self._metadata.listen(vpc.vpc_id, listener)
+            self._listening[vpc.vpc_id] = inode
+
+    def _dnsmasq(self, vpc_id: str) -> dhcp.Dnsmasq:
+        if vpc_id not in self._dhcp:
+            folder = self.config.run_dir / checked(vpc_id)
+            self._dhcp[vpc_id] = dhcp.Dnsmasq(self.names.namespace(vpc_id), folder, self._run)
+        return self._dhcp[vpc_id]
+
+    def _forget_flows(self, namespace: str, *which: str) -> None:
+        """conntrack(8) ends with 1 where no flow matches."""
+        self._run(["conntrack", "-D", "-f", "ipv4", *which], netns=namespace, accept=(0, 1))
+
+    def _resolvers(self) -> list[str]:
+        return addresses.resolvers_of(self.config, self._settings().nameservers)
+
+    def _mtu(self) -> int:
+        return addresses.mtu_outside(self.config)

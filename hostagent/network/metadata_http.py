@@ -1,0 +1,148 @@
+"""The metadata service's answer to one request. Pure but for the tokens' clock.
+
+Rules of EC2 (user guide, "Use the instance metadata service"): a token by PUT with a time to live
+of 1 to 21600 seconds and no X-Forwarded-For; ``http_tokens = required`` refuses requests without
+one (401); ``http_endpoint = disabled`` refuses all (403); the answer to PUT travels at most
+``http_put_response_hop_limit`` hops.
+"""
+
+import http.client
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.parse import unquote, urlsplit
+
+from hostagent.network.metadata_tokens import LONGEST_TTL_S, Tokens
+from hostagent.network.metadata_tree import VERSIONS, Tree, find
+from protos.cloud.v1 import instances_pb2
+
+TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
+TOKEN_HEADER = "X-aws-ec2-metadata-token"
+DEFAULT_HOP_LIMIT = 1
+_PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
+<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"
+	"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
+<html xmlns="http://www.w3.org/1999/xhtml" xml:lang="en" lang="en">
+ <head>
+  <title>{title}</title>
+ </head>
+ <body>
+  <h1>{title}</h1>
+ </body>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The network interface that asks, known by its address."""
+
+    network_interface_id: str
+    tree: Tree
+    options: instances_pb2.MetadataOptions
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str  # decoded, without query
+    headers: Mapping[str, str]  # any case
+    keep_alive: bool
+
+
+@dataclass(frozen=True)
+class Response:
+    status: HTTPStatus
+    body: bytes = b""
+    content_type: str = "text/plain"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    hop_limit: int | None = None  # IP time to live of the packets that carry it
+
+
+def parse(head: bytes) -> Request:
+    """A request's head, up to and with the empty line. Raises ValueError for what is no HTTP/1."""
+    start, _, rest = head.partition(b"\r\n")
+    words = start.decode("iso-8859-1").split(" ")
+    if len(words) != 3 or words[2] not in ("HTTP/1.0", "HTTP/1.1"):
+        raise ValueError("no HTTP/1 request line")
+    method, target, version = words
+    try:
+        headers = http.client.parse_headers(io.BytesIO(rest))
+    except http.client.HTTPException as error:
+        raise ValueError(f"headers: {error}") from error
+    connection = headers.get("Connection", "").lower()
+    persistent = connection != "close" if version == "HTTP/1.1" else connection == "keep-alive"
+    has_body = headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
+    path = unquote(urlsplit(target).path, errors="replace")
+    return Request(method, path, headers, persistent and not has_body)
+
+
+def answer(request: Request, caller: Caller | None, tokens: Tokens) -> Response:
+    """What ``caller`` gets; None is an address that belongs to no instance."""
+    if caller is None:
+        return refusal(HTTPStatus.NOT_FOUND)
+    if caller.options.http_endpoint == "disabled":
+        return refusal(HTTPStatus.FORBIDDEN)
+    version, _, rest = request.path.lstrip("/").partition("/")
+    wants_token = rest.strip("/") == "api/token" and version in VERSIONS
+    if request.method == "PUT" and wants_token:
+        return _token(request, caller, tokens)
+    if request.method not in ("GET", "HEAD") or wants_token:
+        return refusal(HTTPStatus.METHOD_NOT_ALLOWED)
+    return _read(request, caller, tokens, version, rest)
+
+
+def encode(response: Response, *, head_only: bool, keep_alive: bool) -> bytes:
+    """The response as it goes on the wire."""
+    lines = [
+        f"HTTP/1.1 {response.status.value} {response.status.phrase}",
+        f"Content-Type: {response.content_type}",
+        f"Content-Length: {len(response.body)}",
+        "Accept-Ranges: none",
+        f"Connection: {'keep-alive' if keep_alive else 'close'}",
+        "Server: EC2ws",
+        *(f"{name}: {value}" for name, value in response.headers.items()),
+    ]
+    head = ("\r\n".join(lines) + "\r\n\r\n").encode("iso-8859-1")
+    return head if head_only else head + response.body
+
+
+def _token(request: Request, caller: Caller, tokens: Tokens) -> Response:
+    if request.headers.get("X-Forwarded-For") is not None:
+        return refusal(HTTPStatus.FORBIDDEN)  # a proxy that guests' guests could ask
+    ttl = request.headers.get(TTL_HEADER, "").strip()
+    if not (ttl.isascii() and ttl.isdigit() and len(ttl) < 6 and 1 <= int(ttl) <= LONGEST_TTL_S):
+        return refusal(HTTPStatus.BAD_REQUEST)
+    return Response(
+        HTTPStatus.OK,
+        tokens.issue(caller.network_interface_id, int(ttl)).encode(),
+        headers={TTL_HEADER: ttl},
+        hop_limit=caller.options.http_put_response_hop_limit or DEFAULT_HOP_LIMIT,
+    )
+
+
+def _read(request: Request, caller: Caller, tokens: Tokens, version: str, rest: str) -> Response:
+    headers = {}
+    token = request.headers.get(TOKEN_HEADER)
+    if token is not None:
+        left = tokens.seconds_left(token.strip(), caller.network_interface_id)
+        if left is None:
+            return refusal(HTTPStatus.UNAUTHORIZED)
+        headers[TTL_HEADER] = str(left)
+    elif caller.options.http_tokens == "required":
+        return refusal(HTTPStatus.UNAUTHORIZED)
+    if not version:
+        return Response(HTTPStatus.OK, "\n".join(VERSIONS).encode(), headers=headers)
+    found = find(caller.tree, rest) if version in VERSIONS else None
+    if found is None:
+        return refusal(HTTPStatus.NOT_FOUND)
+    user_data = rest.strip("/") == "user-data"
+    kind = "application/octet-stream" if user_data else "text/plain"
+    return Response(HTTPStatus.OK, found, kind, headers)
+
+
+def refusal(status: HTTPStatus) -> Response:
+    """A page of EC2's form that says nothing but the status."""
+    title = f"{status.value} - {status.phrase}"
+    return Response(status, _PAGE.format(title=title).encode(), "text/html")

@@ -1,0 +1,226 @@
+"""What the metadata service says to one network interface, as a tree. Pure.
+
+    tree = tree_of(vpc, guest, region=...)          {"meta-data": {"ami-id": "ami-1", ...}, ...}
+    find(tree, "meta-data/public-keys/")            -> b"0=mykey"
+    find(tree, "meta-data/absent")                  -> None, a 404
+
+Keys and forms are EC2's ("Instance metadata categories", EC2 user guide); what does not exist here
+(IAM roles, spot, hibernation) is absent, as on an instance without it. The same tree is served
+under every dated version.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv4Network
+
+from hostagent.network.guests import Guest
+from protos.cloud.v1 import fleet_pb2
+
+Tree = Mapping[str, "str | bytes | Tree"]
+
+VERSIONS = (
+    "1.0",
+    "2007-01-19",
+    "2007-03-01",
+    "2007-08-29",
+    "2007-10-10",
+    "2007-12-15",
+    "2008-02-01",
+    "2008-09-01",
+    "2009-04-04",
+    "2011-01-01",
+    "2011-05-01",
+    "2012-01-12",
+    "2014-02-25",
+    "2014-11-05",
+    "2015-10-20",
+    "2016-04-19",
+    "2016-06-30",
+    "2016-09-02",
+    "2018-03-28",
+    "2018-08-17",
+    "2018-09-24",
+    "2019-10-01",
+    "2020-10-27",
+    "2021-01-03",
+    "2021-03-23",
+    "2021-07-15",
+    "2022-09-24",
+    "2024-04-11",
+    "latest",
+)
+DOCUMENT_VERSION = "2017-09-30"  # of the instance identity document
+
+
+def tree_of(vpc: fleet_pb2.VpcSpec, guest: Guest, *, region: str) -> Tree:
+    """Everything under a version for the NIC that asks."""
+    tree: dict = {
+        "dynamic": {"instance-identity": {"document": _identity_document(guest, region)}},
+        "meta-data": _meta_data(vpc, guest, region),
+    }
+    if guest.instance.metadata.user_data:
+        tree["user-data"] = guest.instance.metadata.user_data
+    return tree
+
+
+def find(tree: Tree, path: str) -> bytes | None:
+    """A leaf's value, or a directory's listing; None where there is neither. Slashes too many do
+    not matter, but for one after a leaf, which makes it a directory that is not there.
+    """
+    here: str | bytes | Tree = tree
+    for name in filter(None, path.split("/")):
+        if not isinstance(here, Mapping) or name not in here:
+            return None
+        here = here[name]
+    if isinstance(here, Mapping):
+        return _listing(here)
+    if path.endswith("/"):
+        return None
+    return here if isinstance(here, bytes) else here.encode()
+
+
+def _listing(directory: Tree) -> bytes:
+    """One name a line, directories with a slash; public keys as ``index=name``."""
+    titles = getattr(directory, "titles", None)
+    if titles is not None:
+        return "\n".join(titles).encode()
+    return "\n".join(
+        f"{name}/" if isinstance(value, Mapping) else name
+        for name, value in sorted(directory.items())
+    ).encode()
+
+
+class _Keys(dict):
+    """The directory of public keys, which lists their names as well."""
+
+    titles: tuple[str, ...]
+
+
+def _meta_data(vpc: fleet_pb2.VpcSpec, guest: Guest, region: str) -> dict:
+    instance, told = guest.instance, guest.instance.metadata
+    names = told.security_group_names or guest.nic.security_group_ids
+    primary = min(instance.nics, key=lambda nic: nic.device_index)
+    data: dict = {
+        "ami-id": told.image_id,
+        "ami-launch-index": str(told.ami_launch_index),
+        "ami-manifest-path": "(unknown)",
+        "block-device-mapping": _block_devices(instance),
+        "events": {
+            "maintenance": {"history": "[]", "scheduled": "[]"},
+        },
+        "hostname": told.private_dns_name,
+        "instance-action": "none",
+        "instance-id": instance.instance_id,
+        "instance-life-cycle": "on-demand",
+        "instance-type": instance.instance_type,
+        "local-hostname": told.private_dns_name,
+        "local-ipv4": primary.private_ip_address,
+        "mac": primary.mac_address,
+        "metrics": {"vhostmd": '<?xml version="1.0" encoding="UTF-8"?>'},
+        "network": {
+            "interfaces": {
+                "macs": {
+                    nic.mac_address: _interface(vpc, instance, nic)
+                    for nic in instance.nics
+                    if nic.vpc_id == vpc.vpc_id
+                }
+            }
+        },
+        "placement": {
+            "availability-zone": told.availability_zone,
+            "availability-zone-id": told.availability_zone_id,
+            "region": region,
+        },
+        "profile": "default-hvm",
+        "reservation-id": told.reservation_id,
+        "security-groups": "\n".join(names),
+        "services": {"domain": "amazonaws.com", "partition": "aws"},
+    }
+    if primary.public_ip_address:
+        data["public-ipv4"] = primary.public_ip_address
+        data["public-hostname"] = told.public_dns_name
+    if told.public_key:
+        keys = _Keys({"0": {"openssh-key": told.public_key.rstrip("\n") + "\n"}})
+        keys.titles = (f"0={told.key_name}",)
+        data["public-keys"] = keys
+    if told.options.instance_metadata_tags == "enabled":
+        data["tags"] = {"instance": dict(told.tags)}
+    return data
+
+
+def _interface(
+    vpc: fleet_pb2.VpcSpec, instance: fleet_pb2.InstanceSpec, nic: fleet_pb2.NicSpec
+) -> dict:
+    groups = {group.group_id: group.group_name for group in vpc.security_groups}
+    blocks = {subnet.subnet_id: subnet.cidr_block for subnet in vpc.subnets}
+    primary = nic.device_index == min(other.device_index for other in instance.nics)
+    name = instance.metadata.private_dns_name if primary else _private_name(instance, nic)
+    data: dict = {
+        "device-number": str(nic.device_index),
+        "interface-id": nic.network_interface_id,
+        "local-hostname": name,
+        "local-ipv4s": nic.private_ip_address,
+        "mac": nic.mac_address,
+        "owner-id": instance.account_id,
+        "security-group-ids": "\n".join(nic.security_group_ids),
+        "security-groups": "\n".join(groups.get(g) or g for g in nic.security_group_ids),
+        "subnet-id": nic.subnet_id,
+        "subnet-ipv4-cidr-block": blocks.get(nic.subnet_id, ""),
+        "vpc-id": nic.vpc_id,
+        "vpc-ipv4-cidr-block": _block_of(vpc, nic.private_ip_address),
+        "vpc-ipv4-cidr-blocks": "\n".join(vpc.cidr_blocks),
+    }
+    if nic.public_ip_address:
+        data["public-ipv4s"] = nic.public_ip_address
+        data["ipv4-associations"] = {nic.public_ip_address: nic.private_ip_address}
+        if primary:
+            data["public-hostname"] = instance.metadata.public_dns_name
+    return data
+
+
+def _private_name(instance: fleet_pb2.InstanceSpec, nic: fleet_pb2.NicSpec) -> str:
+    """Like the primary interface's name, with this one's address."""
+    suffix = instance.metadata.private_dns_name.partition(".")[2]
+    return f"ip-{nic.private_ip_address.replace('.', '-')}.{suffix}".rstrip(".")
+
+
+def _block_of(vpc: fleet_pb2.VpcSpec, address: str) -> str:
+    holding = [b for b in vpc.cidr_blocks if IPv4Address(address) in IPv4Network(b)]
+    return (holding or list(vpc.cidr_blocks))[0]
+
+
+def _block_devices(instance: fleet_pb2.InstanceSpec) -> dict:
+    """``ami`` and ``root`` name the root device, ``ebsN`` the others in their order."""
+    if not instance.disks:
+        return {}
+    root, *others = (disk.device_name for disk in instance.disks)
+    mapping = {"ami": root, "root": root}
+    for number, name in enumerate(others, 1):
+        mapping[f"ebs{number}"] = name.removeprefix("/dev/")
+    return mapping
+
+
+def _identity_document(guest: Guest, region: str) -> str:
+    instance, told = guest.instance, guest.instance.metadata
+    launched = datetime.fromtimestamp(told.launch_time_ms // 1000, UTC)
+    return json.dumps(
+        {
+            "accountId": instance.account_id,
+            "architecture": instance.architecture,
+            "availabilityZone": told.availability_zone,
+            "billingProducts": None,
+            "devpayProductCodes": None,
+            "marketplaceProductCodes": None,
+            "imageId": told.image_id,
+            "instanceId": instance.instance_id,
+            "instanceType": instance.instance_type,
+            "kernelId": None,
+            "pendingTime": launched.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "privateIp": min(instance.nics, key=lambda n: n.device_index).private_ip_address,
+            "ramdiskId": None,
+            "region": region,
+            "version": DOCUMENT_VERSION,
+        },
+        indent=2,
+    )
