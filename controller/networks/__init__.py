@@ -1,0 +1,1 @@
+"""Networks: VPCs and what lives in them, interfaces, security groups, public addresses."""

@@ -47,28 +47,30 @@ class Permission:
     description: str = ""
 
     @property
-    def identity(self) -> tuple:
-        """What makes it the rule that it is inside its group; the description is not part of it."""
-        return (
-            self.egress,
-            self.protocol,
-            self.from_port,
-            self.to_port,
-            self.cidr_ipv4,
-            self.cidr_ipv6,
-            self.peer_group_id,
-        )
+    def peer(self) -> str:
+        return self.cidr_ipv4 or self.cidr_ipv6 or self.peer_group_id
+
+    @property
+    def peer_kind(self) -> str:
+        """cidr_ipv4 | cidr_ipv6 | group"""
+        if self.peer_group_id:
+            return "group"
+        return "cidr_ipv4" if self.cidr_ipv4 else "cidr_ipv6"
+
+    @property
+    def identity(self) -> tuple[bool, str, int, int, str]:
+        """What makes it the rule that it is inside its group; the description does not."""
+        return (self.egress, self.protocol, self.from_port, self.to_port, self.peer)
 
     def __str__(self) -> str:
         """EC2's words for a rule in a message."""
-        peer = self.cidr_ipv4 or self.cidr_ipv6 or self.peer_group_id
         protocol = "ALL" if self.protocol == "-1" else self.protocol.upper()
         ports = (
             ""
             if self.protocol == "-1"
             else f", from port: {self.from_port}, to port: {self.to_port}"
         )
-        return f"peer: {peer}, {protocol}{ports}, ALLOW"
+        return f"peer: {self.peer}, {protocol}{ports}, ALLOW"
 
 
 def canonical(rule: networks_pb2.SecurityGroupRule, egress: bool, peer_group_id: str) -> Permission:

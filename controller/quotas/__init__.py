@@ -1,0 +1,1 @@
+"""How much of each thing an account may have, and how much it has."""

@@ -1,0 +1,1 @@
+"""Tags: words that accounts put on anything that has an id."""

@@ -1,0 +1,319 @@
+"""Elastic addresses: allocated, moved between interfaces, released.
+
+Called by the door (rpc). Sources: EC2 API Reference and User Guide, "Elastic IP addresses": - an
+address lent at launch returns to the pool when an elastic one takes its place; when that leaves,
+a running
+  instance that was launched with a public address is lent another (none is left: it stays without);
+- associating an address that another interface carries moves it, unless AllowReassociation=false;
+- an interface that carries one elastic address and gets another keeps only the new one; the old
+stays allocated; - an associated address cannot be released.
+"""
+
+import random
+
+from controller.db.schema import Instance, NetworkInterface, PublicAddress
+from controller.db.session import Transaction
+from controller.fleet.changes import Changes
+from controller.lookup import check_ids, not_found
+from controller.networks import pool
+from controller.networks.groups import missing_parameter
+from controller.quotas.rules import Quotas
+from controller.tags import rules as tags
+from controller.tags.checks import tags_of_specifications
+from protos.cloud.v1 import networks_pb2
+from protos.errors import CloudError, Kind
+from protos.ids import new_id
+
+_NIC = NetworkInterface
+
+
+def allocate(
+    tx: Transaction,
+    rng: random.Random,
+    quotas: Quotas,
+    request: networks_pb2.AllocateAddressRequest,
+) -> tuple[str, str]:
+    """An address for the account; answers (allocation id, address).
+
+    Raises INVALID, NOT_FOUND, EXISTS, QUOTA, NO_CAPACITY.
+    """
+    account_id = tx.call.account_id
+    wanted = tags_of_specifications(request.tag_specifications, "elastic-ip")
+    if request.domain not in ("", "vpc"):
+        raise CloudError(
+            Kind.INVALID,
+            f"Invalid value '{request.domain}' for domain. Addresses are for VPCs only.",
+            noun="parameter",
+        )
+    quotas.charge(tx, account_id, {"addresses": 1})
+    if request.address:
+        address = _take_this(tx, request.address)
+    else:
+        found = pool.take(tx, account_id, 1)
+        if not found:
+            raise CloudError(
+                Kind.NO_CAPACITY,
+                "There are no free public addresses. Ask the operator for a larger pool.",
+                noun="elastic-ip",
+            )
+        address = found[0]
+    allocation_id = new_id("elastic-ip", rng)
+    tx.advance(PublicAddress, {"allocation_id": allocation_id}, PublicAddress.public_ip == address)
+    tags.add(tx, account_id, [("elastic-ip", [allocation_id], wanted["elastic-ip"])])
+    return allocation_id, address
+
+
+def associate(
+    tx: Transaction,
+    rng: random.Random,
+    changes: Changes,
+    request: networks_pb2.AssociateAddressRequest,
+) -> str:
+    """Puts an address on an interface; answers its allocation id. The same again changes nothing.
+
+    Raises INVALID, MALFORMED_ID, NOT_FOUND, WRONG_STATE, EXISTS (associated and
+    AllowReassociation=false).
+    """
+    address = _find_address(tx, request.allocation_id, request.public_ip)
+    nic = _find_target(tx, request)
+    if nic.public_ip == address.public_ip:
+        return address.allocation_id
+    may_move = not request.HasField("allow_reassociation") or request.allow_reassociation
+    if not may_move and address.network_interface_id:
+        raise _already_associated(address.allocation_id, address.association_id)
+    if not may_move and nic.association_id:
+        raise _already_associated(nic.network_interface_id, nic.association_id)
+    if address.network_interface_id:
+        _take_off(tx, changes, address)
+    if nic.public_ip and not nic.association_id:
+        pool.give_back(tx, [nic.public_ip])
+    tx.advance(
+        _NIC,
+        {
+            "public_ip": address.public_ip,
+            "association_id": new_id("elastic-ip-association", rng),
+        },
+        _NIC.network_interface_id == nic.network_interface_id,
+    )
+    _tell_hosts(tx, changes, nic)
+    return address.allocation_id
+
+
+def disassociate(
+    tx: Transaction, changes: Changes, request: networks_pb2.DisassociateAddressRequest
+) -> None:
+    """Takes an address off its interface. One that is on none, named by itself, is no error.
+
+    Raises INVALID, MALFORMED_ID, NOT_FOUND.
+    """
+    if request.association_id and request.public_ip:
+        raise _either("associationId", "publicIp")
+    if request.association_id:
+        check_ids("elastic-ip-association", [request.association_id])
+        query = _address_query(tx).where(_NIC.association_id == request.association_id)
+        address = tx.one(query)
+        if address is None:
+            raise not_found("elastic-ip-association", request.association_id)
+    elif request.public_ip:
+        address = _find_address(tx, "", request.public_ip)
+    else:
+        raise missing_parameter("associationId")
+    if address.network_interface_id:
+        _take_off(tx, changes, address)
+
+
+def release(tx: Transaction, quotas: Quotas, request: networks_pb2.ReleaseAddressRequest) -> None:
+    """Gives an address back to the pool.
+
+    Raises INVALID, MALFORMED_ID, NOT_FOUND, WRONG_STATE (in-use).
+    """
+    address = _find_address(tx, request.allocation_id, request.public_ip)
+    if address.network_interface_id:
+        raise CloudError(
+            Kind.WRONG_STATE,
+            f"Address {address.public_ip} is in use.",
+            noun="elastic-ip",
+            reason="in-use",
+            id=address.allocation_id,
+        )
+    tx.advance(
+        PublicAddress,
+        {"account_id": None, "allocation_id": None, "reserved_ms": tx.call.now_ms},
+        PublicAddress.allocation_id == address.allocation_id,
+    )
+    tags.remove_all(tx, [address.allocation_id])
+    quotas.refund(tx, tx.call.account_id, {"addresses": 1})
+
+
+def _take_this(tx: Transaction, address: str) -> str:
+    """A particular address of the pool. Whether another account has it is nobody's business."""
+    taken = tx.advance(
+        PublicAddress,
+        {"account_id": tx.call.account_id, "reserved_ms": tx.call.now_ms},
+        PublicAddress.public_ip == address,
+        PublicAddress.account_id.is_null(),
+    )
+    if taken:
+        return address
+    mine = tx.value(
+        PublicAddress.select(PublicAddress.public_ip).where(
+            PublicAddress.public_ip == address, PublicAddress.account_id == tx.call.account_id
+        )
+    )
+    if mine:
+        raise CloudError(
+            Kind.EXISTS, f"Address {address} is in use.", noun="elastic-ip", id=address
+        )
+    raise no_address(address)
+
+
+def _address_query(tx: Transaction):
+    """The caller's allocated addresses, each with the interface that carries it, or NULLs."""
+    return (
+        PublicAddress.select(
+            PublicAddress.public_ip,
+            PublicAddress.allocation_id,
+            _NIC.network_interface_id,
+            _NIC.association_id,
+            _NIC.instance_id,
+            _NIC.vpc_id,
+            _NIC.auto_public,
+        )
+        .left_outer_join(_NIC, on=_NIC.public_ip == PublicAddress.public_ip)
+        .where(
+            PublicAddress.account_id == tx.call.account_id,
+            PublicAddress.allocation_id.is_null(False),
+        )
+    )
+
+
+def _find_address(tx: Transaction, allocation_id: str, public_ip: str):
+    if allocation_id and public_ip:
+        raise _either("allocationId", "publicIp")
+    if allocation_id:
+        check_ids("elastic-ip", [allocation_id])
+        found = tx.one(_address_query(tx).where(PublicAddress.allocation_id == allocation_id))
+        if found is None:
+            raise not_found("elastic-ip", allocation_id)
+        return found
+    if not public_ip:
+        raise missing_parameter("allocationId")
+    found = tx.one(_address_query(tx).where(PublicAddress.public_ip == public_ip))
+    if found is None:
+        raise no_address(public_ip)
+    return found
+
+
+def _find_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest):
+    """The caller's interface, by its own id or its instance's, which must not be on its way out."""
+    if request.instance_id and request.network_interface_id:
+        raise _either("instanceId", "networkInterfaceId")
+    query = (
+        _NIC.select(
+            _NIC.network_interface_id,
+            _NIC.instance_id,
+            _NIC.vpc_id,
+            _NIC.private_ip,
+            _NIC.public_ip,
+            _NIC.association_id,
+            Instance.desired,
+        )
+        .left_outer_join(Instance, on=Instance.instance_id == _NIC.instance_id)
+        .where(_NIC.account_id == tx.call.account_id)
+        .order_by(_NIC.device_index)
+    )
+    if request.instance_id:
+        check_ids("instance", [request.instance_id])
+        nic = tx.one(query.where(_NIC.instance_id == request.instance_id))
+    elif request.network_interface_id:
+        check_ids("network-interface", [request.network_interface_id])
+        nic = tx.one(query.where(_NIC.network_interface_id == request.network_interface_id))
+    else:
+        raise missing_parameter("instanceId")
+    if nic is None:
+        raise _no_target(tx, request)
+    if nic.desired == "terminated":
+        raise _invalid_instance(nic.instance_id)
+    if request.private_ip_address not in ("", nic.private_ip):
+        raise CloudError(
+            Kind.INVALID,
+            f"Invalid value '{request.private_ip_address}' for PrivateIpAddress: it is not an "
+            "address of the network interface.",
+            noun="parameter",
+        )
+    return nic
+
+
+def _no_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest) -> CloudError:
+    """No such interface; a terminated instance can still be seen but has none."""
+    if request.network_interface_id:
+        return not_found("network-interface", request.network_interface_id)
+    seen = tx.value(
+        Instance.select(Instance.instance_id).where(
+            Instance.instance_id == request.instance_id,
+            Instance.account_id == tx.call.account_id,
+        )
+    )
+    return _invalid_instance(seen) if seen else not_found("instance", request.instance_id)
+
+
+def _take_off(tx: Transaction, changes: Changes, carried) -> None:
+    """Off the interface that carries it, which is lent another where it wants one and runs."""
+    instead = ""
+    if carried.auto_public and carried.instance_id:
+        runs = tx.value(
+            Instance.select(Instance.instance_id).where(
+                Instance.instance_id == carried.instance_id, Instance.desired == "running"
+            )
+        )
+        if runs:
+            instead = next(iter(pool.take(tx, tx.call.account_id, 1)), "")
+    tx.advance(
+        _NIC,
+        {"public_ip": instead or None, "association_id": ""},
+        _NIC.network_interface_id == carried.network_interface_id,
+    )
+    _tell_hosts(tx, changes, carried)
+
+
+def _tell_hosts(tx: Transaction, changes: Changes, nic) -> None:
+    """The instance's own spec at once, and the addresses of its VPC with it."""
+    changes.vpc(tx, nic.vpc_id, at_once=False)
+    if nic.instance_id:
+        changes.instances(tx, [nic.instance_id])
+
+
+def no_address(public_ip: str) -> CloudError:
+    return CloudError(
+        Kind.NOT_FOUND,
+        f"Address '{public_ip}' not found.",
+        noun="elastic-ip",
+        reason="public-ip",
+        id=public_ip,
+    )
+
+
+def _already_associated(what: str, association_id: str) -> CloudError:
+    return CloudError(
+        Kind.EXISTS,
+        f"resource {what} is already associated with associate-id {association_id}",
+        noun="elastic-ip-association",
+        id=association_id,
+    )
+
+
+def _invalid_instance(instance_id: str) -> CloudError:
+    return CloudError(
+        Kind.WRONG_STATE,
+        f"The instance '{instance_id}' is not in a valid state for this operation.",
+        noun="instance",
+        id=instance_id,
+    )
+
+
+def _either(one: str, other: str) -> CloudError:
+    return CloudError(
+        Kind.INVALID,
+        f"The parameter {other} cannot be used with the parameter {one}",
+        reason="parameter-combination",
+    )

@@ -1,0 +1,342 @@
+"""What a launch needs of the network: where it may go, its groups, and its interfaces.
+
+Called by instances/rules inside RunInstances' transaction, whose statements are counted:
+
+    find_launch_network   2 statements   the subnets that it may use and its groups
+    create_interfaces     4 statements   free addresses found, public ones lent, interfaces,
+                                         memberships; the same four for fifty instances as for one
+
+Private addresses are drawn at random from the subnet, so that no row is everybody's bottleneck
+and a gone instance's address rests; EC2 keeps the first four of a subnet and the last (User
+Guide, "Subnet CIDR blocks").
+"""
+
+import ipaddress
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from controller.db.schema import NetworkInterface, NicGroup, SecurityGroup, Subnet, Vpc
+from controller.db.session import Session, Transaction
+from controller.lookup import check_ids, not_found
+from controller.networks import pool
+from protos.errors import CloudError, Kind
+from protos.ids import new_id
+
+GROUPS_PER_INTERFACE_MAX = 5
+RESERVED_FIRST, RESERVED_LAST = 4, 1
+_SPARE_CANDIDATES = 24
+_CANDIDATES_MAX = 16_384  # of one statement
+
+
+@dataclass(frozen=True)
+class LaunchSubnet:
+    subnet_id: str
+    cidr_block: str
+    availability_zone: str
+    map_public_ip_on_launch: bool
+
+
+@dataclass(frozen=True)
+class LaunchNetwork:
+    """``subnets``: one where the caller named one or a zone, else the default one of each zone."""
+
+    vpc_id: str
+    subnets: tuple[LaunchSubnet, ...]
+    groups: Mapping[str, str]  # id → name, in the order asked for
+
+
+@dataclass(frozen=True)
+class NewInterface:
+    network_interface_id: str
+    instance_id: str
+    attachment_id: str
+    mac_address: str
+    private_ip: str
+    public_ip: str  # "" for none
+
+
+def find_launch_network(
+    session: Session,
+    account_id: str,
+    *,
+    subnet_id: str = "",
+    availability_zone: str = "",
+    group_ids: Sequence[str] = (),
+    group_names: Sequence[str] = (),
+) -> LaunchNetwork:
+    """Where a launch may go. No groups asked for: the VPC's default group.
+
+    Raises INVALID, MALFORMED_ID, NOT_FOUND (subnet, security-group; subnet "no-default"), QUOTA.
+    """
+    subnets = _find_subnets(session, account_id, subnet_id, availability_zone)
+    first = subnets[0]
+    if group_names and subnet_id and not first.is_default:
+        raise CloudError(
+            Kind.INVALID,
+            "The parameter groupName cannot be used with the parameter subnet",
+            reason="parameter-combination",
+        )
+    groups = resolve_groups(session, account_id, first.vpc_id, group_ids, group_names, default=True)
+    return LaunchNetwork(
+        first.vpc_id,
+        tuple(
+            LaunchSubnet(
+                row.subnet_id, row.cidr_block, row.availability_zone, row.map_public_ip_on_launch
+            )
+            for row in subnets
+        ),
+        groups,
+    )
+
+
+def resolve_groups(
+    session: Session,
+    account_id: str,
+    vpc_id: str,
+    group_ids: Sequence[str],
+    group_names: Sequence[str] = (),
+    *,
+    default: bool = False,
+) -> dict[str, str]:
+    """id → name of the groups for an interface in a VPC, in the order asked for: one statement.
+
+    Raises MALFORMED_ID, NOT_FOUND, INVALID (another VPC's), QUOTA (more than five).
+    """
+    check_ids("security-group", group_ids)
+    group_ids, group_names = list(group_ids), list(group_names)
+    if not group_ids and not group_names and default:
+        group_names = ["default"]
+    if len(group_ids) + len(group_names) > GROUPS_PER_INTERFACE_MAX:
+        raise CloudError(
+            Kind.QUOTA,
+            "The maximum number of security groups per interface has been reached.",
+            noun="network-interface",
+        )
+    group = SecurityGroup
+    named = (group.vpc_id == vpc_id) & group.group_name.in_(group_names)
+    query = group.select(group.group_id, group.group_name, group.vpc_id).where(
+        group.account_id == account_id, group.group_id.in_(group_ids) | named
+    )
+    found = session.rows(query)
+    by_id = {row.group_id: row for row in found}
+    by_name = {row.group_name: row for row in found if row.vpc_id == vpc_id}
+    chosen = {}
+    for asked, rows in ((group_ids, by_id), (group_names, by_name)):
+        for one in asked:
+            if one not in rows:
+                raise not_found("security-group", one)
+            if rows[one].vpc_id != vpc_id:
+                raise CloudError(
+                    Kind.INVALID,
+                    f"Security group {one} and VPC {vpc_id} belong to different networks.",
+                    noun="security-group",
+                    id=one,
+                )
+            chosen[rows[one].group_id] = rows[one].group_name
+    return chosen
+
+
+def create_interfaces(
+    tx: Transaction,
+    rng: random.Random,
+    network: LaunchNetwork,
+    subnet: LaunchSubnet,
+    instance_ids: Sequence[str],
+    *,
+    private_ip: str = "",
+    public: bool | None = None,
+    description: str = "",
+    delete_on_termination: bool = True,
+    source_dest_check: bool = True,
+) -> list[NewInterface]:
+    """The first interface of each of these instances, in their order.
+
+    ``private_ip``: this one (one instance only). ``public``: lend a public address; None: as the
+    subnet says. Raises NO_CAPACITY (subnet, elastic-ip), INVALID and EXISTS for a private_ip that
+    cannot be had.
+    """
+    account_id, now_ms, count = tx.call.account_id, tx.call.now_ms, len(instance_ids)
+    wants_public = subnet.map_public_ip_on_launch if public is None else public
+    private = (
+        [_check_private_ip(tx, subnet, private_ip)]
+        if private_ip
+        else _free_private_ips(tx, rng, subnet, count)
+    )
+    lent = pool.lend(tx, account_id, count) if wants_public else [""] * count
+    made = [
+        NewInterface(
+            new_id("network-interface", rng),
+            instance_id,
+            new_id("network-interface-attachment", rng),
+            _new_mac(rng),
+            own_ip,
+            public_ip,
+        )
+        for instance_id, own_ip, public_ip in zip(instance_ids, private, lent, strict=True)
+    ]
+    tx.insert(
+        NetworkInterface,
+        [
+            {
+                "network_interface_id": one.network_interface_id,
+                "account_id": account_id,
+                "vpc_id": network.vpc_id,
+                "subnet_id": subnet.subnet_id,
+                "availability_zone": subnet.availability_zone,
+                "mac_address": one.mac_address,
+                "private_ip": one.private_ip,
+                "description": description,
+                "source_dest_check": source_dest_check,
+                "created_ms": now_ms,
+                "instance_id": one.instance_id,
+                "attachment_id": one.attachment_id,
+                "delete_on_termination": delete_on_termination,
+                "attached_ms": now_ms,
+                "public_ip": one.public_ip or None,
+                "auto_public": wants_public,
+            }
+            for one in made
+        ],
+    )
+    tx.insert(
+        NicGroup,
+        [
+            {
+                "network_interface_id": one.network_interface_id,
+                "group_id": group_id,
+                "position": position,
+            }
+            for one in made
+            for position, group_id in enumerate(network.groups)
+        ],
+    )
+    return made
+
+
+def usable_addresses(cidr_block: str) -> int:
+    """How many addresses of a subnet instances can have."""
+    return ipaddress.ip_network(cidr_block).num_addresses - RESERVED_FIRST - RESERVED_LAST
+
+
+def _find_subnets(
+    session: Session, account_id: str, subnet_id: str, availability_zone: str
+) -> list:
+    query = (
+        Subnet.select(
+            Subnet.subnet_id,
+            Subnet.vpc_id,
+            Subnet.cidr_block,
+            Subnet.availability_zone,
+            Subnet.map_public_ip_on_launch,
+            Vpc.is_default,
+        )
+        .join(Vpc, on=Vpc.vpc_id == Subnet.vpc_id)
+        .where(Subnet.account_id == account_id)
+        .order_by(Subnet.availability_zone)
+    )
+    if subnet_id:
+        check_ids("subnet", [subnet_id])
+        found = session.rows(query.where(Subnet.subnet_id == subnet_id))
+        if not found:
+            raise not_found("subnet", subnet_id)
+        if availability_zone not in ("", found[0].availability_zone):
+            raise CloudError(
+                Kind.INVALID,
+                f"Invalid availability zone: [{availability_zone}]. The subnet '{subnet_id}' is in "
+                f"{found[0].availability_zone}.",
+                noun="availability-zone",
+            )
+        return found
+    found = session.rows(query.where(Vpc.is_default, Subnet.default_for_az))
+    if not found:
+        raise CloudError(
+            Kind.NOT_FOUND,
+            "No subnets found for the default VPC. Please specify a subnet.",
+            noun="subnet",
+            reason="no-default",
+        )
+    if availability_zone:
+        found = [row for row in found if row.availability_zone == availability_zone]
+        if not found:
+            raise CloudError(
+                Kind.INVALID,
+                f"Invalid availability zone: [{availability_zone}]",
+                noun="availability-zone",
+            )
+    return found
+
+
+def _check_private_ip(tx: Transaction, subnet: LaunchSubnet, private_ip: str) -> str:
+    network = ipaddress.ip_network(subnet.cidr_block)
+    try:
+        address = ipaddress.IPv4Address(private_ip)
+    except ValueError as failure:
+        raise CloudError(
+            Kind.INVALID,
+            f"Value ({private_ip}) for parameter address is invalid. Invalid IPv4 address.",
+            noun="parameter",
+        ) from failure
+    offset = int(address) - int(network.network_address)
+    if not RESERVED_FIRST <= offset < network.num_addresses - RESERVED_LAST:
+        outside = address not in network
+        raise CloudError(
+            Kind.INVALID,
+            f"Address does not fall within the subnet's address range: {private_ip}"
+            if outside
+            else f"The address {private_ip} is reserved in its subnet",
+            noun="parameter",
+        )
+    if _used(tx, subnet, [str(address)]):
+        raise CloudError(
+            Kind.EXISTS,
+            f"Address {private_ip} is in use.",
+            noun="network-interface",
+            id=private_ip,
+        )
+    return str(address)
+
+
+def _free_private_ips(
+    tx: Transaction, rng: random.Random, subnet: LaunchSubnet, count: int
+) -> list[str]:
+    """Random free addresses: one statement, unless the subnet is rather full."""
+    network = ipaddress.ip_network(subnet.cidr_block)
+    start, usable = (
+        int(network.network_address) + RESERVED_FIRST,
+        usable_addresses(subnet.cidr_block),
+    )
+    draw = min(usable, 2 * count + _SPARE_CANDIDATES)
+    offsets = rng.sample(range(usable), draw)
+    free: list[str] = []
+    while True:
+        candidates = [str(ipaddress.IPv4Address(start + offset)) for offset in offsets]
+        used = _used(tx, subnet, candidates)
+        free += [address for address in candidates if address not in used]
+        if len(free) >= count:
+            return free[:count]
+        if draw == usable:
+            raise CloudError(
+                Kind.NO_CAPACITY,
+                f"There are not enough free addresses in subnet '{subnet.subnet_id}' to satisfy "
+                "the requested number of instances.",
+                noun="subnet",
+                id=subnet.subnet_id,
+            )
+        free, draw, offsets = [], usable, rng.sample(range(usable), usable)
+
+
+def _used(tx: Transaction, subnet: LaunchSubnet, candidates: Sequence[str]) -> set[str]:
+    nic, used = NetworkInterface, set()
+    for start in range(0, len(candidates), _CANDIDATES_MAX):
+        part = candidates[start : start + _CANDIDATES_MAX]
+        query = nic.select(nic.private_ip).where(
+            nic.subnet_id == subnet.subnet_id, nic.private_ip.in_(part)
+        )
+        used.update(row[0] for row in tx.tuples(query))
+    return used
+
+
+def _new_mac(rng: random.Random) -> str:
+    """Locally administered, unicast: 02 and forty random bits (IEEE 802)."""
+    return bytes((2, *rng.getrandbits(40).to_bytes(5, "big"))).hex(":")

@@ -1,0 +1,26 @@
+"""DNS names of addresses, as EC2 spells them. Pure; called wherever a name is shown.
+
+    private   ip-172-31-0-5.compute.internal   answered by the subnet's own resolver
+    public    ec2-100-64-0-5.<public suffix>   where the operator serves such a zone
+                                               (config: networks.public_dns_suffix)
+              100.64.0.5                       where he does not: what takes a name takes an address,
+                                               and a name that nobody resolves would help no one
+
+The host agent must be told the same private suffix (HostSettings.dns_suffix).
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DnsNames:
+    private_suffix: str = "compute.internal"
+    public_suffix: str = ""
+
+    def private(self, address: str) -> str:
+        return f"ip-{address.replace('.', '-')}.{self.private_suffix}" if address else ""
+
+    def public(self, address: str) -> str:
+        if not address or not self.public_suffix:
+            return address
+        return f"ec2-{address.replace('.', '-')}.{self.public_suffix}"

@@ -1,0 +1,134 @@
+"""The services Networks, SecurityGroups and Addresses: from the wire to the rules and back."""
+
+import random
+from collections.abc import Sequence
+
+from controller.call import Call
+from controller.config import Zone
+from controller.db.session import Database
+from controller.fleet.changes import Changes
+from controller.networks import addresses, group_rules, groups
+from controller.networks.describe_addresses import (
+    address_filters,
+    describe_address,
+    describe_addresses,
+)
+from controller.networks.describe_groups import describe_group, describe_groups, describe_rules
+from controller.networks.describe_interfaces import describe_interfaces, interface_filters
+from controller.networks.describe_routing import (
+    describe_internet_gateways,
+    describe_network_acls,
+    describe_route_tables,
+)
+from controller.networks.describe_vpcs import describe_subnets, describe_vpcs
+from controller.networks.names import DnsNames
+from controller.quotas.rules import Quotas
+from protos.cloud.v1 import common_pb2, networks_pb2
+
+
+class NetworksServicer:
+    def __init__(self, db: Database, names: DnsNames, zones: Sequence[Zone]):
+        self._db, self._names, self._zones = db, names, zones
+        self._interface_filters = interface_filters(names, zones)
+
+    def DescribeVpcs(self, request, call: Call):
+        with self._db.read() as session:
+            return describe_vpcs(session, call.account_id, request)
+
+    def DescribeSubnets(self, request, call: Call):
+        with self._db.read() as session:
+            return describe_subnets(session, call.account_id, self._zones, request)
+
+    def DescribeNetworkInterfaces(self, request, call: Call):
+        with self._db.read() as session:
+            return describe_interfaces(
+                session, call.account_id, self._interface_filters, self._names, request
+            )
+
+    def DescribeRouteTables(self, request, call: Call):
+        with self._db.read() as session:
+            return describe_route_tables(session, call.account_id, request)
+
+    def DescribeInternetGateways(self, request, call: Call):
+        with self._db.read() as session:
+            return describe_internet_gateways(session, call.account_id, request)
+
+    def DescribeNetworkAcls(self, request, call: Call):
+        with self._db.read() as session:
+            return describe_network_acls(session, call.account_id, request)
+
+
+class SecurityGroupsServicer:
+    def __init__(self, db: Database, rng: random.Random, quotas: Quotas, changes: Changes):
+        self._db, self._rng, self._quotas, self._changes = db, rng, quotas, changes
+
+    def Create(self, request, call: Call):
+        with self._db.write(call) as tx:
+            group_id = groups.create(tx, self._rng, self._quotas, request)
+            return describe_group(tx, group_id)
+
+    def Describe(self, request, call: Call):
+        with self._db.read() as session:
+            return describe_groups(session, call.account_id, request)
+
+    def Delete(self, request, call: Call):
+        with self._db.write(call) as tx:
+            group_id = groups.delete(tx, self._quotas, self._changes, request)
+        return networks_pb2.SecurityGroupSelector(group_id=group_id)
+
+    def AuthorizeIngress(self, request, call: Call):
+        return self._authorize(request, call, egress=False)
+
+    def AuthorizeEgress(self, request, call: Call):
+        return self._authorize(request, call, egress=True)
+
+    def RevokeIngress(self, request, call: Call):
+        with self._db.write(call) as tx:
+            return group_rules.revoke(tx, self._changes, request, egress=False)
+
+    def RevokeEgress(self, request, call: Call):
+        with self._db.write(call) as tx:
+            return group_rules.revoke(tx, self._changes, request, egress=True)
+
+    def DescribeRules(self, request, call: Call):
+        with self._db.read() as session:
+            return describe_rules(session, call.account_id, request)
+
+    def _authorize(self, request, call: Call, egress: bool):
+        with self._db.write(call) as tx:
+            rules = group_rules.authorize(
+                tx, self._rng, self._quotas, self._changes, request, egress
+            )
+        return networks_pb2.SecurityGroupRules(rules=rules)
+
+
+class AddressesServicer:
+    def __init__(
+        self, db: Database, rng: random.Random, quotas: Quotas, changes: Changes, region: str
+    ):
+        self._db, self._rng, self._quotas, self._changes = db, rng, quotas, changes
+        self._filters = address_filters(region)
+
+    def Allocate(self, request, call: Call):
+        with self._db.write(call) as tx:
+            allocation_id, _ = addresses.allocate(tx, self._rng, self._quotas, request)
+            return describe_address(tx, allocation_id)
+
+    def Describe(self, request, call: Call):
+        with self._db.read() as session:
+            return describe_addresses(session, call.account_id, self._filters, request)
+
+    def Associate(self, request, call: Call):
+        with self._db.write(call) as tx:
+            allocation_id = addresses.associate(tx, self._rng, self._changes, request)
+            return describe_address(tx, allocation_id)
+
+    def Disassociate(self, request, call: Call):
+        with self._db.write(call) as tx:
+            addresses.disassociate(tx, self._changes, request)
+        return common_pb2.Empty()
+
+    def Release(self, request, call: Call):
+        with self._db.write(call) as tx:
+            addresses.release(tx, self._quotas, request)
+        return common_pb2.Empty()

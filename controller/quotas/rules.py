@@ -1,0 +1,183 @@
+"""Charging and refunding quotas: the only writer of the table ``quota``.
+
+Called inside the transaction that makes or removes the thing, so that usage and things can never
+differ: `used` equals the number of the living, and a rollback gives all back. One statement
+charges any number of names.
+
+    instances vcpus memory_mib addresses key_pairs security_groups   charged and refunded here
+    rules_per_group                                    a bound on each group: counted, never charged
+
+A quota without an own maximum has the configured default, read at each charge: raising the
+default raises all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from peewee import Case, fn
+
+from controller.config import QuotaLimits
+from controller.db.schema import Account, Quota
+from controller.db.session import Session, Transaction
+from protos.errors import CloudError, Kind
+
+NAMES = tuple(field.name for field in fields(QuotaLimits))
+CHARGED = tuple(name for name in NAMES if name != "rules_per_group")
+
+
+class Quotas:
+    def __init__(self, defaults: QuotaLimits):
+        self._defaults = {name: getattr(defaults, name) for name in NAMES}
+
+    def make(self, tx: Transaction, account_id: str) -> None:
+        """The rows of a new account."""
+        tx.insert(Quota, [{"account_id": account_id, "name": name} for name in NAMES])
+
+    def charge(self, tx: Transaction, account_id: str, amounts: Mapping[str, int]) -> None:
+        """Adds to what is used. Raises QUOTA (nothing of the transaction may then be kept)."""
+        amounts = {name: amount for name, amount in amounts.items() if amount}
+        if not amounts:
+            return
+        room = _any(
+            (Quota.name == name)
+            & (Quota.used + amount <= fn.COALESCE(Quota.maximum, self._defaults[name]))
+            for name, amount in amounts.items()
+        )
+        if _move(tx, account_id, amounts, +1, room) != len(amounts):
+            self._refuse(tx, account_id, amounts)
+
+    def refund(self, tx: Transaction, account_id: str, amounts: Mapping[str, int]) -> None:
+        """Takes from what is used. Raises BUG where more would be given back than was charged."""
+        amounts = {name: amount for name, amount in amounts.items() if amount}
+        if not amounts:
+            return
+        charged = _any(
+            (Quota.name == name) & (Quota.used >= amount) for name, amount in amounts.items()
+        )
+        if _move(tx, account_id, amounts, -1, charged) != len(amounts):
+            raise CloudError(
+                Kind.BUG,
+                "An internal error has occurred.",
+                because=f"refund of {dict(amounts)} to {account_id} exceeds what it was charged",
+            )
+
+    def room(self, session: Session, account_id: str) -> dict[str, int]:
+        """What may still be charged, by name; never below 0."""
+        return {
+            quota.name: max(0, self._maximum(quota) - quota.used)
+            for quota in self._rows(session, account_id)
+            if quota.name in CHARGED
+        }
+
+    def maximum(self, session: Session, account_id: str, name: str) -> int:
+        own = session.value(
+            Quota.select(Quota.maximum).where(
+                (Quota.account_id == account_id) & (Quota.name == name)
+            )
+        )
+        return self._defaults[name] if own is None else own
+
+    def list(self, session: Session, account_id: str) -> list[tuple[str, int, int]]:
+        """(name, maximum, used) of every quota. Raises NOT_FOUND for an unknown account."""
+        _check_account(session, account_id)
+        found = {quota.name: quota for quota in self._rows(session, account_id)}
+        return [(name, self._maximum(found[name]), found[name].used) for name in NAMES]
+
+    def set(self, tx: Transaction, account_id: str, name: str, maximum: int) -> int:
+        """Gives an account its own maximum; answers what is used.
+
+        Less than that refuses only what comes.
+        """
+        if name not in NAMES:
+            raise CloudError(
+                Kind.INVALID, f"There is no quota '{name}': {', '.join(NAMES)}", noun="quota"
+            )
+        if maximum < 0:
+            raise CloudError(Kind.INVALID, "A quota cannot be less than 0", noun="quota")
+        _check_account(tx, account_id)
+        mine = (Quota.account_id == account_id) & (Quota.name == name)
+        tx.advance(Quota, {"maximum": maximum}, mine)
+        return tx.value(Quota.select(Quota.used).where(mine))
+
+    def _rows(self, session: Session, account_id: str) -> list:
+        return session.rows(
+            Quota.select(Quota.name, Quota.maximum, Quota.used).where(
+                Quota.account_id == account_id
+            )
+        )
+
+    def _maximum(self, quota) -> int:
+        return self._defaults[quota.name] if quota.maximum is None else quota.maximum
+
+    def _refuse(self, tx: Transaction, account_id: str, amounts: Mapping[str, int]) -> None:
+        """Says which one was short; instances come first, as EC2 names them first."""
+        found = {quota.name: quota for quota in self._rows(tx, account_id)}
+        for name in sorted(amounts, key=CHARGED.index):
+            quota, amount = found[name], amounts[name]
+            if quota.used + amount > self._maximum(quota):
+                raise _exceeded(name, self._maximum(quota), quota.used, amount)
+        raise CloudError(
+            Kind.BUG, "An internal error has occurred.", because=f"{account_id} has lost quota rows"
+        )
+
+
+def _move(tx: Transaction, account_id: str, amounts: Mapping[str, int], sign: int, guard) -> int:
+    """One guarded update of all the names; answers how many had what the guard asks."""
+    step = Case(Quota.name, [(name, sign * amount) for name, amount in amounts.items()], 0)
+    return tx.advance(Quota, {"used": Quota.used + step}, (Quota.account_id == account_id) & guard)
+
+
+def _any(conditions):
+    first, *others = conditions
+    for condition in others:
+        first = first | condition
+    return first
+
+
+def _check_account(session: Session, account_id: str) -> None:
+    known = session.value(
+        Account.select(Account.account_id).where(Account.account_id == account_id)
+    )
+    if known is None:
+        raise CloudError(
+            Kind.NOT_FOUND, f"There is no account '{account_id}'", noun="account", id=account_id
+        )
+
+
+def _exceeded(name: str, maximum: int, used: int, amount: int) -> CloudError:
+    """EC2's words for each quota."""
+    if name == "instances":
+        return CloudError(
+            Kind.QUOTA,
+            f"You have requested more instances ({used + amount}) than your current instance limit "
+            f"of {maximum} allows.",
+            noun="instance",
+        )
+    if name == "vcpus":
+        return CloudError(
+            Kind.QUOTA,
+            "You have requested more vCPU capacity than your current vCPU limit of "
+            f"{maximum} allows.",
+            noun="vcpus",
+        )
+    if name == "memory_mib":
+        return CloudError(
+            Kind.QUOTA,
+            f"You have requested more memory than your current limit of {maximum} MiB allows.",
+            noun="memory",
+        )
+    if name == "addresses":
+        return CloudError(
+            Kind.QUOTA, "The maximum number of addresses has been reached.", noun="elastic-ip"
+        )
+    if name == "key_pairs":
+        return CloudError(
+            Kind.QUOTA,
+            f"The maximum number of key pairs ({maximum}) has been reached.",
+            noun="key-pair",
+        )
+    return CloudError(
+        Kind.QUOTA,
+        f"The maximum number of security groups ({maximum}) has been reached.",
+        noun="security-group",
+    )
