@@ -58,6 +58,7 @@ class NetworksConfig:
 
     public_pool: str = "100.64.0.0/24"
     nameservers: tuple[str, ...] = ()
+    public_dns_suffix: str = ""  # of public DNS names; empty: the address itself (networks/names)
 
 
 @dataclass(frozen=True)
