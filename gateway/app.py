@@ -49,6 +49,7 @@ class Parts:
     clients: Clients
     authenticator: Authenticator
     hosts: HostPolicy
+    region: str
     healthy: Callable[[], bool]
     max_body_bytes: int
     max_upload_bytes: int = 1 << 40
@@ -267,7 +268,7 @@ def the_call(exchange: Exchange) -> Call:
         operator=principal.operator,
     )
     host = without_port(exchange.signed.hosts[0]) if exchange.signed.hosts else ""
-    return Call(exchange.parts.clients, caller, principal, host)
+    return Call(exchange.parts.clients, caller, principal, exchange.parts.region, host)
 
 
 def make_app(parts: Parts) -> flask.Flask:

@@ -73,4 +73,5 @@ class Call:
     clients: Clients
     caller: rpc.Caller
     principal: identity_pb2.Principal
+    region: str
     host: str  # the name that the client called us by, without the port

@@ -73,6 +73,7 @@ def build(
         hosts=HostPolicy(
             config.public_hosts, config.trusted_proxies, split_address(config.listen)[1]
         ),
+        region=config.region,
         healthy=lambda: keys.fresh,
         max_body_bytes=config.max_body_bytes,
     )

@@ -20,7 +20,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from botocore import xform_name
@@ -250,9 +250,9 @@ def _reading(annotation) -> tuple[Callable | None, tuple]:
 
 
 def _item_annotation(annotation):
-    """``list[X] | None`` -> X."""
+    """``Sequence[X] | None`` -> X."""
     for option in (annotation, *typing.get_args(annotation)):
-        if typing.get_origin(option) in (list, tuple):
+        if typing.get_origin(option) in (list, tuple, Sequence):
             return typing.get_args(option)[0]
     return None
 
@@ -341,15 +341,16 @@ def _string(shape: dict) -> Parser:
 
 
 def _integer(shape: dict) -> Parser:
-    low, high = shape.get("min"), shape.get("max")
+    bits = 31 if shape["type"] == "integer" else 63
+    low, high = shape.get("min", -(2**bits)), shape.get("max", 2**bits - 1)
 
     def parse(text, path):
         if not _INTEGER.fullmatch(text):
             raise invalid(path, text, "It is an integer.")
         value = int(text)
-        if low is not None and value < low:
+        if value < low:
             raise invalid(path, text, f"Expecting a value greater than or equal to {low}.")
-        if high is not None and value > high:
+        if value > high:
             raise invalid(path, text, f"Expecting a value less than or equal to {high}.")
         return value
 

@@ -1,0 +1,98 @@
+"""Elastic IP addresses: allocate, look at, associate, disassociate, release."""
+
+from collections.abc import Sequence
+
+from gateway.call import Call
+from gateway.ec2.parameters import (
+    Filter,
+    TagSpecification,
+    filters_of,
+    missing,
+    tag_specifications_of,
+)
+from gateway.ec2.views.addresses import POOL, address
+from protos.cloud.v1 import networks_pb2
+
+
+def allocate_address(
+    call: Call,
+    *,
+    domain: str = "",
+    address: str = "",
+    tag_specifications: Sequence[TagSpecification] = (),
+) -> dict:
+    request = networks_pb2.AllocateAddressRequest(
+        domain=domain,
+        address=address,
+        tag_specifications=tag_specifications_of(tag_specifications, "elastic-ip"),
+    )
+    made = call.clients.addresses.Allocate(request, caller=call.caller)
+    return {
+        "PublicIp": made.public_ip,
+        "AllocationId": made.allocation_id,
+        "Domain": "vpc",
+        "PublicIpv4Pool": POOL,
+        "NetworkBorderGroup": call.region,
+    }
+
+
+def describe_addresses(
+    call: Call,
+    *,
+    allocation_ids: Sequence[str] = (),
+    public_ips: Sequence[str] = (),
+    filters: Sequence[Filter] = (),
+) -> dict:
+    request = networks_pb2.DescribeAddressesRequest(
+        allocation_ids=allocation_ids, public_ips=public_ips, filters=filters_of(filters)
+    )
+    answer = call.clients.addresses.Describe(request, caller=call.caller)
+    return {"Addresses": [address(each, call.region) for each in answer.addresses]}
+
+
+def associate_address(
+    call: Call,
+    *,
+    allocation_id: str = "",
+    public_ip: str = "",
+    instance_id: str = "",
+    network_interface_id: str = "",
+    private_ip_address: str = "",
+    allow_reassociation: bool | None = None,
+) -> dict:
+    if not allocation_id and not public_ip:
+        raise missing("AllocationId")
+    if not instance_id and not network_interface_id:
+        raise missing("InstanceId")
+    request = networks_pb2.AssociateAddressRequest(
+        allocation_id=allocation_id,
+        public_ip=public_ip,
+        instance_id=instance_id,
+        network_interface_id=network_interface_id,
+        private_ip_address=private_ip_address,
+        allow_reassociation=allow_reassociation,
+    )
+    made = call.clients.addresses.Associate(request, caller=call.caller)
+    return {"AssociationId": made.association_id, "Return": True}
+
+
+def disassociate_address(call: Call, *, association_id: str = "", public_ip: str = "") -> None:
+    if not association_id and not public_ip:
+        raise missing("AssociationId")
+    request = networks_pb2.DisassociateAddressRequest(
+        association_id=association_id, public_ip=public_ip
+    )
+    call.clients.addresses.Disassociate(request, caller=call.caller)
+
+
+def release_address(
+    call: Call,
+    *,
+    allocation_id: str = "",
+    public_ip: str = "",
+    network_border_group: str = "",  # harmless: there is one, and the allocation is in it
+) -> None:
+    if not allocation_id and not public_ip:
+        raise missing("AllocationId")
+    request = networks_pb2.ReleaseAddressRequest(allocation_id=allocation_id, public_ip=public_ip)
+    call.clients.addresses.Release(request, caller=call.caller)

@@ -1,0 +1,248 @@
+"""RunInstances: one request to one proto. What the members mean is the controller's business."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.call import Call
+from gateway.ec2.parameters import (
+    TagSpecification,
+    combination,
+    invalid,
+    missing,
+    tag_specifications_of,
+    unsupported,
+    user_data_of,
+)
+from gateway.ec2.views import instances as views
+from protos.cloud.v1 import instances_pb2
+
+
+@dataclass(frozen=True)
+class Ebs:
+    volume_size: int | None = None
+    delete_on_termination: bool | None = None
+    volume_type: str = ""
+    snapshot_id: str = ""
+    iops: int | None = None
+    throughput: int | None = None
+    encrypted: bool | None = None
+
+
+@dataclass(frozen=True)
+class BlockDevice:
+    device_name: str = ""
+    ebs: Ebs | None = None
+    no_device: str | None = None
+    virtual_name: str = ""
+
+
+@dataclass(frozen=True)
+class Placement:
+    availability_zone: str = ""
+    tenancy: Literal["default"] = "default"
+    group_name: Literal[""] = ""  # fog and the SDKs of some languages send the empty name
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    enabled: bool = False
+
+
+@dataclass(frozen=True)
+class MetadataOptions:
+    http_tokens: str = ""
+    http_put_response_hop_limit: int = 0
+    http_endpoint: str = ""
+    http_protocol_ipv6: str = ""
+    instance_metadata_tags: str = ""
+
+
+@dataclass(frozen=True)
+class PrivateIpAddress:
+    private_ip_address: str = ""
+    primary: bool = False
+
+
+@dataclass(frozen=True)
+class NetworkInterface:
+    device_index: int | None = None
+    subnet_id: str = ""
+    description: str = ""
+    groups: Sequence[str] = ()
+    private_ip_address: str = ""
+    private_ip_addresses: Sequence[PrivateIpAddress] = ()
+    associate_public_ip_address: bool | None = None
+    delete_on_termination: bool | None = None
+    interface_type: Literal["interface"] = "interface"
+    network_card_index: Literal[0] = 0
+    secondary_private_ip_address_count: Literal[0] = 0
+    ipv6_address_count: Literal[0] = 0
+
+
+@dataclass(frozen=True)
+class CreditSpecification:
+    cpu_credits: Literal["standard", "unlimited"] = "standard"
+
+
+@dataclass(frozen=True)
+class CapacityReservation:
+    capacity_reservation_preference: Literal["open", "none"] = "open"
+
+
+@dataclass(frozen=True)
+class Hibernation:
+    configured: Literal[False] = False
+
+
+@dataclass(frozen=True)
+class Enclave:
+    enabled: Literal[False] = False
+
+
+@dataclass(frozen=True)
+class DnsNames:
+    hostname_type: Literal["ip-name"] = "ip-name"
+    enable_resource_name_dns_a_record: Literal[False] = False
+    enable_resource_name_dns_aaaa_record: Literal[False] = False
+
+
+@dataclass(frozen=True)
+class Maintenance:
+    auto_recovery: Literal["default"] = "default"
+
+
+def run_instances(
+    call: Call,
+    *,
+    min_count: int,
+    max_count: int,
+    image_id: str = "",
+    instance_type: str = "",
+    client_token: str = "",
+    key_name: str = "",
+    user_data: str = "",
+    placement: Placement | None = None,
+    subnet_id: str = "",
+    private_ip_address: str = "",
+    security_group_ids: Sequence[str] = (),
+    security_groups: Sequence[str] = (),
+    network_interfaces: Sequence[NetworkInterface] = (),
+    block_device_mappings: Sequence[BlockDevice] = (),
+    metadata_options: MetadataOptions | None = None,
+    disable_api_termination: bool | None = None,
+    disable_api_stop: bool | None = None,
+    instance_initiated_shutdown_behavior: str = "",
+    monitoring: Monitoring | None = None,
+    ebs_optimized: bool | None = None,
+    tag_specifications: Sequence[TagSpecification] = (),
+    # Harmless, each for its reason:
+    additional_info: str = "",  # reserved by EC2, means nothing there either
+    credit_specification: CreditSpecification | None = None,  # no guest is throttled here
+    capacity_reservation_specification: CapacityReservation | None = None,  # there are none to use
+    hibernation_options: Hibernation | None = None,  # only "no" is taken
+    enclave_options: Enclave | None = None,  # only "no" is taken
+    private_dns_name_options: DnsNames | None = None,  # only what is so anyway
+    maintenance_options: Maintenance | None = None,  # only what is so anyway
+) -> dict:
+    if not image_id:
+        raise missing("ImageId")
+    request = instances_pb2.RunInstancesRequest(
+        image_id=image_id,
+        instance_type=instance_type,
+        min_count=min_count,
+        max_count=max_count,
+        client_token=client_token,
+        key_name=key_name,
+        user_data=user_data_of(user_data),
+        availability_zone=placement.availability_zone if placement else "",
+        tenancy=placement.tenancy if placement else "",
+        subnet_id=subnet_id,
+        private_ip_address=private_ip_address,
+        security_group_ids=security_group_ids,
+        security_group_names=security_groups,
+        block_device_mappings=[block_device_of(each) for each in block_device_mappings],
+        disable_api_termination=disable_api_termination,
+        disable_api_stop=disable_api_stop,
+        instance_initiated_shutdown_behavior=instance_initiated_shutdown_behavior,
+        monitoring=monitoring.enabled if monitoring else None,
+        ebs_optimized=ebs_optimized,
+        tag_specifications=tag_specifications_of(
+            tag_specifications, "instance", "volume", "network-interface"
+        ),
+    )
+    if network_interfaces:
+        _set_network_interface(request, network_interfaces)
+    if metadata_options:
+        request.metadata_options.CopyFrom(metadata_options_of(metadata_options))
+    return views.reservation(call.clients.instances.Run(request, caller=call.caller))
+
+
+def block_device_of(given: BlockDevice) -> instances_pb2.BlockDeviceMapping:
+    ebs = given.ebs or Ebs()
+    return instances_pb2.BlockDeviceMapping(
+        device_name=given.device_name,
+        volume_size_gib=ebs.volume_size,
+        delete_on_termination=ebs.delete_on_termination,
+        volume_type=ebs.volume_type,
+        snapshot_id=ebs.snapshot_id,
+        no_device=given.no_device is not None,
+        virtual_name=given.virtual_name,
+        iops=ebs.iops,
+        throughput_mibps=ebs.throughput,
+        encrypted=ebs.encrypted,
+    )
+
+
+def metadata_options_of(given: MetadataOptions) -> instances_pb2.MetadataOptions:
+    return instances_pb2.MetadataOptions(
+        http_endpoint=given.http_endpoint,
+        http_tokens=given.http_tokens,
+        http_put_response_hop_limit=given.http_put_response_hop_limit,
+        instance_metadata_tags=given.instance_metadata_tags,
+        http_protocol_ipv6=given.http_protocol_ipv6,
+    )
+
+
+def _set_network_interface(
+    request: instances_pb2.RunInstancesRequest, given: Sequence[NetworkInterface]
+) -> None:
+    """EC2's longer way to say subnet, groups and addresses. The two ways exclude each other."""
+    if len(given) > 1:
+        raise unsupported("More than one network interface at launch")
+    (interface,) = given
+    for value, what in (
+        (request.subnet_id, "subnet ID"),
+        (request.security_group_ids or request.security_group_names, "security groups"),
+        (request.private_ip_address, "private address"),
+    ):
+        if value:
+            raise combination(
+                f"Network interfaces and an instance-level {what} may not be specified on the same"
+                " request"
+            )
+    if interface.device_index is None:
+        raise missing("NetworkInterface.1.DeviceIndex")
+    if interface.device_index != 0:
+        raise invalid("The first network interface of an instance has the device index 0.")
+    request.subnet_id = interface.subnet_id
+    request.security_group_ids[:] = interface.groups
+    request.private_ip_address = _primary_address(interface)
+    request.network_interface_description = interface.description
+    if interface.associate_public_ip_address is not None:
+        request.associate_public_ip_address = interface.associate_public_ip_address
+    if interface.delete_on_termination is not None:
+        request.delete_network_interface_on_termination = interface.delete_on_termination
+
+
+def _primary_address(interface: NetworkInterface) -> str:
+    if not interface.private_ip_addresses:
+        return interface.private_ip_address
+    if len(interface.private_ip_addresses) > 1:
+        raise unsupported("More than one private address of a network interface")
+    (address,) = interface.private_ip_addresses
+    if not address.primary:
+        raise unsupported("A secondary private address of a network interface")
+    if interface.private_ip_address not in ("", address.private_ip_address):
+        raise combination("Only one primary private IP address can be specified")
+    return address.private_ip_address

@@ -1,0 +1,65 @@
+"""An instance type, in all of the structures that EC2 shows.
+
+Terraform panics where one is missing.
+"""
+
+from protos.cloud.v1 import instances_pb2
+
+
+def instance_type(given: instances_pb2.InstanceType) -> dict:
+    return {
+        "InstanceType": given.name,
+        "CurrentGeneration": given.current_generation,
+        "FreeTierEligible": given.free_tier_eligible,
+        "SupportedUsageClasses": ["on-demand"],
+        "SupportedRootDeviceTypes": ["ebs"],
+        "SupportedVirtualizationTypes": ["hvm"],
+        "BareMetal": False,
+        "Hypervisor": "nitro",  # KVM by AWS's name
+        "ProcessorInfo": {"SupportedArchitectures": [given.architecture]},
+        "VCpuInfo": {
+            "DefaultVCpus": given.vcpus,
+            "DefaultCores": given.vcpus,
+            "DefaultThreadsPerCore": 1,
+            "ValidCores": [given.vcpus],
+            "ValidThreadsPerCore": [1],
+        },
+        "MemoryInfo": {"SizeInMiB": given.memory_mib},
+        "InstanceStorageSupported": False,
+        "EbsInfo": {
+            "EbsOptimizedSupport": "unsupported",
+            "EncryptionSupport": "unsupported",
+            "NvmeSupport": "unsupported",
+        },
+        "NetworkInfo": _network(given),
+        "PlacementGroupInfo": {"SupportedStrategies": []},
+        "HibernationSupported": False,
+        "BurstablePerformanceSupported": given.burstable,
+        "DedicatedHostsSupported": False,
+        "AutoRecoverySupported": False,
+        "SupportedBootModes": ["legacy-bios"],
+        "NitroEnclavesSupport": "unsupported",
+        "NitroTpmSupport": "unsupported",
+    }
+
+
+def _network(given: instances_pb2.InstanceType) -> dict:
+    return {
+        "NetworkPerformance": given.network_performance,
+        "MaximumNetworkInterfaces": given.maximum_network_interfaces,
+        "MaximumNetworkCards": 1,
+        "DefaultNetworkCardIndex": 0,
+        "NetworkCards": [
+            {
+                "NetworkCardIndex": 0,
+                "NetworkPerformance": given.network_performance,
+                "MaximumNetworkInterfaces": given.maximum_network_interfaces,
+            }
+        ],
+        "Ipv4AddressesPerInterface": given.ipv4_addresses_per_interface,
+        "Ipv6AddressesPerInterface": 0,
+        "Ipv6Supported": False,
+        "EnaSupport": "unsupported",
+        "EfaSupported": False,
+        "EncryptionInTransitSupported": False,
+    }

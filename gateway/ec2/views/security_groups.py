@@ -1,0 +1,95 @@
+"""Security groups as EC2 shows them: rules folded into IpPermissions, and one by one."""
+
+from collections.abc import Iterable
+
+from gateway.ec2.views.shared import arn, tags
+from protos.cloud.v1 import networks_pb2
+
+
+def security_group(given: networks_pb2.SecurityGroup, region: str) -> dict:
+    return {
+        "GroupId": given.group_id,
+        "GroupName": given.group_name,
+        "Description": given.description,
+        "OwnerId": given.owner_id,
+        "VpcId": given.vpc_id,
+        "SecurityGroupArn": arn(region, given.owner_id, "security-group", given.group_id),
+        "IpPermissions": permissions(rule for rule in given.rules if not rule.egress),
+        "IpPermissionsEgress": permissions(rule for rule in given.rules if rule.egress),
+        "Tags": tags(given.tags),
+    }
+
+
+def permissions(rules: Iterable[networks_pb2.SecurityGroupRule]) -> list[dict]:
+    """Rules of one protocol and port range become one permission, in the order of their first."""
+    folded: dict[tuple, dict] = {}
+    for each in rules:
+        key = (each.protocol, each.from_port, each.to_port)
+        if key not in folded:
+            ports = {} if each.protocol == "-1" else _ports(each)
+            folded[key] = {
+                "IpProtocol": each.protocol,
+                **ports,
+                "UserIdGroupPairs": [],
+                "IpRanges": [],
+                "Ipv6Ranges": [],
+                "PrefixListIds": [],
+            }
+        member, shown = _source(each)
+        folded[key][member].append(shown | {"Description": each.description})
+    return list(folded.values())
+
+
+def _ports(given: networks_pb2.SecurityGroupRule) -> dict:
+    return {"FromPort": given.from_port, "ToPort": given.to_port}
+
+
+def _source(given: networks_pb2.SecurityGroupRule) -> tuple[str, dict]:
+    match given.WhichOneof("peer"):
+        case "cidr_ipv4":
+            return "IpRanges", {"CidrIp": given.cidr_ipv4}
+        case "cidr_ipv6":
+            return "Ipv6Ranges", {"CidrIpv6": given.cidr_ipv6}
+    peer = given.peer_group
+    return "UserIdGroupPairs", {
+        "GroupId": peer.group_id,
+        "GroupName": peer.group_name,
+        "UserId": peer.owner_id,
+    }
+
+
+def rule(given: networks_pb2.SecurityGroupRule, region: str) -> dict:
+    peer = given.peer_group
+    owner = given.group_owner_id
+    return _rule(given) | {
+        "GroupOwnerId": owner,
+        "ReferencedGroupInfo": {"GroupId": peer.group_id, "UserId": peer.owner_id}
+        if given.HasField("peer_group")
+        else None,
+        "Tags": tags(given.tags),
+        "SecurityGroupRuleArn": arn(region, owner, "security-group-rule", given.rule_id),
+    }
+
+
+def _rule(given: networks_pb2.SecurityGroupRule) -> dict:
+    return {
+        "SecurityGroupRuleId": given.rule_id,
+        "GroupId": given.group_id,
+        "IsEgress": given.egress,
+        "IpProtocol": given.protocol,
+        "FromPort": given.from_port,
+        "ToPort": given.to_port,
+        "CidrIpv4": given.cidr_ipv4,
+        "CidrIpv6": given.cidr_ipv6,
+        "Description": given.description,
+    }
+
+
+def revoked(given: networks_pb2.RevokeResponse) -> dict:
+    return {
+        "Return": True,
+        "UnknownIpPermissions": permissions(given.unknown),
+        "RevokedSecurityGroupRules": [
+            _rule(each) | {"ReferencedGroupId": each.peer_group.group_id} for each in given.revoked
+        ],
+    }

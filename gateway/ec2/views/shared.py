@@ -1,0 +1,38 @@
+"""What most nouns show in the same way: tags, groups, states, times as text."""
+
+from protos.cloud.v1 import common_pb2, networks_pb2
+
+# EC2's only instance states and their numbers; clients look at either.
+STATE_CODES = {
+    "pending": 0,
+    "running": 16,
+    "shutting-down": 32,
+    "terminated": 48,
+    "stopping": 64,
+    "stopped": 80,
+}
+
+
+def tags(given) -> list[dict]:
+    return [{"Key": tag.key, "Value": tag.value} for tag in given]
+
+
+def groups(given: list[networks_pb2.GroupIdentifier]) -> list[dict]:
+    return [{"GroupId": group.group_id, "GroupName": group.group_name} for group in given]
+
+
+def state(name: str) -> dict:
+    return {"Code": STATE_CODES[name], "Name": name}
+
+
+def state_reason(given: common_pb2.StateReason) -> dict | None:
+    return {"Code": given.code, "Message": given.message} if given.code else None
+
+
+def arn(region: str, owner: str, kind: str, name: str) -> str:
+    return f"arn:aws:ec2:{region}:{owner}:{kind}/{name}"
+
+
+def token(given: str) -> str | None:
+    """A page's token: left out on the last page, as empty ones make clients ask for ever."""
+    return given or None
