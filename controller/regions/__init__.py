@@ -1,0 +1,1 @@
+"""The region, its zones, and what an account is told about itself."""

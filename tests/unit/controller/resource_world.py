@@ -1,0 +1,182 @@
+"""A database with two accounts and the servicers of the resource nouns, called as by the door.
+
+Used by the tests of networks, keys, tags, quotas, images and regions. What hosts would be sent is
+recorded, not sent.
+"""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from controller.call import Call, system_call
+from controller.config import QuotaLimits, RegionConfig, Zone
+from controller.db.migrations import migrate
+from controller.db.schema import Account, Host, Instance, Placement, Vpc
+from controller.db.session import open_sqlite
+from controller.fleet.changes import Changes
+from controller.keys.rpc import KeyPairsServicer
+from controller.networks import pool
+from controller.networks.defaults import make_default_vpc
+from controller.networks.launch import NewInterface, create_interfaces, find_launch_network
+from controller.networks.names import DnsNames
+from controller.networks.rpc import AddressesServicer, NetworksServicer, SecurityGroupsServicer
+from controller.quotas.rpc import QuotasServicer
+from controller.quotas.rules import Quotas
+from controller.regions.rpc import RegionsServicer
+from controller.tags.rpc import TagsServicer
+from protos.cloud.v1 import common_pb2
+from protos.ids import new_id
+
+ANN, BOB, OPERATOR = "111111111111", "222222222222", "000000000001"
+ZONES = (Zone("us-east-1a", "use1-az1"), Zone("us-east-1b", "use1-az2"))
+DEFAULT_LIMITS = QuotaLimits(addresses=5, rules_per_group=6, key_pairs=4, security_groups=8)
+
+
+class World:
+    """``kicked`` holds the hosts that were to be sent something, in order."""
+
+    def __init__(
+        self, folder: Path, *, public_pool: str = "100.64.0.0/28", limits=DEFAULT_LIMITS, seed=1
+    ):
+        self.db = open_sqlite(folder / "pileus.db")
+        self.rng, self.now_ms = random.Random(seed), 1_800_000_000_000
+        self.kicked: list[str] = []
+        self.statements: list[str] = []
+        self.changes, self.quota_rules = Changes(self.kicked.extend), Quotas(limits)
+        self.dns = DnsNames()
+        migrate(self.db, self.now_ms)
+        with self.db.write(system_call(self.now_ms)) as tx:
+            pool.ensure_pool(tx, public_pool)
+            for account_id in (OPERATOR, ANN, BOB):
+                self._open_account(tx, account_id)
+        self.db.on_statement = self.statements.append
+        self.networks = NetworksServicer(self.db, self.dns, ZONES)
+        self.groups = SecurityGroupsServicer(self.db, self.rng, self.quota_rules, self.changes)
+        self.addresses = AddressesServicer(
+            self.db, self.rng, self.quota_rules, self.changes, "us-east-1"
+        )
+        self.keys = KeyPairsServicer(self.db, self.rng, self.quota_rules)
+        self.tags = TagsServicer(self.db, self.changes)
+        self.quotas = QuotasServicer(self.db, self.quota_rules)
+        self.regions = RegionsServicer(self.db, RegionConfig(zones=ZONES), self.quota_rules)
+
+    def call(self, account_id: str = ANN, *, dry_run: bool = False) -> Call:
+        self.now_ms += 1
+        return Call(
+            account_id=account_id,
+            operator=account_id == OPERATOR,
+            now_ms=self.now_ms,
+            dry_run=dry_run,
+            peer="gateway",
+        )
+
+    def default_vpc(self, account_id: str = ANN) -> str:
+        with self.db.read() as session:
+            return session.value(Vpc.select(Vpc.vpc_id).where(Vpc.account_id == account_id))
+
+    def add_host(self, host_id: str = "h-1", zone: str = "us-east-1a") -> str:
+        with self.db.write(self.call()) as tx:
+            tx.insert(
+                Host,
+                [
+                    {
+                        "host_id": host_id,
+                        "name": host_id,
+                        "availability_zone": zone,
+                        "health": "up",
+                        "vcpus": 8,
+                        "memory_mib": 8192,
+                        "disk_gib": 100,
+                    }
+                ],
+            )
+        return host_id
+
+    def launch(
+        self,
+        count: int = 1,
+        account_id: str = ANN,
+        *,
+        host_id: str = "",
+        desired: str = "running",
+        group_ids: Sequence[str] = (),
+        group_names: Sequence[str] = (),
+        subnet_id: str = "",
+        zone: str = "",
+        **interface,
+    ) -> list[NewInterface]:
+        """Instances with their interfaces, on a host where one is named."""
+        with self.db.write(self.call(account_id)) as tx:
+            network = find_launch_network(
+                tx,
+                account_id,
+                subnet_id=subnet_id,
+                availability_zone=zone,
+                group_ids=group_ids,
+                group_names=group_names,
+            )
+            instance_ids = [new_id("instance", self.rng) for _ in range(count)]
+            tx.insert(
+                Instance,
+                [
+                    {
+                        "instance_id": instance_id,
+                        "account_id": account_id,
+                        "reservation_id": "r-1",
+                        "image_id": "ami-1",
+                        "instance_type": "t2.nano",
+                        "availability_zone": network.subnets[0].availability_zone,
+                        "desired": desired,
+                    }
+                    for instance_id in instance_ids
+                ],
+            )
+            if host_id:
+                self._place(tx, instance_ids, host_id, network.vpc_id)
+            return create_interfaces(
+                tx, self.rng, network, network.subnets[0], instance_ids, **interface
+            )
+
+    def _place(self, tx, instance_ids: Sequence[str], host_id: str, vpc_id: str) -> None:
+        tx.insert(
+            Placement,
+            [
+                {
+                    "placement_id": new_id("placement", self.rng),
+                    "instance_id": instance_id,
+                    "host_id": host_id,
+                }
+                for instance_id in instance_ids
+            ],
+        )
+        self.changes.note_vpc(tx, vpc_id, {host_id: 1})
+
+    def _open_account(self, tx, account_id: str) -> None:
+        tx.insert(
+            Account,
+            [{"account_id": account_id, "name": account_id, "operator": account_id == OPERATOR}],
+        )
+        self.quota_rules.make(tx, account_id)
+        make_default_vpc(tx, account_id, ZONES, self.rng, self.quota_rules)
+
+    def used(self, name: str, account_id: str = ANN) -> int:
+        with self.db.read() as session:
+            return {row[0]: row[2] for row in self.quota_rules.list(session, account_id)}[name]
+
+
+def filters(**wanted) -> list[common_pb2.Filter]:
+    """filters(vpc_id="vpc-1", tag__Name=["a", "b"]): _ is a dash, __ a colon, ___ a dot."""
+    found = []
+    for name, values in wanted.items():
+        spelled = name.replace("___", ".").replace("__", ":").replace("_", "-")
+        values = [values] if isinstance(values, str) else values
+        found.append(common_pb2.Filter(name=spelled, values=values))
+    return found
+
+
+def tags(**wanted) -> list[common_pb2.Tag]:
+    return [common_pb2.Tag(key=key, value=value) for key, value in wanted.items()]
+
+
+def tag_specification(resource_type: str, **wanted) -> list[common_pb2.TagSpecification]:
+    return [common_pb2.TagSpecification(resource_type=resource_type, tags=tags(**wanted))]
