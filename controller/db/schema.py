@@ -230,7 +230,8 @@ class Image(Table):
     state_reason_message = text()
     created_ms = number()
     deleted_ms = number()
-    touched_ms = number()  # while saving: when its fetcher last said that it lives
+    touched_ms = number()  # when its fetcher last said that it lives, or last gave up
+    attempts = small()  # how often its location was tried
 
     class Meta:
         indexes = (
@@ -290,7 +291,6 @@ class Subnet(Table):
     availability_zone = TextField()
     default_for_az = flag()
     map_public_ip_on_launch = flag()
-    cursor = number()  # offset in the block where the next search for a free address begins
     created_ms = number()
 
     class Meta:
