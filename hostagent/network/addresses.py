@@ -63,11 +63,9 @@ def check_ranges(
 def host_ranges(config: NetworkConfig) -> list[Range]:
     """Every IPv4 network that the host routes anywhere, but for what this agent made itself."""
     names = Names(config.prefix)
-    own = {IPv4Network(config.pool), IPv4Network(config.transit)}
 
     def work(ip: IPRoute) -> list[Range]:
         devices = {link["index"]: name for name, link in links.all_links(ip).items()}
-        ours = names.bridge in devices.values()
         found = set()
         for route in ip.get_routes(family=socket.AF_INET):
             device = devices.get(route.get_attr("RTA_OIF"), "")
@@ -75,11 +73,27 @@ def host_ranges(config: NetworkConfig) -> list[Range]:
                 continue
             destination = route.get_attr("RTA_DST") or "0.0.0.0"
             network = IPv4Network((destination, route["dst_len"]), strict=False)
-            if not (ours and route["type"] == links.UNREACHABLE and network in own):
+            reserved = route["type"] == links.UNREACHABLE
+            if not (reserved and route.get_attr("RTA_PRIORITY") == names.metric):
                 found.add(Range(network, device))
-        return sorted(found, key=lambda r: (r.network, r.device))
+        return sorted(_widest(found), key=lambda r: (r.network, r.device))
 
     return namespaces.netlink(None, work)
+
+
+def _widest(ranges: Collection[Range]) -> list[Range]:
+    """Without those inside another of the same device: one sentence a network is enough."""
+    return [
+        inner
+        for inner in ranges
+        if not any(
+            outer != inner
+            and outer.device == inner.device
+            and outer.network.prefixlen
+            and inner.network.subnet_of(outer.network)
+            for outer in ranges
+        )
+    ]
 
 
 def resolvers_of(config: NetworkConfig, nameservers: Collection[str] = ()) -> list[str]:

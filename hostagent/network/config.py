@@ -77,6 +77,7 @@ class Names:
         self.tag = hashlib.sha256(prefix.encode()).hexdigest()[:3]
         self.bridge = f"{prefix}0"  # holds the pool's gateway address
         self.table = f"{prefix}-host"  # nft table in the root namespace
+        self.metric = 0x10000 + int(self.tag, 16)  # of the routes that reserve our ranges
         self.taps = f"tap{self.tag}"
         self.cables = f"pv{self.tag}"
 

@@ -13,6 +13,7 @@ import json
 import logging
 import random
 import shutil
+import socket
 import threading
 import time
 from collections import defaultdict
@@ -40,6 +41,7 @@ from protos.cloud.v1 import fleet_pb2
 log = logging.getLogger(__name__)
 
 METADATA_PORT = 80
+HOST_CHECK_MS = 15_000
 
 
 class LinuxNetwork:
@@ -63,6 +65,7 @@ class LinuxNetwork:
         tokens = Tokens(token_secret or rng.randbytes(32), now_ms, rng.randbytes)
         self._metadata = MetadataServer(tokens)
         self._host_lock = threading.Lock()
+        self._now_ms, self._host_checked_ms = now_ms, -HOST_CHECK_MS
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
         self._dhcp: dict[str, dhcp.Dnsmasq] = {}
         self._listening: dict[str, int] = {}  # vpc id -> inode of the namespace
@@ -76,6 +79,7 @@ class LinuxNetwork:
         )
         if problems:
             raise DriverError(" ".join(problems), transient=False)
+        self._check_run_dir()
         self._ensure_host()
 
     def stop(self) -> None:
@@ -170,17 +174,35 @@ class LinuxNetwork:
         if self.config.run_dir.is_dir():
             shutil.rmtree(self.config.run_dir)
 
-    # -- parts of ensure_vpc -----------------------------------------------------------------------
+    # -- parts of start and ensure_vpc -------------------------------------------------------------
+
+    def _check_run_dir(self) -> None:
+        """The DHCP server reads its hosts again after it has given up root's rights."""
+        self.config.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+        closed = [
+            folder
+            for folder in (self.config.run_dir, *self.config.run_dir.parents)
+            if not folder.stat().st_mode & 0o001
+        ]
+        if closed:
+            raise DriverError(
+                f"{closed[0]} is closed to the DHCP server's user {self.config.dhcp_user}: "
+                "choose another run_dir, or open it (chmod o+x)",
+                transient=False,
+            )
 
     def _ensure_host(self) -> None:
+        """Now and then, because others may flush what is on the host: not at every launch."""
         with self._host_lock:
-            uplink.ensure_host(self.config, self.names, self._resolvers(), self._run)
+            if self._now_ms() - self._host_checked_ms >= HOST_CHECK_MS:
+                uplink.ensure_host(self.config, self.names, self._resolvers(), self._run)
+                self._host_checked_ms = self._now_ms()
 
     def _load_rules(
         self, vpc: fleet_pb2.VpcSpec, guests: list[Guest], namespace: str, transit: str
     ) -> None:
         try:
-            text = firewall.render(vpc, guests, transit)
+            text = firewall.render(vpc, guests, uplink.nat_address(transit))
         except ValueError as error:
             raise DriverError(
                 f"the security groups of {vpc.vpc_id} make no sense: {error}", transient=False
@@ -244,11 +266,19 @@ class LinuxNetwork:
         self._metadata.update(vpc.vpc_id, callers)
         inode = namespaces.inode(namespace)
         if self._listening.get(vpc.vpc_id) != inode:
-            listener = namespaces.inside(
+            self._metadata.listen(vpc.vpc_id, self._open_listener(namespace))
+            self._listening[vpc.vpc_id] = inode
+
+    def _open_listener(self, namespace: str) -> socket.socket:
+        try:
+            return namespaces.inside(
                 namespace, lambda: open_listener(METADATA_ADDRESS, METADATA_PORT)
             )
-            self._metadata.listen(vpc.vpc_id, listener)
-            self._listening[vpc.vpc_id] = inode
+        except OSError as error:
+            raise DriverError(
+                f"the metadata service cannot listen in {namespace} ({error.strerror}): "
+                "does another agent with the same prefix run?"
+            ) from error
 
     def _dnsmasq(self, vpc_id: str) -> dhcp.Dnsmasq:
         if vpc_id not in self._dhcp:

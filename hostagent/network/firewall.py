@@ -39,15 +39,15 @@ _PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
 _ANY_PORT = {(-1, -1), (0, 65535), (0, -1)}
 
 
-def render(vpc: fleet_pb2.VpcSpec, guests: Sequence[Guest], transit: str) -> str:
-    """Text for ``nft -f -``. ``transit`` is the router's address on the uplink, under which guests
-    without a public address leave. Raises ValueError for a malformed address, protocol or id.
+def render(vpc: fleet_pb2.VpcSpec, guests: Sequence[Guest], nat_address: str) -> str:
+    """Text for ``nft -f -``. Guests without a public address leave under ``nat_address``. Raises
+    ValueError for a malformed address, protocol or id.
     """
     parts = [
         f"table bridge {TABLE}\ndelete table bridge {TABLE}",
         f"table ip {TABLE}\ndelete table ip {TABLE}",
         _block(f"table bridge {TABLE}", _bridge_table(guests)),
-        _block(f"table ip {TABLE}", _ip_table(vpc, guests, transit)),
+        _block(f"table ip {TABLE}", _ip_table(vpc, guests, nat_address)),
     ]
     return "\n".join(parts) + "\n"
 
@@ -125,7 +125,7 @@ def _bridge_table(guests: Sequence[Guest]) -> list[str]:
 # -- security groups and NAT, stateful -------------------------------------------------------------
 
 
-def _ip_table(vpc: fleet_pb2.VpcSpec, guests: Sequence[Guest], transit: str) -> list[str]:
+def _ip_table(vpc: fleet_pb2.VpcSpec, guests: Sequence[Guest], nat_address: str) -> list[str]:
     groups = {checked(group.group_id): group for group in vpc.security_groups}
     used = sorted({group for guest in guests for group in guest.group_ids} & set(groups))
     public = sorted(public_addresses(vpc, guests).items())
@@ -153,11 +153,11 @@ def _ip_table(vpc: fleet_pb2.VpcSpec, guests: Sequence[Guest], transit: str) -> 
             "mark : verdict",
             (f"0x{guest.number << 16:08x} : goto to_{guest.tap}" for guest in unchecked),
         ),
-        *_base_chains(vpc, checked_address(transit)),
+        *_base_chains(vpc, checked_address(nat_address)),
     ]
 
 
-def _base_chains(vpc: fleet_pb2.VpcSpec, transit: str) -> list[str]:
+def _base_chains(vpc: fleet_pb2.VpcSpec, nat_address: str) -> list[str]:
     resolvers = f"{{ {resolver_of(vpc.cidr_blocks)}, {RESOLVER_ADDRESS} }}"
     return [
         _chain(
@@ -194,7 +194,7 @@ def _base_chains(vpc: fleet_pb2.VpcSpec, transit: str) -> list[str]:
             "postrouting",
             "type nat hook postrouting priority 100; policy accept;",
             f'oifname "{UPLINK}" snat to ip saddr map @to_public',
-            f'oifname "{UPLINK}" ip saddr @here snat to {transit}',
+            f'oifname "{UPLINK}" ip saddr @here snat to {nat_address}',
         ),
     ]
 

@@ -12,7 +12,7 @@ import json
 import logging
 import socket
 from collections.abc import Callable, Collection
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from pyroute2 import IPRoute
@@ -83,7 +83,7 @@ def remove_host(config: NetworkConfig, names: Names, run: Callable) -> None:
     """The reverse of ensure_host, for when the last VPC is gone."""
 
     def work(ip: IPRoute) -> None:
-        for reserved in _unreachable(config):
+        for reserved in _reserved(config, names):
             links.remove_route(ip, **reserved)
         links.remove_link(ip, names.bridge)
 
@@ -132,21 +132,21 @@ def ensure_public_routes(
 
     def work(ip: IPRoute) -> None:
         index = links.index_of(ip, names.cable(vpc_id))
-        present = links.routes_to(ip, index) - {transit}
+        present = links.routes_to(ip, index) - {transit, nat_address(transit)}
         for address in sorted(present - set(wanted)):
             links.remove_route(ip, dst=address, dst_len=32, oif=index)
         for address in sorted(set(wanted) - present):
-            ip.route(
-                "replace",
-                dst=address,
-                dst_len=32,
-                gateway=transit,
-                oif=index,
-                prefsrc=config.pool_gateway,
-                family=socket.AF_INET,
-            )
+            _route(ip, address, transit, index, prefsrc=config.pool_gateway)
 
     namespaces.netlink(None, work)
+
+
+def nat_address(transit: str) -> str:
+    """What guests without a public address are seen under: beside the router's own, so that it is
+    no address of the router. A guest that asks for a public address of its own VPC goes out and
+    comes back as any stranger does, and the answer must find the same way.
+    """
+    return str(IPv4Address(int(IPv4Address(transit)) | 1))
 
 
 def remove_cable(names: Names, vpc_id: str) -> None:
@@ -164,17 +164,19 @@ def _ensure_gateway(ip: IPRoute, config: NetworkConfig, names: Names) -> None:
     )
     namespaces.set_sysctls({f"net/ipv6/conf/{names.bridge}/disable_ipv6": "1"})
     links.ensure_addresses(ip, index, {(config.pool_gateway, 32)})
-    for route in _unreachable(config):
+    for route in _reserved(config, names):
         ip.route("replace", **route)
 
 
-def _unreachable(config: NetworkConfig) -> list[dict]:
+def _reserved(config: NetworkConfig, names: Names) -> list[dict]:
+    """Routes that lead nowhere, and say by their metric whose they are."""
     networks = [IPv4Network(config.pool), IPv4Network(config.transit)]
     return [
         {
             "dst": str(network.network_address),
             "dst_len": network.prefixlen,
             "type": links.UNREACHABLE,
+            "priority": names.metric,
             "family": socket.AF_INET,
         }
         for network in networks
@@ -182,29 +184,43 @@ def _unreachable(config: NetworkConfig) -> list[dict]:
 
 
 def _claim_transit(ip: IPRoute, index: int, config: NetworkConfig) -> str:
+    """The even one of two neighbouring addresses, which together are the router's."""
     network = IPv4Network(config.transit)
-    mine = sorted(a for a in links.routes_to(ip, index) if _within(a, network))
+    routes = links.routes_to(ip, index)
+    mine = [a for a in routes if IPv4Address(a) in network and nat_address(a) != a]
     if mine:
+        _route(ip, nat_address(mine[0]), mine[0], index)
         return mine[0]
     taken = {
         route.get_attr("RTA_DST")
         for route in ip.get_routes(family=socket.AF_INET, table=254)
         if route["dst_len"] == 32
     }
-    for address in map(str, network.hosts()):
-        if address in taken or address == config.transit_gateway:
+    for number in range(2, network.num_addresses - 1, 2):
+        address = str(network[number])
+        if address in taken:
             continue
         try:
             ip.route("add", dst=address, dst_len=32, oif=index, scope=253, family=socket.AF_INET)
-            return address
         except NetlinkError as error:
             if error.code != errno.EEXIST:
                 raise
+            continue
+        _route(ip, nat_address(address), address, index)
+        return address
     raise DriverError(f"all addresses of the transit range {config.transit} are taken")
 
 
-def _within(address: str, network: IPv4Network) -> bool:
-    return IPv4Network(address).subnet_of(network)
+def _route(ip: IPRoute, address: str, router: str, index: int, **attributes) -> None:
+    ip.route(
+        "replace",
+        dst=address,
+        dst_len=32,
+        gateway=router,
+        oif=index,
+        family=socket.AF_INET,
+        **attributes,
+    )
 
 
 def _ensure_bridge_filter(run: Callable) -> None:

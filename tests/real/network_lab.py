@@ -1,0 +1,418 @@
+"""A laboratory for the network driver: guests without QEMU, an outside without a wire.
+
+A guest is a namespace of its own whose eth0 is a tap, joined in user space to the tap that the
+driver made, which the laboratory holds open as QEMU would. So every step of the driver is the real
+one, and a hostile guest can put any frame on its wire (``inject``) and see all that reaches it
+(``seen``).
+"""
+
+import fcntl
+import os
+import select
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hostagent import shell
+from hostagent.network import namespaces
+from hostagent.network.config import NetworkConfig
+from hostagent.network.driver import LinuxNetwork
+from protos.cloud.v1 import fleet_pb2, instances_pb2
+
+TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
+QUICK_S, PATIENT_S = 1.0, 15.0
+POOL, TRANSIT, OUTSIDE = "100.126.7.0/24", "100.127.0.0/16", "198.18.77.0/30"
+ANYWHERE = "0.0.0.0/0"
+
+
+def eventually(check: Callable[[], object], within_s: float = PATIENT_S):
+    """The first true answer of ``check``; its last one when time is up."""
+    deadline = time.monotonic() + within_s
+    while True:
+        answer = check()
+        if answer or time.monotonic() > deadline:
+            return answer
+        select.select([], [], [], 0.05)
+
+
+def open_tap(name: str) -> int:
+    handle = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    fcntl.ioctl(handle, TUNSETIFF, struct.pack("16sH", name.encode(), IFF_TAP | IFF_NO_PI))
+    return handle
+
+
+class Wire:
+    """Carries frames between the taps of all guests and the insides of the guests."""
+
+    def __init__(self):
+        self._ends: dict[int, tuple[int, deque | None]] = {}
+        self._poll = select.epoll()
+        self._stop, self._stopped = os.pipe()
+        self._poll.register(self._stop, select.EPOLLIN)
+        self._thread = threading.Thread(target=self._carry, daemon=True)
+        self._thread.start()
+
+    def join(self, one: int, other: int, seen: deque) -> None:
+        """What comes out of ``one`` goes into ``other`` and is noted in ``seen``, and back."""
+        self._ends[one], self._ends[other] = (other, seen), (one, None)
+        for end in (one, other):
+            self._poll.register(end, select.EPOLLIN)
+
+    def cut(self, *ends: int) -> None:
+        for end in ends:
+            self._poll.unregister(end)
+            self._ends.pop(end)
+
+    def close(self) -> None:
+        os.close(self._stopped)
+        self._thread.join()
+        os.close(self._stop)
+        self._poll.close()
+
+    def _carry(self) -> None:
+        while True:
+            for end, _ in self._poll.poll():
+                if end == self._stop:
+                    return
+                target, seen = self._ends.get(end, (None, None))
+                try:
+                    frame = os.read(end, 65536)
+                    if target is not None:
+                        if seen is not None:
+                            seen.append(frame)
+                        os.write(target, frame)
+                except OSError:  # an end that goes away, or is down, loses frames as a wire does
+                    continue
+
+
+@dataclass
+class Guest:
+    """A guest that runs: its NIC, its namespace, the ends of its wire."""
+
+    nic: fleet_pb2.NicSpec
+    instance: fleet_pb2.InstanceSpec
+    namespace: str
+    tap: int
+    eth0: int
+    seen: deque = field(default_factory=lambda: deque(maxlen=2000))
+    services: list = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return self.nic.private_ip_address
+
+    @property
+    def public(self) -> str:
+        return self.nic.public_ip_address
+
+    def run(self, *argv: str, accept=(0,)) -> shell.Result:
+        return shell.run(argv, netns=self.namespace, accept=accept, timeout_s=30)
+
+    def inject(self, frame: bytes) -> None:
+        """As if the guest had sent it, whatever its own kernel thinks."""
+        os.write(self.tap, frame)
+
+    def serve(self, port: int) -> None:
+        """Tells every caller the address that it is seen under, and echoes what it sends then."""
+        self.services.append(Service(self.namespace, port))
+
+    def reach(self, address: str, port: int, timeout_s: float = QUICK_S) -> str | None:
+        return reach(self.namespace, address, port, timeout_s)
+
+    def pings(self, address: str) -> bool:
+        return pings(self.namespace, address)
+
+    def http(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
+        return http(self.namespace, "169.254.169.254", path, method, headers)
+
+
+class Service:
+    """A TCP server inside a namespace."""
+
+    def __init__(self, namespace: str | None, port: int):
+        self._listener = within(namespace, lambda: socket.create_server(("", port), backlog=50))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, (address, _) = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection, address), daemon=True).start()
+
+    def _serve(self, connection: socket.socket, address: str) -> None:
+        with connection:
+            connection.sendall(address.encode() + b"\n")
+            try:
+                while data := connection.recv(4096):
+                    connection.sendall(data)
+            except OSError:
+                return
+
+
+def within(namespace: str | None, work: Callable):
+    return namespaces.inside(namespace, work) if namespace else work()
+
+
+def connect(
+    namespace: str | None, address: str, port: int, timeout_s: float = QUICK_S
+) -> socket.socket:
+    return within(namespace, lambda: socket.create_connection((address, port), timeout=timeout_s))
+
+
+def reach(namespace: str | None, address: str, port: int, timeout_s: float = QUICK_S) -> str | None:
+    """The address that the service there sees the caller under, None where it cannot be reached."""
+    try:
+        with connect(namespace, address, port, timeout_s) as connection:
+            return connection.makefile().readline().strip()
+    except OSError:
+        return None
+
+
+def pings(namespace: str | None, address: str) -> bool:
+    argv = ["ping", "-c", "1", "-W", "1", address]
+    return shell.run(argv, netns=namespace, accept=(0, 1, 2)).returncode == 0
+
+
+def http(
+    namespace: str | None, address: str, path: str, method: str, headers: dict[str, str]
+) -> tuple[int, str]:
+    with connect(namespace, address, 80, timeout_s=5) as connection:
+        lines = [f"{method} {path} HTTP/1.0", *(f"{k}: {v}" for k, v in headers.items())]
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        answer = connection.makefile("rb").read().decode()
+    head, _, body = answer.partition("\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+class Lab:
+    """A driver with names of its own, its VPCs, guests, and an outside beyond the host."""
+
+    def __init__(self, prefix: str):
+        self.config = NetworkConfig(
+            run_dir=Path("/run") / prefix,
+            prefix=prefix,
+            pool=POOL,
+            transit=TRANSIT,
+            nameservers=("198.18.77.2",),
+        )
+        self.network = self.driver()
+        self.wire = Wire()
+        self.vpcs: dict[str, fleet_pb2.VpcSpec] = {}
+        self.guests: list[Guest] = []
+        self._closing: list[Callable[[], None]] = []
+
+    def driver(self) -> LinuxNetwork:
+        """Another agent's driver after the first one's end, with no memory of it."""
+        return LinuxNetwork(self.config, run=shell.run)
+
+    def restart(self) -> None:
+        """As kill -9 and a new agent: sockets close, memory is lost, the rest stays."""
+        self.network.stop()
+        self.network = self.driver()
+        self.network.start()
+
+    def close(self) -> None:
+        for guest in list(self.guests):
+            self.power_off(guest)
+        self.wire.close()
+        self.network.stop()
+        self.network.destroy_all()
+        for undo in reversed(self._closing):
+            undo()
+
+    def add_outside(self) -> str:
+        """A namespace beyond the host's own interface. Answers its name; its address is .2."""
+        name = f"{self.config.prefix}-outside"
+        near, far = f"{self.config.prefix}-out"[:15], "eth0"
+        shell.run(["ip", "netns", "add", name])
+        self._closing.append(lambda: shell.run(["ip", "netns", "delete", name]))
+        shell.run(["ip", "link", "add", near, "type", "veth", "peer", "name", far, "netns", name])
+        shell.run(["ip", "address", "add", "198.18.77.1/30", "dev", near])
+        shell.run(["ip", "link", "set", near, "up"])
+        for words in ("link set lo up", "link set eth0 up", "address add 198.18.77.2/30 dev eth0"):
+            shell.run(["ip", *words.split()], netns=name)
+        return name
+
+    def vpc(self, number: int, cidr: str = "172.31.0.0/16", subnets: int = 2) -> str:
+        vpc_id = f"vpc-{number:017x}"
+        first, second = cidr.split(".")[:2]
+        self.vpcs[vpc_id] = fleet_pb2.VpcSpec(
+            vpc_id=vpc_id,
+            cidr_blocks=[cidr],
+            subnets=[
+                fleet_pb2.SubnetSpec(
+                    subnet_id=subnet_id(number, n), cidr_block=f"{first}.{second}.{n * 16}.0/20"
+                )
+                for n in range(subnets)
+            ],
+        )
+        return vpc_id
+
+    def group(self, vpc_id: str, number: int, *rules: fleet_pb2.RuleSpec) -> str:
+        """Makes the group, or replaces its rules."""
+        group_id = f"sg-{number:017x}"
+        vpc = self.vpcs[vpc_id]
+        found = [group for group in vpc.security_groups if group.group_id == group_id]
+        group = found[0] if found else vpc.security_groups.add(group_id=group_id)
+        group.group_name = f"group-{number}"
+        del group.rules[:]
+        group.rules.extend(rules)
+        return group_id
+
+    def start(self, vpc_id: str, number: int, groups: list[str], **nic) -> Guest:
+        """A guest as the agent brings one up: VPC, port, domain, plug. It has asked for no address
+        yet; ``configure`` gives it the one that DHCP would.
+        """
+        subnet = self.vpcs[vpc_id].subnets[nic.pop("subnet", 0)]
+        address = ".".join(subnet.cidr_block.split(".")[:3]) + f".{number}"
+        user_data = nic.pop("user_data", b"")
+        options = nic.pop("options", instances_pb2.MetadataOptions())
+        vpc_number = int(vpc_id[-4:], 16)
+        spec = fleet_pb2.NicSpec(
+            network_interface_id=f"eni-{vpc_number * 1000 + number:017x}",
+            mac_address=f"02:16:3e:00:{vpc_number:02x}:{number:02x}",
+            private_ip_address=address,
+            subnet_id=subnet.subnet_id,
+            vpc_id=vpc_id,
+            security_group_ids=groups,
+            source_dest_check=nic.pop("source_dest_check", True),
+            **nic,
+        )
+        instance = fleet_pb2.InstanceSpec(
+            instance_id=f"i-{vpc_number * 1000 + number:017x}", nics=[spec], account_id="1" * 12
+        )
+        instance.metadata.MergeFrom(
+            fleet_pb2.InstanceMetadata(
+                image_id="ami-1", key_name="mykey", public_key="ssh-rsa AAAA"
+            )
+        )
+        instance.metadata.user_data = user_data
+        instance.metadata.options.CopyFrom(options)
+        guest = Guest(spec, instance, f"{self.config.prefix}-g-{vpc_number}-{number}", -1, -1)
+        self.guests.append(guest)
+        self._membership(vpc_id)
+        self.ensure(vpc_id)
+        self.power_on(guest)
+        return guest
+
+    def power_on(self, guest: Guest) -> None:
+        port = self.network.ensure_port(guest.nic)
+        guest.tap = open_tap(port.tap)
+        shell.run(["ip", "netns", "add", guest.namespace])
+        guest.eth0 = namespaces.inside(guest.namespace, lambda: open_tap("eth0"))
+        for words in (
+            f"link set eth0 address {guest.nic.mac_address}",
+            f"link set eth0 mtu {port.mtu}",
+            "link set lo up",
+            "link set eth0 up",
+        ):
+            guest.run("ip", *words.split())
+        self.network.plug(guest.nic)
+        self.wire.join(guest.tap, guest.eth0, guest.seen)
+
+    def power_off(self, guest: Guest) -> None:
+        for service in guest.services:
+            service.close()
+        self.wire.cut(guest.tap, guest.eth0)
+        os.close(guest.tap)
+        os.close(guest.eth0)
+        shell.run(["ip", "netns", "delete", guest.namespace])
+        self.guests.remove(guest)
+
+    def configure(self, guest: Guest) -> Guest:
+        router = guest.address.rpartition(".")[0] + ".1"
+        guest.run("ip", "address", "add", f"{guest.address}/20", "dev", "eth0")
+        guest.run("ip", "route", "add", "default", "via", router)
+        return guest
+
+    def ensure(self, vpc_id: str) -> None:
+        here = [guest.instance for guest in self.guests if guest.nic.vpc_id == vpc_id]
+        self.network.ensure_vpc(self.vpcs[vpc_id], here)
+
+    def associate(self, guest: Guest, public: str) -> None:
+        vpc = self.vpcs[guest.nic.vpc_id]
+        kept = [p for p in vpc.public_addresses if public != p.public_ip]
+        kept = [p for p in kept if p.private_ip != guest.address]
+        del vpc.public_addresses[:]
+        vpc.public_addresses.extend(kept)
+        vpc.public_addresses.add(public_ip=public, private_ip=guest.address)
+        guest.nic.public_ip_address = public
+        guest.instance.nics[0].public_ip_address = public
+        self.ensure(guest.nic.vpc_id)
+
+    def _membership(self, vpc_id: str) -> None:
+        for group in self.vpcs[vpc_id].security_groups:
+            del group.member_addresses[:]
+            group.member_addresses.extend(
+                guest.address
+                for guest in self.guests
+                if guest.nic.vpc_id == vpc_id and group.group_id in guest.nic.security_group_ids
+            )
+
+
+def subnet_id(vpc: int, number: int) -> str:
+    return f"subnet-{vpc * 16 + number:017x}"
+
+
+def allow(protocol: str, first: int = -1, last: int | None = None, *, peer: str = ANYWHERE):
+    """An ingress rule; ``peer`` is a CIDR or a group's id."""
+    return _rule(False, protocol, first, last, peer)
+
+
+def allow_out(protocol: str, first: int = -1, last: int | None = None, *, peer: str = ANYWHERE):
+    return _rule(True, protocol, first, last, peer)
+
+
+def _rule(egress: bool, protocol: str, first: int, last: int | None, peer: str):
+    where = {"group_id": peer} if peer.startswith("sg-") else {"cidr_ipv4": peer}
+    to = first if last is None else last
+    return fleet_pb2.RuleSpec(
+        egress=egress, protocol=protocol, from_port=first, to_port=to, **where
+    )
+
+
+EVERYTHING_OUT = allow_out("-1")
+
+
+# -- frames ----------------------------------------------------------------------------------------
+
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+
+
+def ethernet(source: str, target: str, kind: int, payload: bytes) -> bytes:
+    return _mac(target) + _mac(source) + struct.pack(">H", kind) + payload
+
+
+def ipv4_udp(source: str, target: str, ports: tuple[int, int], data: bytes) -> bytes:
+    """An IPv4 packet with a UDP datagram (no checksum, which is allowed)."""
+    udp = struct.pack(">HHHH", *ports, 8 + len(data), 0) + data
+    head = struct.pack(
+        ">BBHHHBBH4s4s",
+        *(0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0),
+        socket.inet_aton(source),
+        socket.inet_aton(target),
+    )
+    total = sum(struct.unpack(">10H", head))
+    total = (total & 0xFFFF) + (total >> 16)
+    checksum = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    return head[:10] + struct.pack(">H", checksum) + head[12:] + udp
+
+
+def arp_reply(mac: str, address: str, target_mac: str, target: str) -> bytes:
+    head = struct.pack(">HHBBH", 1, 0x0800, 6, 4, 2)
+    sender = _mac(mac) + socket.inet_aton(address)
+    return head + sender + _mac(target_mac) + socket.inet_aton(target)
+
+
+def _mac(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
