@@ -80,6 +80,9 @@ class Agent:
         self._sync.said(report)
         self.take_in(answer)
 
+    def knows(self, instance_id: str) -> bool:
+        return self._ledger.get(instance_id) is not None
+
     def has_news(self) -> bool:
         return self._sync.has_news()
 

@@ -88,7 +88,7 @@ def open_file(path: Path | str) -> sqlite3.Connection:
 
 class Ledger:
     """See the module's head. ``checkpoint`` is called with a name just before and just after each
-    commit.
+    commit. ``only_look`` begins no epoch: for an audit beside an agent that runs.
     """
 
     def __init__(
@@ -99,12 +99,13 @@ class Ledger:
         now_ms: int,
         boot_id: str,
         checkpoint: Callable[[str], None] = lambda name: None,
+        only_look: bool = False,
     ):
         self._db, self._checkpoint, self._lock = db, checkpoint, threading.RLock()
         self.host_id, self.boot_id = host_id, boot_id
         if db.in_transaction:  # a simulated power cut in mid-transaction
             db.execute("ROLLBACK")
-        self._create_or_check()
+        self._create_or_check(only_look)
         self._entries = {
             name: Entry(fleet_pb2.InstanceSpec.FromString(spec), _progress(progress))
             for name, spec, progress in db.execute("SELECT * FROM instance")
@@ -123,7 +124,8 @@ class Ledger:
         )
         self._sequence = 0
         self.epoch = max(int(self._get("epoch") or 0) + 1, now_ms)
-        self._write("epoch", self._set, {"epoch": str(self.epoch)}, power_safe=True)
+        if not only_look:
+            self._write("epoch", self._set, {"epoch": str(self.epoch)}, power_safe=True)
 
     # -- what should be ------------------------------------------------------------------------
 
@@ -246,14 +248,14 @@ class Ledger:
 
     # -- the database --------------------------------------------------------------------------
 
-    def _create_or_check(self) -> None:
+    def _create_or_check(self, only_look: bool) -> None:
         self._db.executescript(_SCHEMA)
         version, host_id = self._get("schema"), self._get("host_id")
         if host_id not in (None, self.host_id):
             raise ValueError(f"the ledger belongs to host {host_id}, this is {self.host_id}")
         if version is not None and int(version) > SCHEMA_VERSION:
             raise ValueError(f"the ledger was written by a newer agent (schema {version})")
-        if version is None:
+        if version is None and not only_look:
             first = {"schema": str(SCHEMA_VERSION), "host_id": self.host_id}
             self._write("create", self._set, first, power_safe=True)
 

@@ -1,0 +1,141 @@
+"""The drivers that a configuration asks for: real ones, or fakes that need neither root nor
+libvirt.
+
+    equipment = equip(config, ledger, host_id, fleet, clock)
+    equipment.start(); equipment.stop()      guests, VPCs and disks stay as they are
+
+Called by service. libvirt and the network driver are imported only where they are asked for: a fake
+host runs on a laptop that has neither.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hostagent import facts, shell
+from hostagent.config import Config
+from hostagent.drivers import Hypervisor, Images, Network, Volumes
+from hostagent.fake_drivers import FakeImages, FakeNetwork, FakeVolumes
+from hostagent.hypervisors.fake import FakeHypervisor, FakeState
+from hostagent.images.cache import Cache, Settings
+from hostagent.ledger import Ledger
+from hostagent.volumes.qcow2 import Qcow2Volumes
+from protos import rpc
+from protos.cloud.v1 import fleet_pb2
+
+FETCH_TIMEOUT_S = 3600.0  # of one image; a cut fetch is gone on with
+CPUINFO = Path("/proc/cpuinfo")
+GIB = 1024**3
+
+Clock = Callable[[], int]
+
+
+def _nothing() -> None:
+    """Fakes have nothing to start or stop."""
+
+
+def _no_strays() -> dict[str, Sequence]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """Drivers, and what starts and stops them. ``connects`` is what it takes to look at the host
+    only. ``strays`` lists what the drivers find of their own that no driver's Protocol shows (kind
+    -> names): all of it is too much where no instance should be here.
+    """
+
+    hypervisor: Hypervisor
+    network: Network
+    images: Images
+    volumes: Volumes
+    connects: list[Callable[[], object]] = field(default_factory=list)
+    starts: list[Callable[[], object]] = field(default_factory=list)
+    stops: list[Callable[[], object]] = field(default_factory=list)
+    strays: Callable[[], dict[str, Sequence]] = _no_strays
+
+    def start(self) -> None:
+        """Raises DriverError where this host cannot work at all."""
+        for start in (*self.connects, *self.starts):
+            start()
+
+    def stop(self) -> None:
+        for stop in self.stops:
+            stop()
+
+
+def equip(
+    config: Config, ledger: Ledger, host_id: str, fleet: rpc.Client, clock: Clock
+) -> Equipment:
+    """The equipment, not started yet."""
+    if config.hypervisor == "fake":
+        return _fake(config, clock)
+    return _real(config, ledger, host_id, fleet, clock)
+
+
+def _fake(config: Config, clock: Clock) -> Equipment:
+    """Guests and ports in files, so that they outlive the agent as real ones do."""
+    run = config.state_dir / "run"
+    state = FakeState(run / "fake-guests.json", facts.boot_id())
+    rng = random.Random(config.fake_seed) if config.fake_seed else random.Random()
+    hypervisor = FakeHypervisor(clock, rng, config.faults, state, later=_timer)
+    network = FakeNetwork(path=run / "fake-ports.json")
+    return Equipment(hypervisor, network, FakeImages(clock), FakeVolumes())
+
+
+def _timer(delay_ms: int, call: Callable[[], None]) -> None:
+    timer = threading.Timer(delay_ms / 1000, call)
+    timer.daemon = True
+    timer.start()
+
+
+def _real(
+    config: Config, ledger: Ledger, host_id: str, fleet: rpc.Client, clock: Clock
+) -> Equipment:
+    from hostagent.hypervisors import domain_xml
+    from hostagent.hypervisors.libvirt_driver import LibvirtHypervisor
+    from hostagent.network.driver import LinuxNetwork
+
+    virtual = facts.choose_hypervisor(config.hypervisor, CPUINFO.read_text())
+    made = config.libvirt
+    hypervisor = LibvirtHypervisor(
+        made.uri,
+        domain_xml.Settings(virtual, made.machine, made.cache, made.tcg_translation_mib),
+        host_id,
+    )
+    network = LinuxNetwork(
+        config.network, run=shell.run, settings=lambda: ledger.settings, now_ms=clock
+    )
+    pool = ThreadPoolExecutor(config.images.fetches, thread_name_prefix="image")
+
+    def fetch(digest: str, offset: int) -> Iterator[bytes]:
+        request = fleet_pb2.FetchImageRequest(digest=digest, offset=offset)
+        for chunk in fleet.FetchImage(request, timeout_s=FETCH_TIMEOUT_S):
+            yield chunk.data
+
+    images = Cache(
+        config.state_dir / "images",
+        fetch,
+        ledger.images_in_use,
+        Settings(config.images.cache_gib * GIB, config.images.max_virtual_gib * GIB),
+        pool,
+        clock,
+        shell.run,
+    )
+    volumes = Qcow2Volumes(config.state_dir / "volumes", shell.run)
+    return Equipment(
+        hypervisor,
+        network,
+        images,
+        volumes,
+        connects=[hypervisor.start],
+        starts=[network.start, images.start, volumes.start],
+        stops=[network.stop, hypervisor.stop, lambda: pool.shutdown(False, cancel_futures=True)],
+        strays=lambda: {
+            **network.inventory().of_vpcs(),
+            "unfinished": [*images.unfinished(), *volumes.unfinished()],
+        },
+    )

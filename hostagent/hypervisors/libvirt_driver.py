@@ -1,0 +1,317 @@
+"""KVM and QEMU through libvirt: the only file that imports it.
+
+    hypervisor = LibvirtHypervisor("qemu:///system", settings, host_id)
+    hypervisor.start()      connects and lets libvirt look QEMU over (8 s the first time on a host)
+
+Domains are persistent (defined), so that one that is off still tells why; they never start by
+themselves, for the ledger decides (docs/decisions/0201). When libvirtd dies the guests go on; calls
+fail as transient until it is back, and then everything is looked at again. Every method may be
+called from any thread. Source of the states' and events' meaning: libvirt-domain.h of libvirt 9.0.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import libvirt
+
+from hostagent.drivers import Disk, DriverError, Port, Power
+from hostagent.hypervisors.domain_xml import NAMESPACE, Settings, render
+from protos.cloud.v1 import fleet_pb2
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE_S, KEEPALIVE_COUNT = 5, 3
+RECONNECT_FIRST_S, RECONNECT_MOST_S = 0.1, 2.0
+
+_SHUTOFF = {
+    libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN: Power.EXITED,  # the guest did, asked or not
+    libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: Power.OFF,  # we did, or an operator
+    libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: Power.CRASHED,
+    libvirt.VIR_DOMAIN_SHUTOFF_FAILED: Power.CRASHED,  # QEMU was killed
+    libvirt.VIR_DOMAIN_SHUTOFF_DAEMON: Power.CRASHED,  # QEMU went while libvirtd was away
+}
+_POWER = {
+    libvirt.VIR_DOMAIN_NOSTATE: Power.RUNNING,
+    libvirt.VIR_DOMAIN_RUNNING: Power.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: Power.RUNNING,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: Power.RUNNING,  # asleep by its own will; it wakes itself
+    libvirt.VIR_DOMAIN_PAUSED: Power.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTDOWN: Power.SHUTTING_DOWN,
+    libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
+}
+_PAUSED = {
+    libvirt.VIR_DOMAIN_PAUSED_SHUTTING_DOWN: Power.SHUTTING_DOWN,
+    libvirt.VIR_DOMAIN_PAUSED_CRASHED: Power.CRASHED,
+}
+# Asking again changes nothing: the domain as described cannot be.
+_LASTING = (
+    libvirt.VIR_ERR_XML_ERROR,
+    libvirt.VIR_ERR_XML_DETAIL,
+    libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+    libvirt.VIR_ERR_INVALID_ARG,
+    libvirt.VIR_ERR_NO_SUPPORT,
+    libvirt.VIR_ERR_DOM_EXIST,
+)
+_UNDEFINE_ALL = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
+
+
+class LibvirtHypervisor:
+    """drivers.Hypervisor. See the module's head."""
+
+    def __init__(self, uri: str, settings: Settings, host_id: str):
+        self._uri, self._settings, self._host_id = uri, settings, host_id
+        self._lock = threading.Lock()
+        self._connection: libvirt.virConnect | None = None
+        self._on_change: Callable[[str], None] = lambda name: None
+        self._rebooted: set[str] = set()  # since they were last asked to
+        self._killed: set[str] = set()  # QEMU was told to end by a signal: not the guest's will
+        self._stopping = threading.Event()
+        self._lost = threading.Event()
+
+    def start(self) -> None:
+        """Raises DriverError where libvirt does not answer or cannot run such guests here."""
+        _run_events()
+        with self._lock:
+            self._connection = self._open()
+        with _translated("libvirt's capabilities"):
+            self._connection.getDomainCapabilities(
+                None, "x86_64", self._settings.machine, self._settings.virtual
+            )
+        threading.Thread(target=self._reconnect, name="libvirt", daemon=True).start()
+
+    def stop(self) -> None:
+        """Closes the connection; domains go on."""
+        self._stopping.set()
+        self._lost.set()
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    # -- drivers.Hypervisor --------------------------------------------------------------------
+
+    def facts(self) -> fleet_pb2.HostFacts:
+        with _translated("the host's facts"):
+            architecture, memory_mib, cpus, *_ = self._connected().getInfo()
+        return fleet_pb2.HostFacts(
+            hypervisor=self._settings.virtual,
+            vcpus=cpus,
+            memory_mib=memory_mib,
+            architecture=architecture,
+        )
+
+    def power(self, instance_id: str) -> Power:
+        with _translated(instance_id):
+            domain = self._find(instance_id)
+            if domain is None:
+                return Power.NONE
+            state, reason = domain.state()
+        if state == libvirt.VIR_DOMAIN_SHUTOFF:
+            power = _SHUTOFF.get(reason, Power.OFF)  # UNKNOWN: never started, or the host was off
+            by_signal = power is Power.EXITED and instance_id in self._killed
+            return Power.CRASHED if by_signal else power
+        if state == libvirt.VIR_DOMAIN_PAUSED:
+            return _PAUSED.get(reason, Power.PAUSED)
+        return _POWER.get(state, Power.RUNNING)
+
+    def create_paused(
+        self,
+        spec: fleet_pb2.InstanceSpec,
+        disks: Sequence[Disk],
+        ports: Sequence[Port],
+        console: Path,
+    ) -> None:
+        xml = render(spec, disks, ports, console, self._settings, self._host_id)
+        with _translated(spec.instance_id):
+            domain = self._connected().defineXML(xml)
+            self._killed.discard(spec.instance_id)
+            domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+
+    def resume(self, instance_id: str) -> None:
+        with _translated(instance_id):
+            self._existing(instance_id).resume()
+
+    def shut_down(self, instance_id: str) -> None:
+        with _translated(instance_id):
+            self._existing(instance_id).shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+
+    def power_off(self, instance_id: str) -> None:
+        with _translated(instance_id):
+            _destroy(self._existing(instance_id))
+
+    def reboot(self, instance_id: str) -> None:
+        with _translated(instance_id):
+            self._rebooted.discard(instance_id)
+            self._existing(instance_id).reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
+
+    def reboot_seen(self, instance_id: str) -> bool:
+        return instance_id in self._rebooted
+
+    def reset(self, instance_id: str) -> None:
+        with _translated(instance_id):
+            self._existing(instance_id).reset()
+
+    def remove(self, instance_id: str) -> None:
+        with _translated(instance_id):
+            domain = self._find(instance_id)
+            if domain is None:
+                return
+            if not _is_ours(domain):
+                raise DriverError(
+                    f"domain {instance_id} was not made by this cloud: it is left alone",
+                    transient=False,
+                )
+            _destroy(domain)
+            domain.undefineFlags(_UNDEFINE_ALL)
+        self._rebooted.discard(instance_id)
+        self._killed.discard(instance_id)
+
+    def domains(self) -> Collection[str]:
+        with _translated("the list of domains"):
+            return sorted(domain.name() for domain in self._connected().listAllDomains())
+
+    def watch(self, on_change: Callable[[str], None]) -> None:
+        self._on_change = on_change
+
+    # -- the connection ------------------------------------------------------------------------
+
+    def _connected(self) -> libvirt.virConnect:
+        connection = self._connection
+        if connection is None:
+            raise DriverError("libvirt does not answer; the agent goes on trying")
+        return connection
+
+    def _find(self, name: str) -> libvirt.virDomain | None:
+        try:
+            return self._connected().lookupByName(name)
+        except libvirt.libvirtError as failure:
+            if failure.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return None
+            raise
+
+    def _existing(self, name: str) -> libvirt.virDomain:
+        domain = self._find(name)
+        if domain is None:
+            raise DriverError(f"there is no domain {name}")
+        return domain
+
+    def _open(self) -> libvirt.virConnect:
+        with _translated(self._uri):
+            connection = libvirt.open(self._uri)
+            connection.setKeepAlive(KEEPALIVE_S, KEEPALIVE_COUNT)
+            connection.registerCloseCallback(self._closed, None)
+            for event, callback in (
+                (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle),
+                (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._reboot_event),
+            ):
+                connection.domainEventRegisterAny(None, event, callback, None)
+            return connection
+
+    def _closed(self, connection, reason, opaque) -> None:
+        """In libvirt's event thread: nothing may be called on libvirt from here."""
+        if not self._stopping.is_set():
+            log.warning("libvirt went away; guests go on")
+            self._connection = None
+            self._lost.set()
+
+    def _reconnect(self) -> None:
+        """A thread of its own: waits for a loss, then tries until libvirt is back."""
+        while True:
+            self._lost.wait()
+            self._lost.clear()
+            pause = RECONNECT_FIRST_S
+            while not self._stopping.is_set() and self._connection is None:
+                try:
+                    connection = self._open()
+                except DriverError:
+                    self._stopping.wait(pause)
+                    pause = min(pause * 2, RECONNECT_MOST_S)
+                    continue
+                with self._lock:
+                    self._connection = connection
+                log.info("libvirt is back")
+                self._on_change("")
+            if self._stopping.is_set():
+                return
+
+    # -- events: they only say where to look ---------------------------------------------------
+
+    def _lifecycle(self, connection, domain, event, detail, opaque) -> None:
+        name = domain.name()
+        if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
+            self._killed.discard(name)
+        elif (
+            event == libvirt.VIR_DOMAIN_EVENT_SHUTDOWN
+            and detail == libvirt.VIR_DOMAIN_EVENT_SHUTDOWN_HOST
+        ):
+            self._killed.add(name)
+        self._on_change(name)
+
+    def _reboot_event(self, connection, domain, opaque) -> None:
+        self._rebooted.add(domain.name())
+        self._on_change(domain.name())
+
+
+class _translated:
+    """``with _translated(what)``: libvirt's errors as ours."""
+
+    def __init__(self, what: str):
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind, failure, trace) -> None:
+        if isinstance(failure, libvirt.libvirtError):
+            raise DriverError(
+                f"{self._what}: {failure.get_error_message()}",
+                transient=failure.get_error_code() not in _LASTING,
+                because=failure.get_error_code(),
+            ) from failure
+
+
+def _destroy(domain: libvirt.virDomain) -> None:
+    """Off, whether it was on or not."""
+    try:
+        domain.destroy()
+    except libvirt.libvirtError as failure:
+        if failure.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:  # not running
+            raise
+
+
+def _is_ours(domain: libvirt.virDomain) -> bool:
+    try:
+        domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE)
+    except libvirt.libvirtError as failure:
+        if failure.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+            return False
+        raise
+    return True
+
+
+_events = threading.Lock()
+_events_run = False
+
+
+def _run_events() -> None:
+    """libvirt's event loop: one per process, registered before the first connection is opened."""
+    global _events_run
+    with _events:
+        if _events_run:
+            return
+        libvirt.registerErrorHandler(lambda context, error: None, None)  # raised anyway
+        libvirt.virEventRegisterDefaultImpl()
+        threading.Thread(target=_event_loop, name="libvirt-events", daemon=True).start()
+        _events_run = True
+
+
+def _event_loop() -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()
