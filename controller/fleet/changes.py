@@ -6,7 +6,7 @@ once where it matters at once; in any case the host's next report (every few sec
 lost sending costs that much and no more.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from controller.db.schema import Host, HostVpc, Placement
 from controller.db.session import Transaction
@@ -36,6 +36,18 @@ class Changes:
         self.note_vpc(tx, vpc_id, hosts)
         if at_once:
             self.send(tx, hosts)
+
+    def _note_instances(
+        self, tx: Transaction, instance_ids: Collection[str], columns: Sequence[str]
+    ) -> None:
+        if not instance_ids:
+            return
+        live = Placement.live & Placement.instance_id.in_(list(instance_ids))
+        hosts = self.move(tx, Host.host_id.in_(Placement.select(Placement.host_id).where(live)))
+        for host_id, generation in hosts.items():
+            changes = dict.fromkeys(columns, generation)
+            tx.advance(Placement, changes, live, Placement.host_id == host_id)
+        self.send(tx, hosts)
 
     def move(self, tx: Transaction, which) -> dict[str, int]:
         """Moves the generation of the hosts for which ``which`` holds: host id → its new

@@ -1,0 +1,105 @@
+"""ModifyInstanceAttribute: one attribute of one instance. Called by instances/rpc.
+
+stopped instances only      instance type, user data, ebs_optimized
+any that is not going       the rest
+"""
+
+from controller.call import Call
+from controller.db.schema import Instance, InstanceType, Volume
+from controller.db.session import Database, Transaction
+from controller.fleet.changes import Changes
+from controller.instances.launch_checks import check_shutdown_behavior, check_user_data, invalid
+from controller.instances.launch_read import runs_on
+from controller.instances.rules import find, wrong_state
+from controller.instances.state import STOPPED
+from controller.instances.view import state_of
+from controller.networks import interfaces
+from protos.cloud.v1 import instances_pb2
+from protos.errors import CloudError, Kind
+
+STOPPED_ONLY = {"instance_type", "user_data", "ebs_optimized"}
+PLAIN = {"disable_api_termination", "disable_api_stop", "ebs_optimized"}  # nothing a host must know
+
+
+class Attributes:
+    def __init__(self, db: Database, changes: Changes):
+        self._db, self._changes = db, changes
+
+    def modify(self, call: Call, request: instances_pb2.ModifyInstanceAttributeRequest) -> None:
+        """Raises INVALID, NOT_FOUND, WRONG_STATE."""
+        attribute = request.WhichOneof("attribute")
+        if attribute is None:
+            raise CloudError(
+                Kind.INVALID, "No attributes specified.", reason="parameter-combination"
+            )
+        with self._db.write(call) as tx:
+            row = find(tx, call.account_id, [request.instance_id])[0]
+            if row.desired == "terminated":
+                raise wrong_state(row, "modified")
+            if attribute in STOPPED_ONLY and state_of(row) != STOPPED:
+                raise CloudError(
+                    Kind.WRONG_STATE,
+                    f"The instance '{row.instance_id}' is not in the 'stopped' state.",
+                    noun="instance",
+                    id=row.instance_id,
+                )
+            self._set(tx, row, attribute, getattr(request, attribute))
+
+    def _set(self, tx: Transaction, row, attribute: str, value) -> None:
+        if attribute == "instance_type":
+            self._set_type(tx, row, value)
+        elif attribute == "source_dest_check":
+            interfaces.set_source_dest_check(tx, self._changes, row.instance_id, value)
+        elif attribute == "security_groups":
+            interfaces.set_groups(tx, self._changes, row.instance_id, list(value.group_ids))
+        elif attribute == "delete_on_termination":
+            self._set_deletions(tx, row, value.devices)
+        else:
+            if attribute == "instance_initiated_shutdown_behavior":
+                check_shutdown_behavior(value)
+                attribute = "shutdown_behavior"
+            if attribute == "user_data":
+                check_user_data(value)
+            tx.advance(Instance, {attribute: value}, Instance.instance_id == row.instance_id)
+            if attribute not in PLAIN | {"shutdown_behavior"}:
+                self._changes.instances(tx, [row.instance_id])
+
+    def _set_type(self, tx: Transaction, row, name: str) -> None:
+        wanted = tx.one(InstanceType.select().where(InstanceType.name == name))
+        if wanted is None:
+            raise CloudError(
+                Kind.NOT_FOUND,
+                f"Invalid value '{name}' for InstanceType.",
+                noun="instance-type",
+                id=name,
+            )
+        if not runs_on(row.architecture, wanted.architecture):
+            raise invalid(
+                f"The architecture '{wanted.architecture}' of the instance type '{name}' does not "
+                f"match the architecture '{row.architecture}' of the instance."
+            )
+        if row.claimed_vcpus:  # seen stopped this moment; what it had is given back before the next
+            raise wrong_state(row, "modified")
+        tx.advance(
+            Instance,
+            {"instance_type": name, "vcpus": wanted.vcpus, "memory_mib": wanted.memory_mib},
+            Instance.instance_id == row.instance_id,
+        )
+        self._changes.instances(tx, [row.instance_id])
+
+    def _set_deletions(self, tx: Transaction, row, devices) -> None:
+        for device in devices:
+            done = tx.advance(
+                Volume,
+                {"delete_on_termination": device.delete_on_termination},
+                Volume.instance_id == row.instance_id,
+                Volume.device_name == device.device_name,
+            )
+            if not done:
+                raise CloudError(
+                    Kind.INVALID,
+                    f"No device is currently mapped at {device.device_name}",
+                    noun="volume",
+                    reason="block-device-mapping",
+                )
+        self._changes.instances(tx, [row.instance_id])

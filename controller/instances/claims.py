@@ -1,0 +1,97 @@
+"""Claims on hosts: the only writer of host.vcpus_used, memory_mib_used and disk_gib_used.
+
+Called by instances/launch, rules and settle inside their transactions. A claim is a guarded update:
+it happens only where the host is up and, with the ratios, has room; the scheduler's proposal counts
+for nothing here. What is claimed is written down beside it, in the same transaction: vCPUs and
+memory in the live placement, disk in the volume, so that
+
+    host.vcpus_used      = sum of vcpus       of its live placements
+    host.memory_mib_used = sum of memory_mib  of its live placements
+    host.disk_gib_used   = sum of size_gib    of the volumes on it
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from peewee import Case
+
+from controller.db.schema import Host, HostVpc
+from controller.db.session import Transaction
+from controller.scheduling.model import Settings
+
+
+@dataclass(frozen=True)
+class Amount:
+    vcpus: int = 0
+    memory_mib: int = 0
+    disk_gib: int = 0
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(
+            self.vcpus + other.vcpus,
+            self.memory_mib + other.memory_mib,
+            self.disk_gib + other.disk_gib,
+        )
+
+    def times(self, count: int) -> "Amount":
+        return Amount(self.vcpus * count, self.memory_mib * count, self.disk_gib * count)
+
+
+def claim(
+    tx: Transaction, host_id: str, amount: Amount, settings: Settings, vpc_id: str = ""
+) -> dict[str, int] | None:
+    """Claims on one host and moves its generation; None where the host is not up or has no room.
+
+    With a vpc_id, the same statement moves the generations of the other hosts of that VPC, whose
+    groups are about to gain members. Answers the new generations, host id → generation, the claimed
+    host's always among them.
+    """
+    is_it = Host.host_id == host_id
+    fits = is_it & (Host.health == "up")
+    for used, total, asked, ratio in (
+        (Host.vcpus_used, Host.vcpus, amount.vcpus, settings.cpu_ratio),
+        (Host.memory_mib_used, Host.memory_mib, amount.memory_mib, settings.ram_ratio),
+        (Host.disk_gib_used, Host.disk_gib, amount.disk_gib, settings.disk_ratio),
+    ):
+        if asked:
+            fits = fits & (used + asked <= total * ratio)
+    which = fits
+    if vpc_id:
+        of_vpc = HostVpc.select(HostVpc.host_id).where(HostVpc.vpc_id == vpc_id)
+        which = which | ((Host.host_id != host_id) & Host.host_id.in_(of_vpc))
+
+    def more(column, asked: int):
+        return column + Case(None, [(is_it, asked)], 0)
+
+    rows = tx.advance_returning(
+        Host,
+        {
+            "generation": Host.generation + 1,
+            "vcpus_used": more(Host.vcpus_used, amount.vcpus),
+            "memory_mib_used": more(Host.memory_mib_used, amount.memory_mib),
+            "disk_gib_used": more(Host.disk_gib_used, amount.disk_gib),
+        },
+        which,
+        returning=[Host.host_id, Host.generation],
+    )
+    generations = {row.host_id: row.generation for row in rows}
+    return generations if host_id in generations else None
+
+
+def release(tx: Transaction, amounts: Iterable[tuple[str, Amount]]) -> None:
+    """Gives back, (host id, amount) …: one statement a host. Called once for each claim, by a
+    guarded update's word."""
+    of_hosts: dict[str, Amount] = {}
+    for host_id, amount in amounts:
+        of_hosts[host_id] = of_hosts.get(host_id, Amount()) + amount
+    for host_id, amount in sorted(of_hosts.items()):
+        if amount != Amount():
+            tx.advance(
+                Host,
+                {
+                    "vcpus_used": Host.vcpus_used - amount.vcpus,
+                    "memory_mib_used": Host.memory_mib_used - amount.memory_mib,
+                    "disk_gib_used": Host.disk_gib_used - amount.disk_gib,
+                },
+                Host.host_id == host_id,
+            )

@@ -1,0 +1,197 @@
+"""DescribeInstances and its kin: five or six statements a page, whatever its size.
+
+Called by instances/rpc, and by launch for the answer to a token used before. Pages are by key
+(instance id), so that page n costs what page 1 does.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from peewee import JOIN, ModelSelect
+
+from controller.call import Call
+from controller.db.filters import Page, page_of, where
+from controller.db.schema import Host, Instance, Placement, Volume
+from controller.db.session import Database, Session
+from controller.instances import view
+from controller.instances.filters import instance_filters, status_filters
+from controller.lookup import check_ids, not_found, select_page
+from controller.networks.interfaces import groups_of, interfaces_query
+from controller.networks.names import DnsNames
+from controller.networks.view import interface_message
+from controller.tags.rules import tags_of
+from protos.cloud.v1 import instances_pb2, networks_pb2
+
+# All but user_data, which may be large and which only its attribute shows.
+INSTANCE_FIELDS = tuple(
+    field for field in Instance._meta.sorted_fields if field is not Instance.user_data
+)
+PLACEMENT_FIELDS = (
+    Placement.placement_id,
+    Placement.host_id,
+    Placement.observed,
+    Placement.observed_generation,
+    Placement.intent_generation,
+    Placement.ran_ms,
+)
+STATUS_OF_HEALTH = {"up": "ok", "silent": "insufficient-data", "lost": "impaired"}
+
+
+def instances_query(*more) -> ModelSelect:
+    """All instances with their live placements: the rows that view and rules take."""
+    return Instance.select(*INSTANCE_FIELDS, *PLACEMENT_FIELDS, *more).join(
+        Placement,
+        JOIN.LEFT_OUTER,
+        on=(Placement.instance_id == Instance.instance_id) & Placement.live,
+    )
+
+
+class Describer:
+    def __init__(self, db: Database, names: DnsNames):
+        self._db, self._names = db, names
+        self._filters, self._status_filters = instance_filters(names), status_filters()
+
+    def describe(
+        self, call: Call, request: instances_pb2.DescribeInstancesRequest
+    ) -> instances_pb2.DescribeInstancesResponse:
+        page = page_of(request.page, explicit_ids=request.instance_ids)
+        conditions = where(self._filters, request.filters)
+        with self._db.read() as session:
+            rows, next_token = select_page(
+                session,
+                _own(call),
+                Instance.instance_id,
+                "instance",
+                request.instance_ids,
+                conditions,
+                page,
+            )
+            instances = self._messages(session, call, rows)
+        return instances_pb2.DescribeInstancesResponse(
+            reservations=view.reservations(instances), next_token=next_token
+        )
+
+    def reservation(
+        self, session: Session, call: Call, reservation_id: str
+    ) -> instances_pb2.Reservation:
+        """All instances of one launch."""
+        query = _own(call).where(Instance.reservation_id == reservation_id)
+        rows = session.rows(query.order_by(Instance.ami_launch_index))
+        return view.reservations(self._messages(session, call, rows))[0]
+
+    def attributes(self, call: Call, instance_id: str) -> instances_pb2.InstanceAttributes:
+        check_ids("instance", [instance_id])
+        with self._db.read() as session:
+            query = _own(call, Instance.user_data).where(Instance.instance_id == instance_id)
+            rows = session.rows(query)
+            if not rows:
+                raise not_found("instance", instance_id)
+            instance = self._messages(session, call, rows)[0]
+        row = rows[0]
+        return instances_pb2.InstanceAttributes(
+            instance=instance,
+            user_data=bytes(row.user_data),
+            disable_api_termination=row.disable_api_termination,
+            disable_api_stop=row.disable_api_stop,
+            instance_initiated_shutdown_behavior=row.shutdown_behavior,
+        )
+
+    def statuses(
+        self, call: Call, request: instances_pb2.DescribeInstanceStatusRequest
+    ) -> instances_pb2.DescribeInstanceStatusResponse:
+        page = page_of(request.page, explicit_ids=request.instance_ids)
+        conditions = where(self._status_filters, request.filters)
+        if not request.include_all_instances:
+            conditions.append(self._status_filters["instance-state-name"](["running"]))
+        with self._db.read() as session:
+            query = _own(call, Host.health, Host.last_seen_ms).join(
+                Host, JOIN.LEFT_OUTER, on=Host.host_id == Placement.host_id
+            )
+            rows, next_token = select_page(
+                session,
+                query,
+                Instance.instance_id,
+                "instance",
+                request.instance_ids,
+                conditions,
+                page,
+            )
+        return instances_pb2.DescribeInstanceStatusResponse(
+            statuses=[_status(row) for row in rows], next_token=next_token
+        )
+
+    def _messages(
+        self, session: Session, call: Call, rows: Sequence
+    ) -> list[instances_pb2.Instance]:
+        instance_ids = [row.instance_id for row in rows]
+        nics = self._nics(session, instance_ids)
+        volumes = _volumes(session, instance_ids)
+        tags = tags_of(session, instance_ids)
+        return [
+            view.instance_message(
+                row,
+                nics.get(row.instance_id, ()),
+                volumes.get(row.instance_id, ()),
+                tags.get(row.instance_id, ()),
+                self._names,
+                operator=call.operator,
+            )
+            for row in rows
+        ]
+
+    def _nics(
+        self, session: Session, instance_ids: Sequence[str]
+    ) -> Mapping[str, list[networks_pb2.NetworkInterface]]:
+        """Interfaces by instance, without their tags: EC2 shows none of them here."""
+        found: dict[str, list[networks_pb2.NetworkInterface]] = defaultdict(list)
+        if instance_ids:
+            query = interfaces_query()
+            nic = query.model
+            rows = session.rows(
+                query.where(nic.instance_id.in_(list(instance_ids))).order_by(
+                    nic.instance_id, nic.device_index
+                )
+            )
+            groups = groups_of(session, [row.network_interface_id for row in rows])
+            for row in rows:
+                own = groups[row.network_interface_id]
+                found[row.instance_id].append(interface_message(row, self._names, own, ()))
+        return found
+
+
+def _own(call: Call, *more) -> ModelSelect:
+    return instances_query(*more).where(Instance.account_id == call.account_id)
+
+
+def _volumes(session: Session, instance_ids: Sequence[str]) -> Mapping[str, list]:
+    found = defaultdict(list)
+    if instance_ids:
+        query = Volume.select(
+            Volume.instance_id,
+            Volume.volume_id,
+            Volume.device_name,
+            Volume.attached_ms,
+            Volume.delete_on_termination,
+        ).where(Volume.instance_id.in_(list(instance_ids)))
+        for row in session.rows(query.order_by(Volume.instance_id, Volume.position)):
+            found[row.instance_id].append(row)
+    return found
+
+
+def _status(row) -> instances_pb2.InstanceStatus:
+    """A host's silence changes the checks, never the state: not seeing is not knowing."""
+    state = view.state_of(row)
+    status = STATUS_OF_HEALTH[row.health] if state == "running" else "not-applicable"
+    message = instances_pb2.InstanceStatus(
+        instance_id=row.instance_id,
+        availability_zone=row.availability_zone,
+        state=state,
+        instance_status=status,
+        system_status=status,
+    )
+    if status == "impaired":
+        message.impaired_since_ms = row.last_seen_ms
+    return message
+
+
+__all__ = ["INSTANCE_FIELDS", "PLACEMENT_FIELDS", "Describer", "Page", "instances_query"]

@@ -1,0 +1,205 @@
+"""What DescribeInstances and DescribeInstanceStatus filter by, as SQL. Source: the EC2 API
+Reference's lists.
+
+A filter by state is the table of ``state.py`` read backwards: for each cell that shows the state,
+the condition on desired and observed under which a row is in that cell.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+
+from peewee import SQL
+
+from controller.db.filters import (
+    NOTHING,
+    any_of,
+    boolean,
+    choice,
+    column,
+    constant,
+    exists_where,
+    integer,
+    tag_filters,
+    timestamp,
+)
+from controller.db.schema import (
+    Host,
+    Instance,
+    NetworkInterface,
+    NicGroup,
+    Placement,
+    SecurityGroup,
+    Volume,
+)
+from controller.instances import state
+from controller.networks.names import DnsNames
+
+ONE = SQL("1")
+_FRESH = Placement.observed_generation >= Placement.intent_generation
+_COLUMNS = {
+    "none": Placement.observed.is_null() | (Placement.observed == "absent"),
+    "stopped": Placement.observed == "stopped",
+    "running": Placement.observed == "running",
+    "exited": (Placement.observed == "exited") & _FRESH,
+    "other": Placement.observed.in_(("unseen", "preparing", "stopping", "failed"))
+    | ((Placement.observed == "exited") & ~_FRESH),
+}
+
+
+def in_state(name: str):
+    """The condition under which an instance, joined with its live placement, shows this state."""
+    cells = [(Instance.desired == desired) & _COLUMNS[cell] for desired, cell in state.cells(name)]
+    return reduce(lambda one, other: one | other, cells)
+
+
+_BY_NAME = {name: in_state(name) for name in state.STATES}
+_BY_CODE = {str(code): _BY_NAME[name] for name, code in state.CODES.items()}
+
+
+def instance_filters(names: DnsNames) -> Mapping[str, Callable]:
+    return {
+        **_own(),
+        **_network(names),
+        **_devices(),
+        **tag_filters(Instance.instance_id),
+    }
+
+
+def status_filters() -> Mapping[str, Callable]:
+    checked = {
+        "ok": _BY_NAME["running"] & (Host.health == "up"),
+        "insufficient-data": _BY_NAME["running"] & (Host.health == "silent"),
+        "impaired": _BY_NAME["running"] & (Host.health == "lost"),
+        "not-applicable": ~_BY_NAME["running"],
+    }
+    reached = {
+        "passed": checked["ok"],
+        "failed": checked["impaired"],
+        "insufficient-data": checked["insufficient-data"],
+    }
+    return {
+        "availability-zone": column(Instance.availability_zone),
+        "instance-state-code": choice(_BY_CODE),
+        "instance-state-name": choice(_BY_NAME),
+        "instance-status.status": choice(checked),
+        "instance-status.reachability": choice(reached),
+        "system-status.status": choice(checked),
+        "system-status.reachability": choice(reached),
+        **tag_filters(Instance.instance_id),
+    }
+
+
+def _own() -> Mapping[str, Callable]:
+    return {
+        "architecture": column(Instance.architecture),
+        "availability-zone": column(Instance.availability_zone),
+        "client-token": column(Instance.client_token),
+        "ebs-optimized": boolean(Instance.ebs_optimized),
+        "hypervisor": constant("xen"),  # what EC2 answers for every instance
+        "image-id": column(Instance.image_id),
+        "instance-id": column(Instance.instance_id),
+        "instance-state-code": choice(_BY_CODE),
+        "instance-state-name": choice(_BY_NAME),
+        "instance-type": column(Instance.instance_type),
+        "key-name": column(Instance.key_name),
+        "launch-index": integer(Instance.ami_launch_index),
+        "launch-time": timestamp(Instance.launched_ms),
+        "metadata-options.http-endpoint": column(Instance.metadata_http_endpoint),
+        "metadata-options.http-tokens": column(Instance.metadata_http_tokens),
+        "metadata-options.http-put-response-hop-limit": integer(Instance.metadata_hop_limit),
+        "metadata-options.instance-metadata-tags": column(Instance.metadata_tags),
+        "monitoring-state": choice(
+            {"enabled": Instance.monitoring, "disabled": ~Instance.monitoring}
+        ),
+        "owner-id": column(Instance.account_id),
+        "reason": column(Instance.state_transition_reason),
+        "reservation-id": column(Instance.reservation_id),
+        "root-device-name": column(Instance.root_device_name),
+        "root-device-type": constant("ebs"),
+        "state-reason-code": column(Instance.state_reason_code),
+        "state-reason-message": column(Instance.state_reason_message),
+        "tenancy": column(Instance.tenancy),
+        "virtualization-type": constant("hvm"),
+        "instance-lifecycle": lambda values: NOTHING,  # spot and scheduled ones only: none here
+        "platform": lambda values: NOTHING,  # "windows" only
+        "placement-group-name": lambda values: NOTHING,
+    }
+
+
+def _network(names: DnsNames) -> Mapping[str, Callable]:
+    nic = NetworkInterface
+    nics = nic.select(ONE).where(nic.instance_id == Instance.instance_id)
+    first = nics.where(nic.device_index == 0)
+    groups = (
+        nic.select(ONE)
+        .join(NicGroup, on=NicGroup.network_interface_id == nic.network_interface_id)
+        .join(SecurityGroup, on=SecurityGroup.group_id == NicGroup.group_id)
+        .where(nic.instance_id == Instance.instance_id)
+    )
+    by_private_name = _by_address(any_of(first, nic.private_ip), f".{names.private_suffix}")
+    by_public_name = _by_address(any_of(first, nic.public_ip), f".{names.public_suffix}")
+    return {
+        "vpc-id": any_of(first, nic.vpc_id),
+        "subnet-id": any_of(first, nic.subnet_id),
+        "private-ip-address": any_of(first, nic.private_ip),
+        "ip-address": any_of(first, nic.public_ip),
+        "private-dns-name": by_private_name,
+        "dns-name": by_public_name,
+        "source-dest-check": exists_where(first, boolean(nic.source_dest_check)),
+        "instance.group-id": any_of(groups, NicGroup.group_id),
+        "instance.group-name": any_of(groups, SecurityGroup.group_name),
+        "group-id": any_of(groups, NicGroup.group_id),
+        "group-name": any_of(groups, SecurityGroup.group_name),
+        "network-interface.network-interface-id": any_of(nics, nic.network_interface_id),
+        "network-interface.vpc-id": any_of(nics, nic.vpc_id),
+        "network-interface.subnet-id": any_of(nics, nic.subnet_id),
+        "network-interface.mac-address": any_of(nics, nic.mac_address),
+        "network-interface.description": any_of(nics, nic.description),
+        "network-interface.availability-zone": any_of(nics, nic.availability_zone),
+        "network-interface.owner-id": any_of(nics, nic.account_id),
+        "network-interface.private-dns-name": _by_address(
+            any_of(nics, nic.private_ip), f".{names.private_suffix}"
+        ),
+        "network-interface.source-dest-check": exists_where(nics, boolean(nic.source_dest_check)),
+        "network-interface.group-id": any_of(groups, NicGroup.group_id),
+        "network-interface.group-name": any_of(groups, SecurityGroup.group_name),
+        "network-interface.addresses.private-ip-address": any_of(nics, nic.private_ip),
+        "network-interface.addresses.association.public-ip": any_of(nics, nic.public_ip),
+        "network-interface.association.public-ip": any_of(nics, nic.public_ip),
+        "network-interface.attachment.attachment-id": any_of(nics, nic.attachment_id),
+        "network-interface.attachment.instance-id": any_of(nics, nic.instance_id),
+        "network-interface.attachment.device-index": exists_where(nics, integer(nic.device_index)),
+        "network-interface.attachment.delete-on-termination": exists_where(
+            nics, boolean(nic.delete_on_termination)
+        ),
+    }
+
+
+def _devices() -> Mapping[str, Callable]:
+    volumes = Volume.select(ONE).where(Volume.instance_id == Instance.instance_id)
+    attached = {"attached": Placement.ran_ms > 0, "attaching": Placement.ran_ms == 0}
+    return {
+        "block-device-mapping.volume-id": any_of(volumes, Volume.volume_id),
+        "block-device-mapping.device-name": any_of(volumes, Volume.device_name),
+        "block-device-mapping.attach-time": exists_where(volumes, timestamp(Volume.attached_ms)),
+        "block-device-mapping.delete-on-termination": exists_where(
+            volumes, boolean(Volume.delete_on_termination)
+        ),
+        "block-device-mapping.status": choice(attached),
+    }
+
+
+def _by_address(by_address: Callable, suffix: str) -> Callable:
+    """A name "ip-172-31-0-5.compute.internal", or a beginning of one with "*", as the address that
+    it spells."""
+
+    def condition(values: Sequence[str]):
+        addresses = []
+        for value in values:
+            name = value.removesuffix(suffix)
+            head, _, rest = name.partition("-")
+            spelled = rest if head in ("ip", "ec2") else name
+            addresses.append(spelled.replace("-", "."))
+        return by_address(addresses)
+
+    return condition

@@ -1,0 +1,114 @@
+"""The Instances service: each method hands on to the module that knows."""
+
+from controller.call import Call
+from controller.db.schema import Host, Instance, Placement
+from controller.db.session import Database
+from controller.fleet.dispatch import Agents
+from controller.instances.attributes import Attributes
+from controller.instances.describe import Describer
+from controller.instances.launch import Launcher
+from controller.instances.rules import InstanceRules, StateChange
+from controller.instances.types import Types
+from controller.lookup import check_ids, not_found
+from protos.cloud.v1 import common_pb2, fleet_pb2, instances_pb2
+
+CONSOLE_BYTES = 64 * 1024
+
+
+class InstancesServicer:
+    def __init__(
+        self,
+        db: Database,
+        launcher: Launcher,
+        describer: Describer,
+        rules: InstanceRules,
+        attributes: Attributes,
+        types: Types,
+        agents: Agents,
+        console_timeout_s: float,
+    ):
+        self._db, self._launcher, self._describer, self._rules = db, launcher, describer, rules
+        self._attributes, self._types = attributes, types
+        self._agents, self._console_timeout_s = agents, console_timeout_s
+
+    def Run(self, request, call: Call) -> instances_pb2.Reservation:
+        return self._launcher.run(call, request)
+
+    def Describe(self, request, call: Call) -> instances_pb2.DescribeInstancesResponse:
+        return self._describer.describe(call, request)
+
+    def DescribeStatus(self, request, call: Call) -> instances_pb2.DescribeInstanceStatusResponse:
+        return self._describer.statuses(call, request)
+
+    def Start(self, request, call: Call) -> instances_pb2.InstanceStateChanges:
+        return _changes(self._rules.start(call, request.instance_ids))
+
+    def Stop(self, request, call: Call) -> instances_pb2.InstanceStateChanges:
+        return _changes(self._rules.stop(call, request.instance_ids, request.force))
+
+    def Reboot(self, request, call: Call) -> common_pb2.Empty:
+        self._rules.reboot(call, request.instance_ids)
+        return common_pb2.Empty()
+
+    def Terminate(self, request, call: Call) -> instances_pb2.InstanceStateChanges:
+        return _changes(self._rules.terminate(call, request.instance_ids))
+
+    def DescribeAttributes(self, request, call: Call) -> instances_pb2.InstanceAttributes:
+        return self._describer.attributes(call, request.instance_id)
+
+    def ModifyAttribute(self, request, call: Call) -> common_pb2.Empty:
+        self._attributes.modify(call, request)
+        return common_pb2.Empty()
+
+    def GetConsoleOutput(self, request, call: Call) -> instances_pb2.ConsoleOutput:
+        """Read from the host at the time of the call; nothing where the instance is nowhere any
+        more."""
+        instance_id = request.instance_id
+        check_ids("instance", [instance_id])
+        with self._db.read() as session:
+            found = session.rows(
+                Instance.select(Instance.instance_id).where(
+                    Instance.instance_id == instance_id, Instance.account_id == call.account_id
+                )
+            )
+            host = session.one(
+                Placement.select(Host.host_id, Host.endpoint)
+                .join(Host, on=Host.host_id == Placement.host_id)
+                .where(Placement.instance_id == instance_id, Placement.live)
+            )
+        if not found:
+            raise not_found("instance", instance_id)
+        if host is None or not host.endpoint:
+            return instances_pb2.ConsoleOutput(instance_id=instance_id, timestamp_ms=call.now_ms)
+        answer = self._agents(host.host_id, host.endpoint).ReadConsole(
+            fleet_pb2.ReadConsoleRequest(
+                host_id=host.host_id, instance_id=instance_id, max_bytes=CONSOLE_BYTES
+            ),
+            timeout_s=self._console_timeout_s,
+        )
+        return instances_pb2.ConsoleOutput(
+            instance_id=instance_id,
+            output=answer.output[-CONSOLE_BYTES:],
+            timestamp_ms=answer.timestamp_ms or call.now_ms,
+        )
+
+    def DescribeTypes(self, request, call: Call) -> instances_pb2.DescribeInstanceTypesResponse:
+        return self._types.describe(call, request)
+
+    def DescribeTypeOfferings(
+        self, request, call: Call
+    ) -> instances_pb2.DescribeInstanceTypeOfferingsResponse:
+        return self._types.offerings(call, request)
+
+
+def _changes(changes: list[StateChange]) -> instances_pb2.InstanceStateChanges:
+    return instances_pb2.InstanceStateChanges(
+        changes=[
+            instances_pb2.InstanceStateChange(
+                instance_id=one.instance_id,
+                previous_state=one.previous,
+                current_state=one.current,
+            )
+            for one in changes
+        ]
+    )

@@ -1,0 +1,181 @@
+"""What follows from what hosts saw: each consequence once, by guarded updates. A reconcile task;
+also run right after a report that brings an end, so that it is quick.
+
+    seen                     while desired      follows
+    absent                   terminated         the stay is over: all that the instance had is given back
+    exited                   running            stopped or terminated, as the instance's shutdown behavior says
+    failed, never ran        running            terminated: the launch failed
+    failed, ran before       running            stopped: its disks are whole
+    stopped                  stopped            vCPUs, memory and the lent public address are given back; the disk stays
+
+Only an observation under the newest intent counts.
+"""
+
+from collections.abc import Sequence
+
+from controller.call import Call
+from controller.db.schema import HostVpc, Instance, NetworkInterface, Placement, Volume
+from controller.db.session import Database, Transaction
+from controller.fleet.changes import Changes
+from controller.instances import claims
+from controller.instances.claims import Amount
+from controller.instances.rules import InstanceRules, vpcs_of
+from controller.networks import interfaces
+from controller.quotas.rules import Quotas
+from controller.tags import rules as tags
+
+AT_ONCE = 200  # rows of one transaction; the next run takes the rest
+
+SHUT_DOWN_BY_ITSELF = (
+    "Client.InstanceInitiatedShutdown",
+    "Client.InstanceInitiatedShutdown: Instance initiated shutdown",
+)
+LAUNCH_FAILED = "Server.InternalError"
+
+
+class Settle:
+    def __init__(self, db: Database, rules: InstanceRules, quotas: Quotas, changes: Changes):
+        self._db, self._rules, self._quotas, self._changes = db, rules, quotas, changes
+
+    def run_once(self, call: Call) -> int:
+        """Settles what there is; answers how many placements that were."""
+        with self._db.read() as session:
+            if not session.rows(_unsettled().limit(1)):
+                return 0
+        with self._db.write(call) as tx:
+            rows = tx.rows(_unsettled().order_by(Placement.placement_id).limit(AT_ONCE))
+            self._finish(tx, [row for row in rows if row.observed == "absent"])
+            self._rest(tx, [row for row in rows if row.observed == "stopped"])
+            self._end(tx, [row for row in rows if row.observed in ("exited", "failed")])
+        return len(rows)
+
+    def _end(self, tx: Transaction, rows: Sequence) -> None:
+        for row in rows:
+            if row.observed == "exited":
+                desired = "terminated" if row.shutdown_behavior == "terminate" else "stopped"
+                code, message = SHUT_DOWN_BY_ITSELF
+            else:
+                desired = "stopped" if row.ran_ms else "terminated"
+                code = row.reason_code if "." in row.reason_code else LAUNCH_FAILED
+                message = f"{code}: {row.reason_message or 'Internal error on launch'}"
+            self._rules.end(tx, [row], desired, code, message)
+
+    def _rest(self, tx: Transaction, rows: Sequence) -> None:
+        """Seen stopped as wanted."""
+        given_back = self._release(tx, rows)
+        interfaces.give_back_lent(tx, [row.instance_id for row in given_back])
+        self._network_changed(tx, [row.instance_id for row in given_back])
+
+    def _finish(self, tx: Transaction, rows: Sequence) -> None:
+        """Seen absent as wanted: nothing of it is on any host."""
+        over = _advanced(tx, rows, {"live": False}, Placement.live)
+        if not over:
+            return
+        instance_ids = [row.instance_id for row in over]
+        self._release(tx, over)
+        self._remove_volumes(tx, instance_ids)
+        for vpc_id in interfaces.release_interfaces(tx, instance_ids):
+            _forget_vpc(tx, vpc_id, sorted({row.host_id for row in over}))
+            self._changes.vpc(tx, vpc_id, at_once=False)
+        for account_id in sorted({row.account_id for row in over}):
+            gone = sum(row.account_id == account_id for row in over)
+            self._quotas.refund(tx, account_id, {"instances": gone})
+        ended = {"terminated_ms": tx.call.now_ms}
+        tx.advance(Instance, ended, Instance.instance_id.in_(instance_ids))
+
+    def _release(self, tx: Transaction, rows: Sequence) -> list:
+        """Gives back the vCPUs and memory that these placements still claim; answers those that
+        did."""
+        done = _advanced(tx, rows, {"vcpus": 0, "memory_mib": 0}, Placement.vcpus > 0)
+        claims.release(
+            tx, [(row.host_id, Amount(row.claimed_vcpus, row.claimed_memory_mib)) for row in done]
+        )
+        for account_id in sorted({row.account_id for row in done}):
+            own = [row for row in done if row.account_id == account_id]
+            refunds = {
+                "vcpus": sum(row.claimed_vcpus for row in own),
+                "memory_mib": sum(row.claimed_memory_mib for row in own),
+            }
+            self._quotas.refund(tx, account_id, refunds)
+        return done
+
+    def _remove_volumes(self, tx: Transaction, instance_ids: Sequence[str]) -> None:
+        """Those to be deleted with the instance go and give their space back; the others stay,
+        attached to nothing."""
+        attached = Volume.instance_id.in_(list(instance_ids))
+        gone = tx.rows(
+            Volume.select(Volume.volume_id, Volume.host_id, Volume.size_gib).where(
+                attached, Volume.delete_on_termination
+            )
+        )
+        volume_ids = [row.volume_id for row in gone]
+        if volume_ids:
+            tx.delete(Volume, Volume.volume_id.in_(volume_ids))
+            claims.release(tx, [(row.host_id, Amount(disk_gib=row.size_gib)) for row in gone])
+            tags.remove_all(tx, volume_ids)
+        tx.advance(Volume, {"instance_id": None, "attached_ms": 0}, attached)
+
+    def _network_changed(self, tx: Transaction, instance_ids: Sequence[str]) -> None:
+        """Addresses have gone from their interfaces: their hosts should know, at their next
+        report."""
+        for vpc_id in vpcs_of(tx, instance_ids):
+            self._changes.vpc(tx, vpc_id, at_once=False)
+
+
+def _advanced(tx: Transaction, rows: Sequence, changes: dict, guard) -> list:
+    """Those of the rows whose placements could be advanced: each consequence happens once."""
+    if not rows:
+        return []
+    named = Placement.placement_id.in_([row.placement_id for row in rows])
+    done = tx.advance_returning(
+        Placement, changes, named, guard, returning=[Placement.placement_id]
+    )
+    ids = {row.placement_id for row in done}
+    return [row for row in rows if row.placement_id in ids]
+
+
+def _unsettled():
+    fresh = Placement.observed_generation >= Placement.intent_generation
+    return (
+        Placement.select(
+            Placement.placement_id,
+            Placement.host_id,
+            Placement.observed,
+            Placement.reason_code,
+            Placement.reason_message,
+            Placement.ran_ms,
+            Placement.vcpus.alias("claimed_vcpus"),
+            Placement.memory_mib.alias("claimed_memory_mib"),
+            Instance.instance_id,
+            Instance.account_id,
+            Instance.shutdown_behavior,
+        )
+        .join(Instance, on=Instance.instance_id == Placement.instance_id)
+        .where(
+            Placement.live,
+            Placement.observed.in_(("exited", "failed", "absent", "stopped")),
+            fresh,
+            ((Placement.observed == "absent") & (Instance.desired == "terminated"))
+            | (Placement.observed.in_(("exited", "failed")) & (Instance.desired == "running"))
+            | (
+                (Placement.observed == "stopped")
+                & (Instance.desired == "stopped")
+                & (Placement.vcpus > 0)
+            ),
+        )
+    )
+
+
+def _forget_vpc(tx: Transaction, vpc_id: str, host_ids: Sequence[str]) -> None:
+    """Hosts that have no instance of the VPC any more need not be told of it."""
+    still = (
+        Placement.select(Placement.host_id)
+        .join(NetworkInterface, on=NetworkInterface.instance_id == Placement.instance_id)
+        .where(NetworkInterface.vpc_id == vpc_id, Placement.live)
+    )
+    tx.delete(
+        HostVpc,
+        HostVpc.vpc_id == vpc_id,
+        HostVpc.host_id.in_(list(host_ids)),
+        HostVpc.host_id.not_in(still),
+    )

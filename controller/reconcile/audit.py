@@ -1,0 +1,152 @@
+"""Does the database agree with itself? The invariants that transactions keep, asked of the data.
+
+``discrepancies`` is asked by the reconcile task, which logs what it finds and mends nothing (what
+broke an invariant is a defect that mending would hide), and by tests and simulations after every
+run.
+
+    usage of a host       = sum of what its live placements and its volumes claim, never beyond total × ratio
+    quota of an account   = sum of the living
+    an instance           has at most one live placement, and none once it is terminated
+    a public address      belongs to one interface at most; one lent to nobody is free
+"""
+
+import logging
+
+from peewee import JOIN, fn
+
+from controller.call import Call
+from controller.db.schema import (
+    Host,
+    Instance,
+    NetworkInterface,
+    Placement,
+    PublicAddress,
+    Quota,
+    Volume,
+)
+from controller.db.session import Database, Session
+
+log = logging.getLogger(__name__)
+
+
+class Audit:
+    def __init__(self, db: Database):
+        self._db = db
+
+    def run_once(self, call: Call) -> list[str]:
+        with self._db.read() as session:
+            found = discrepancies(session)
+        for one in found:
+            log.error("audit: %s", one)
+        return found
+
+
+def discrepancies(session: Session) -> list[str]:
+    """What is not as it must be, a sentence each."""
+    return [
+        *_hosts(session),
+        *_quotas(session),
+        *_instances(session),
+        *_addresses(session),
+    ]
+
+
+def _hosts(session: Session) -> list[str]:
+    claimed = {
+        row.host_id: (row.vcpus, row.memory_mib)
+        for row in session.rows(
+            Placement.select(
+                Placement.host_id,
+                fn.SUM(Placement.vcpus).alias("vcpus"),
+                fn.SUM(Placement.memory_mib).alias("memory_mib"),
+            )
+            .where(Placement.live)
+            .group_by(Placement.host_id)
+        )
+    }
+    disks = dict(
+        session.tuples(
+            Volume.select(Volume.host_id, fn.SUM(Volume.size_gib))
+            .where(Volume.host_id.is_null(False))
+            .group_by(Volume.host_id)
+        )
+    )
+    found = []
+    for host in session.rows(Host.select()):
+        used = (host.vcpus_used, host.memory_mib_used, host.disk_gib_used)
+        sums = (*claimed.get(host.host_id, (0, 0)), disks.get(host.host_id, 0))
+        if used != sums:
+            found.append(f"host {host.name} counts {used} used, claimed are {sums}")
+    return found
+
+
+def _quotas(session: Session) -> list[str]:
+    living = {
+        row.account_id: {"vcpus": row.vcpus, "memory_mib": row.memory_mib, "instances": row.living}
+        for row in session.rows(
+            Placement.select(
+                Instance.account_id,
+                fn.SUM(Placement.vcpus).alias("vcpus"),
+                fn.SUM(Placement.memory_mib).alias("memory_mib"),
+                fn.COUNT(Placement.placement_id).alias("living"),
+            )
+            .join(Instance, on=Instance.instance_id == Placement.instance_id)
+            .where(Placement.live)
+            .group_by(Instance.account_id)
+        )
+    }
+    found = []
+    for quota in session.rows(Quota.select()):
+        if quota.name in ("vcpus", "memory_mib", "instances"):
+            there = living.get(quota.account_id, {}).get(quota.name, 0)
+            if quota.used != there:
+                found.append(
+                    f"account {quota.account_id} is charged {quota.used} {quota.name}, has {there}"
+                )
+    return found
+
+
+def _instances(session: Session) -> list[str]:
+    double = session.tuples(
+        Placement.select(Placement.instance_id)
+        .where(Placement.live)
+        .group_by(Placement.instance_id)
+        .having(fn.COUNT(Placement.placement_id) > 1)
+    )
+    gone = session.tuples(
+        Instance.select(Instance.instance_id)
+        .join(Placement, on=Placement.instance_id == Instance.instance_id)
+        .where(Instance.terminated_ms.is_null(False), Placement.live)
+    )
+    return [
+        *(f"{row[0]} has two live placements" for row in double),
+        *(f"{row[0]} is terminated and has a live placement" for row in gone),
+    ]
+
+
+def _addresses(session: Session) -> list[str]:
+    idle = session.tuples(
+        PublicAddress.select(PublicAddress.public_ip)
+        .join(
+            NetworkInterface,
+            JOIN.LEFT_OUTER,
+            on=NetworkInterface.public_ip == PublicAddress.public_ip,
+        )
+        .where(
+            PublicAddress.account_id.is_null(False),
+            PublicAddress.allocation_id.is_null(),
+            NetworkInterface.network_interface_id.is_null(),
+        )
+    )
+    stolen = session.tuples(
+        NetworkInterface.select(NetworkInterface.public_ip)
+        .join(PublicAddress, on=PublicAddress.public_ip == NetworkInterface.public_ip)
+        .where(
+            PublicAddress.account_id.is_null()
+            | (PublicAddress.account_id != NetworkInterface.account_id)
+        )
+    )
+    return [
+        *(f"{row[0]} is lent and nobody has it" for row in idle),
+        *(f"{row[0]} is carried by an interface whose account it is not" for row in stolen),
+    ]
