@@ -75,7 +75,7 @@ class Config:
     images: ImagesConfig = field(default_factory=ImagesConfig)
     libvirt: LibvirtConfig = field(default_factory=LibvirtConfig)
     faults: Faults = field(default_factory=Faults)
-    network: NetworkConfig | None = None  # [network]; run_dir: state_dir/run/network unless said
+    network: NetworkConfig = field(default_factory=NetworkConfig)
 
     @property
     def pki(self) -> Path:
@@ -114,8 +114,6 @@ def load(path: Path) -> Config:
 
 def parse(table: dict, where: str = "config") -> Config:
     """A table as TOML gives it. Raises ConfigError."""
-    run_dir = str(Path(table.get("state_dir", ".")) / "run" / "network")
-    table = {**table, "network": {"run_dir": run_dir, **table.get("network", {})}}
     config = _build(Config, table, where)
     if config.hypervisor not in HYPERVISORS:
         raise ConfigError(f"{where}: hypervisor is one of {', '.join(HYPERVISORS)}")

@@ -24,8 +24,9 @@ _ID = re.compile(r"[a-z]+(?:-[a-z]+)*-[0-9a-f]{8,17}")
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """``run_dir`` holds what lives as long as the namespaces do (DHCP files), and must be readable
-    by the DHCP server's user all the way down: no secret is in it.
+    """``run_dir`` holds what lives as long as the namespaces do (DHCP files). The DHCP server reads
+    it as its own user, so every folder on the way must be open to all; no secret is in it. Unless
+    said it is /run/PREFIX-network, which goes at a reboot, as namespaces do.
 
     ``pool`` are the public addresses, its first is the host's own. ``transit`` numbers the cables
     between the host and the VPCs' routers. Neither may overlap a route or a resolver of the host
@@ -34,7 +35,6 @@ class NetworkConfig:
     a public address keeps it; otherwise it leaves under the host's own.
     """
 
-    run_dir: Path
     prefix: str = "pileus"
     pool: str = "100.64.0.0/24"
     transit: str = "100.65.0.0/16"
@@ -43,6 +43,7 @@ class NetworkConfig:
     nameservers: tuple[str, ...] = ()
     mtu: int | None = None
     route_pool: bool = False
+    run_dir: Path = Path()
     dhcp_user: str = "dnsmasq"
     resolv_conf: Path = Path("/etc/resolv.conf")
 
@@ -51,6 +52,8 @@ class NetworkConfig:
             raise ValueError(
                 f"prefix {self.prefix!r}: at most 12 of a-z, 0-9 and -, a letter first"
             )
+        if self.run_dir == Path():
+            object.__setattr__(self, "run_dir", Path("/run") / f"{self.prefix}-network")
         for field, least in (("pool", 4), ("transit", 4)):
             network = IPv4Network(getattr(self, field))
             if network.num_addresses < least:

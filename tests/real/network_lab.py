@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from hostagent import shell
 from hostagent.network import namespaces
@@ -199,7 +198,6 @@ class Lab:
 
     def __init__(self, prefix: str):
         self.config = NetworkConfig(
-            run_dir=Path("/run") / prefix,
             prefix=prefix,
             pool=POOL,
             transit=TRANSIT,
