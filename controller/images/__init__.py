@@ -1,0 +1,1 @@
+"""Machine images: their rows, their bytes, how both come and go."""

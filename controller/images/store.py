@@ -43,9 +43,15 @@ class ImageStore(Protocol):
 
     def size_of(self, digest: str) -> int: ...
 
+    def has(self, digest: str) -> bool: ...
+
     def read(self, digest: str, offset: int = 0) -> Iterator[bytes]: ...
 
     def remove(self, digest: str) -> None: ...
+
+    def untouched(self, since_s: float) -> list[str]: ...
+
+    def sweep_incoming(self, untouched_since_s: float) -> int: ...
 
 
 def is_digest(text: str) -> bool:
@@ -97,11 +103,16 @@ class FileStore:
         except FileNotFoundError as failure:
             raise _missing(digest) from failure
 
+    def has(self, digest: str) -> bool:
+        return is_digest(digest) and self._path(digest).exists()
+
     def read(self, digest: str, offset: int = 0) -> Iterator[bytes]:
         """The file's bytes from ``offset`` on, in pieces of at most CHUNK_BYTES.
 
         Raises NOT_FOUND at once.
         """
+        if offset < 0:
+            raise CloudError(Kind.INVALID, f"There is no offset {offset}", noun="parameter")
         try:
             file = self._path(digest).open("rb")
         except FileNotFoundError as failure:
@@ -117,6 +128,14 @@ class FileStore:
         self._path(digest).unlink(missing_ok=True)
         _sync_folder(self._blobs)
 
+    def untouched(self, since_s: float) -> list[str]:
+        """The digests of files that were stored before ``since_s`` (seconds of the epoch)."""
+        return [
+            f"sha256:{blob.name}"
+            for blob in self._blobs.iterdir()
+            if is_digest(f"sha256:{blob.name}") and _modified_s(blob, since_s) < since_s
+        ]
+
     def sweep_incoming(self, untouched_since_s: float) -> int:
         """Removes files whose writer died:
 
@@ -124,12 +143,9 @@ class FileStore:
         """
         removed = 0
         for part in self._incoming.glob("*.part"):
-            try:
-                if part.stat().st_mtime < untouched_since_s:
-                    part.unlink()
-                    removed += 1
-            except FileNotFoundError:  # its writer has just finished
-                continue
+            if _modified_s(part, untouched_since_s) < untouched_since_s:
+                part.unlink(missing_ok=True)
+                removed += 1
         return removed
 
     def _path(self, digest: str) -> Path:
@@ -167,7 +183,13 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _modified_s(path: Path, where_gone_s: float) -> float:
+    """When a file was last written; ``where_gone_s`` where it has just gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return where_gone_s
+
+
 def _missing(digest: str) -> CloudError:
-    return CloudError(
-        Kind.NOT_FOUND, f"The store has no file {digest}", noun="image-file", id=digest
-    )
+    return CloudError(Kind.NOT_FOUND, f"The store has no file {digest}", noun="image", id=digest)

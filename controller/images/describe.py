@@ -1,0 +1,224 @@
+"""Reading images: who sees which, with the filters that EC2 documents. Called by the door (rpc).
+
+An account sees its own images and the public ones. The operator's account is the "amazon" of this
+cloud: its images carry that alias, so that scripts that ask for Owners=["amazon"] find what the
+cloud offers.
+"""
+
+from collections.abc import Sequence
+
+from controller.db.filters import (
+    NOTHING,
+    Condition,
+    boolean,
+    choice,
+    column,
+    constant,
+    custom,
+    integer,
+    page_of,
+    tag_filters,
+    timestamp,
+    where,
+)
+from controller.db.schema import Account, Image
+from controller.db.session import Session
+from controller.images.rules import GONE
+from controller.lookup import select_page
+from controller.tags import rules as tags
+from protos.cloud.v1 import common_pb2, images_pb2
+from protos.errors import CloudError, Kind
+
+OPERATOR_ALIAS = "amazon"
+_ALIASES = (OPERATOR_ALIAS, "aws-marketplace", "aws-backup-vault", "microsoft", "self")
+_ABSENT = custom(lambda values: NOTHING)  # known to EC2; nothing here has it
+
+_STATES = {
+    "pending": Image.status.in_(("queued", "saving")),
+    "available": Image.status == "active",
+    "failed": Image.status == "killed",
+}
+FILTERS: dict[str, Condition] = {
+    "architecture": column(Image.architecture),
+    "block-device-mapping.delete-on-termination": boolean(Image.root_delete_on_termination),
+    "block-device-mapping.device-name": column(Image.root_device_name),
+    "block-device-mapping.volume-size": integer(Image.root_volume_size_gib),
+    "block-device-mapping.volume-type": column(Image.root_volume_type),
+    "block-device-mapping.encrypted": constant("false"),
+    "boot-mode": column(Image.boot_mode),
+    "creation-date": timestamp(Image.created_ms),
+    "description": column(Image.description),
+    "ena-support": boolean(Image.ena_support),
+    "free-tier-eligible": constant("false"),
+    "hypervisor": constant("xen"),
+    "image-allowed": constant("true"),
+    "image-id": column(Image.image_id),
+    "image-type": constant("machine"),
+    "is-public": boolean(Image.public),
+    "manifest-location": column(Image.image_location),
+    "name": column(Image.name),
+    "owner-alias": choice({OPERATOR_ALIAS: Account.operator}),
+    "owner-id": column(Image.account_id),
+    "root-device-name": column(Image.root_device_name),
+    "root-device-type": constant("ebs"),
+    "state": choice(_STATES),
+    "state-reason-code": column(Image.state_reason_code),
+    "state-reason-message": column(Image.state_reason_message),
+    "virtualization-type": column(Image.virtualization_type),
+    **tag_filters(Image.image_id),
+    **{
+        name: _ABSENT
+        for name in (
+            "block-device-mapping.snapshot-id",
+            "image-watermark.source-image-creation-time",
+            "image-watermark.source-image-id",
+            "image-watermark.source-image-region",
+            "image-watermark.watermark-creation-time",
+            "image-watermark.watermark-key",
+            "instance-type-specification.supported-instance-type",
+            "instance-type-specification.unsupported-instance-type",
+            "kernel-id",
+            "platform",
+            "product-code",
+            "product-code.type",
+            "public-ssm-parameter-name",
+            "ramdisk-id",
+            "scan-result.critical-fix-available-since",
+            "scan-result.finding-scan-date",
+            "scan-result.high-fix-available-since",
+            "scan-result.highest-finding-severity-label",
+            "scan-result.informational-fix-available-since",
+            "scan-result.low-fix-available-since",
+            "scan-result.medium-fix-available-since",
+            "source-image-id",
+            "source-image-region",
+            "source-instance-id",
+            "sriov-net-support",
+        )
+    },
+}
+
+
+def visible_to(account_id: str):
+    """The images that an account may see and launch:
+
+    its own, and public ones once they are available.
+    """
+    public = Image.public & (Image.status == "active")
+    return Image.status.not_in(GONE) & ((Image.account_id == account_id) | public)
+
+
+def describe_images(
+    session: Session, account_id: str, request: images_pb2.DescribeImagesRequest
+) -> images_pb2.DescribeImagesResponse:
+    """Raises INVALID, MALFORMED_ID, NOT_FOUND."""
+    query = (
+        Image.select(Image.image_id, *_COLUMNS, Account.operator.alias("of_operator"))
+        .join(Account, on=Account.account_id == Image.account_id)
+        .where(visible_to(account_id))
+    )
+    conditions = where(FILTERS, request.filters)
+    if request.owners:
+        conditions.append(_owned_by(request.owners, account_id))
+    if request.executable_users:
+        conditions.append(_executable_by(request.executable_users))
+    page = page_of(request.page, smallest=1, explicit_ids=request.image_ids)
+    rows, token = select_page(
+        session, query, Image.image_id, "image", request.image_ids, conditions, page
+    )
+    tagged = tags.tags_of(session, [row.image_id for row in rows])
+    return images_pb2.DescribeImagesResponse(
+        images=[_message(row, tagged[row.image_id]) for row in rows], next_token=token
+    )
+
+
+def describe_image(session: Session, account_id: str, image_id: str) -> images_pb2.Image:
+    request = images_pb2.DescribeImagesRequest(image_ids=[image_id])
+    return describe_images(session, account_id, request).images[0]
+
+
+_COLUMNS = (
+    Image.name,
+    Image.description,
+    Image.account_id,
+    Image.status,
+    Image.public,
+    Image.architecture,
+    Image.image_location,
+    Image.root_device_name,
+    Image.disk_format,
+    Image.container_format,
+    Image.digest,
+    Image.size_bytes,
+    Image.virtual_size_bytes,
+    Image.root_volume_size_gib,
+    Image.root_delete_on_termination,
+    Image.root_volume_type,
+    Image.ena_support,
+    Image.boot_mode,
+    Image.imds_support,
+    Image.state_reason_code,
+    Image.state_reason_message,
+    Image.created_ms,
+)
+_SHOWN_STATES = {
+    "queued": "pending",
+    "saving": "pending",
+    "active": "available",
+    "killed": "failed",
+}
+
+
+def _owned_by(owners: Sequence[str], account_id: str):
+    """Owners are account ids and aliases, ORed. Raises INVALID for anything else."""
+    for owner in owners:
+        if owner not in _ALIASES and not (len(owner) == 12 and owner.isascii() and owner.isdigit()):
+            raise CloudError(
+                Kind.INVALID, f'Invalid user id: "{owner}"', noun="parameter", id=owner
+            )
+    ids = [account_id if owner == "self" else owner for owner in owners]
+    owned = Image.account_id.in_(ids)
+    return owned | Account.operator if OPERATOR_ALIAS in owners else owned
+
+
+def _executable_by(users: Sequence[str]):
+    """Launch permissions are for all or none; an owner's own is implicit and not asked for."""
+    return Image.public if "all" in users else NOTHING
+
+
+def _message(row, image_tags) -> images_pb2.Image:
+    message = images_pb2.Image(
+        image_id=row.image_id,
+        name=row.name,
+        description=row.description,
+        owner_id=row.account_id,
+        owner_alias=OPERATOR_ALIAS if row.of_operator else "",
+        state=_SHOWN_STATES[row.status],
+        public=row.public,
+        architecture=row.architecture,
+        image_location=row.image_location,
+        root_device_name=row.root_device_name,
+        disk_format=row.disk_format,
+        container_format=row.container_format,
+        digest=row.digest or "",
+        size_bytes=row.size_bytes,
+        virtual_size_bytes=row.virtual_size_bytes,
+        creation_date_ms=row.created_ms,
+        tags=image_tags,
+        block_devices=[
+            images_pb2.ImageBlockDevice(
+                device_name=row.root_device_name,
+                volume_size_gib=row.root_volume_size_gib,
+                delete_on_termination=row.root_delete_on_termination,
+                volume_type=row.root_volume_type,
+            )
+        ],
+        ena_support=row.ena_support,
+        boot_mode=row.boot_mode,
+        imds_support=row.imds_support,
+    )
+    if row.state_reason_code:
+        message.state_reason.CopyFrom(
+            common_pb2.StateReason(code=row.state_reason_code, message=row.state_reason_message)
+        )
+    return message
