@@ -49,6 +49,7 @@ class RegionConfig:
     name: str = "us-east-1"
     zones: tuple[Zone, ...] = (Zone(),)
     dns_suffix: str = "compute.internal"
+    public_dns_suffix: str = ""  # where the operator serves a zone of names ec2-1-2-3-4.<suffix>
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,6 @@ class NetworksConfig:
 
     public_pool: str = "100.64.0.0/24"
     nameservers: tuple[str, ...] = ()
-    public_dns_suffix: str = ""  # of public DNS names; empty: the address itself (networks/names)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     private   ip-172-31-0-5.compute.internal   answered by the subnet's own resolver
     public    ec2-100-64-0-5.<public suffix>   where the operator serves such a zone
-                                               (config: networks.public_dns_suffix)
+                                               (config: region.public_dns_suffix)
               100.64.0.5                       where he does not: what takes a name takes an address
                                                (a name that nobody resolves helps no one)
 
