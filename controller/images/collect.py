@@ -9,13 +9,12 @@ from collections.abc import Sequence
 
 from peewee import SQL, fn
 
-from controller.call import system_call
+from controller.call import Call
 from controller.db.schema import Image, ImageBlob, ImageUpload, Volume
 from controller.db.session import Database
 from controller.images.store import ImageStore
 from controller.tags import rules as tags
 
-EVERY_MS = 30_000
 UPLOADS_KEPT_MS = 24 * 3600 * 1000  # an upload that nobody registers
 DELETED_KEPT_MS = 3600 * 1000  # a deregistered image's row
 SWEEP_EVERY_MS = 3600 * 1000
@@ -28,37 +27,35 @@ _ONE = SQL("1")
 class ImageCollector:
     def __init__(self, db: Database, store: ImageStore):
         self._db, self._store = db, store
-        self._due_ms = self._sweep_due_ms = 0
+        self._sweep_due_ms = 0
 
-    def run_once(self, now_ms: int) -> None:
-        """Does what is due; most runs do nothing."""
-        if now_ms < self._due_ms:
-            return
-        self._due_ms = now_ms + EVERY_MS
+    def run_once(self, call: Call) -> None:
+        """Does what is due; most runs find nothing."""
+        now_ms = call.now_ms
         with self._db.read() as session:
             gone = self._column(session, Image.image_id, _forgettable(now_ms))
             deleted = self._column(session, Image.image_id, Image.status == "pending_delete")
             old = self._column(session, ImageUpload.digest, _forgotten(now_ms))
             unneeded = self._column(session, ImageBlob.digest, _unneeded())
         if gone or deleted or old:
-            self._clear_rows(now_ms, gone, deleted)
+            self._clear_rows(call, gone, deleted)
         if unneeded:
-            with self._db.write(system_call(now_ms)) as tx:
+            with self._db.write(call) as tx:
                 tx.advance(
                     ImageBlob, {"condemned": True}, ImageBlob.digest.in_(unneeded), _unneeded()
                 )
         if now_ms >= self._sweep_due_ms:
             self._sweep_due_ms = now_ms + SWEEP_EVERY_MS
-            self._sweep(now_ms)
-        self._remove_condemned(now_ms)
+            self._sweep(call)
+        self._remove_condemned(call)
 
     def _column(self, session, field, condition) -> list[str]:
         query = field.model.select(field).where(condition).limit(BATCH)
         return [row[0] for row in session.tuples(query)]
 
-    def _clear_rows(self, now_ms: int, gone: Sequence[str], deleted: Sequence[str]) -> None:
-        with self._db.write(system_call(now_ms)) as tx:
-            tx.delete(ImageUpload, _forgotten(now_ms))
+    def _clear_rows(self, call: Call, gone: Sequence[str], deleted: Sequence[str]) -> None:
+        with self._db.write(call) as tx:
+            tx.delete(ImageUpload, _forgotten(call.now_ms))
             if deleted:
                 tx.advance(
                     Image,
@@ -70,33 +67,33 @@ class ImageCollector:
                 tx.delete(Image, Image.image_id.in_(gone))
                 tags.remove_all(tx, gone)
 
-    def _sweep(self, now_ms: int) -> None:
+    def _sweep(self, call: Call) -> None:
         """Old files that no row names get a condemned row, and then go as all others do.
 
         The row comes first, so that an upload of the same bytes that is just ending sees it.
         """
-        since_s = now_ms / 1000 - FILES_KEPT_S
+        since_s = call.now_ms / 1000 - FILES_KEPT_S
         self._store.sweep_incoming(since_s)
         old = self._store.untouched(since_s)
         with self._db.read() as session:
             query = ImageBlob.select(ImageBlob.digest).where(ImageBlob.digest.in_(old))
             known = {row[0] for row in session.tuples(query)} if old else set()
         orphans = [
-            {"digest": digest, "disk_format": "", "created_ms": now_ms, "condemned": True}
+            {"digest": digest, "disk_format": "", "created_ms": call.now_ms, "condemned": True}
             for digest in old
             if digest not in known
         ]
         if orphans:
-            with self._db.write(system_call(now_ms)) as tx:
+            with self._db.write(call) as tx:
                 tx.insert(ImageBlob, orphans, on_conflict=("digest",))
 
-    def _remove_condemned(self, now_ms: int) -> None:
+    def _remove_condemned(self, call: Call) -> None:
         with self._db.read() as session:
             condemned = self._column(session, ImageBlob.digest, ImageBlob.condemned)
         for digest in condemned:
             self._store.remove(digest)
         if condemned:
-            with self._db.write(system_call(now_ms)) as tx:
+            with self._db.write(call) as tx:
                 tx.delete(ImageBlob, ImageBlob.digest.in_(condemned), ImageBlob.condemned)
 
 

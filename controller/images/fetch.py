@@ -97,7 +97,7 @@ class ImageFetcher:
         return image._replace(touched_ms=now_ms, attempts=image.attempts + 1) if taken else None
 
     def _pieces(self, image) -> Iterator[bytes]:
-        """The file's pieces; between them this fetcher says that it lives, and learns when to stop."""
+        """The file's pieces; between them this fetcher says that it lives, and learns to stop."""
         touched_ms = image.touched_ms
         for piece in self._read(image.image_location):
             now_ms = self._clock()
