@@ -1,0 +1,256 @@
+"""A whole cloud in one thread: a controller, its hosts, their customers, and what befalls them.
+
+    with SimCloud(seed=7) as cloud:
+        cloud.ask(cloud.customers[0], Call("Instances", "Run", request))   as a gateway would
+        cloud.run_for(10_000)       simulated milliseconds; invariants after each event
+        cloud.come_to_rest()        faults end, and all that is not dead for ever converges
+
+One seed is one run: clock, ids, faults and workload come from it alone, and ``trace`` is a digest
+of all that happened. The controller's database is a file that outlives its crashes. The cloud is
+also the world that invariants look at: ``records``, ``hosts``, ``answers``, ``ratios``, ``seen``.
+"""
+
+import logging
+import random
+import shutil
+from collections.abc import Iterable
+
+from protos.cloud.v1 import fleet_pb2
+from protos.errors import CloudError
+from protos.rpc import Caller
+from tests.harness.agenda import Agenda
+from tests.harness.answers import Answers
+from tests.harness.controller import AgentThroughNetwork, SimController
+from tests.harness.hosts import SimHost
+from tests.harness.invariants import Broken, Invariant, check
+from tests.harness.invariants.sets import ALWAYS, AT_REST, ON_MACHINES
+from tests.harness.network import FAIR, Network
+from tests.harness.power import PowerCut
+from tests.harness.records import Records
+from tests.harness.scratch import scratch_folder
+from tests.harness.template import Template, template
+from tests.harness.trace import Trace
+from tests.harness.workload import Call, Customer
+
+REST_LIMIT_MS = 300_000  # of simulated time, from the last fault to rest
+RESTART_MS = (100, 4_000)  # from a process's death to its next life
+
+
+class SimCloud:
+    """See the module's head."""
+
+    def __init__(self, seed: int = 0, hosts: int = 3, *, keep_checkpoints: bool = False):
+        self.seed, self.rng = seed, random.Random(f"cloud {seed}")
+        self.folder = scratch_folder()
+        self.trace, self.agenda = Trace(), Agenda()
+        self.network = Network(self.agenda, random.Random(f"network {seed}"))
+        self._template = template(hosts)
+        self.config = self._template.copy_to(self.folder)
+        self.records = Records(self.config.database)
+        self.answers = Answers(self.records)
+        self.seen: dict = {}
+        self.harmed: set[str] = set()  # instances that a fault of the simulation may have ended
+        self.harmed_hosts: set[str] = set()  # hosts where any instance may be
+        self.customers, self.operator = _customers(self._template)
+        self._dead_for_ever: set[str] = set()
+        self.controller = SimController(
+            self.config,
+            self.agenda,
+            random.Random(f"controller {seed}"),
+            self._agent,
+            self._on_death,
+            keep_checkpoints=keep_checkpoints,
+        )
+        self.hosts = [
+            SimHost(
+                host_id,
+                facts,
+                self.agenda,
+                random.Random(f"host {number} {seed}"),
+                self.folder / f"host-{number}",
+                self._report,
+                self._on_death,
+                keep_checkpoints=keep_checkpoints,
+            )
+            for number, (host_id, facts) in enumerate(self._template.hosts)
+        ]
+        self._log = _DefectLog()
+        self._checked = -1
+
+    def __enter__(self) -> "SimCloud":
+        logging.getLogger().addHandler(self._log)
+        for account in (*self.customers, self.operator):
+            self.answers.adopt(account.account_id)
+        self.controller.start()
+        for host in self.hosts:
+            host.start()
+        self.run_for(500)
+        return self
+
+    def __exit__(self, *failure) -> None:
+        logging.getLogger().removeHandler(self._log)
+        self.controller.stop()
+        self.records.close()
+        shutil.rmtree(self.folder)
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        scheduler = self.config.scheduler
+        return {
+            "vcpus": scheduler.cpu_ratio,
+            "memory_mib": scheduler.ram_ratio,
+            "disk_gib": scheduler.disk_ratio,
+        }
+
+    def is_harmed(self, instance_id: str) -> bool:
+        """Whether the simulation did what may end an instance: to it, or to its host's drivers."""
+        return instance_id in self.harmed or any(
+            row["host_id"] in self.harmed_hosts
+            for row in self.records.table("placement")
+            if row["instance_id"] == instance_id
+        )
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    def ask(self, customer: Customer, call: Call, dry_run: bool = False):
+        """A call as a gateway makes it. Its answer, or CloudError as the gateway would see it."""
+        what = f"{call.service}.{call.method}"
+        try:
+            answer = self.network.call(
+                "gateway", self.controller, what, lambda: self._handle(customer, call, dry_run)
+            )
+        except CloudError as refusal:
+            self.say(f"{customer.name} {what}: {refusal.kind.name} {refusal.reason}")
+            raise
+        finally:
+            self.controller.soon_dispatch()
+        self.say(f"{customer.name} {what}: {answer.SerializeToString(deterministic=True).hex()}")
+        return answer
+
+    def _handle(self, customer: Customer, call: Call, dry_run: bool):
+        """At the controller. What it finished is noted, heard or not."""
+        caller = Caller(
+            request_id=f"request-{self.trace.count}",
+            account_id=customer.account_id,
+            principal_arn=f"arn:aws:iam::{customer.account_id}:root",
+            operator=customer.operator,
+            dry_run=dry_run,
+        )
+        before = self.records.version()
+        try:
+            client = self.controller.client(call.service, "gateway")
+            answer = getattr(client, call.method)(call.request, caller=caller)
+        except CloudError as refusal:
+            kept = self.records.version() != before
+            self.answers.refused(customer, call, refusal, kept)
+            raise
+        except PowerCut as cut:
+            self.answers.cut(customer, call, cut.at, self.records.version() != before)
+            raise
+        self.answers.answered(customer, call, answer)
+        return answer
+
+    def _report(self, host: SimHost, report: fleet_pb2.HostReport) -> fleet_pb2.HostSpec:
+        def deliver():
+            answer = self.controller.client("Fleet", host.name).Report(report)
+            self.controller.soon_dispatch()
+            return answer
+
+        return self.network.call(host.name, self.controller, "Report", deliver)
+
+    def _agent(self, host_id: str, endpoint: str) -> AgentThroughNetwork:
+        host = next(host for host in self.hosts if host.host_id == host_id)
+        return AgentThroughNetwork(
+            host,
+            lambda what, deliver: self.network.call(self.controller.name, host, what, deliver),
+        )
+
+    # -- lives and deaths ----------------------------------------------------------------------
+
+    def _on_death(self, process, why: str) -> None:
+        self.say(f"{process.name} died: {why}")
+        if process.name not in self._dead_for_ever:
+            delay_ms = self.rng.randrange(*RESTART_MS)
+            self.agenda.after(delay_ms, f"{process.name} starts", process.start)
+
+    def bury(self, host: SimHost) -> None:
+        """The host never comes back."""
+        self._dead_for_ever.add(host.name)
+        host.fail()
+
+    # -- time ----------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """The next event, and the invariants after it."""
+        what = self.agenda.step()
+        self.say(what)
+        self.check()
+
+    def run_for(self, duration_ms: int) -> None:
+        """Lets simulated time pass."""
+        until = self.agenda.now_ms + duration_ms
+        while (due := self.agenda.next_ms()) is not None and due <= until:
+            self.step()
+        self.agenda.now_ms = until
+
+    def check(self, invariants: Iterable[Invariant] | None = None) -> None:
+        """Raises Broken, with the seed and the last events, where an invariant does not hold."""
+        if invariants is None:
+            version = self.records.version()
+            invariants = ON_MACHINES if version == self._checked else (*ALWAYS, *ON_MACHINES)
+            self._checked = version
+        try:
+            check(self, invariants)
+            if self._log.defects:
+                raise Broken("a defect was logged:\n  " + "\n  ".join(self._log.defects))
+        except Broken as broken:
+            last = "\n  ".join(self.trace.last)
+            raise Broken(f"seed {self.seed}: {broken}\nthe last events:\n  {last}") from None
+
+    def calm_down(self) -> None:
+        """Faults end: fair network, good drivers, power for all; the dead for ever stay dead."""
+        self.network.weather, self.network.cut_off = FAIR, set()
+        self.controller.supply.mend()
+        for host in self.hosts:
+            host.supply.mend()
+            host.behave()
+        for process in (self.controller, *self.hosts):
+            if not process.alive and process.name not in self._dead_for_ever:
+                process.start()
+
+    def come_to_rest(self) -> None:
+        """Calm, then time, until all that must hold at rest does; Broken where it never does."""
+        self.calm_down()
+        until = self.agenda.now_ms + REST_LIMIT_MS
+        while True:
+            self.run_for(5_000)
+            try:
+                check(self, AT_REST)
+                break
+            except Broken:
+                if self.agenda.now_ms >= until:
+                    self.check(AT_REST)
+        self.say("at rest")
+
+    def say(self, line: str) -> None:
+        self.trace.say(self.agenda.now_ms, line)
+
+
+class _DefectLog(logging.Handler):
+    """What the rooms log as an error is a defect of theirs: nothing here is their operator's."""
+
+    def __init__(self):
+        super().__init__(logging.ERROR)
+        self.defects: list[str] = []
+        self._format = logging.Formatter("%(name)s: %(message)s")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name.startswith(("controller", "hostagent", "protos")):
+            self.defects.append(self._format.format(record)[-3000:])
+
+
+def _customers(made: Template) -> tuple[list[Customer], Customer]:
+    customers = [
+        Customer(name, account_id, made.image_id) for name, account_id in made.accounts.items()
+    ]
+    return customers, Customer("operator", made.operator_id, made.image_id, operator=True)

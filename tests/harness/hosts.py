@@ -1,0 +1,240 @@
+"""A simulated host: a machine, which outlives its agent, and the agent's process on it.
+
+The machine is what the shipped fake drivers hold (guests, taps, VPCs, volumes, cached images) and
+the ledger's database. The process is what ``hostagent.app.build`` makes: it is lost whenever its
+power is cut, and made anew on the same machine. Here is also what ``hostagent/server.py`` does with
+threads, done by the agenda: work when it is due, a report when there is news or it is time.
+"""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from hostagent import app
+from hostagent.agent import Agent
+from hostagent.fake_drivers import FakeImages, FakeNetwork, FakeVolumes
+from hostagent.hypervisors.fake import FakeHypervisor, FakeState, Faults
+from hostagent.ledger import Ledger, open_file
+from hostagent.limits import Limits
+from protos.cloud.v1 import fleet_pb2
+from protos.errors import CloudError, Kind
+from tests.harness.agenda import Agenda
+from tests.harness.power import Power, PowerCut
+
+REPORT_MS = 5_000  # until the controller has said how often
+RETRY_MS = 1_000
+NEWS_MS = 20  # what happens within this goes into one report
+
+# send(report) -> HostSpec: Fleet.Report through the simulated network; raises CloudError
+Send = Callable[[fleet_pb2.HostReport], fleet_pb2.HostSpec]
+
+
+class SimHost:
+    """See the module's head. ``on_death(host, why)`` decides when the agent comes back."""
+
+    def __init__(
+        self,
+        host_id: str,
+        facts: fleet_pb2.HostFacts,
+        agenda: Agenda,
+        rng: random.Random,
+        folder: Path,
+        send: Callable[["SimHost", fleet_pb2.HostReport], fleet_pb2.HostSpec],
+        on_death: Callable[["SimHost", str], None],
+        limits: Limits = Limits(),
+        *,
+        keep_checkpoints: bool = False,
+    ):
+        self.host_id, self.name = host_id, f"host:{host_id}"
+        self.supply = Power(self.name, keep=keep_checkpoints)
+        self.faults = Faults()
+        self.agent: Agent | None = None
+        self.harmed: set[str] = set()  # instances whose guest or driver was made to fail
+        self._facts, self._agenda, self._rng = facts, agenda, rng
+        self._send, self._on_death, self._limits = send, on_death, limits
+        self._life = 0  # which of its processes: events of earlier ones are void
+        self._boot = 1
+        self._work_at: int | None = None
+        self._news_at: int | None = None
+        self.state = FakeState()
+        self.network = FakeNetwork(rng)
+        self.images = FakeImages(agenda.clock, fetch_ms=300)
+        self.volumes = FakeVolumes(rng)
+        self.consoles = folder
+        self.consoles.mkdir()
+        self._ledger_file = open_file(":memory:")
+        self.ledger: Ledger | None = None
+        self.hypervisor = self._new_hypervisor()
+
+    # -- the process ---------------------------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        return self.agent is not None
+
+    def start(self) -> None:
+        """The agent's process begins; it may be cut while it does."""
+        if self.alive:
+            return
+        self._life += 1
+        self._work_at = self._news_at = None
+        self.hypervisor = self._new_hypervisor()
+        self._guarded(self._build)
+        if self.alive:
+            self._soon_work()
+            self._at(0, "reports first", self._heartbeat)
+
+    def lose_power(self, why: str) -> None:
+        """The process ends here and now; the machine goes on."""
+        self.agent = self.ledger = None
+        self.hypervisor.watch(_nobody)
+        self.supply.mend()
+        self._on_death(self, why)
+
+    def fail(self) -> None:
+        """The machine loses its power: process, guests, taps and VPCs are gone, disks stay."""
+        self._boot += 1
+        self.hypervisor.lose_power()
+        self.network.lose_power()
+        if self.alive:
+            self.lose_power("the machine's power failed")
+
+    def _build(self) -> None:
+        self.ledger = Ledger(
+            self._ledger_file,
+            self.host_id,
+            now_ms=self._agenda.now_ms,
+            boot_id=f"boot-{self._boot}",
+            checkpoint=self.supply.checkpoint,
+        )
+        parts = app.Parts(
+            ledger=self.ledger,
+            hypervisor=self.hypervisor,
+            network=self.network,
+            images=self.images,
+            volumes=self.volumes,
+            consoles=self.consoles,
+            clock=self._agenda.clock,
+            facts=lambda: self._facts,
+            limits=self._limits,
+            checkpoint=self.supply.checkpoint,
+        )
+        agent = app.build(parts)
+        agent.on_work, agent.on_news = self._soon_work, self._soon_news
+        self.agent = agent
+
+    def _new_hypervisor(self) -> FakeHypervisor:
+        return FakeHypervisor(
+            self._agenda.clock,
+            self._rng,
+            self.faults,
+            self.state,
+            later=lambda delay_ms, call: self._agenda.after(delay_ms, f"{self.name} guest", call),
+            facts=self._facts,
+        )
+
+    # -- what others ask of it -----------------------------------------------------------------
+
+    def apply(self, spec: fleet_pb2.HostSpec) -> fleet_pb2.HostReport:
+        """HostAgent.Apply, as it arrives."""
+        return fleet_pb2.HostReport.FromString(
+            self.agent.apply(
+                fleet_pb2.HostSpec.FromString(spec.SerializeToString())
+            ).SerializeToString()
+        )
+
+    def read_console(self, request: fleet_pb2.ReadConsoleRequest) -> fleet_pb2.ReadConsoleResponse:
+        """HostAgent.ReadConsole."""
+        path = self.consoles / f"{request.instance_id}.log"
+        output = path.read_bytes()[-request.max_bytes :] if path.exists() else b""
+        return fleet_pb2.ReadConsoleResponse(output=output, timestamp_ms=self._agenda.now_ms)
+
+    # -- what server.py does with threads ------------------------------------------------------
+
+    def _soon_work(self) -> None:
+        self._plan_work(self._agenda.now_ms)
+
+    def _plan_work(self, when: int | None) -> None:
+        if when is None or (self._work_at is not None and self._work_at <= when):
+            return
+        self._work_at = max(when, self._agenda.now_ms)
+        self._at(self._work_at - self._agenda.now_ms, "works", self._work)
+
+    def _work(self) -> None:
+        if self._work_at is not None and self._work_at > self._agenda.now_ms:
+            return  # planned anew, for later
+        self._work_at = None
+        self._plan_work(self.agent.run_due(self._agenda.now_ms))
+
+    def _soon_news(self) -> None:
+        if self._news_at is None:
+            self._news_at = self._agenda.now_ms + NEWS_MS
+            self._at(NEWS_MS, "has news", self._tell_news)
+
+    def _tell_news(self) -> None:
+        self._news_at = None
+        if self.agent.has_news():
+            self._report()
+
+    def _heartbeat(self) -> None:
+        told = self._report()
+        interval_ms = self.agent.report_interval_ms or REPORT_MS
+        self._at(interval_ms if told else RETRY_MS, "reports", self._heartbeat)
+
+    def _report(self) -> bool:
+        report = self.agent.report()
+        try:
+            answer = self._send(self, report)
+        except CloudError as failure:
+            if failure.kind is Kind.BUG:
+                raise
+            return False
+        self.agent.delivered(report, answer)
+        return True
+
+    def _at(self, delay_ms: int, what: str, act: Callable[[], object]) -> None:
+        """``act`` after a while, unless the process has ended by then."""
+        life = self._life
+
+        def happen():
+            if self.alive and self._life == life:
+                self._guarded(act)
+
+        self._agenda.after(delay_ms, f"{self.name} {what}", happen)
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except PowerCut as cut:
+            if cut.process != self.name:
+                raise
+            self.lose_power(cut.at)
+
+    def behave(self) -> None:
+        """Hypervisor, network and disks do as they are told again; guests stay as they are."""
+        self.misbehave(Faults())
+
+    def misbehave(self, faults: Faults, others: float = 0.0) -> None:
+        """``others`` is how often calls of the network's and the disks' driver fail."""
+        self.faults = self.hypervisor.faults = faults
+        self.network.failures = self.volumes.failures = others
+
+    # -- what an auditor sees ------------------------------------------------------------------
+
+    def domains(self) -> list[str]:
+        return sorted(self.state.guests)
+
+    def running_specs(self) -> list[fleet_pb2.InstanceSpec]:
+        """Specs of the guests that live here, as the ledger has them; none while there is no
+        agent."""
+        entries = self.ledger.instances() if self.ledger else {}
+        return [entries[name].spec for name in self.domains() if name in entries]
+
+    def ledger_generation(self) -> int:
+        rows = self._ledger_file.execute("SELECT value FROM host WHERE key = 'generation'")
+        row = rows.fetchone()
+        return int(row[0]) if row else 0
+
+
+def _nobody(instance_id: str) -> None:
+    """Watches for an agent that is not there."""

@@ -1,0 +1,123 @@
+"""Capacity, quotas and addresses: what is claimed is what the living need, and nobody shares."""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterator
+
+QUOTAS = ("instances", "vcpus", "memory_mib", "addresses", "key_pairs", "security_groups")
+
+
+def no_host_is_oversubscribed(world) -> Iterator[str]:
+    """What live placements and volumes claim of a host stays within total times ratio."""
+    needs = {row["host_id"]: row for row in world.records.rows(_CLAIMS)}
+    for host in world.records.table("host"):
+        need = needs[host["host_id"]]
+        for what, ratio in world.ratios.items():
+            if need[what] > host[what] * ratio:
+                yield f"{host['host_id']} has {host[what]} {what} × {ratio}, claimed {need[what]}"
+
+
+def host_usage_is_the_sum_of_the_living(world) -> Iterator[str]:
+    """host.*_used is what its live placements and its volumes claim, neither more nor less."""
+    needs = {row["host_id"]: row for row in world.records.rows(_CLAIMS)}
+    for host in world.records.table("host"):
+        need = needs[host["host_id"]]
+        for what in ("vcpus", "memory_mib", "disk_gib"):
+            if host[f"{what}_used"] != need[what]:
+                yield f"{host['host_id']} says {what} {host[f'{what}_used']}, it is {need[what]}"
+
+
+_CLAIMS = """
+SELECT host_id,
+  (SELECT coalesce(sum(vcpus), 0) FROM placement p WHERE p.host_id = h.host_id AND live) vcpus,
+  (SELECT coalesce(sum(memory_mib), 0) FROM placement p WHERE p.host_id = h.host_id AND live)
+    memory_mib,
+  (SELECT coalesce(sum(size_gib), 0) FROM volume v WHERE v.host_id = h.host_id) disk_gib
+FROM host h
+"""
+
+
+def a_claim_is_the_instances_size(world) -> Iterator[str]:
+    """A live placement claims nothing or exactly its instance's vcpus and memory, and something
+    wherever the guest may run: desired running, or not yet seen to be off."""
+    for row in world.records.rows(_PLACEMENTS):
+        claimed, size = (row["vcpus"], row["memory_mib"]), (row["size_vcpus"], row["size_memory"])
+        if claimed not in ((0, 0), size):
+            yield f"{row['instance_id']} claims {claimed}, its size is {size}"
+        at_rest = row["desired"] != "running" and row["observed"] in ("stopped", "absent")
+        if claimed == (0, 0) and not at_rest:
+            yield f"{row['instance_id']} is {row['desired']}/{row['observed']} and claims nothing"
+
+
+_PLACEMENTS = """
+SELECT p.*, i.desired, i.vcpus AS size_vcpus, i.memory_mib AS size_memory
+FROM placement p JOIN instance i USING (instance_id) WHERE p.live
+"""
+
+
+def quota_usage_is_the_sum_of_the_living(world) -> Iterator[str]:
+    """quota.used, recomputed for every account from what there is of it."""
+    used = {(row["account_id"], row["name"]): row["used"] for row in world.records.table("quota")}
+    living: Counter = Counter()
+    for row in world.records.rows(_LIVING):
+        living[row["account_id"], row["name"]] = row["used"]
+    for key in sorted({key for key in {*used, *living} if key[1] in QUOTAS}):
+        if used.get(key, 0) != living[key]:
+            yield f"{key[1]} of {key[0]}: charged {used.get(key, 0)}, living {living[key]}"
+
+
+_LIVING = """
+SELECT account_id, 'instances' name, count(*) used FROM instance
+  WHERE terminated_ms IS NULL GROUP BY 1
+UNION ALL SELECT account_id, 'vcpus', sum(p.vcpus) FROM instance i
+  JOIN placement p ON p.instance_id = i.instance_id AND p.live GROUP BY 1
+UNION ALL SELECT account_id, 'memory_mib', sum(p.memory_mib) FROM instance i
+  JOIN placement p ON p.instance_id = i.instance_id AND p.live GROUP BY 1
+UNION ALL SELECT account_id, 'addresses', count(*) FROM public_address
+  WHERE allocation_id IS NOT NULL GROUP BY 1
+UNION ALL SELECT account_id, 'key_pairs', count(*) FROM key_pair GROUP BY 1
+UNION ALL SELECT account_id, 'security_groups', count(*) FROM security_group GROUP BY 1
+"""
+
+
+def a_private_address_has_one_owner(world) -> Iterator[str]:
+    """Within a subnet; and it lies in the block, outside the five that EC2 keeps for itself."""
+    blocks = {
+        row["subnet_id"]: ipaddress.ip_network(row["cidr_block"])
+        for row in world.records.table("subnet")
+    }
+    nics = world.records.table("network_interface")
+    yield from _shared("private address", ((nic["subnet_id"], nic["private_ip"]) for nic in nics))
+    for nic in nics:
+        block, address = blocks[nic["subnet_id"]], ipaddress.ip_address(nic["private_ip"])
+        offset = int(address) - int(block.network_address)
+        if address not in block or offset < 4 or address == block.broadcast_address:
+            yield f"{nic['network_interface_id']} has {address} of {block}"
+
+
+def a_mac_address_has_one_owner(world) -> Iterator[str]:
+    """In the whole cloud: two VPCs may share a host."""
+    nics = world.records.table("network_interface")
+    yield from _shared("MAC", (nic["mac_address"] for nic in nics))
+
+
+def a_public_address_has_one_owner(world) -> Iterator[str]:
+    """It is on one interface at most, that of the account which holds it; a lent one is nobody's
+    when no interface has it."""
+    nics = [nic for nic in world.records.table("network_interface") if nic["public_ip"]]
+    yield from _shared("public address", (nic["public_ip"] for nic in nics))
+    users = {nic["public_ip"]: nic for nic in nics}
+    for row in world.records.table("public_address"):
+        user = users.get(row["public_ip"])
+        if user is not None and user["account_id"] != row["account_id"]:
+            yield f"{row['public_ip']} of {row['account_id']} is used by {user['account_id']}"
+        if row["account_id"] and not row["allocation_id"] and user is None:
+            yield f"{row['public_ip']} was lent to {row['account_id']} and is on no interface"
+        if row["allocation_id"] and not row["account_id"]:
+            yield f"{row['public_ip']} is allocated and has no owner"
+
+
+def _shared(what: str, keys) -> Iterator[str]:
+    for key, count in Counter(keys).items():
+        if count > 1:
+            yield f"{what} {key} has {count} owners"

@@ -1,0 +1,100 @@
+"""The course of things: what may only grow, what is final, what was said once and for all.
+
+These compare the world with what it was at the last check: ``world.seen`` is a dict that outlives
+every process of the simulation.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+
+def generations_never_fall(world) -> Iterator[str]:
+    """A host's generation, and what it is known to hold, only grow; nobody is ahead of the host."""
+    tops = {}
+    for host in world.records.table("host"):
+        tops[host["host_id"]] = host["generation"]
+        yield from _grows(world, "generation of", host["host_id"], host["generation"])
+        if host["known_generation"] > host["generation"]:
+            yield f"{host['host_id']} is known to hold {host['known_generation']}, it never told"
+    for row in world.records.table("placement"):
+        top = tops[row["host_id"]]
+        for name in ("generation", "intent_generation", "observed_generation"):
+            yield from _grows(world, f"{name} of", row["placement_id"], row[name])
+            if row[name] > top:
+                yield f"{row['placement_id']}: {name} {row[name]} is ahead of its host's {top}"
+    for row in world.records.table("host_vpc"):
+        if row["generation"] > tops[row["host_id"]]:
+            yield f"{row['vpc_id']} on {row['host_id']} is ahead of its host"
+
+
+def reports_are_taken_in_in_order(world) -> Iterator[str]:
+    """(epoch, sequence) of the newest report, of hosts and of placements, only grows."""
+    for row in world.records.table("host"):
+        yield from _grows(world, "report of", row["host_id"], (row["epoch"], row["sequence"]))
+    for row in world.records.table("placement"):
+        at = (row["epoch"], row["sequence"])
+        yield from _grows(world, "report of", row["placement_id"], at)
+
+
+def hosts_ledgers_never_forget(world) -> Iterator[str]:
+    """The generation that a host's ledger holds only grows, over crashes too, and is never ahead of
+    what the controller decided."""
+    tops = {row["host_id"]: row["generation"] for row in world.records.table("host")}
+    for host in world.hosts:
+        held = host.ledger_generation()
+        yield from _grows(world, "ledger of", host.host_id, held)
+        if held > tops.get(host.host_id, 0):
+            yield f"the ledger of {host.host_id} holds {held}, the controller decided less"
+
+
+def terminated_is_final(world) -> Iterator[str]:
+    """Who should be gone stays so; who was seen to be gone has no live placement and no volume that
+    goes with it, ever again."""
+    desired = {row["instance_id"]: row for row in world.records.table("instance")}
+    ended: set[str] = world.seen.setdefault("terminated", set())
+    for instance_id in ended & desired.keys():
+        if desired[instance_id]["desired"] != "terminated":
+            yield f"{instance_id} was terminated and is wanted {desired[instance_id]['desired']}"
+    ended |= {name for name, row in desired.items() if row["desired"] == "terminated"}
+    placed = {row["instance_id"] for row in world.records.table("placement") if row["live"]}
+    for instance_id, row in desired.items():
+        if row["terminated_ms"] is not None and instance_id in placed:
+            yield f"{instance_id} is gone and has a live placement"
+
+
+def who_is_gone_stays_away(world) -> Iterator[str]:
+    """A domain of an instance that the controller was told is absent appears on no host."""
+    gone = world.seen.setdefault("gone", set())
+    gone |= {
+        row["instance_id"]
+        for row in world.records.table("instance")
+        if row["terminated_ms"] is not None
+    }
+    for host in world.hosts:
+        for instance_id in host.domains():
+            if instance_id in gone:
+                yield f"{instance_id} is gone, yet {host.host_id} has a domain of it"
+
+
+def a_client_token_made_one_set(world) -> Iterator[str]:
+    """All instances of one account and token are one reservation, numbered from 0 on."""
+    sets = defaultdict(list)
+    for row in world.records.table("instance"):
+        if row["client_token"]:
+            sets[row["account_id"], row["client_token"]].append(row)
+    for (account_id, token), rows in sets.items():
+        if len({row["reservation_id"] for row in rows}) > 1:
+            yield f"token {token} of {account_id} made {len(rows)} instances in several sets"
+
+
+def every_reference_is_answered(world) -> Iterator[str]:
+    """No row refers to one that is not there."""
+    for row in world.records.rows("PRAGMA foreign_key_check"):
+        yield f"a row of {row['table']} refers to a missing row of {row['parent']}"
+
+
+def _grows(world, what: str, name: str, value) -> Iterator[str]:
+    seen = world.seen.setdefault(what, {})
+    if name in seen and value < seen[name]:
+        yield f"{what} {name} fell from {seen[name]} to {value}"
+    seen[name] = value

@@ -1,0 +1,45 @@
+"""Which invariants are asked when: the two lists that the simulation checks."""
+
+from tests.harness.invariants import claims, course, machines, promises
+
+# After every event that committed something. Cheap: rows are read once a commit.
+ALWAYS = (
+    claims.no_host_is_oversubscribed,
+    claims.host_usage_is_the_sum_of_the_living,
+    claims.a_claim_is_the_instances_size,
+    claims.quota_usage_is_the_sum_of_the_living,
+    claims.a_private_address_has_one_owner,
+    claims.a_mac_address_has_one_owner,
+    claims.a_public_address_has_one_owner,
+    course.generations_never_fall,
+    course.reports_are_taken_in_in_order,
+    course.terminated_is_final,
+    course.a_client_token_made_one_set,
+    promises.calls_keep_their_word,
+    promises.no_instance_is_lost,
+    promises.no_instance_appears_unasked,
+    promises.groups_and_rules_are_as_answered,
+    promises.addresses_are_as_answered,
+    promises.tags_are_as_answered,
+    promises.quotas_are_as_answered,
+)
+
+# After every event, whether or not something was committed: they look at machines.
+ON_MACHINES = (
+    course.hosts_ledgers_never_forget,
+    course.who_is_gone_stays_away,
+    machines.no_instance_has_two_live_domains,
+    machines.every_domain_was_placed_there,
+    machines.no_two_running_guests_share_an_address,
+)
+
+# Once faults have ended and all had time to converge.
+AT_REST = (
+    *ALWAYS,
+    *ON_MACHINES,
+    course.every_reference_is_answered,
+    machines.every_desire_is_reached,
+    machines.nothing_is_left_on_hosts,
+    machines.all_is_told_and_acknowledged,
+    machines.hosts_networks_are_as_decided,
+)

@@ -1,0 +1,141 @@
+"""What befalls a simulated cloud: a seeded stream of faults.
+
+    Nemesis(cloud, rng).step()     one more fault, of a kind and at a place drawn from the seed
+
+Processes lose their power at a checkpoint to come or between two events, machines fail, the network
+loses, delays and doubles, hosts are cut off, hypervisors and drivers misbehave, guests crash or
+power themselves off. ``SimCloud.calm_down`` ends all of it.
+"""
+
+import random
+
+from hostagent.drivers import Power
+from hostagent.hypervisors.fake import Faults
+from tests.harness.cloud import SimCloud
+from tests.harness.network import FAIR, Weather
+
+STORMS = (
+    FAIR,
+    Weather(lost=0.05, unheard=0.05, late=0.05, doubled=0.05),
+    Weather(lost=0.3, unheard=0.1),
+    Weather(late=0.3, doubled=0.3, late_ms=8_000),
+    Weather(unheard=0.4),
+)
+FAULTS = (
+    Faults(call_fails=0.2),
+    Faults(create_fails=0.4),
+    Faults(create_fails=0.1, call_fails=0.1, crash=0.2, powers_off=0.1, deaf=0.2, lost_event=0.3),
+    Faults(deaf=0.5, lost_event=0.5),
+    Faults(never_works=0.3),
+    Faults(crash=0.6, crash_ms=5_000),
+)
+
+
+class Nemesis:
+    """See the module's head. ``may_bury``: whether a host may die for ever, once."""
+
+    def __init__(self, cloud: SimCloud, rng: random.Random, *, may_bury: bool):
+        self._cloud, self._rng, self._may_bury = cloud, rng, may_bury
+        self._kinds = [kind for kind, _ in KINDS]
+        self._weights = [weight for _, weight in KINDS]
+
+    def step(self) -> None:
+        kind = self._rng.choices(self._kinds, self._weights)[0]
+        done = kind(self)
+        self._cloud.say(f"nemesis: {kind.__name__} {done or ''}")
+
+    def cut_controller(self) -> str:
+        checkpoints = self._rng.randint(1, 12)
+        self._cloud.controller.supply.cut_in(checkpoints)
+        return f"in {checkpoints}"
+
+    def kill_controller(self) -> None:
+        if self._cloud.controller.alive:
+            self._cloud.controller.lose_power("killed")
+
+    def cut_agent(self) -> str:
+        host, checkpoints = self._a_host(), self._rng.randint(1, 25)
+        host.supply.cut_in(checkpoints)
+        return f"of {host.name} in {checkpoints}"
+
+    def kill_agent(self) -> str:
+        host = self._a_host()
+        if host.alive:
+            host.lose_power("killed")
+        return host.name
+
+    def fail_machine(self) -> str:
+        host = self._a_host()
+        host.fail()
+        return host.name
+
+    def bury_host(self) -> str:
+        if not self._may_bury:
+            return "not this time"
+        self._may_bury = False
+        host = self._a_host()
+        self._cloud.bury(host)
+        return host.name
+
+    def change_weather(self) -> str:
+        self._cloud.network.weather = self._rng.choice(STORMS)
+        return str(self._cloud.network.weather)
+
+    def cut_off(self) -> str:
+        """A host, the gateway or the controller cannot be reached for a while."""
+        name = self._rng.choice([host.name for host in self._cloud.hosts] * 3 + ["gateway"])
+        network = self._cloud.network
+        network.cut_off.add(name)
+        duration_ms = self._rng.randrange(500, 30_000)
+        self._cloud.agenda.after(
+            duration_ms, f"{name} is back", lambda: network.cut_off.discard(name)
+        )
+        return f"{name} for {duration_ms}"
+
+    def spoil_drivers(self) -> str:
+        """A host's hypervisor and drivers misbehave for a while; whoever is there may be harmed."""
+        host, faults = self._a_host(), self._rng.choice(FAULTS)
+        others = self._rng.choice([0.0, 0.0, 0.2])
+        host.misbehave(faults, others)
+        self._cloud.harmed_hosts.add(host.host_id)
+        duration_ms = self._rng.randrange(2_000, 20_000)
+        self._cloud.agenda.after(duration_ms, f"{host.name} behaves", host.behave)
+        return f"{host.name} {faults} {others}"
+
+    def power_off_guest(self) -> str:
+        return self._end_guest("power_off_inside")
+
+    def crash_guest(self) -> str:
+        return self._end_guest("crash")
+
+    def _end_guest(self, how: str) -> str:
+        host = self._a_host()
+        running = [
+            name
+            for name in host.domains()
+            if host.hypervisor.state.guests[name].power == Power.RUNNING.value
+        ]
+        if not running:
+            return "nobody"
+        name = self._rng.choice(running)
+        self._cloud.harmed.add(name)
+        getattr(host.hypervisor, how)(name)
+        return name
+
+    def _a_host(self):
+        return self._rng.choice(self._cloud.hosts)
+
+
+KINDS = (
+    (Nemesis.cut_controller, 14),
+    (Nemesis.kill_controller, 3),
+    (Nemesis.cut_agent, 20),
+    (Nemesis.kill_agent, 4),
+    (Nemesis.fail_machine, 3),
+    (Nemesis.bury_host, 1),
+    (Nemesis.change_weather, 8),
+    (Nemesis.cut_off, 6),
+    (Nemesis.spoil_drivers, 5),
+    (Nemesis.power_off_guest, 5),
+    (Nemesis.crash_guest, 4),
+)

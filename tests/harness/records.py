@@ -1,0 +1,41 @@
+"""The controller's database as an auditor reads it: plain SQL over a connection of its own.
+
+The invariants recompute from these rows what the rooms keep in columns; they share no code with
+the rooms, so that a mistake there is not repeated here.
+"""
+
+import sqlite3
+from pathlib import Path
+
+
+class Records:
+    """Rows as sqlite3.Row. What was read is kept until somebody commits."""
+
+    def __init__(self, path: Path):
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        self._read: dict[str, list[sqlite3.Row]] = {}
+        self._version = self.version()
+
+    def version(self) -> int:
+        """Changes with every commit that changed anything, and with nothing else."""
+        return self._db.execute("PRAGMA data_version").fetchone()[0]
+
+    def rows(self, sql: str) -> list[sqlite3.Row]:
+        """The answer to a query without parameters; asked again only after a commit."""
+        if (version := self.version()) != self._version:
+            self._read.clear()
+            self._version = version
+        if sql not in self._read:
+            self._read[sql] = self._db.execute(sql).fetchall()
+        return self._read[sql]
+
+    def table(self, name: str) -> list[sqlite3.Row]:
+        return self.rows(f'SELECT * FROM "{name}"')
+
+    def tables(self) -> list[str]:
+        named = self.rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        return [row["name"] for row in named]
+
+    def close(self) -> None:
+        self._db.close()

@@ -1,0 +1,86 @@
+"""One seeded run from a fair start through a storm to rest: what test_seeds does a thousand times.
+
+outcome = run_seed(7)                   raises Broken where an invariant does not hold
+python -m tests.harness.run 7           the same, with its trace printed
+"""
+
+import argparse
+import random
+import time
+from dataclasses import dataclass
+
+from tests.harness.cloud import SimCloud
+from tests.harness.nemesis import Nemesis
+from tests.harness.workload import Workload
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How long and how rough. Durations in simulated milliseconds."""
+
+    calls: int = 40
+    calls_every_ms: int = 1_500  # at most; drawn anew for each
+    faults: int = 14
+    faults_every_ms: int = 4_000
+
+
+SHORT = Shape()
+LONG = Shape(calls=400, faults=120)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """digest: equal for equal runs. events, simulated_ms: how much happened."""
+
+    digest: str
+    events: int
+    simulated_ms: int
+    instances: int
+
+
+def run_seed(seed: int, shape: Shape = SHORT, *, show: bool = False) -> Outcome:
+    """A run of its own cloud; the same for the same seed and shape."""
+    rng = random.Random(f"run {seed}")
+    hosts = rng.choice([3, 3, 3, 3, 1, 2, 5])
+    with SimCloud(seed, hosts) as cloud:
+        if show:
+            cloud.trace.show()
+        began = cloud.agenda.now_ms
+        workload = Workload(
+            random.Random(f"work {seed}"), cloud.customers, cloud.operator, cloud.ask
+        )
+        nemesis = Nemesis(cloud, random.Random(f"nemesis {seed}"), may_bury=rng.random() < 0.3)
+        _plan(cloud, rng, workload.step, shape.calls, shape.calls_every_ms, "customer")
+        _plan(cloud, rng, nemesis.step, shape.faults, shape.faults_every_ms, "nemesis")
+        longest = max(shape.calls * shape.calls_every_ms, shape.faults * shape.faults_every_ms)
+        cloud.run_for(longest // 2)
+        cloud.come_to_rest()
+        return Outcome(
+            cloud.trace.digest,
+            cloud.trace.count,
+            cloud.agenda.now_ms - began,
+            len(cloud.answers.instances),
+        )
+
+
+def _plan(cloud, rng: random.Random, act, times: int, every_ms: int, what: str) -> None:
+    """``act`` so many times, at drawn distances."""
+    when = cloud.agenda.now_ms
+    for _ in range(times):
+        when += rng.randrange(1, every_ms)
+        cloud.agenda.at(when, what, act)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Replays one seed of the simulation.")
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--long", action="store_true", help="ten times the calls and faults")
+    parser.add_argument("--quiet", action="store_true", help="do not print each event")
+    asked = parser.parse_args()
+    began = time.perf_counter()
+    outcome = run_seed(asked.seed, LONG if asked.long else SHORT, show=not asked.quiet)
+    print(f"seed {asked.seed}: {outcome}, {time.perf_counter() - began:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

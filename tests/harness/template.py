@@ -1,0 +1,141 @@
+"""A cloud's first hour, done once: the database that every simulated run starts from.
+
+Schema, instance types, address pool, two customers and the operator, a public image, and hosts that
+have joined. Made through the controller's own doors where there is one, and copied for each run,
+because a thousand runs need it a thousand times. Hosts are small and addresses few, so that runs
+meet the ends of both.
+"""
+
+import functools
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from controller import app
+from controller.call import system_call
+from controller.config import Config, InstancesConfig, NetworksConfig
+from controller.db.migrations import migrate
+from controller.db.schema import Host, Image, ImageBlob
+from controller.db.session import Database, open_sqlite
+from controller.identity.sealing import MasterKey
+from controller.images.store import FileStore
+from protos.cloud.v1 import fleet_pb2
+from protos.ids import new_id
+from tests.harness.agenda import START_MS
+from tests.harness.scratch import scratch_folder
+
+CUSTOMERS = ("alice", "bob")
+DIGEST = "sha256:" + "1f" * 32
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Template:
+    """A folder with the database, and who is in it."""
+
+    folder: Path
+    accounts: dict[str, str]  # name -> account id
+    operator_id: str
+    image_id: str
+    hosts: tuple[tuple[str, fleet_pb2.HostFacts], ...]
+
+    def copy_to(self, folder: Path) -> Config:
+        """A database of one's own. The configuration that goes with it."""
+        shutil.copy(self.folder / "pileus.db", folder / "pileus.db")
+        return config_in(folder)
+
+
+def config_in(folder: Path) -> Config:
+    return Config(
+        state_dir=folder,
+        networks=NetworksConfig(public_pool="100.64.0.0/27"),
+        instances=InstancesConfig(keep_terminated_ms=120_000),
+    )
+
+
+def build_app(
+    config: Config,
+    db: Database,
+    clock: Callable[[], int],
+    rng: random.Random,
+    agents: Callable[[str, str], object],
+    checkpoint: Callable[[str], None] = lambda name: None,
+) -> app.App:
+    """A controller as simulations have it: all is passed in, nothing is secret."""
+    return app.build(
+        config,
+        db,
+        clock=clock,
+        rng=rng,
+        agents=agents,
+        master_key=MasterKey({0: bytes(32)}, rng),
+        store=FileStore(config.image_dir),
+        checkpoint=checkpoint,
+    )
+
+
+@functools.cache
+def template(hosts: int) -> Template:
+    """The template for clouds of so many hosts."""
+    folder, rng, call = scratch_folder(), random.Random("template"), system_call(START_MS - 60_000)
+    config = config_in(folder)
+    db = open_sqlite(config.database)
+    migrate(db, call.now_ms)
+    made = build_app(config, db, lambda: call.now_ms, rng, lambda *host: None)
+    made.prepare(call)
+    operator = made.operator_key(call)
+    accounts = {name: made.identity.create_account(call, name)[0] for name in CUSTOMERS}
+    image_id = _add_image(db, call, rng, operator.account_id)
+    joined = tuple(_add_host(db, call, rng, number) for number in range(1, hosts + 1))
+    db.close()
+    return Template(folder, accounts, operator.account_id, image_id, joined)
+
+
+def _add_image(db: Database, call, rng: random.Random, account_id: str) -> str:
+    """A public image, as if it had been uploaded and registered: no bytes are needed here."""
+    image_id = new_id("image", rng)
+    sizes = {"size_bytes": 40 * MIB, "virtual_size_bytes": 1024 * MIB}
+    blob = {"digest": DIGEST, "disk_format": "qcow2", "created_ms": call.now_ms, **sizes}
+    image = {
+        "image_id": image_id,
+        "account_id": account_id,
+        "name": "demo",
+        "status": "active",
+        "public": True,
+        "root_device_name": "/dev/xvda",
+        "disk_format": "qcow2",
+        "digest": DIGEST,
+        "created_ms": call.now_ms,
+        **sizes,
+    }
+    with db.write(replace(call, account_id=account_id)) as tx:
+        tx.insert(ImageBlob, [blob])
+        tx.insert(Image, [image])
+    return image_id
+
+
+def _add_host(db: Database, call, rng: random.Random, number: int):
+    """A host that has joined (its certificate would matter to TLS only) and not yet reported."""
+    host_id = new_id("host", rng)
+    row = {
+        "host_id": host_id,
+        "name": f"host-{number}",
+        "availability_zone": "us-east-1a",
+        "created_ms": call.now_ms,
+    }
+    with db.write(call) as tx:
+        tx.insert(Host, [row])
+    facts = fleet_pb2.HostFacts(
+        name=row["name"],
+        endpoint=f"{row['name']}:7711",
+        availability_zone=row["availability_zone"],
+        hypervisor="fake",
+        vcpus=2,
+        memory_mib=8192,
+        disk_gib=120,
+        architecture="x86_64",
+        version="test",
+    )
+    return host_id, facts
