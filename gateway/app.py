@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 import flask
-from werkzeug.exceptions import HTTPException
 
 from gateway.aws.endpoint import SIGNING_PARAMETERS, Endpoint
 from gateway.call import Call, Clients
@@ -33,7 +32,6 @@ access = logging.getLogger("gateway.access")
 
 XML = "text/xml;charset=UTF-8"
 JSON = "application/json"
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _SCOPE_SERVICE = re.compile(
     r"Credential=[^/&,]+(?:/|%2F)\d{8}(?:/|%2F)[^/&,%]+(?:/|%2F)([a-z0-9]+)"
 )
@@ -272,19 +270,11 @@ def the_call(exchange: Exchange) -> Call:
 
 
 def make_app(parts: Parts) -> flask.Flask:
-    """The WSGI application: one view for every path and method."""
+    """The WSGI application. Before any routing: a router's redirects and errors would be HTML."""
     app = flask.Flask("gateway", static_folder=None)
-    app.url_map.merge_slashes = False  # a redirect would be HTML, and break the signature
 
-    @app.route("/", defaults={"path": ""}, methods=METHODS, provide_automatic_options=False)
-    @app.route("/<path:path>", methods=METHODS, provide_automatic_options=False)
-    def everything(path: str) -> flask.Response:
+    @app.before_request
+    def everything() -> flask.Response:
         return handle(parts, flask.request)
-
-    @app.errorhandler(HTTPException)
-    def not_ours(failure: HTTPException) -> flask.Response:
-        exchange = Exchange(parts, flask.request)
-        error = CloudError(Kind.INVALID, failure.name, noun="request", reason="method")
-        return refuse(exchange, error)
 
     return app

@@ -21,6 +21,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from email.utils import formatdate
 from urllib.parse import unquote_to_bytes
 
 import h11
@@ -122,8 +123,9 @@ class Server:
         self._connections.add(task)
         try:
             await _Connection(self, reader, writer).serve()
-        except (ConnectionError, TimeoutError, ssl.SSLError) as gone:
-            log.debug("a client went away: %r", gone)
+        except (ConnectionError, TimeoutError, ssl.SSLError, asyncio.CancelledError) as gone:
+            # Cancelled: by _drain, and by nobody else. Nothing of it is an error of ours.
+            log.debug("a connection ended: %r", gone)
         finally:
             self._connections.discard(task)
             self._busy.discard(task)
@@ -216,6 +218,7 @@ class _Connection:
 
     async def _send(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
         wire = self._wire
+        headers = [*headers, ("Date", formatdate(usegmt=True)), ("Server", "Pileus")]
         data = wire.send(h11.Response(status_code=status, headers=headers))
         data += wire.send(h11.Data(data=content)) or b""
         data += wire.send(h11.EndOfMessage()) or b""

@@ -118,13 +118,11 @@ class NativeApi:
 
     def __init__(self, all_routes: list[Route] | None = None):
         self.routes = routes() if all_routes is None else all_routes
+        self._uploads = [route.pattern for route in self.routes if route.streams]
 
     def is_upload(self, verb: str, path: str) -> bool:
         """Whether a request's body is a file to pass on, not a message to read."""
-        return any(
-            route.streams and verb in ("POST", "PUT") and route.pattern.fullmatch(path)
-            for route in self.routes
-        )
+        return verb == "POST" and any(pattern.fullmatch(path) for pattern in self._uploads)
 
     def answer(
         self, verb: str, path: str, query: str, body: bytes, call: Call
@@ -190,9 +188,7 @@ class NativeApi:
                 noun="request",
                 reason="method",
             )
-        raise CloudError(
-            Kind.NOT_FOUND, f"There is nothing at {path[:200]}.", noun="path", id=path[:200]
-        )
+        raise CloudError(Kind.NOT_FOUND, f"There is nothing at {path[:200]}.", id=path[:200])
 
     def refuse(self, error: CloudError, request_id: str) -> tuple[int, bytes]:
         """(HTTP status, JSON) that tells a client about an error."""

@@ -102,7 +102,10 @@ _MALFORMED_ID = _rows(
     internet_gateway="InvalidInternetGatewayId.Malformed",
     network_acl="InvalidNetworkAclId.Malformed",
     dhcp_options="InvalidDhcpOptionsId.Malformed",
-) | {"": Answer("InvalidID")}
+) | {
+    "": Answer("InvalidID"),
+    "tag": Answer("InvalidID"),  # an id of no shape at all, where any resource's would do
+}
 
 _NOT_FOUND = {  # by (noun, reason)
     (noun, ""): answer
@@ -168,6 +171,7 @@ _WRONG_STATE = {
     ("instance", "terminated-client-token"): Answer("IdempotentInstanceTerminated"),
     ("instance", "already-associated"): Answer("Resource.AlreadyAssociated"),
     ("image", ""): Answer("InvalidAMIID.Unavailable"),
+    ("image", "unavailable"): Answer("InvalidAMIID.Unavailable"),
     ("image", "in-use"): Answer("InvalidAMIID.Unavailable"),
     ("volume", ""): Answer("IncorrectState"),
     ("volume", "in-use"): Answer("VolumeInUse"),
@@ -202,6 +206,7 @@ _QUOTA = {
     "tag": Answer("TagLimitExceeded"),
     "volume": Answer("VolumeLimitExceeded"),
     "image": Answer("ResourceLimitExceeded"),
+    "access-key": Answer("ResourceLimitExceeded"),
     "": Answer("ResourceLimitExceeded"),
 }
 

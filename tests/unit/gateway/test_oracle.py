@@ -1,7 +1,8 @@
-"""The oracle: botocore's own serialiser and parser, against ours, over every operation of EC2, IAM and STS.
+"""The oracle: botocore's own serialiser and parser against ours, over every operation.
 
-What botocore's client would send for generated parameters, our parser must read back as those parameters; what our renderer
-writes for a generated result, botocore's parser must read back as that result.
+What botocore's client would send for generated parameters, our parser must read back as those
+parameters; what our renderer writes for a generated result, botocore's parser must read back as
+that result.
 """
 
 import random
@@ -32,7 +33,10 @@ EPOCHS_MS = [1, 999, 1_769_860_800_123, 253_402_300_799_000]
 
 
 class Generator:
-    """Values of a botocore shape. ``value`` gives what botocore takes or returns, and what our engine uses for it."""
+    """Values of a botocore shape.
+
+    ``value`` gives what botocore takes or returns, and what our engine uses for it.
+    """
 
     def __init__(self, seed: str):
         self.random = random.Random(seed)
@@ -151,7 +155,7 @@ def wrapped(service, operation, content) -> bytes:
 
 
 def test_the_oracle_bites():
-    """Indexes sorted as text, and answers whose lists have no <item>, must not pass what the tests above ask."""
+    """Indexes sorted as text, answers without <item>: must not pass what is asked above."""
     service = model.load("ec2")
     theirs = botocore.session.get_session().get_service_model("ec2")
     values = [f"i-{number}" for number in range(12)]

@@ -1,0 +1,94 @@
+"""Writes docs/coverage.md: the actions there are, and the members of each.
+
+``python -m gateway.coverage``. The page is read off the actions' signatures, which are the support
+matrix; a test asks that it is up to date.
+"""
+
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gateway import ec2, iam, sts
+from gateway.aws import model
+from gateway.aws.model import Service
+from gateway.aws.parameters import keyword, supported_members
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "coverage.md"
+SERVICES = (("ec2", "EC2", ec2.ACTIONS), ("sts", "STS", sts.ACTIONS), ("iam", "IAM", iam.ACTIONS))
+
+HEAD = """# What is covered
+
+Generated from the actions' signatures by `python -m gateway.coverage`; do not edit. An action that
+is not here is refused with `UnsupportedOperation`, and so is a member that is not here, by its
+name. A value after a member is the only one that is taken. Every action takes `DryRun` where EC2's
+does.
+"""
+
+
+def page() -> str:
+    return "\n".join([HEAD, *(_service(*each) for each in SERVICES)])
+
+
+def _service(name: str, title: str, actions: Sequence[Callable]) -> str:
+    service = model.load(name)
+    by_keyword = {keyword(operation): operation for operation in service.operations}
+    lines = [f"## {title}: {len(actions)} of {len(service.operations)} actions", ""]
+    for function in sorted(actions, key=lambda action: by_keyword[action.__name__]):
+        operation = by_keyword[function.__name__]
+        shape = service.operations[operation].input
+        members = list(_members(service, shape, function, "")) if shape else []
+        told = ", ".join(members) if members else "*no members*"
+        lines += [f"- **{operation}**: {told}"]
+    return "\n".join([*lines, ""])
+
+
+def _members(service: Service, shape: str, target: Callable, prefix: str):
+    """A target's members by their names on the wire, those of structures behind a dot."""
+    accepted = supported_members(target)
+    for member, definition in service.shapes[shape]["members"].items():
+        if keyword(member) not in accepted:
+            continue
+        annotation = accepted[keyword(member)]
+        name = prefix + service.input_name(member, definition)
+        inner = service.shapes[definition["shape"]]
+        while inner["type"] == "list":
+            name, definition = f"{name}.N", inner["member"]
+            inner = service.shapes[definition["shape"]]
+        structure = _dataclass_in(annotation)
+        if structure is not None and inner["type"] == "structure":
+            yield from _members(service, definition["shape"], structure, f"{name}.")
+        else:
+            values = _literals_in(annotation)
+            yield f"`{name}`" + (f" ({' | '.join(values)})" if values else "")
+
+
+def _parts(annotation):
+    """An annotation and all that it is made of."""
+    yield annotation
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) in (
+        typing.Union,
+        Sequence,
+    ):
+        for part in typing.get_args(annotation):
+            yield from _parts(part)
+
+
+def _dataclass_in(annotation):
+    found = [part for part in _parts(annotation) if hasattr(part, "__dataclass_fields__")]
+    return found[0] if found else None
+
+
+def _literals_in(annotation) -> list[str]:
+    return [
+        str(value).lower() if isinstance(value, bool) else str(value) or "(empty)"
+        for part in _parts(annotation)
+        if typing.get_origin(part) is typing.Literal
+        for value in typing.get_args(part)
+    ]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    print(f"wrote {PAGE.name}", file=sys.stderr)

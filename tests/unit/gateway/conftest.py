@@ -1,0 +1,31 @@
+"""A gateway with a pretended controller, for this folder's tests."""
+
+import boto3
+import pytest
+
+from tests.unit.gateway import world as worlds
+
+
+@pytest.fixture
+def world():
+    return worlds.World()
+
+
+@pytest.fixture(scope="module")
+def _served():
+    world = worlds.World()
+    with world.listening() as url:
+        yield world, url
+
+
+@pytest.fixture
+def served(_served):
+    """(world, boto3 EC2 client) of a gateway that listens; what was asked before is forgotten."""
+    world, url = _served
+    identity = world.clients.identity
+    for name in worlds.STUBS:
+        service = getattr(world.clients, name)
+        service.asked.clear()
+        if service is not identity:
+            service.answers.clear()
+    return world, boto3.client("ec2", endpoint_url=url, **worlds.credentials())
