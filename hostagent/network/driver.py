@@ -23,6 +23,7 @@ from hostagent.drivers import DriverError, Port
 from hostagent.network import (
     addresses,
     dhcp,
+    dnsmasq,
     firewall,
     inventory,
     metadata_tree,
@@ -67,7 +68,7 @@ class LinuxNetwork:
         self._host_lock = threading.Lock()
         self._now_ms, self._host_checked_ms = now_ms, -HOST_CHECK_MS
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
-        self._dhcp: dict[str, dhcp.Dnsmasq] = {}
+        self._dhcp: dict[str, dnsmasq.Dnsmasq] = {}
         self._listening: dict[str, int] = {}  # vpc id -> inode of the namespace
         self._public: dict[str, dict[str, str]] = {}  # vpc id -> public address -> private
 
@@ -280,10 +281,10 @@ class LinuxNetwork:
                 "does another agent with the same prefix run?"
             ) from error
 
-    def _dnsmasq(self, vpc_id: str) -> dhcp.Dnsmasq:
+    def _dnsmasq(self, vpc_id: str) -> dnsmasq.Dnsmasq:
         if vpc_id not in self._dhcp:
             folder = self.config.run_dir / checked(vpc_id)
-            self._dhcp[vpc_id] = dhcp.Dnsmasq(self.names.namespace(vpc_id), folder, self._run)
+            self._dhcp[vpc_id] = dnsmasq.Dnsmasq(self.names.namespace(vpc_id), folder, self._run)
         return self._dhcp[vpc_id]
 
     def _forget_flows(self, namespace: str, *which: str) -> None:

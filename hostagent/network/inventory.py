@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from hostagent.network import dhcp, links, namespaces, uplink
+from hostagent.network import dnsmasq, links, namespaces, uplink
 from hostagent.network.config import Names, NetworkConfig
 
 _LOOPBACK = 0x8  # IFF_LOOPBACK
@@ -61,7 +61,7 @@ def take(config: NetworkConfig, names: Names, run: Callable) -> Inventory:
         taps=tuple(name for name in present if name.startswith(names.taps)),
         plugged_taps=tuple(tap for space in spaces for tap in _taps_in(space, names)),
         routes=tuple(routes),
-        dhcp_pids=tuple(dhcp.running(None, under=config.run_dir)),
+        dhcp_pids=tuple(dnsmasq.running(None, under=config.run_dir)),
         folders=_folders(config.run_dir),
         host_links=tuple(name for name in present if name == names.bridge),
         host_tables=tuple(line for line in tables if line.split()[-1:] == [names.table]),
@@ -88,7 +88,7 @@ def remove_strays(config: NetworkConfig, names: Names) -> None:
                 links.remove_link(ip, name)
 
     namespaces.netlink(None, work)
-    dhcp.stop_all(config.run_dir)
+    dnsmasq.stop_all(config.run_dir)
     for folder in _folders(config.run_dir):
         shutil.rmtree(folder)
 

@@ -10,7 +10,16 @@ import pytest
 
 from hostagent import shell
 from hostagent.drivers import DriverError
-from hostagent.network import addresses, dhcp, firewall, guests, namespaces, ports, router, uplink
+from hostagent.network import (
+    addresses,
+    dnsmasq,
+    firewall,
+    guests,
+    namespaces,
+    ports,
+    router,
+    uplink,
+)
 from hostagent.network.config import mac_of
 from tests.real.network_lab import EVERYTHING_OUT, Lab, allow, eventually, open_tap, reach
 
@@ -250,5 +259,5 @@ def test_leases_and_files_go_with_the_vpc(lab, guest):
     lab.ensure(guest.nic.vpc_id)
     assert (folder / "leases").read_text() == "", "a lease of nobody"
     lab.network.remove_vpc(guest.nic.vpc_id)
-    assert not folder.exists() and not dhcp.running(None, under=Path(lab.config.run_dir))
+    assert not folder.exists() and not dnsmasq.running(None, under=Path(lab.config.run_dir))
     assert ports.is_plugged(guest.nic, lab.network.names) is False
