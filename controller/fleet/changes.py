@@ -22,11 +22,11 @@ class Changes:
     def instances(self, tx: Transaction, instance_ids: Collection[str]) -> None:
         """The instances' specs changed (not what was wanted of them): their hosts are sent it at
         once."""
-        live = Placement.live & Placement.instance_id.in_(list(instance_ids))
-        hosts = self.move(tx, Host.host_id.in_(Placement.select(Placement.host_id).where(live)))
-        for host_id, generation in hosts.items():
-            tx.advance(Placement, {"generation": generation}, live, Placement.host_id == host_id)
-        self.send(tx, hosts)
+        self._note_instances(tx, instance_ids, ("generation",))
+
+    def intents(self, tx: Transaction, instance_ids: Collection[str]) -> None:
+        """What is wanted of the instances changed: what was observed before proves nothing now."""
+        self._note_instances(tx, instance_ids, ("generation", "intent_generation"))
 
     def vpc(self, tx: Transaction, vpc_id: str, *, at_once: bool = True) -> None:
         """What the VPC's hosts know of it changed: groups' rules (at_once), or members and
