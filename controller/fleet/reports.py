@@ -9,6 +9,7 @@ transaction a report. Late and doubled reports touch nothing: a host's row takes
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from peewee import Case
 
@@ -31,7 +32,20 @@ OBSERVED = {
     fleet_pb2.ABSENT: "absent",
 }
 HAS_CONSEQUENCES = {"stopped", "exited", "failed", "absent"}
+_HEARD = (Host.host_id, Host.generation, Host.epoch, Host.sequence)
 PASSING = {fleet_pb2.UNSEEN, fleet_pb2.PREPARING, fleet_pb2.STOPPING}
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The host's row after a report; has_consequences: something followed, which may have moved its
+    generation."""
+
+    host_id: str
+    generation: int
+    epoch: int
+    sequence: int
+    has_consequences: bool = False
 
 
 class Reports:
@@ -41,21 +55,21 @@ class Reports:
     def __init__(self, db: Database, settle: Callable[[Call], object]):
         self._db, self._settle = db, settle
 
-    def take_in(self, call: Call, report: fleet_pb2.HostReport) -> int:
-        """Answers the host's generation. Raises NOT_FOUND for a host that never joined."""
+    def take_in(self, call: Call, report: fleet_pb2.HostReport) -> Heard:
+        """Raises NOT_FOUND for a host that never joined."""
         with self._db.write(call) as tx:
-            row = self._hear(tx, report)
-            if row is None:
-                return self._generation_of_late(tx, report)
-            generation = row.generation
-            if report.spec_generation > generation:
-                generation = self._leap(tx, report)
+            heard = self._hear(tx, report)
+            if heard is None:
+                return self._heard_before(tx, report)
+            if report.spec_generation > heard.generation:
+                heard = replace(heard, generation=self._leap(tx, report))
             ends = [self._observe(tx, report, one) for one in report.observations]
             if report.cached_images_known:
                 self._note_images(tx, report)
             if any(ends):
                 tx.after_commit(lambda: self._settle(call))
-        return generation
+                heard = replace(heard, has_consequences=True)
+        return heard
 
     def take_in_answer(self, call: Call, report: fleet_pb2.HostReport) -> None:
         """The answer of an Apply: worth a transaction only where something settled; the rest comes
@@ -63,7 +77,7 @@ class Reports:
         if any(one.observed not in PASSING for one in report.observations):
             self.take_in(call, report)
 
-    def _hear(self, tx: Transaction, report: fleet_pb2.HostReport):
+    def _hear(self, tx: Transaction, report: fleet_pb2.HostReport) -> Heard | None:
         """Notes that the host lives and what it says of itself; None where something newer was
         heard before."""
         changes = {
@@ -88,21 +102,20 @@ class Reports:
             changes,
             Host.host_id == report.host_id,
             _older(Host, report.epoch, report.sequence),
-            returning=[Host.generation],
+            returning=_HEARD,
         )
-        return rows[0] if rows else None
+        return Heard(*rows[0]) if rows else None
 
-    def _generation_of_late(self, tx: Transaction, report: fleet_pb2.HostReport) -> int:
-        is_it = Host.host_id == report.host_id
-        generation = tx.value(Host.select(Host.generation).where(is_it))
-        if generation is None:
+    def _heard_before(self, tx: Transaction, report: fleet_pb2.HostReport) -> Heard:
+        row = tx.one(Host.select(*_HEARD).where(Host.host_id == report.host_id))
+        if row is None:
             raise CloudError(
                 Kind.NOT_FOUND,
                 f"The host '{report.host_id}' has not joined",
                 noun="host",
                 id=report.host_id,
             )
-        return generation
+        return Heard(*row)
 
     def _leap(self, tx: Transaction, report: fleet_pb2.HostReport) -> int:
         """The host knows a generation that never was here: this database is an older copy. All that

@@ -30,10 +30,13 @@ class FleetServicer:
 
     def Report(self, request: fleet_pb2.HostReport, call: Call) -> fleet_pb2.HostSpec:
         _check_peer(call, request.host_id)
-        self._reports.take_in(call, request)
+        heard = self._reports.take_in(call, request)
         self._dispatcher.heard(request.host_id, request.spec_generation)
-        with self._db.read() as session:
-            rows = spec_rows.read(session, request.host_id, request.spec_generation)
+        if heard.generation == request.spec_generation and not heard.has_consequences:
+            rows = spec_rows.nothing_new(heard)
+        else:
+            with self._db.read() as session:
+                rows = spec_rows.read(session, request.host_id, request.spec_generation)
         return host_spec.render(rows, self._around)
 
     def FetchImage(

@@ -42,6 +42,11 @@ class HostRows:
     tags: Sequence = field(default_factory=tuple)
 
 
+def nothing_new(host) -> HostRows:
+    """For a host (host_id, generation, epoch, sequence) that holds all that there is to know."""
+    return HostRows(host, host.generation)
+
+
 def read(session: Session, host_id: str, base: int | None) -> HostRows | None:
     """What changed for the host after ``base`` (0: everything; None: after what its row says that
     it knows).

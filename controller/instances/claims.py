@@ -53,8 +53,8 @@ def claim(
         (Host.memory_mib_used, Host.memory_mib, amount.memory_mib, settings.ram_ratio),
         (Host.disk_gib_used, Host.disk_gib, amount.disk_gib, settings.disk_ratio),
     ):
-        if asked:
-            fits = fits & (used + asked <= total * ratio)
+        if asked:  # in whole numbers: how a database rounds is its own affair
+            fits = fits & ((used + asked) * 1000 <= total * round(ratio * 1000))
     which = fits
     if vpc_id:
         of_vpc = HostVpc.select(HostVpc.host_id).where(HostVpc.vpc_id == vpc_id)

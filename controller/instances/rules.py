@@ -7,7 +7,6 @@ call or none; a Start that races a Terminate sees its result (ec2.md, trap 29). 
 what is EC2's: the constants below.
 """
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,12 +43,11 @@ class InstanceRules:
     def __init__(
         self,
         db: Database,
-        rng: random.Random,
         settings: Settings,
         quotas: Quotas,
         changes: Changes,
     ):
-        self._db, self._rng, self._settings = db, rng, settings
+        self._db, self._settings = db, settings
         self._quotas, self._changes = quotas, changes
 
     def start(self, call: Call, instance_ids: Sequence[str]) -> list[StateChange]:

@@ -2,7 +2,7 @@
 
 Called by instances/rules inside RunInstances' transaction, whose statements are counted:
 
-    find_launch_network   2 statements   the subnets that it may use and its groups
+    find_launch_network   1 statement    the subnets that it may use and its groups
     create_interfaces     4 statements   free addresses found, public ones lent, interfaces,
                                          memberships; the same four for fifty instances as for one
 
@@ -15,6 +15,8 @@ import ipaddress
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from peewee import JOIN
 
 from controller.db.schema import NetworkInterface, NicGroup, SecurityGroup, Subnet, Vpc
 from controller.db.session import Session, Transaction
@@ -69,7 +71,9 @@ def find_launch_network(
 
     Raises INVALID, MALFORMED_ID, NOT_FOUND (subnet, security-group; subnet "no-default"), QUOTA.
     """
-    subnets = _find_subnets(session, account_id, subnet_id, availability_zone)
+    asked = _asked_groups(group_ids, group_names, default=True)
+    rows = _find_subnets(session, account_id, subnet_id, availability_zone, asked)
+    subnets = list({row.subnet_id: row for row in rows}.values())  # a row for each group
     first = subnets[0]
     if group_names and subnet_id and not first.is_default:
         raise CloudError(
@@ -77,7 +81,8 @@ def find_launch_network(
             "The parameter groupName cannot be used with the parameter subnet",
             reason="parameter-combination",
         )
-    groups = resolve_groups(session, account_id, first.vpc_id, group_ids, group_names, default=True)
+    found = [row for row in rows if row.subnet_id == first.subnet_id and row.group_id is not None]
+    groups = _choose_groups(found, first.vpc_id, asked)
     return LaunchNetwork(
         first.vpc_id,
         tuple(
@@ -103,30 +108,46 @@ def resolve_groups(
 
     Raises MALFORMED_ID, NOT_FOUND, INVALID (another VPC's), QUOTA (more than five).
     """
+    asked = _asked_groups(group_ids, group_names, default)
+    group = SecurityGroup
+    query = group.select(group.group_id, group.group_name, group.vpc_id.alias("group_vpc_id"))
+    found = session.rows(query.where(_is_asked(account_id, vpc_id, asked)))
+    return _choose_groups(found, vpc_id, asked)
+
+
+def _asked_groups(
+    group_ids: Sequence[str], group_names: Sequence[str], default: bool
+) -> tuple[list[str], list[str]]:
     check_ids("security-group", group_ids)
-    group_ids, group_names = list(group_ids), list(group_names)
-    if not group_ids and not group_names and default:
-        group_names = ["default"]
     if len(group_ids) + len(group_names) > GROUPS_PER_INTERFACE_MAX:
         raise CloudError(
             Kind.QUOTA,
             "The maximum number of security groups per interface has been reached.",
             noun="network-interface",
         )
-    group = SecurityGroup
-    named = (group.vpc_id == vpc_id) & group.group_name.in_(group_names)
-    query = group.select(group.group_id, group.group_name, group.vpc_id).where(
-        group.account_id == account_id, group.group_id.in_(group_ids) | named
-    )
-    found = session.rows(query)
+    if not group_ids and not group_names and default:
+        return [], ["default"]
+    return list(group_ids), list(group_names)
+
+
+def _is_asked(account_id: str, vpc_id, asked: tuple[list[str], list[str]]):
+    """The groups asked for by id, of any VPC (to say so), and by name, of this one."""
+    ids, names = asked
+    named = (SecurityGroup.vpc_id == vpc_id) & SecurityGroup.group_name.in_(names)
+    return (SecurityGroup.account_id == account_id) & (SecurityGroup.group_id.in_(ids) | named)
+
+
+def _choose_groups(
+    found: Sequence, vpc_id: str, asked: tuple[list[str], list[str]]
+) -> dict[str, str]:
     by_id = {row.group_id: row for row in found}
-    by_name = {row.group_name: row for row in found if row.vpc_id == vpc_id}
+    by_name = {row.group_name: row for row in found if row.group_vpc_id == vpc_id}
     chosen = {}
-    for asked, rows in ((group_ids, by_id), (group_names, by_name)):
-        for one in asked:
+    for wanted, rows in zip(asked, (by_id, by_name), strict=True):
+        for one in wanted:
             if one not in rows:
                 raise not_found("security-group", one)
-            if rows[one].vpc_id != vpc_id:
+            if rows[one].group_vpc_id != vpc_id:
                 raise CloudError(
                     Kind.INVALID,
                     f"Security group {one} and VPC {vpc_id} belong to different networks.",
@@ -220,8 +241,13 @@ def usable_addresses(cidr_block: str) -> int:
 
 
 def _find_subnets(
-    session: Session, account_id: str, subnet_id: str, availability_zone: str
+    session: Session,
+    account_id: str,
+    subnet_id: str,
+    availability_zone: str,
+    asked: tuple[list[str], list[str]],
 ) -> list:
+    """The subnets, each once for every group asked for that is there (or once, where none is)."""
     query = (
         Subnet.select(
             Subnet.subnet_id,
@@ -230,8 +256,12 @@ def _find_subnets(
             Subnet.availability_zone,
             Subnet.map_public_ip_on_launch,
             Vpc.is_default,
+            SecurityGroup.group_id,
+            SecurityGroup.group_name,
+            SecurityGroup.vpc_id.alias("group_vpc_id"),
         )
         .join(Vpc, on=Vpc.vpc_id == Subnet.vpc_id)
+        .join(SecurityGroup, JOIN.LEFT_OUTER, on=_is_asked(account_id, Subnet.vpc_id, asked))
         .where(Subnet.account_id == account_id)
         .order_by(Subnet.availability_zone)
     )

@@ -1,0 +1,125 @@
+"""Where a launch's instances go: proposed by the scheduler, charged to the account, claimed on the
+hosts.
+
+Called by instances/launch inside its transaction; what it raises undoes all of it.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from controller.db.session import Transaction
+from controller.fleet.changes import Changes
+from controller.instances import claims, launch_read
+from controller.instances.launch_plan import Place, Plan
+from controller.networks.launch import LaunchSubnet
+from controller.quotas.rules import Quotas
+from controller.scheduling.model import Candidate, Proposal
+from controller.scheduling.place import Scheduler
+from protos.errors import CloudError, Kind
+
+
+class Placer:
+    def __init__(self, scheduler: Scheduler, quotas: Quotas, changes: Changes):
+        self._scheduler, self._quotas, self._changes = scheduler, quotas, changes
+
+    def place(self, tx: Transaction, plan: Plan) -> tuple[LaunchSubnet, list[Place]]:
+        """Where each instance goes, charged and claimed: at least min_count of them, in one
+        zone."""
+        hosts = launch_read.candidates(tx, plan.known.image_digest)
+        zone, count, refusal = self._choose_zone(hosts, plan)
+        if count < plan.request.min_count:
+            raise self._no_capacity(plan, refusal)
+        count = self._charge(tx, plan, count)
+        placed, refusal = self._claim(tx, plan, hosts, zone, count)
+        if len(placed) < plan.request.min_count:
+            raise self._no_capacity(plan, refusal)
+        if len(placed) < count:  # others were quicker between the proposal and the claim
+            self._quotas.refund(tx, tx.call.account_id, _charges(plan, count - len(placed)))
+        subnet = next(one for one in plan.network.subnets if one.availability_zone == zone)
+        return subnet, placed
+
+    def _choose_zone(self, hosts: Sequence[Candidate], plan: Plan) -> tuple[str, int, Proposal]:
+        """The zone that the scheduler's first choice is in, or the first other that holds
+        enough."""
+        anywhere = self._scheduler.place(hosts, plan.ask, 1)
+        zones = sorted(plan.ask.availability_zones)
+        if anywhere.host_ids:
+            first = next(h for h in hosts if h.host_id == anywhere.host_ids[0]).availability_zone
+            zones = sorted(zones, key=lambda zone: zone != first)
+        best: tuple[str, int, Proposal] = ("", 0, anywhere)
+        for zone in zones if anywhere.host_ids else ():
+            there = replace(plan.ask, availability_zones=frozenset([zone]))
+            proposal = self._scheduler.place(hosts, there, plan.request.max_count)
+            if len(proposal.host_ids) > best[1]:
+                best = (zone, len(proposal.host_ids), proposal)
+            if best[1] >= plan.request.min_count:
+                break
+        return best
+
+    def _charge(self, tx: Transaction, plan: Plan, count: int) -> int:
+        """Charges for ``count`` instances, or as many as the quotas hold but min_count at least;
+        answers how many."""
+        account_id, least = tx.call.account_id, plan.request.min_count
+        if count > least:
+            room = self._quotas.room(tx, account_id)
+            one = _charges(plan, 1)
+            count = max(least, min(count, *(room[name] // amount for name, amount in one.items())))
+        self._quotas.charge(tx, account_id, _charges(plan, count))
+        return count
+
+    def _claim(
+        self, tx: Transaction, plan: Plan, hosts: Sequence[Candidate], zone: str, count: int
+    ) -> tuple[list[Place], Proposal]:
+        """Claims what the scheduler proposes; a host that refuses is left out of the next
+        proposal."""
+        there = replace(plan.ask, availability_zones=frozenset([zone]))
+        left = {host.host_id: host for host in hosts}
+        placed: list[Place] = []
+        moved: dict[str, int] = {}
+        lost = 0
+        while True:
+            proposal = self._scheduler.place(list(left.values()), there, count - len(placed))
+            for host_id, asked in Counter(proposal.host_ids).items():
+                generations = claims.claim(
+                    tx,
+                    host_id,
+                    plan.each.times(asked),
+                    self._scheduler.settings,
+                    plan.network.vpc_id,
+                )
+                if generations is None:
+                    del left[host_id]
+                    lost += 1
+                    continue
+                moved |= generations
+                placed += [Place(host_id, generations[host_id])] * asked
+                for _ in range(asked):
+                    left[host_id] = left[host_id].with_one_more(plan.ask)
+            if len(placed) == count or not proposal.host_ids:
+                break
+        self._changes.note_vpc(tx, plan.network.vpc_id, moved)
+        self._changes.send(tx, sorted({place.host_id for place in placed}))
+        refusals = Counter(proposal.refusals)
+        refusals["taken by others meanwhile"] += lost
+        return (
+            [Place(place.host_id, moved[place.host_id]) for place in placed],
+            Proposal((), +refusals),
+        )
+
+    def _no_capacity(self, plan: Plan, proposal: Proposal) -> CloudError:
+        zone = plan.request.availability_zone or "any zone"
+        return CloudError(
+            Kind.NO_CAPACITY,
+            f"We currently do not have sufficient {plan.known.type_name} capacity in the "
+            f"Availability Zone you requested ({zone}): {proposal.explanation()}.",
+            noun="instance",
+        )
+
+
+def _charges(plan: Plan, count: int) -> dict[str, int]:
+    return {
+        "instances": count,
+        "vcpus": plan.ask.vcpus * count,
+        "memory_mib": plan.ask.memory_mib * count,
+    }

@@ -1,0 +1,103 @@
+"""What a launch is to be, before hosts are looked at: disks, network, and what each instance asks
+of a host.
+
+Called by instances/launch inside its transaction.
+"""
+
+import ipaddress
+import json
+from dataclasses import dataclass, replace
+
+from controller.db.session import Transaction
+from controller.instances import launch_checks, launch_read
+from controller.instances.claims import Amount
+from controller.networks.launch import LaunchNetwork, find_launch_network
+from controller.scheduling.model import Ask
+from protos.cloud.v1 import instances_pb2
+
+HINTS = ("different_host", "same_host", "build_near_host_ip", "cidr")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A launch decided but for how many and where."""
+
+    request: instances_pb2.RunInstancesRequest
+    digest: str  # of the request
+    wanted: launch_checks.Wanted
+    known: object  # launch_read's row
+    disks: tuple[launch_checks.Disk, ...]
+    network: LaunchNetwork
+    ask: Ask
+
+    @property
+    def each(self) -> Amount:
+        return Amount(self.ask.vcpus, self.ask.memory_mib, self.ask.disk_gib)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A claimed place: the host, and the generation that it moved to."""
+
+    host_id: str
+    generation: int
+
+
+def make_plan(tx: Transaction, request, digest: str, wanted, row) -> Plan:
+    """Raises NOT_FOUND, INVALID, UNSUPPORTED for what cannot be meant."""
+    image_gib = max(1, -(-row.virtual_size_bytes // launch_checks.GIB))
+    disks = launch_checks.plan_disks(
+        [*_mappings_of_image(row.block_devices), *request.block_device_mappings],
+        row.root_device_name,
+        image_gib,
+        max(image_gib, row.root_volume_size_gib),
+        bool(row.root_delete_on_termination),
+        row.root_volume_type,
+    )
+    network = find_launch_network(
+        tx,
+        tx.call.account_id,
+        subnet_id=request.subnet_id,
+        availability_zone=request.availability_zone,
+        group_ids=request.security_group_ids,
+        group_names=request.security_group_names,
+    )
+    ask = Ask(
+        vcpus=row.vcpus,
+        memory_mib=row.memory_mib,
+        disk_gib=sum(disk.size_gib for disk in disks),
+        architecture=row.image_architecture,
+        availability_zones=frozenset(one.availability_zone for one in network.subnets),
+        image_id=row.image_id,
+    )
+    ask = _with_hints(tx, ask, request.scheduler_hints)
+    return Plan(request, digest, wanted, row, tuple(disks), network, ask)
+
+
+def _with_hints(tx: Transaction, ask: Ask, hints) -> Ask:
+    if unknown := sorted(set(hints) - set(HINTS)):
+        raise launch_checks.invalid(
+            f"The scheduler hint '{unknown[0]}' is unknown: {', '.join(HINTS)}."
+        )
+
+    def hosts(name: str) -> frozenset[str]:
+        instance_ids = [one.strip() for one in hints[name].split(",") if one.strip()]
+        return launch_read.hosts_of(tx, tx.call.account_id, instance_ids)
+
+    if "different_host" in hints:
+        ask = replace(ask, different_host=hosts("different_host"))
+    if "same_host" in hints:
+        ask = replace(ask, same_host=hosts("same_host"))
+    if "build_near_host_ip" in hints:
+        near = f"{hints['build_near_host_ip']}/{hints.get('cidr', '/24').lstrip('/')}"
+        try:
+            network = ipaddress.ip_network(near, strict=False)
+        except ValueError as unreadable:
+            raise launch_checks.invalid(f"{near} is not a network.") from unreadable
+        ask = replace(ask, near_network=str(network))
+    return ask
+
+
+def _mappings_of_image(block_devices: str) -> list[instances_pb2.BlockDeviceMapping]:
+    """The mappings beside the root disk that the image brings along (image.block_devices)."""
+    return [instances_pb2.BlockDeviceMapping(**one) for one in json.loads(block_devices)]

@@ -1,0 +1,225 @@
+"""The rows of a launch, one statement for each kind however many instances, and the answer made
+from them.
+
+Called by instances/launch inside its transaction, after the claims.
+"""
+
+import random
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+from controller.db.schema import Instance, Placement, Volume
+from controller.db.session import Transaction
+from controller.instances import view
+from controller.instances.launch_plan import Place, Plan
+from controller.networks.launch import LaunchSubnet, NewInterface, create_interfaces
+from controller.networks.names import DnsNames
+from controller.networks.view import interface_message
+from controller.tags import rules as tags
+from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2
+from protos.ids import new_id
+
+# What an instance's row has beside what a launch writes: the schema's defaults, and a placement not
+# seen yet.
+_DEFAULTS = {
+    field.column_name: field.default
+    for field in Instance._meta.sorted_fields
+    if field.default is not None
+} | {"observed": "unseen", "observed_generation": 0, "intent_generation": 1, "ran_ms": 0}
+
+
+class LaunchRows:
+    def __init__(self, rng: random.Random, names: DnsNames):
+        self._rng, self._names = rng, names
+
+    def write(self, tx: Transaction, plan: Plan, subnet: LaunchSubnet, placed: Sequence[Place]):
+        reservation_id = new_id("reservation", self._rng)
+        instances = [
+            self._instance(tx, plan, subnet, reservation_id, index) for index in range(len(placed))
+        ]
+        volumes = [
+            self._volume(tx, plan, instance, place.host_id, position)
+            for instance, place in zip(instances, placed, strict=True)
+            for position in range(len(plan.disks))
+        ]
+        tx.insert(Instance, instances)
+        tx.insert(
+            Placement,
+            [
+                self._placement(tx, plan, instance, place)
+                for instance, place in zip(instances, placed, strict=True)
+            ],
+        )
+        tx.insert(Volume, volumes)
+        nics = self._create_interfaces(tx, plan, subnet, [one["instance_id"] for one in instances])
+        tags.add(
+            tx,
+            tx.call.account_id,
+            [
+                ("instance", [i["instance_id"] for i in instances], plan.wanted.tags["instance"]),
+                ("volume", [v["volume_id"] for v in volumes], plan.wanted.tags["volume"]),
+                (
+                    "network-interface",
+                    [nic.network_interface_id for nic in nics],
+                    plan.wanted.tags["network-interface"],
+                ),
+            ],
+        )
+        return self._answer(tx, plan, subnet, reservation_id, instances, placed, volumes, nics)
+
+    def _instance(
+        self, tx: Transaction, plan: Plan, subnet: LaunchSubnet, reservation_id: str, index: int
+    ) -> dict:
+        request, row = plan.request, plan.known
+        metadata = dict(plan.wanted.metadata)
+        if row.imds_support == "v2.0":
+            metadata.setdefault("metadata_http_tokens", "required")
+        return {
+            "instance_id": new_id("instance", self._rng),
+            "account_id": tx.call.account_id,
+            "reservation_id": reservation_id,
+            "ami_launch_index": index,
+            "client_token": request.client_token,
+            "request_digest": plan.digest,
+            "image_id": row.image_id,
+            "instance_type": row.type_name,
+            "vcpus": row.vcpus,
+            "memory_mib": row.memory_mib,
+            "architecture": row.image_architecture,
+            "availability_zone": subnet.availability_zone,
+            "key_name": request.key_name,
+            "public_key": row.public_key or "",
+            "user_data": request.user_data,
+            "root_device_name": row.root_device_name,
+            "desired": "running",
+            "launched_ms": tx.call.now_ms,
+            "created_ms": tx.call.now_ms,
+            "disable_api_termination": request.disable_api_termination,
+            "disable_api_stop": request.disable_api_stop,
+            "shutdown_behavior": request.instance_initiated_shutdown_behavior or "stop",
+            "monitoring": request.monitoring,
+            "ebs_optimized": request.ebs_optimized,
+            **metadata,
+        }
+
+    def _placement(self, tx: Transaction, plan: Plan, instance: dict, place: Place) -> dict:
+        return {
+            "placement_id": new_id("placement", self._rng),
+            "instance_id": instance["instance_id"],
+            "host_id": place.host_id,
+            "generation": place.generation,
+            "intent_generation": place.generation,
+            "vcpus": plan.ask.vcpus,
+            "memory_mib": plan.ask.memory_mib,
+            "created_ms": tx.call.now_ms,
+        }
+
+    def _volume(
+        self, tx: Transaction, plan: Plan, instance: dict, host_id: str, position: int
+    ) -> dict:
+        disk, row = plan.disks[position], plan.known
+        volume = {
+            "volume_id": new_id("volume", self._rng),
+            "account_id": tx.call.account_id,
+            "host_id": host_id,
+            "availability_zone": instance["availability_zone"],
+            "size_gib": disk.size_gib,
+            "volume_type": disk.volume_type,
+            "iops": disk.iops,
+            "throughput_mibps": disk.throughput_mibps,
+            "created_ms": tx.call.now_ms,
+            "instance_id": instance["instance_id"],
+            "device_name": disk.device_name,
+            "position": position,
+            "delete_on_termination": disk.delete_on_termination,
+            "attached_ms": tx.call.now_ms,
+        }
+        if position == 0:
+            volume |= {
+                "image_id": row.image_id,
+                "digest": row.image_digest,
+                "disk_format": row.disk_format,
+                "image_size_bytes": row.size_bytes,
+                "image_virtual_size_bytes": row.virtual_size_bytes,
+            }
+        return volume
+
+    def _create_interfaces(
+        self, tx: Transaction, plan: Plan, subnet: LaunchSubnet, instance_ids: list[str]
+    ) -> list[NewInterface]:
+        request = plan.request
+        public, delete = None, True
+        if request.HasField("associate_public_ip_address"):
+            public = request.associate_public_ip_address
+        if request.HasField("delete_network_interface_on_termination"):
+            delete = request.delete_network_interface_on_termination
+        return create_interfaces(
+            tx,
+            self._rng,
+            plan.network,
+            subnet,
+            instance_ids,
+            private_ip=request.private_ip_address,
+            public=public,
+            description=request.network_interface_description,
+            delete_on_termination=delete,
+        )
+
+    def _answer(
+        self, tx, plan, subnet, reservation_id, instances, placed, volumes, nics
+    ) -> instances_pb2.Reservation:
+        """The reservation from what was written: no statement more."""
+        groups = [
+            networks_pb2.GroupIdentifier(group_id=group_id, group_name=name)
+            for group_id, name in plan.network.groups.items()
+        ]
+        shown = {
+            kind: [common_pb2.Tag(key=key, value=value) for key, value in sorted(chosen.items())]
+            for kind, chosen in plan.wanted.tags.items()
+        }
+        reservation = instances_pb2.Reservation(
+            reservation_id=reservation_id, owner_id=tx.call.account_id
+        )
+        each = len(plan.disks)
+        for index, (instance, place, nic) in enumerate(zip(instances, placed, nics, strict=True)):
+            row = SimpleNamespace(**{**_DEFAULTS, **instance, "host_id": place.host_id})
+            message = interface_message(
+                _nic_row(tx, plan, subnet, nic), self._names, groups, shown["network-interface"]
+            )
+            own = [SimpleNamespace(**one) for one in volumes[index * each : (index + 1) * each]]
+            reservation.instances.append(
+                view.instance_message(
+                    row,
+                    [message],
+                    own,
+                    shown["instance"],
+                    self._names,
+                    operator=tx.call.operator,
+                )
+            )
+        return reservation
+
+
+def _nic_row(tx: Transaction, plan: Plan, subnet: LaunchSubnet, nic: NewInterface):
+    delete = True
+    if plan.request.HasField("delete_network_interface_on_termination"):
+        delete = plan.request.delete_network_interface_on_termination
+    return SimpleNamespace(
+        network_interface_id=nic.network_interface_id,
+        account_id=tx.call.account_id,
+        vpc_id=plan.network.vpc_id,
+        subnet_id=subnet.subnet_id,
+        availability_zone=subnet.availability_zone,
+        mac_address=nic.mac_address,
+        private_ip=nic.private_ip,
+        description=plan.request.network_interface_description,
+        source_dest_check=True,
+        instance_id=nic.instance_id,
+        attachment_id=nic.attachment_id,
+        device_index=0,
+        delete_on_termination=delete,
+        attached_ms=tx.call.now_ms,
+        public_ip=nic.public_ip,
+        association_id="",
+        allocation_id=None,
+    )

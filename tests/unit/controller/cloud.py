@@ -1,0 +1,273 @@
+"""A controller in one process with hosts that obey: for the tests of instances, fleet, identity and reconcile.
+
+    cloud = Cloud(tmp_path)                 one host, a public image, two accounts
+    reservation = cloud.run(max_count=3)    as account cloud.alice
+    cloud.settle()                          hosts are sent what changed, obey and report, until all is quiet
+
+Hosts are ``ObedientHost``s: they do at once what a spec says and report it. ``clock`` is moved by hand.
+"""
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from controller import app as controller_app
+from controller.call import system_call
+from controller.config import Config
+from controller.db.migrations import migrate
+from controller.db.schema import Host, Image, ImageBlob
+from controller.db.session import open_sqlite
+from controller.identity.sealing import MasterKey
+from controller.images.store import FileStore
+from controller.reconcile.audit import discrepancies
+from protos.cloud.v1 import common_pb2, fleet_pb2, instances_pb2
+from protos.errors import CloudError, Kind
+from protos.rpc import Caller, LocalClient
+
+DIGEST = "sha256:" + "ab" * 32
+GIB = 1024**3
+IMAGE_ID = "ami-0123456789abcdef0"
+
+
+class ObedientHost:
+    """A host whose guests do what they are told: the agent's contract, in memory and at once."""
+
+    def __init__(self, host_id: str, cloud: "Cloud", *, vcpus=8, memory_mib=16384, disk_gib=500):
+        self.host_id, self.cloud = host_id, cloud
+        self.facts = fleet_pb2.HostFacts(
+            name=host_id,
+            endpoint="192.0.2.1:7711",
+            hypervisor="fake",
+            vcpus=vcpus,
+            memory_mib=memory_mib,
+            disk_gib=disk_gib,
+            architecture="x86_64",
+        )
+        self.epoch, self.sequence, self.generation = 1, 0, 0
+        self.specs: dict[str, fleet_pb2.InstanceSpec] = {}
+        self.vpcs: dict[str, fleet_pb2.VpcSpec] = {}
+        self.observed: dict[str, fleet_pb2.InstanceObservation] = {}
+        self.applied: list[fleet_pb2.HostSpec] = []
+        self.reachable = True
+        self.fails: set[str] = set()  # ids, or "*"
+        self.obeys = True
+
+    def Apply(self, spec, *, timeout_s: float = 0.0):
+        if not self.reachable:
+            raise CloudError(Kind.UNAVAILABLE, "The host does not answer.", reason="unreachable")
+        self.applied.append(spec)
+        self.take_in(spec)
+        return fleet_pb2.HostReport(
+            host_id=self.host_id,
+            epoch=self.epoch,
+            sequence=self.next(),
+            spec_generation=self.generation,
+        )
+
+    def ReadConsole(self, request, *, timeout_s: float = 0.0):
+        if not self.reachable:
+            raise CloudError(Kind.UNAVAILABLE, "The host does not answer.", reason="unreachable")
+        return fleet_pb2.ReadConsoleResponse(output=b"login: ", timestamp_ms=self.cloud.now_ms)
+
+    def next(self) -> int:
+        self.sequence += 1
+        return self.sequence
+
+    def take_in(self, spec) -> None:
+        assert spec.host_id == self.host_id
+        if spec.base > self.generation:
+            return
+        self.generation = max(self.generation, spec.generation)
+        for instance in spec.instances:
+            known = self.specs.get(instance.instance_id)
+            if known is None or known.generation < instance.generation:
+                self.specs[instance.instance_id] = instance
+        for vpc in spec.vpcs:
+            self.vpcs[vpc.vpc_id] = vpc
+        acknowledged = (spec.acknowledged_epoch, spec.acknowledged_sequence)
+        for instance_id, seen in list(self.observed.items()):
+            if (self.epoch, seen.sequence) <= acknowledged:
+                del self.observed[instance_id]
+                if seen.observed == fleet_pb2.ABSENT:
+                    self.specs.pop(instance_id, None)
+
+    def work(self) -> bool:
+        """Makes every spec true; answers whether there was something new to see."""
+        news = False
+        for instance_id, spec in self.specs.items():
+            seen = fleet_pb2.OBSERVED_RUNNING
+            if spec.desired == fleet_pb2.STOPPED:
+                seen = fleet_pb2.OBSERVED_STOPPED
+            elif spec.desired == fleet_pb2.TERMINATED:
+                seen = fleet_pb2.ABSENT
+            elif {"*", instance_id} & self.fails:
+                seen = fleet_pb2.FAILED
+            if self.cloud.last_seen.get(instance_id) != (seen, spec.generation):
+                self.see(instance_id, seen)
+                news = True
+        return news
+
+    def see(self, instance_id: str, observed: int, code: str = "", message: str = "") -> None:
+        spec = self.specs[instance_id]
+        self.cloud.last_seen[instance_id] = (observed, spec.generation)
+        self.observed[instance_id] = fleet_pb2.InstanceObservation(
+            instance_id=instance_id,
+            generation=spec.generation,
+            observed=observed,
+            reason=common_pb2.StateReason(code=code, message=message),
+            since_ms=self.cloud.now_ms,
+            sequence=self.next(),
+        )
+
+    def report(self, **more) -> fleet_pb2.HostReport:
+        return fleet_pb2.HostReport(
+            host_id=self.host_id,
+            epoch=self.epoch,
+            sequence=self.next(),
+            spec_generation=self.generation,
+            observations=self.observed.values(),
+            **more,
+        )
+
+    def heartbeat(self, **more) -> None:
+        if self.reachable:
+            answer = self.cloud.fleet(self.host_id).Report(self.report(**more))
+            self.take_in(answer)
+
+
+@dataclass
+class Account:
+    account_id: str
+    operator: bool = False
+    requests: int = field(default=0)
+
+    def caller(self, **more) -> Caller:
+        return Caller(account_id=self.account_id, operator=self.operator, **more)
+
+
+class Cloud:
+    def __init__(
+        self, folder: Path, hosts: int = 1, config: Config | None = None, on_statement=None, **facts
+    ):
+        self.now_ms = 1_800_000_000_000
+        self.config = config or Config(state_dir=folder)
+        self.rng = random.Random(7)
+        self.db = open_sqlite(self.config.database)
+        self.last_seen: dict[str, tuple[int, int]] = {}
+        self.hosts: dict[str, ObedientHost] = {}
+        migrate(self.db, self.now_ms)
+        self.store = FileStore(self.config.image_dir)
+        self.app = controller_app.build(
+            self.config,
+            self.db,
+            clock=lambda: self.now_ms,
+            rng=self.rng,
+            agents=lambda host_id, endpoint: self.hosts[host_id],
+            master_key=MasterKey({1: bytes(32)}, self.rng),
+            store=self.store,
+        )
+        call = system_call(self.now_ms)
+        self.app.prepare(call)
+        self.alice = Account(self.app.identity.create_account(call, "alice")[0])
+        self.bob = Account(self.app.identity.create_account(call, "bob")[0])
+        self._add_image()
+        for number in range(hosts):
+            self.add_host(number, **facts)
+        self.db.on_statement = on_statement
+
+    def add_host(self, number: int, zone: str = "us-east-1a", **facts) -> ObedientHost:
+        host_id = f"h-{number:017x}"
+        with self.db.write(system_call(self.now_ms)) as tx:
+            row = {"host_id": host_id, "name": f"host-{number}", "availability_zone": zone}
+            tx.insert(Host, [row])
+        host = self.hosts[host_id] = ObedientHost(host_id, self, **facts)
+        host.heartbeat(facts=host.facts)
+        return host
+
+    def _add_image(self) -> None:
+        blob = {"digest": DIGEST, "disk_format": "qcow2", "size_bytes": 1, "created_ms": 1}
+        image = {
+            "image_id": IMAGE_ID,
+            "account_id": self.alice.account_id,
+            "name": "demo",
+            "status": "active",
+            "public": True,
+            "root_device_name": "/dev/xvda",
+            "disk_format": "qcow2",
+            "digest": DIGEST,
+            "size_bytes": 30 * 1024**2,
+            "virtual_size_bytes": GIB,
+        }
+        with self.db.write(system_call(self.now_ms)) as tx:
+            tx.insert(ImageBlob, [blob])
+            tx.insert(Image, [image])
+
+    def client(self, service: str, peer: str = "gateway") -> LocalClient:
+        return LocalClient(
+            self.app.servicers[service], peer, self.app.guard, f"pileus.cloud.v1.{service}"
+        )
+
+    def fleet(self, host_id: str) -> LocalClient:
+        return self.client("Fleet", f"host:{host_id}")
+
+    @property
+    def instances(self) -> LocalClient:
+        return self.client("Instances")
+
+    @property
+    def host(self) -> ObedientHost:
+        return next(iter(self.hosts.values()))
+
+    def request(self, **more) -> instances_pb2.RunInstancesRequest:
+        fields = {"image_id": IMAGE_ID, "instance_type": "t2.micro", "min_count": 1, "max_count": 1}
+        return instances_pb2.RunInstancesRequest(**(fields | more))
+
+    def run(self, account: Account | None = None, **more) -> instances_pb2.Reservation:
+        return self.instances.Run(self.request(**more), caller=(account or self.alice).caller())
+
+    def run_ids(self, count: int = 1, **more) -> list[str]:
+        """Launches and waits until they run."""
+        reservation = self.run(min_count=count, max_count=count, **more)
+        self.settle()
+        return [instance.instance_id for instance in reservation.instances]
+
+    def on(self, method: str, ids, account: Account | None = None, **more):
+        """Start, Stop, Reboot or Terminate."""
+        kind = (
+            instances_pb2.StopInstancesRequest
+            if method == "Stop"
+            else instances_pb2.InstancesRequest
+        )
+        caller = (account or self.alice).caller()
+        return getattr(self.instances, method)(kind(instance_ids=ids, **more), caller=caller)
+
+    def describe(self, *ids: str, account: Account | None = None) -> list[instances_pb2.Instance]:
+        answer = self.instances.Describe(
+            instances_pb2.DescribeInstancesRequest(instance_ids=ids),
+            caller=(account or self.alice).caller(),
+        )
+        found = [one for reservation in answer.reservations for one in reservation.instances]
+        return sorted(found, key=lambda one: ids.index(one.instance_id) if ids else 0)
+
+    def states(self, *ids: str) -> list[str]:
+        return [instance.state for instance in self.describe(*ids)]
+
+    def settle(self, rounds: int = 20) -> None:
+        """Until no host has news and nothing waits to be sent."""
+        for _ in range(rounds):
+            sent = self.app.dispatch_pending()
+            news = [host.work() for host in self.hosts.values() if host.obeys]
+            for host in self.hosts.values():
+                host.heartbeat()
+            if not sent and not any(news):
+                return
+        raise AssertionError("the cloud does not come to rest")
+
+    def tasks(self, later_ms: int = 0) -> None:
+        """Every reconcile task, at a later time."""
+        self.now_ms += later_ms
+        self.app.driver.run_all(self.now_ms)
+
+    def discrepancies(self) -> list[str]:
+        with self.db.read() as session:
+            return discrepancies(session)
