@@ -54,6 +54,7 @@ def host_facts(
     facts = fleet_pb2.HostFacts()
     facts.CopyFrom(hypervisor)
     facts.name, facts.endpoint, facts.availability_zone = name, endpoint, zone
+    facts.memory_mib = facts.memory_mib or memory_mib("MemTotal")
     facts.disk_gib = facts.disk_gib or shutil.disk_usage(disk).total // GIB
     facts.version = version()
     return facts

@@ -98,12 +98,12 @@ class LibvirtHypervisor:
     # -- drivers.Hypervisor --------------------------------------------------------------------
 
     def facts(self) -> fleet_pb2.HostFacts:
+        """Memory is left to /proc/meminfo: in a container libvirt tells another machine's."""
         with _translated("the host's facts"):
-            architecture, memory_mib, cpus, *_ = self._connected().getInfo()
+            architecture, _, cpus, *_ = self._connected().getInfo()
         return fleet_pb2.HostFacts(
             hypervisor=self._settings.virtual,
             vcpus=cpus,
-            memory_mib=memory_mib,
             architecture=architecture,
         )
 

@@ -1,0 +1,129 @@
+"""A libvirtd of a test's own, beside whatever the machine runs: in a mount namespace, with its own
+sockets, configuration, domains and logs; only QEMU's capability cache is shared, for it takes 8 s.
+
+    with PrivateLibvirtd() as daemon: LibvirtHypervisor(daemon.uri, ...)
+    daemon.kill_libvirtd(); daemon.start_libvirtd()       guests run on meanwhile
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import libvirt
+
+QEMU_CONF = """
+security_driver = "none"
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
+cgroup_controllers = [ ]
+namespaces = [ ]
+stdio_handler = "logd"
+"""
+VIRTLOGD_CONF = """
+max_size = 65536
+max_backups = 1
+"""
+SCRIPT = """
+set -e
+mount --make-rprivate /
+mkdir -p /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt
+mount --bind $B/run /run/libvirt
+mount --bind $B/etc /etc/libvirt
+mount --bind $B/lib /var/lib/libvirt
+mount --bind $B/log /var/log/libvirt
+echo $$ > $B/holder.pid
+exec sleep infinity
+"""
+
+
+class PrivateLibvirtd:
+    """Start and stop as a context manager. ``folder`` is short: a socket's path has 107 bytes."""
+
+    def __enter__(self) -> "PrivateLibvirtd":
+        self.folder = Path(tempfile.mkdtemp(prefix="plv-", dir="/tmp"))
+        for name in ("run", "etc", "lib", "log"):
+            (self.folder / name).mkdir()
+        (self.folder / "etc/qemu.conf").write_text(QEMU_CONF)
+        (self.folder / "etc/virtlogd.conf").write_text(VIRTLOGD_CONF)
+        (self.folder / "etc/libvirtd.conf").write_text(
+            f'auth_unix_rw = "none"\nlog_outputs = "3:file:{self.folder}/libvirtd.log"\n'
+        )
+        self._holder = subprocess.Popen(
+            ["unshare", "--mount", "bash", "-c", SCRIPT],
+            env={**os.environ, "B": str(self.folder)},
+        )
+        _until(lambda: (self.folder / "holder.pid").exists())
+        self._inside(["virtlogd", "-d", "-p", f"{self.folder}/virtlogd.pid"])
+        self.start_libvirtd()
+        return self
+
+    def __exit__(self, *failure) -> None:
+        for pid in self.qemu_pids():
+            os.kill(pid, signal.SIGKILL)
+        self.kill_libvirtd()
+        os.kill(int((self.folder / "virtlogd.pid").read_text()), signal.SIGKILL)
+        self._holder.kill()
+        self._holder.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def uri(self) -> str:
+        return f"qemu:///system?socket={self.folder}/run/libvirt-sock"
+
+    def start_libvirtd(self) -> None:
+        pid_file = self.folder / "libvirtd.pid"
+        self._inside(["libvirtd", "-d", "-p", str(pid_file)])
+        _until(self._answers)
+
+    def kill_libvirtd(self) -> None:
+        """kill -9; returns when the process is gone."""
+        pid = int((self.folder / "libvirtd.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+        _until(lambda: not _runs(pid))
+
+    def qemu_pids(self) -> list[int]:
+        """Of the guests of this daemon: they log into its folder."""
+        pids = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                root = os.readlink(process / "ns/mnt")
+            except OSError:
+                continue
+            if b"qemu-system" in words[0] and root == self._namespace():
+                pids.append(int(process.name))
+        return pids
+
+    def _namespace(self) -> str:
+        return os.readlink(f"/proc/{self._holder.pid}/ns/mnt")
+
+    def _answers(self) -> bool:
+        try:
+            libvirt.open(self.uri).close()
+        except libvirt.libvirtError:
+            return False
+        return True
+
+    def _inside(self, command: list[str]) -> None:
+        pid = (self.folder / "holder.pid").read_text().strip()
+        subprocess.run(["nsenter", "-t", pid, "-m", "--", *command], check=True, timeout=30)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _until(what, timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
