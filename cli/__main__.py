@@ -1,0 +1,161 @@
+"""The command line: ``./pileus COMMAND``, which is ``python -m cli COMMAND`` in the venv.
+
+Commands that start and stop the cloud are here; those that call its API are in cli/operator.py.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from cli import cloud, services
+from cli.cloud import Wishes
+from cli.down import Down
+from cli.layout import Layout
+from cli.operator import commands as operator_commands
+from cli.progress import Progress
+from cli.services import ROOT
+from cli.status import Status
+from cli.up import Up, exports
+
+FOLLOW_POLL_S = 0.3
+AUDIT_TIMEOUT_S = 300
+
+state_dir_option = click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the cloud lies; by default /var/lib/pileus, or below ~/.local/state without root.",
+)
+cache_dir_option = click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="PILEUS_CACHE_DIR",
+    help="Where the demo image and QEMU's capabilities are kept for the next cloud.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Pileus: an EC2-compatible cloud on your own servers."""
+
+
+@main.command()
+@state_dir_option
+@cache_dir_option
+@click.option("--detach", is_flag=True, help="Come back when the cloud is ready.")
+@click.option(
+    "--hypervisor",
+    type=click.Choice(["auto", "kvm", "qemu", "fake"]),
+    help="auto takes KVM where it works, else QEMU; fake needs no root and runs no guests.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="Of the endpoint; 8773 unless said.")
+@click.option(
+    "--listen",
+    "--host",
+    "listen",
+    metavar="ADDRESS",
+    help="Of the endpoint; 127.0.0.1 unless said. Any other address is served over TLS.",
+)
+@click.option("--hosts", type=int, metavar="N", help="So many fake hosts.")
+@click.option("--region", help="us-east-1 unless said.")
+@click.option("--zone", help="The region's name with an a unless said.")
+@click.option(
+    "--public-cidr", metavar="CIDR", help="Public addresses to lend; 100.64.0.0/24 unless said."
+)
+def up(state_dir, cache_dir, detach, hypervisor, port, listen, hosts, region, zone, public_cidr):
+    """Bring the cloud up, or find it running; wait until a launch would succeed."""
+    layout = Layout.of(state_dir, cache_dir)
+    progress = Progress(Console(stderr=False))
+    wishes = Wishes(hypervisor, listen, port, hosts, region, zone, public_cidr)
+    chosen = Up(layout, progress).run(wishes)
+    progress.print(_welcome(layout, chosen))
+    if not detach:
+        _follow(layout, progress)
+
+
+def _welcome(layout: Layout, chosen) -> str:
+    where = "" if layout.is_default else f" --state-dir {layout.root}"
+    return (
+        f"\nEndpoint: {chosen.endpoint}\n\n"
+        f"{exports(layout, chosen)}\n"
+        f"Or: eval $(./pileus env{where})    Then try:\n"
+        "  aws ec2 describe-images --owners self\n"
+        "  aws ec2 run-instances --image-id $(aws ec2 describe-images --owners self "
+        "--query 'Images[0].ImageId' --output text) --instance-type t2.nano\n"
+        "  aws ec2 describe-instances\n"
+    )
+
+
+def _follow(layout: Layout, progress: Progress) -> None:
+    """Shows what the services say until Ctrl-C, which stops them; guests keep running."""
+    progress.print("Ctrl-C stops the services; guests keep running.\n")
+    read = {log: log.stat().st_size for log in layout.logs.glob("*.log")}
+    try:
+        while services.is_supervised(layout):
+            for log in sorted(layout.logs.glob("*.log")):
+                read[log] = _show_new(log, read.get(log, 0), progress)
+            time.sleep(FOLLOW_POLL_S)
+        progress.print("The supervisor has ended.")
+    except KeyboardInterrupt:
+        progress.print()
+        Down(layout, progress).run(destroy=False)
+
+
+def _show_new(log: Path, shown: int, progress: Progress) -> int:
+    size = log.stat().st_size
+    if size < shown:
+        shown = 0  # rotated
+    if size > shown:
+        with log.open("rb") as file:
+            file.seek(shown)
+            for line in file.read(size - shown).decode(errors="replace").splitlines():
+                progress.print(f"{log.stem:<11}| {line}")
+    return size
+
+
+@main.command()
+@state_dir_option
+@cache_dir_option
+@click.option("--destroy", is_flag=True, help="Terminate all guests and remove all that was made.")
+def down(state_dir, cache_dir, destroy):
+    """Stop the services. Guests keep running."""
+    Down(Layout.of(state_dir, cache_dir), Progress(Console())).run(destroy)
+
+
+@main.command()
+@state_dir_option
+def status(state_dir):
+    """Show what runs. Exit code 0 only when a launch would succeed."""
+    ready = Status(Layout.of(state_dir), Progress(Console())).show()
+    sys.exit(0 if ready else 1)
+
+
+@main.command()
+@state_dir_option
+def env(state_dir):
+    """Print shell exports of the endpoint and the operator's access key."""
+    layout = Layout.of(state_dir)
+    click.echo(exports(layout, cloud.require(layout)), nl=False)
+
+
+@main.command()
+@state_dir_option
+def audit(state_dir):
+    """Print what is on this host and should not be. Exit code 0 when there is nothing."""
+    layout = Layout.of(state_dir)
+    cloud.require(layout)
+    config = str(layout.config("host"))
+    command = [sys.executable, "-m", "hostagent", "--config", config, "--audit"]
+    done = subprocess.run(command, cwd=ROOT, timeout=AUDIT_TIMEOUT_S)
+    sys.exit(done.returncode)
+
+
+for command in operator_commands(state_dir_option):
+    main.add_command(command)
+
+
+if __name__ == "__main__":
+    main(prog_name="pileus")

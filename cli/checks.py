@@ -1,0 +1,140 @@
+"""What the machine must be before a cloud can run on it.
+
+Called by ``up`` before it changes anything. Every refusal is a CliError that says what is
+in the way and what to do.
+"""
+
+import errno
+import ipaddress
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli import services
+from cli.cloud import Cloud
+from cli.errors import CliError
+from cli.layout import Layout
+
+NEEDED_COMMANDS = ("libvirtd", "virtlogd", "qemu-img", "qemu-system-x86_64", "dnsmasq", "nft", "ip")
+
+
+@dataclass(frozen=True)
+class Route:
+    network: ipaddress.IPv4Network
+    device: str
+
+
+def may_run(cloud: Cloud) -> None:
+    """Real guests need root and the programs that ./pileus installs."""
+    if cloud.fake:
+        return
+    if os.geteuid() != 0:
+        raise CliError(
+            "real guests need root (libvirt, network namespaces): run `sudo ./pileus up`, "
+            "or try the cloud without guests by `./pileus up --hypervisor fake`"
+        )
+    missing = [name for name in NEEDED_COMMANDS if not shutil.which(name, path=_path())]
+    if missing:
+        raise CliError(f"not installed: {', '.join(missing)}; `./pileus up` installs them by apt")
+    if cloud.hypervisor == "kvm" and not _has_kvm():
+        raise CliError(
+            "--hypervisor kvm: this CPU does not show the vmx or svm flag, or /dev/kvm is missing; "
+            "guests would hang. Use --hypervisor qemu, which emulates"
+        )
+
+
+def ports_are_free(layout: Layout, cloud: Cloud) -> None:
+    """For a cloud whose services do not run yet."""
+    inside = "127.0.0.1" if cloud.loopback else cloud.listen
+    wanted = [(cloud.listen, cloud.port, "--port"), (inside, cloud.controller_port, "")]
+    wanted.append((inside, cloud.join_port, ""))
+    wanted += [("127.0.0.1", cloud.host_port + number, "") for number in range(cloud.hosts)]
+    for address, port, option in wanted:
+        if port_is_free(port, address):
+            continue
+        others = services.running_elsewhere(layout)
+        by = f" (perhaps by the cloud in {others[0]})" if others else ""
+        way_out = f"; choose another with {option}" if option else ""
+        raise CliError(f"port {port} of {address} is taken{by}{way_out}")
+
+
+def port_is_free(port: int, address: str = "127.0.0.1") -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As the services bind: a connection of theirs in TIME_WAIT is no hindrance.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as failure:
+            if failure.errno == errno.EADDRNOTAVAIL:
+                raise CliError(f"this machine has no address {address}") from failure
+            if failure.errno == errno.EACCES:
+                raise CliError(f"port {port} is for root only; choose one above 1023") from failure
+            return False
+    return True
+
+
+def pool_is_free(cloud: Cloud, own: Layout) -> None:
+    """The public pool must be nobody's: what lies in it would no longer be reached from here."""
+    pool = ipaddress.IPv4Network(cloud.public_cidr)
+    for route in routes():
+        if route.network.prefixlen and route.network.overlaps(pool):
+            others = services.running_elsewhere(own)
+            by = f", perhaps of the cloud in {others[0]}" if others else ""
+            raise CliError(
+                f"--public-cidr {pool} overlaps the route to {route.network} by "
+                f"{route.device}{by}; choose a range that nothing here uses"
+            )
+    for resolver in resolvers():
+        if resolver in pool:
+            raise CliError(f"--public-cidr {pool} holds this machine's resolver {resolver}")
+
+
+def routes() -> list[Route]:
+    """IPv4 routes of the main table; none where there is no `ip` to ask (a fake cloud)."""
+    if not shutil.which("ip", path=_path()):
+        return []
+    shown = subprocess.run(
+        ("ip", "-4", "route", "show", "table", "main"),
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+        env={**os.environ, "PATH": _path()},
+    )
+    return [route for line in shown.stdout.splitlines() if (route := _route(line.split()))]
+
+
+def _route(words: Sequence[str]) -> Route | None:
+    device = words[words.index("dev") + 1] if "dev" in words else "?"
+    target = "0.0.0.0/0" if words[:1] == ["default"] else words[0]
+    try:
+        return Route(ipaddress.IPv4Network(target), device)
+    except ValueError:
+        return None  # "unreachable ...", "blackhole ...": nobody is there
+
+
+def resolvers(path: Path = Path("/etc/resolv.conf")) -> list[ipaddress.IPv4Address]:
+    found = []
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        words = line.split()
+        if words[:1] == ["nameserver"] and len(words) > 1 and "." in words[1]:
+            found.append(ipaddress.IPv4Address(words[1]))
+    return found
+
+
+def _has_kvm() -> bool:
+    flags = Path("/proc/cpuinfo").read_text().split()
+    return os.access("/dev/kvm", os.R_OK | os.W_OK) and not {"vmx", "svm"}.isdisjoint(flags)
+
+
+def _path() -> str:
+    return os.environ.get("PATH", "") + ":/usr/sbin:/sbin"

@@ -1,0 +1,234 @@
+"""What one cloud is: chosen at its first ``up``, kept in cloud.json, found again by every command.
+
+cloud = load(layout)                  None where there is none yet
+cloud = choose(layout, wishes, ...)   the recorded one with the wishes that may change, or new
+"""
+
+import dataclasses
+import ipaddress
+import json
+import re
+import socket
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+
+from cli.errors import CliError
+from cli.layout import Layout, write_private
+
+VERSION = 1  # of the state dir; another one is refused, see docs/decisions/0303
+MAX_FAKE_HOSTS = 500
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What ``up`` was asked for; None: not said."""
+
+    hypervisor: str | None = None  # auto | kvm | qemu | fake
+    listen: str | None = None
+    port: int | None = None
+    hosts: int | None = None
+    region: str | None = None
+    zone: str | None = None
+    public_cidr: str | None = None
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """One cloud on this machine. Ports but the gateway's are taken where they are free."""
+
+    hypervisor: str
+    listen: str
+    port: int
+    hosts: int
+    region: str
+    zone: str
+    public_cidr: str
+    transit_cidr: str
+    network_prefix: str
+    controller_port: int
+    join_port: int
+    host_port: int
+    version: int = VERSION
+
+    @property
+    def fake(self) -> bool:
+        return self.hypervisor == "fake"
+
+    @property
+    def loopback(self) -> bool:
+        return is_loopback(self.listen)
+
+    @property
+    def address(self) -> str:
+        """Where this machine is reached: ``listen``, or its own address where that is any."""
+        if ipaddress.ip_address(self.listen).is_unspecified:
+            return own_address()
+        return self.listen
+
+    @property
+    def endpoint(self) -> str:
+        scheme = "http" if self.loopback else "https"
+        return f"{scheme}://{bracketed(self.address)}:{self.port}"
+
+    @property
+    def zone_id(self) -> str:
+        """As AWS abbreviates: us-east-1a -> use1-az1, ap-southeast-2b -> apse2-az2."""
+        return f"{_abbreviated(self.region)}-az{_zone_number(self.zone)}"
+
+
+def is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback
+
+
+def bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def own_address() -> str:
+    """The address that this machine would call from. No packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return probe.getsockname()[0]
+
+
+def load(layout: Layout) -> Cloud | None:
+    """The cloud in this state dir. Raises CliError for one of another version."""
+    try:
+        content = json.loads(layout.cloud.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as failure:
+        raise CliError(f"{layout.cloud} cannot be read: {failure}") from failure
+    version = content.get("version")
+    if version != VERSION:
+        raise CliError(
+            f"the state dir {layout.root} is of version {version}, and this Pileus is for version "
+            f"{VERSION}: use the Pileus that made it, or another --state-dir"
+        )
+    try:
+        return Cloud(**content)
+    except TypeError as failure:
+        raise CliError(f"{layout.cloud} is not what `pileus up` wrote: {failure}") from failure
+
+
+def require(layout: Layout) -> Cloud:
+    """As load; raises CliError where there is no cloud."""
+    cloud = load(layout)
+    if cloud is None:
+        raise CliError(f"there is no cloud in {layout.root}: `./pileus up` makes one")
+    return cloud
+
+
+def save(layout: Layout, cloud: Cloud) -> None:
+    write_private(layout.cloud, json.dumps(asdict(cloud), indent=2) + "\n")
+
+
+def choose(
+    layout: Layout,
+    wishes: Wishes,
+    port_is_free: Callable[[int], bool],
+    routed: Collection[ipaddress.IPv4Network],
+) -> Cloud:
+    """The cloud that ``up`` brings up. Raises CliError for a wish that cannot be."""
+    _check(wishes)
+    known = load(layout)
+    if known is None:
+        return _new(layout, wishes, port_is_free, routed)
+    for fixed in ("hypervisor", "hosts", "region", "zone", "public_cidr"):
+        wish, has = getattr(wishes, fixed), getattr(known, fixed)
+        if wish is not None and wish != has:
+            option = fixed.replace("_", "-")
+            raise CliError(
+                f"the cloud in {layout.root} was made with --{option} {has}, which cannot change: "
+                f"`./pileus down --destroy` ends it, another --state-dir makes a second one"
+            )
+    changed = {
+        name: getattr(wishes, name)
+        for name in ("listen", "port")
+        if getattr(wishes, name) is not None
+    }
+    return dataclasses.replace(known, **changed)
+
+
+def _new(layout: Layout, wishes: Wishes, port_is_free, routed) -> Cloud:
+    hypervisor = wishes.hypervisor or "auto"
+    if (wishes.hosts or 1) > 1 and hypervisor != "fake":
+        raise CliError("--hosts is for --hypervisor fake; real hosts join with `host join-token`")
+    taken = {wishes.port or 8773}
+    controller = _free(7701, 1, port_is_free, taken)
+    join = _free(controller + 1, 1, port_is_free, taken)
+    host = _free(7711, wishes.hosts or 1, port_is_free, taken)
+    region = wishes.region or "us-east-1"
+    public = wishes.public_cidr or "100.64.0.0/24"
+    return Cloud(
+        hypervisor=hypervisor,
+        listen=wishes.listen or "127.0.0.1",
+        port=wishes.port or 8773,
+        hosts=wishes.hosts or 1,
+        region=region,
+        zone=wishes.zone or f"{region}a",
+        public_cidr=public,
+        transit_cidr=_free_transit(public, routed),
+        network_prefix="pileus" if layout.is_default else f"pil{layout.tag}",
+        controller_port=controller,
+        join_port=join,
+        host_port=host,
+    )
+
+
+def _check(wishes: Wishes) -> None:
+    if wishes.hosts is not None and not 1 <= wishes.hosts <= MAX_FAKE_HOSTS:
+        raise CliError(f"--hosts is 1 to {MAX_FAKE_HOSTS}")
+    for option, name in (("region", wishes.region), ("zone", wishes.zone)):
+        if name is not None and not NAME.fullmatch(name):
+            raise CliError(f"--{option} {name!r}: small letters, digits and dashes, at most 32")
+    if wishes.listen is not None:
+        try:
+            ipaddress.ip_address(wishes.listen)
+        except ValueError:
+            raise CliError(f"--listen {wishes.listen!r} is not an IP address") from None
+    if wishes.public_cidr is not None:
+        try:
+            network = ipaddress.IPv4Network(wishes.public_cidr)
+        except ValueError as mistake:
+            raise CliError(f"--public-cidr: {mistake}") from None
+        if network.prefixlen > 28:
+            raise CliError(f"--public-cidr {network} holds too few addresses; a /28 at least")
+
+
+def _free(first: int, count: int, port_is_free, taken: set[int]) -> int:
+    """The first of ``count`` free ports in a row; noted in ``taken``."""
+    for start in range(first, first + 2000):
+        wanted = range(start, start + count)
+        if not taken.intersection(wanted) and all(port_is_free(port) for port in wanted):
+            taken.update(wanted)
+            return start
+    raise CliError(f"no {count} free ports in a row from {first} on")
+
+
+def _free_transit(public: str, routed) -> str:
+    """The cables between the host and its VPCs' routers: nobody outside sees these addresses."""
+    taken = [ipaddress.IPv4Network(public), *routed]
+    for second in range(65, 128):
+        candidate = ipaddress.IPv4Network(f"100.{second}.0.0/16")
+        if not any(candidate.overlaps(network) for network in taken):
+            return str(candidate)
+    raise CliError("every /16 of 100.64.0.0/10 is routed somewhere; no room for the VPCs' cables")
+
+
+def _abbreviated(region: str) -> str:
+    directions = {"north": "n", "south": "s", "east": "e", "west": "w", "central": "c"}
+    match = re.fullmatch(r"([a-z]{2})-((?:north|south|east|west|central)+)-(\d+)", region)
+    if match is None:
+        return region.replace("-", "")
+    words = re.findall("|".join(directions), match[2])
+    return match[1] + "".join(directions[word] for word in words) + match[3]
+
+
+def _zone_number(zone: str) -> int:
+    letter = zone[-1]
+    return ord(letter) - ord("a") + 1 if letter.isalpha() else 1

@@ -1,0 +1,80 @@
+"""``pileus down``: stops the services, and with --destroy removes all that the cloud has made.
+
+Called by cli/__main__. Guests outlive ``down``; nothing outlives ``down --destroy`` but the cache.
+"""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from cli import checks, cloud, libvirtd, services, up
+from cli.cloud import Cloud
+from cli.errors import CliError
+from cli.layout import Layout
+from cli.progress import Progress
+from cli.services import ROOT
+
+DESTROY_TIMEOUT_S = 600
+
+
+@dataclass(frozen=True)
+class Down:
+    layout: Layout
+    progress: Progress
+
+    def run(self, destroy: bool) -> None:
+        """Raises CliError. May be run again at any time, also after a run that was cut off."""
+        chosen = cloud.load(self.layout)
+        if chosen is None and not services.is_supervised(self.layout):
+            if not destroy or not self.layout.root.exists():
+                self.progress.print(f"There is no cloud in {self.layout.root}.")
+                return
+            raise CliError(f"{self.layout.root} is not a cloud's state dir; it is left alone")
+        with up.alone(self.layout):
+            if destroy and chosen is not None:
+                checks.may_run(chosen)
+                self._destroy_guests(chosen)
+            with self.progress.step("services") as step:
+                stopped = services.stop(self.layout)
+                step.result("stopped" if stopped else "were not running")
+            if destroy:
+                self._remove_state(chosen)
+        if not destroy and chosen is not None and not chosen.fake:
+            self.progress.print("Guests keep running; `./pileus up` finds them again.")
+
+    def _destroy_guests(self, chosen: Cloud) -> None:
+        """Domains, networks and disks: by the agent, which made them, with nobody else at work."""
+        if not self.layout.config("host").exists():
+            return
+        with self.progress.step("guests") as step:
+            if not chosen.fake:
+                self._only_libvirt_runs(chosen)
+            else:
+                services.stop(self.layout)
+            done = subprocess.run(
+                [sys.executable, "-m", "hostagent", "--config"]
+                + [str(self.layout.config("host")), "--destroy"],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=DESTROY_TIMEOUT_S,
+            )
+            if done.returncode != 0:
+                said = (done.stderr or done.stdout).strip()
+                raise CliError(f"the host's guests and networks are not all gone:\n{said}")
+            step.result("removed, networks and disks too")
+
+    def _only_libvirt_runs(self, chosen: Cloud) -> None:
+        services.stop(self.layout)
+        libvirtd.prepare(self.layout, libvirtd.boot_id())
+        services.write_configuration(self.layout, libvirtd.programs(self.layout))
+        services.ensure_supervisor(self.layout)
+        libvirtd.await_socket(self.layout)
+
+    def _remove_state(self, chosen: Cloud | None) -> None:
+        with self.progress.step("state") as step:
+            if chosen is not None and not chosen.fake:
+                libvirtd.stop_logging(self.layout)
+            shutil.rmtree(self.layout.root)
+            step.result(f"{self.layout.root} removed; {self.layout.cache} is kept as a cache")

@@ -1,0 +1,129 @@
+"""Where everything of one cloud lies: the folders and files below its state dir.
+
+    cloud.json       what was chosen at the first `up` (cli/cloud.py)
+    operator.json    the first account's access key          env    the same as shell exports
+    master.key       seals the secrets in the database       pki/   certificates and keys
+    controller.toml  gateway.toml  host.toml                 configurations of the services
+    controller/      pileus.db, images/
+    hosts/<name>/    ledger, pki/, images/, volumes/, instances/, run/
+    libvirt/         the private libvirtd: etc/ run/ lib/ log/
+    logs/  run/      what the services say; the supervisor's socket and configuration
+
+Files with a secret are for their owner's eyes only; the folders on the way to hosts/*/run can be
+walked by everybody, since the DHCP server there is not root.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.errors import CliError
+
+LONGEST_SOCKET = 100  # of Linux's 107: the supervisor adds a number to its socket's name
+LIBVIRT_SOCKET = "libvirt/run/libvirt-sock"
+
+
+def default_state_dir() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/pileus")
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "pileus"
+
+
+def default_cache_dir() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/cache/pileus")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pileus"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one cloud. ``cache`` is shared by all clouds of a machine and outlives them."""
+
+    root: Path
+    cache: Path
+
+    @classmethod
+    def of(cls, state_dir: Path | None, cache_dir: Path | None = None) -> "Layout":
+        root = (state_dir or default_state_dir()).expanduser().absolute()
+        layout = cls(root, (cache_dir or default_cache_dir()).expanduser().absolute())
+        if len(str(root / LIBVIRT_SOCKET)) > LONGEST_SOCKET:
+            raise CliError(f"the state dir's path is too long for a socket in it: {root}")
+        return layout
+
+    @property
+    def is_default(self) -> bool:
+        return self.root == default_state_dir().absolute()
+
+    @property
+    def tag(self) -> str:
+        """Six digits that tell this cloud from others on the machine."""
+        return hashlib.sha256(str(self.root).encode()).hexdigest()[:6]
+
+    @property
+    def cloud(self) -> Path:
+        return self.root / "cloud.json"
+
+    @property
+    def operator(self) -> Path:
+        return self.root / "operator.json"
+
+    @property
+    def env(self) -> Path:
+        return self.root / "env"
+
+    @property
+    def master_key(self) -> Path:
+        return self.root / "master.key"
+
+    @property
+    def pki(self) -> Path:
+        return self.root / "pki"
+
+    @property
+    def ca(self) -> Path:
+        return self.pki / "ca.crt"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def libvirt(self) -> Path:
+        return self.root / "libvirt"
+
+    @property
+    def libvirt_socket(self) -> Path:
+        return self.root / LIBVIRT_SOCKET
+
+    def config(self, service: str) -> Path:
+        """The TOML file of "controller", "gateway" or "host"."""
+        return self.root / f"{service}.toml"
+
+    def host(self, name: str) -> Path:
+        return self.root / "hosts" / name
+
+    def make(self) -> None:
+        """The folders that everything else is put into."""
+        for folder in (self.root, self.pki, self.root / "hosts", self.root / "controller"):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o755)
+        for folder in (self.logs, self.run, self.root / "controller"):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o700)
+
+
+def write_private(path: Path, content: bytes | str) -> None:
+    """Whole or not at all, readable by its owner only."""
+    data = content.encode() if isinstance(content, str) else content
+    written = path.with_name(path.name + ".new")
+    with open(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(written, path)

@@ -1,0 +1,208 @@
+"""The operator's commands: accounts, access keys, quotas, hosts and images, by the JSON API.
+
+Called by cli/__main__, which adds them to its group.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from cli import cloud, images
+from cli.api import Api
+from cli.errors import CliError
+from cli.layout import Layout
+from cli.status import described
+from cli.up import exports
+
+
+def commands(state_dir_option: Callable) -> list[click.Command]:
+    """The groups, each command with --state-dir."""
+    groups = [account, key, quota, host, image]
+    for group in groups:
+        for command in group.commands.values():
+            state_dir_option(command)
+    return groups
+
+
+def _open(state_dir: Path | None) -> tuple[Layout, cloud.Cloud, Api]:
+    layout = Layout.of(state_dir)
+    chosen = cloud.require(layout)
+    return layout, chosen, Api(layout, chosen)
+
+
+@click.group()
+def account():
+    """Accounts: each has its own instances, networks, keys and quotas."""
+
+
+@account.command("create")
+@click.argument("name")
+def create_account(name, state_dir):
+    """Make an account; print its exports. The secret is shown this once."""
+    layout, chosen, api = _open(state_dir)
+    made = api.call("POST", "/v1/accounts", {"name": name})
+    click.echo(f"# account {made['account']['account_id']} {name}")
+    click.echo(exports(layout, chosen, made["access_key"]), nl=False)
+
+
+@account.command("list")
+def list_accounts(state_dir):
+    """List all accounts."""
+    _, _, api = _open(state_dir)
+    for one in api.every("/v1/accounts", "accounts"):
+        click.echo(f"{one['account_id']}  {one['name']}{'  (operator)' * one['operator']}")
+
+
+@click.group()
+def key():
+    """Access keys of accounts."""
+
+
+@key.command("create")
+@click.option("--account", required=True, help="The account's id or name.")
+def create_key(account, state_dir):
+    """Make one more access key; print its exports. The secret is shown this once."""
+    layout, chosen, api = _open(state_dir)
+    made = api.call("POST", f"/v1/accounts/{_account_id(api, account)}/access-keys", {})
+    click.echo(exports(layout, chosen, made), nl=False)
+
+
+@key.command("list")
+@click.option("--account", required=True, help="The account's id or name.")
+def list_keys(account, state_dir):
+    """List an account's access keys."""
+    _, _, api = _open(state_dir)
+    answer = api.call("GET", f"/v1/accounts/{_account_id(api, account)}/access-keys")
+    for one in answer["access_keys"]:
+        click.echo(f"{one['access_key_id']}  {one['status']}")
+
+
+@key.command("activate")
+@click.argument("access_key_id")
+def activate_key(access_key_id, state_dir):
+    """Let a deactivated key work again."""
+    _set_status(access_key_id, "Active", state_dir)
+
+
+@key.command("deactivate")
+@click.argument("access_key_id")
+def deactivate_key(access_key_id, state_dir):
+    """Refuse a key from now on (within seconds)."""
+    _set_status(access_key_id, "Inactive", state_dir)
+
+
+@key.command("delete")
+@click.argument("access_key_id")
+def delete_key(access_key_id, state_dir):
+    """Delete a key."""
+    _, _, api = _open(state_dir)
+    api.call("DELETE", f"/v1/access-keys/{access_key_id}")
+
+
+@click.group()
+def quota():
+    """What an account may have at most."""
+
+
+@quota.command("list")
+@click.option("--account", required=True, help="The account's id or name.")
+def list_quotas(account, state_dir):
+    """List an account's quotas and what it has used of them."""
+    _, _, api = _open(state_dir)
+    answer = api.call("GET", f"/v1/accounts/{_account_id(api, account)}/quotas")
+    for one in answer["quotas"]:
+        click.echo(f"{one['name']:<16} {one['used']:>8} of {one['limit']}")
+
+
+@quota.command("set")
+@click.option("--account", required=True, help="The account's id or name.")
+@click.argument("name")
+@click.argument("value", type=click.IntRange(min=0))
+def set_quota(account, name, value, state_dir):
+    """Set one quota of an account."""
+    _, _, api = _open(state_dir)
+    path = f"/v1/accounts/{_account_id(api, account)}/quotas/{name}"
+    answer = api.call("PUT", path, {"limit": value})
+    click.echo(f"{answer['name']}: {answer['used']} of {answer['limit']}")
+
+
+@click.group()
+def host():
+    """The servers that guests run on."""
+
+
+@host.command("list")
+def list_hosts(state_dir):
+    """List all hosts and what is used of them."""
+    _, _, api = _open(state_dir)
+    for one in api.every("/v1/hosts", "hosts"):
+        click.echo(described(one))
+
+
+@host.command("join-token")
+@click.argument("name")
+@click.option("--zone", help="The availability zone; this cloud's own unless said.")
+@click.option("--valid", default=3600, show_default=True, help="Seconds until it is worthless.")
+def join_token(name, zone, valid, state_dir):
+    """Print a one-time token with which one more server joins."""
+    _, chosen, api = _open(state_dir)
+    if chosen.loopback:
+        click.echo(
+            "pileus: this cloud listens on loopback only; another server reaches it after "
+            "`./pileus up --listen ADDRESS`",
+            err=True,
+        )
+    fields = {"host_name": name, "availability_zone": zone or chosen.zone, "valid_s": valid}
+    click.echo(api.call("POST", "/v1/join-tokens", fields)["token"])
+
+
+@click.group()
+def image():
+    """Machine images."""
+
+
+@image.command("list")
+def list_images(state_dir):
+    """List the operator's images."""
+    _, _, api = _open(state_dir)
+    for one in api.every("/v1/images", "images", {"owners": "self"}):
+        size_mib = int(one["size_bytes"]) // 1024**2
+        public = "public" if one["public"] else "private"
+        click.echo(f"{one['image_id']}  {one['state']}  {public}  {size_mib} MiB  {one['name']}")
+
+
+@image.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--name", help="The file's name unless said.")
+@click.option("--public", is_flag=True, help="For all accounts.")
+def import_image(file, name, public, state_dir):
+    """Upload a qcow2 or raw disk and register it as an image."""
+    _, _, api = _open(state_dir)
+    made = images.import_file(api, file, name or file.stem, public=public)
+    click.echo(f"{made['image_id']}  {made['state']}  {made['name']}")
+
+
+@image.command("register")
+@click.argument("url")
+@click.option("--name", required=True)
+@click.option("--format", "disk_format", type=click.Choice(["qcow2", "raw"]), default="qcow2")
+@click.option("--public", is_flag=True, help="For all accounts.")
+def register_image(url, name, disk_format, public, state_dir):
+    """Register an image that the cloud fetches from an http(s) URL of an allowed source."""
+    _, _, api = _open(state_dir)
+    made = images.register(api, url, name, disk_format, "", public=public)
+    click.echo(f"{made['image_id']}  {made['state']}  {made['name']}")
+
+
+def _set_status(access_key_id: str, status: str, state_dir: Path | None) -> None:
+    _, _, api = _open(state_dir)
+    api.call("POST", f"/v1/access-keys/{access_key_id}:setStatus", {"status": status})
+
+
+def _account_id(api: Api, name_or_id: str) -> str:
+    accounts = api.every("/v1/accounts", "accounts")
+    for one in accounts:
+        if name_or_id in (one["account_id"], one["name"]):
+            return one["account_id"]
+    raise CliError(f"there is no account {name_or_id!r}; `./pileus account list` shows them")

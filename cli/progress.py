@@ -1,0 +1,53 @@
+"""Steps as a person watches them: a spinner on a terminal, one line for each when it is done.
+
+with progress.step("certificates") as step:
+    step.say("renewing")          while it takes
+    step.result("renewed")        beside the mark in the end
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+
+NAME_WIDTH = 14
+
+
+class Step:
+    def __init__(self, name: str, status):
+        self._name, self._status, self.outcome = name, status, ""
+
+    def say(self, text: str) -> None:
+        self._status.update(f"{self._name:<{NAME_WIDTH}} {escape(text)}")
+
+    def result(self, text: str) -> None:
+        self.outcome = text
+
+
+class Progress:
+    """Writes to ``console``; times come from ``clock`` (seconds)."""
+
+    def __init__(self, console: Console, clock=time.monotonic):
+        self._console, self._clock = console, clock
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        began = self._clock()
+        with self._console.status(f"{name:<{NAME_WIDTH}}") as status:
+            step = Step(name, status)
+            try:
+                yield step
+            except BaseException:
+                self._console.print(f"[red]✗[/red] {name}")
+                raise
+        took = self._clock() - began
+        time_text = f"  [dim]{took:.1f} s[/dim]" if took >= 0.05 else ""
+        self._console.print(
+            f"[green]✓[/green] {name:<{NAME_WIDTH}} {escape(step.outcome)}{time_text}",
+            highlight=False,
+        )
+
+    def print(self, text: str = "") -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)

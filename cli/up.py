@@ -1,0 +1,239 @@
+"""``pileus up``: from whatever is there to a cloud in which a launch would succeed.
+
+Every step looks before it acts, so that a second run takes seconds and a run that was cut off is
+simply run again. Called by cli/__main__.
+"""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cli import checks, cloud, configs, demo_image, images, libvirtd, pki, services
+from cli.api import Api, ApiError
+from cli.cloud import Cloud, Wishes
+from cli.errors import CliError
+from cli.layout import Layout, write_private
+from cli.progress import Progress
+from cli.services import ROOT, Program
+
+ANSWER_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0  # QEMU's capabilities alone take eight seconds on a slow machine
+POLL_S = 0.2
+COMMAND_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Up:
+    """One run of ``up``. ``poll`` waits between two looks (seconds)."""
+
+    layout: Layout
+    progress: Progress
+    clock: object = time.monotonic
+    poll: object = time.sleep
+
+    def run(self, wishes: Wishes) -> Cloud:
+        """Raises CliError with what is in the way."""
+        layout, progress = self.layout, self.progress
+        with alone(layout):
+            with progress.step("machine") as step:
+                chosen = self._choose(wishes)
+                step.result(_described(chosen))
+            with progress.step("certificates") as step:
+                new_key = configs.ensure_master_key(layout)
+                made = pki.ensure(layout, chosen, pki.now_utc())
+                step.result("made" if made or new_key else "there")
+            if not chosen.fake:
+                libvirtd.prepare(layout, libvirtd.boot_id())
+            configs.write_controller(layout, chosen)
+            configs.write_gateway(layout, chosen)
+            with progress.step("first account") as step:
+                step.result("made" if self._ensure_operator() else "there")
+            self._ensure_host(chosen)
+            write_env(layout, chosen)
+            with progress.step("services") as step:
+                step.result(self._start(chosen))
+            api = Api(layout, chosen)
+            with progress.step("endpoint") as step:
+                self._await_answer(api, chosen)
+                step.result(chosen.endpoint)
+            with progress.step("demo image") as step:
+                step.result(self._ensure_image(api, chosen, step.say))
+            with progress.step("ready") as step:
+                step.result(self._await_readiness(api, step.say))
+        return chosen
+
+    def _choose(self, wishes: Wishes) -> Cloud:
+        """Settles what the cloud is, and refuses what would go wrong later."""
+        layout = self.layout
+        known = cloud.load(layout)
+        routed = [route.network for route in checks.routes() if route.network.prefixlen]
+        chosen = cloud.choose(layout, wishes, checks.port_is_free, routed)
+        checks.may_run(chosen)
+        if not services.is_supervised(layout):
+            checks.ports_are_free(layout, chosen)
+        if known is None and not chosen.fake:
+            checks.pool_is_free(chosen, layout)
+        layout.make()
+        cloud.save(layout, chosen)
+        return chosen
+
+    def _ensure_operator(self) -> bool:
+        if self.layout.operator.exists():
+            return False
+        self._controller("init", "--credentials-file", str(self.layout.operator))
+        return True
+
+    def _ensure_host(self, chosen: Cloud) -> None:
+        """A host's configuration carries its one-time tokens until it has joined."""
+        names = configs.host_names(chosen)
+        if all((self.layout.host(name) / "pki" / "host.crt").exists() for name in names):
+            configs.write_host(self.layout, chosen, [])
+            return
+        tokens = [
+            self._controller("join-token", "--host-name", name, "--zone", chosen.zone)
+            for name in names
+        ]
+        configs.write_host(self.layout, chosen, tokens)
+
+    def _controller(self, *arguments: str) -> str:
+        """A command of the controller's that needs no running one."""
+        command = [sys.executable, "-m", "controller"]
+        command += ["--config", str(self.layout.config("controller")), *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S
+        )
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip()
+            raise CliError(f"the controller's `{arguments[0]}` failed:\n{said}")
+        return done.stdout.strip()
+
+    def _start(self, chosen: Cloud) -> str:
+        wanted = programs(self.layout, chosen)
+        services.write_configuration(self.layout, wanted)
+        fresh = services.ensure_supervisor(self.layout)
+        changed = services.ensure_running(self.layout, wanted, fresh)
+        if fresh:
+            return ", ".join(program.name for program in wanted)
+        return f"started anew: {', '.join(changed)}" if changed else "running already"
+
+    def _await_answer(self, api: Api, chosen: Cloud) -> None:
+        deadline = self.clock() + ANSWER_TIMEOUT_S
+        while True:
+            try:
+                api.call("GET", "/v1/readiness")
+                return
+            except ApiError as refusal:
+                # UNAVAILABLE: the gateway is there before its controller.
+                if refusal.kind not in ("UNREACHABLE", "UNAVAILABLE"):
+                    raise
+                if self.clock() > deadline:
+                    raise CliError(
+                        f"{refusal.format_message()} {self._failing(chosen)}"
+                    ) from refusal
+            self.poll(POLL_S)
+
+    def _ensure_image(self, api: Api, chosen: Cloud, say) -> str:
+        if found := images.find_demo(api):
+            return f"{found['image_id']} {images.DEMO_NAME}"
+        if chosen.fake:
+            file = self.layout.run / "blank.raw"
+            images.make_blank(file)
+        else:
+            try:
+                file = demo_image.ensure(self.layout.cache / "images", say)
+            except demo_image.BuildError as failure:
+                raise CliError(f"the demo image: {failure}") from failure
+        say("uploading")
+        image = images.import_file(
+            api,
+            file,
+            images.DEMO_NAME,
+            description="A small guest of Debian packages: busybox, bash, curl, dropbear",
+            public=True,
+        )
+        return f"{image['image_id']} {images.DEMO_NAME}"
+
+    def _await_readiness(self, api: Api, say) -> str:
+        deadline = self.clock() + READY_TIMEOUT_S
+        while True:
+            answer = api.call("GET", "/v1/readiness")
+            if answer["ready"]:
+                return f"{answer['hosts_up']} host{'s' * (answer['hosts_up'] != 1)} up"
+            reasons = "; ".join(answer["reasons"])
+            if self.clock() > deadline:
+                raise CliError(f"not ready after {READY_TIMEOUT_S:.0f} s: {reasons}")
+            say(f"waiting: {reasons}")
+            self.poll(POLL_S)
+
+    def _failing(self, chosen: Cloud) -> str:
+        """What those services say that do not run."""
+        found = services.states(self.layout)
+        said = [
+            f"\n--- {name} ({state.state}):\n{services.tail(self.layout.logs / f'{name}.log')}"
+            for name, state in found.items()
+            if not state.running
+        ]
+        return "".join(said) or f"The services run; see {self.layout.logs}."
+
+
+def programs(layout: Layout, chosen: Cloud) -> list[Program]:
+    """Everything under the supervisor, in the order in which it starts."""
+    found = [] if chosen.fake else libvirtd.programs(layout)
+    found.append(services.python_service(layout, "controller", "controller", priority=30))
+    found.append(services.python_service(layout, "gateway", "gateway", priority=40))
+    found.append(services.python_service(layout, "hostagent", "host", priority=50))
+    return found
+
+
+@contextmanager
+def alone(layout: Layout) -> Iterator[None]:
+    """One ``up`` or ``down`` of a cloud at a time. Raises CliError while another one works."""
+    try:
+        layout.root.mkdir(parents=True, exist_ok=True)
+        folder = os.open(layout.root, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as failure:
+        raise CliError(f"the state dir cannot be made: {failure}") from failure
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise CliError(f"another `pileus up` or `down` works on {layout.root}") from None
+    finally:
+        os.close(folder)
+        _remove_if_empty(layout)
+
+
+def _remove_if_empty(layout: Layout) -> None:
+    """A cloud that was refused leaves no folder behind."""
+    if layout.root.exists() and not any(layout.root.iterdir()):
+        layout.root.rmdir()
+
+
+def exports(layout: Layout, chosen: Cloud, access_key: dict | None = None) -> str:
+    """Shell exports for the operator, or for the account of ``access_key``."""
+    key = access_key or json.loads(layout.operator.read_text())
+    lines = [
+        f"export AWS_ENDPOINT_URL={chosen.endpoint}",
+        f"export AWS_ACCESS_KEY_ID={key['access_key_id']}",
+        f"export AWS_SECRET_ACCESS_KEY={key['secret_access_key']}",
+        f"export AWS_DEFAULT_REGION={chosen.region}",
+    ]
+    if not chosen.loopback:
+        lines.append(f"export AWS_CA_BUNDLE={layout.ca}")
+    return "\n".join(lines) + "\n"
+
+
+def write_env(layout: Layout, chosen: Cloud) -> None:
+    write_private(layout.env, exports(layout, chosen))
+
+
+def _described(chosen: Cloud) -> str:
+    if chosen.fake:
+        return f"{chosen.hosts} fake host{'s' * (chosen.hosts != 1)}, no guests"
+    return f"hypervisor {chosen.hypervisor}, public addresses {chosen.public_cidr}"
