@@ -175,10 +175,14 @@ class _Connection:
                 return await self._refuse_http(408)
             environ["wsgi.input"] = io.BytesIO(body)
             threads = self._server._threads
-        status, headers, content = await self._server._loop.run_in_executor(
-            threads, _run, self._server._application, environ
-        )
-        await self._send(status, headers, content)
+        try:
+            answer = await self._server._loop.run_in_executor(
+                threads, _run, self._server._application, environ
+            )
+        except Exception:
+            log.exception("the application failed at %s %s", method, path)
+            return await self._refuse_http(500)
+        await self._send(*answer)
 
     async def _body(self, environ: dict) -> bytes | None:
         """The body; None where it did not come in time. One that is too large is left unread.
@@ -286,7 +290,7 @@ class _Connection:
 
 
 class _Pulled(io.RawIOBase):
-    """A body that a thread reads while the loop receives it."""
+    """A body that a thread reads while the loop receives it. Raises OSError when it does not."""
 
     def __init__(self, connection: _Connection, loop: asyncio.AbstractEventLoop):
         self._connection, self._loop, self._rest = connection, loop, b""
@@ -298,7 +302,10 @@ class _Pulled(io.RawIOBase):
     def readinto(self, buffer) -> int:
         if not self._rest and not self._ended:
             piece = asyncio.run_coroutine_threadsafe(self._connection.next_piece(), self._loop)
-            self._rest = piece.result()
+            try:
+                self._rest = piece.result()
+            except h11.RemoteProtocolError as broken:
+                raise ConnectionError("the client broke off") from broken
             self._ended = not self._rest
         size = min(len(buffer), len(self._rest))
         buffer[:size], self._rest = self._rest[:size], self._rest[size:]

@@ -72,6 +72,7 @@ STATUS = {
     Kind.BUG: 500,
     Kind.DRY_RUN: 412,
 }
+STATUS_BY_REASON = {"method": 405, "too-large": 413, "incomplete-body": 408}
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,15 @@ class NativeApi:
         """
         route, first, call = self._read("POST", path, query, b"", call)
         first.size_bytes = size
-        sent = _messages(first, source, digest)
-        answer = getattr(getattr(call.clients, route.client), route.method.name)(
-            sent, caller=call.caller, timeout_s=UPLOAD_TIMEOUT_S
-        )
+        sent = _Upload(first, source, digest)
+        try:
+            answer = getattr(getattr(call.clients, route.client), route.method.name)(
+                iter(sent), caller=call.caller, timeout_s=UPLOAD_TIMEOUT_S
+            )
+        except CloudError:
+            if sent.failure is not None:  # the call broke because of it, and cannot say so
+                raise sent.failure from None
+            raise
         return 200, dump(answer)
 
     def _read(self, verb: str, path: str, query: str, body: bytes, call: Call):
@@ -192,7 +198,7 @@ class NativeApi:
 
     def refuse(self, error: CloudError, request_id: str) -> tuple[int, bytes]:
         """(HTTP status, JSON) that tells a client about an error."""
-        status = {"method": 405, "too-large": 413}.get(error.reason, STATUS[error.kind])
+        status = STATUS_BY_REASON.get(error.reason, STATUS[error.kind])
         told = {
             "kind": error.kind.name,
             "message": error.message,
@@ -282,21 +288,46 @@ def _lists(node):
     return {key: _lists(value) for key, value in node.items()}
 
 
-def _messages(first, source: IO[bytes], digest: str | None) -> Iterator:
-    """The messages of an upload. Raises when the body is not what was signed for."""
-    yield first
-    make, seen, held = type(first), hashlib.sha256(), b""
-    while piece := source.read(UPLOAD_PIECE):
-        seen.update(piece)
+class _Upload:
+    """The messages of an upload. ``failure`` is why they ended early, where they did.
+
+    gRPC reads them in a thread of its own and tells the caller only that the stream broke.
+    """
+
+    def __init__(self, first, source: IO[bytes], digest: str | None):
+        self._first, self._source, self._digest = first, source, digest
+        self.failure: CloudError | None = None
+
+    def __iter__(self) -> Iterator:
+        try:
+            yield from self._messages()
+        except CloudError as failure:
+            self.failure = failure
+            raise
+        except OSError as failure:
+            self.failure = CloudError(
+                Kind.INVALID,
+                "The body did not arrive whole.",
+                noun="request",
+                reason="incomplete-body",
+                because=failure,
+            )
+            raise self.failure from failure
+
+    def _messages(self) -> Iterator:
+        yield self._first
+        make, seen, held = type(self._first), hashlib.sha256(), b""
+        while piece := self._source.read(UPLOAD_PIECE):
+            seen.update(piece)
+            if held:
+                yield make(chunk=held)
+            held = piece
+        if self._digest is not None and not hmac.compare_digest(seen.hexdigest(), self._digest):
+            raise CloudError(
+                Kind.UNAUTHENTICATED,
+                "The body is not the one that was signed.",
+                noun="signature",
+                reason="payload",
+            )
         if held:
             yield make(chunk=held)
-        held = piece
-    if digest is not None and not hmac.compare_digest(seen.hexdigest(), digest):
-        raise CloudError(
-            Kind.UNAUTHENTICATED,
-            "The body is not the one that was signed.",
-            noun="signature",
-            reason="payload",
-        )
-    if held:
-        yield make(chunk=held)

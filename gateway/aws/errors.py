@@ -57,6 +57,7 @@ _INVALID = {  # by reason
     "malformed-query": Answer("MalformedQueryString"),
     "too-large": Answer("RequestEntityTooLarge", 413),  # undocumented; EC2's front end answers so
     "method": Answer("InvalidHttpRequest", 405),
+    "incomplete-body": Answer("RequestTimeout", 408),
     "request-expired": Answer("RequestExpired"),
     "incomplete-signature": Answer("IncompleteSignature"),
 } | _rows(
