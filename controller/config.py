@@ -139,6 +139,7 @@ class Config:
     join_listen: str = "127.0.0.1:7702"
     endpoint: str = ""
     join_endpoint: str = ""
+    log_level: str = "INFO"
     rpc_threads: int = 16
     task_interval_ms: int = 1_000
     tls: TlsConfig = TlsConfig()
