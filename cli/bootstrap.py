@@ -31,7 +31,9 @@ PACKAGES = (
     "libvirt-dev",
     "dnsmasq-base",
     "nftables",
+    "conntrack",
     "iproute2",
+    "kmod",
     "procps",
     "util-linux",
     "pkg-config",
@@ -39,7 +41,7 @@ PACKAGES = (
     "libc6-dev",
 )
 HEADERS_PACKAGE = "python3-dev"  # where this Python came without its C headers
-TEST_PACKAGES = ("openssh-client", "iputils-ping", "conntrack")
+TEST_PACKAGES = ("openssh-client", "iputils-ping")
 VENV_PACKAGES = ("python3-venv",)
 TEST_TOOLS = ("tox>=4.20",)
 

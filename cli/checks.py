@@ -19,7 +19,10 @@ from cli.cloud import Cloud
 from cli.errors import CliError
 from cli.layout import Layout
 
-NEEDED_COMMANDS = ("libvirtd", "virtlogd", "qemu-img", "qemu-system-x86_64", "dnsmasq", "nft", "ip")
+NEEDED_COMMANDS = (
+    *("libvirtd", "virtlogd", "qemu-img", "qemu-system-x86_64"),
+    *("dnsmasq", "nft", "conntrack", "ip"),
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,16 @@ def may_run(cloud: Cloud) -> None:
         raise CliError(
             "--hypervisor kvm: this CPU does not show the vmx or svm flag, or /dev/kvm is missing; "
             "guests would hang. Use --hypervisor qemu, which emulates"
+        )
+
+
+def folder_is_free(layout: Layout) -> None:
+    """A new cloud fills its state dir and `down --destroy` removes it: nobody else's may be in it."""
+    strangers = sorted(path.name for path in layout.root.iterdir() if path.name != "extra")
+    if strangers:
+        raise CliError(
+            f"{layout.root} is no cloud's state dir and not empty ({strangers[0]} is in it): "
+            "choose another --state-dir"
         )
 
 

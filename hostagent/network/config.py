@@ -20,6 +20,8 @@ UPLINK = "uplink"  # the router's side of the cable to the host, inside every na
 _PREFIX = re.compile(r"[a-z][a-z0-9-]{0,11}")
 _VPC_ID = re.compile(r"vpc-[0-9a-f]{8,17}")
 _ID = re.compile(r"[a-z]+(?:-[a-z]+)*-[0-9a-f]{8,17}")
+_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,12 @@ def checked(identifier: str) -> str:
 
 def checked_address(address: str) -> str:
     return str(IPv4Address(address))
+
+
+def checked_domain(name: str) -> str:
+    if len(name) > 253 or not _DOMAIN.fullmatch(name):
+        raise ValueError(f"{name!r} is not a domain name")
+    return name
 
 
 def _digits(identifier: str, count: int) -> str:

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from hostagent.network.config import UPLINK, bridge_of, checked_address, resolver_of, router_of
+from hostagent.network.config import (
+    UPLINK,
+    bridge_of,
+    checked_address,
+    checked_domain,
+    resolver_of,
+    router_of,
+)
 from hostagent.network.guests import Guest
 from protos.cloud.v1 import fleet_pb2
 
@@ -39,6 +46,8 @@ def render(
     resolvers: Sequence[str],
     user: str,
 ) -> Files:
+    """Raises ValueError for a malformed address or domain."""
+    checked_domain(domain)
     lines = [
         f"user={user}",
         "no-resolv",

@@ -17,7 +17,8 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 from hostagent.drivers import DriverError, Port
 from hostagent.network import (
@@ -202,12 +203,8 @@ class LinuxNetwork:
     def _load_rules(
         self, vpc: fleet_pb2.VpcSpec, guests: list[Guest], namespace: str, transit: str
     ) -> None:
-        try:
+        with _sense_of(vpc):
             text = firewall.render(vpc, guests, uplink.nat_address(transit))
-        except ValueError as error:
-            raise DriverError(
-                f"the security groups of {vpc.vpc_id} make no sense: {error}", transient=False
-            ) from error
         self._run(["nft", "-f", "-"], input=text, netns=namespace)
 
     def _ensure_public(
@@ -243,15 +240,16 @@ class LinuxNetwork:
     def _ensure_dhcp(
         self, vpc: fleet_pb2.VpcSpec, guests: list[Guest], namespace: str, mtu: int
     ) -> None:
-        files = dhcp.render(
-            vpc,
-            guests,
-            self.config.run_dir / vpc.vpc_id,
-            mtu=mtu,
-            domain=self._settings().dns_suffix or self.config.dns_suffix,
-            resolvers=self._resolvers(),
-            user=self.config.dhcp_user,
-        )
+        with _sense_of(vpc):
+            files = dhcp.render(
+                vpc,
+                guests,
+                self.config.run_dir / vpc.vpc_id,
+                mtu=mtu,
+                domain=self._settings().dns_suffix or self.config.dns_suffix,
+                resolvers=self._resolvers(),
+                user=self.config.dhcp_user,
+            )
         self._dnsmasq(vpc.vpc_id).ensure(files)
 
     def _ensure_metadata(self, vpc: fleet_pb2.VpcSpec, guests: list[Guest], namespace: str) -> None:
@@ -296,3 +294,14 @@ class LinuxNetwork:
 
     def _mtu(self) -> int:
         return addresses.mtu_outside(self.config)
+
+
+@contextmanager
+def _sense_of(vpc: fleet_pb2.VpcSpec) -> Iterator[None]:
+    """What is malformed stays so until the controller sends something else."""
+    try:
+        yield
+    except ValueError as error:
+        raise DriverError(
+            f"the specification of {vpc.vpc_id} makes no sense: {error}", transient=False
+        ) from error

@@ -56,9 +56,6 @@ class MetadataServer:
         self._open: dict[str, set[asyncio.StreamWriter]] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
 
-    def serves(self, vpc_id: str) -> bool:
-        return vpc_id in self._servers
-
     def update(self, vpc_id: str, callers: Mapping[str, Caller]) -> None:
         """Private address -> NIC, for requests from now on."""
         self._callers[vpc_id] = dict(callers)
