@@ -39,7 +39,15 @@ RESTART_MS = (100, 4_000)  # from a process's death to its next life
 class SimCloud:
     """See the module's head."""
 
-    def __init__(self, seed: int = 0, hosts: int = 3, *, keep_checkpoints: bool = False):
+    def __init__(
+        self,
+        seed: int = 0,
+        hosts: int = 3,
+        *,
+        keep_checkpoints: bool = False,
+        cut: tuple[str, int] | None = None,
+    ):
+        """cut: a process's name and at which of its checkpoints it loses its power."""
         self.seed, self.rng = seed, random.Random(f"cloud {seed}")
         self.folder = scratch_folder()
         self.trace, self.agenda = Trace(), Agenda()
@@ -74,6 +82,9 @@ class SimCloud:
             )
             for number, (host_id, facts) in enumerate(self._template.hosts)
         ]
+        for process in (self.controller, *self.hosts):
+            if cut is not None and process.name == cut[0]:
+                process.supply.cut_in(cut[1])
         self._log = _DefectLog()
         self._checked = -1
 

@@ -18,14 +18,14 @@ from tests.harness.workload import Workload
 class Shape:
     """How long and how rough. Durations in simulated milliseconds."""
 
-    calls: int = 40
-    calls_every_ms: int = 1_500  # at most; drawn anew for each
-    faults: int = 14
+    calls: int = 60
+    calls_every_ms: int = 1_000  # at most; drawn anew for each
+    faults: int = 16
     faults_every_ms: int = 4_000
 
 
 SHORT = Shape()
-LONG = Shape(calls=400, faults=120)
+LONG = Shape(calls=600, faults=160)
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,11 @@ def run_seed(seed: int, shape: Shape = SHORT, *, show: bool = False) -> Outcome:
             random.Random(f"work {seed}"), cloud.customers, cloud.operator, cloud.ask
         )
         nemesis = Nemesis(cloud, random.Random(f"nemesis {seed}"), may_bury=rng.random() < 0.3)
-        _plan(cloud, rng, workload.step, shape.calls, shape.calls_every_ms, "customer")
-        _plan(cloud, rng, nemesis.step, shape.faults, shape.faults_every_ms, "nemesis")
-        longest = max(shape.calls * shape.calls_every_ms, shape.faults * shape.faults_every_ms)
-        cloud.run_for(longest // 2)
+        ends = (
+            _plan(cloud, rng, workload.step, shape.calls, shape.calls_every_ms, "customer"),
+            _plan(cloud, rng, nemesis.step, shape.faults, shape.faults_every_ms, "nemesis"),
+        )
+        cloud.run_for(max(ends) - began)
         cloud.come_to_rest()
         return Outcome(
             cloud.trace.digest,
@@ -63,12 +64,13 @@ def run_seed(seed: int, shape: Shape = SHORT, *, show: bool = False) -> Outcome:
         )
 
 
-def _plan(cloud, rng: random.Random, act, times: int, every_ms: int, what: str) -> None:
-    """``act`` so many times, at drawn distances."""
+def _plan(cloud, rng: random.Random, act, times: int, every_ms: int, what: str) -> int:
+    """``act`` so many times, at drawn distances. Answers when it is done."""
     when = cloud.agenda.now_ms
     for _ in range(times):
         when += rng.randrange(1, every_ms)
         cloud.agenda.at(when, what, act)
+    return when
 
 
 def main() -> None:

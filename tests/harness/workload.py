@@ -6,7 +6,7 @@ another's, some are wrong: a refusal is an answer too.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2, quotas_pb2, tags_pb2
@@ -33,7 +33,7 @@ class Customer:
     account_id: str
     image_id: str
     operator: bool = False
-    instances: list[str] = field(default_factory=list)
+    instances: dict[str, str] = field(default_factory=dict)  # id -> what she last asked for
     groups: list[str] = field(default_factory=list)
     rules: list[tuple[str, str, bool]] = field(default_factory=list)  # group, rule, egress
     addresses: list[str] = field(default_factory=list)
@@ -65,37 +65,24 @@ class Workload:
         if call is None:
             return
         caller = self._operator if call.service == "Quotas" else customer
-        if self._rng.random() < 0.04:
-            self.attempt(caller, call, dry_run=True)
-        else:
-            self._make(caller, call, 0)
+        self._make(caller, call, 0, dry_run=self._rng.random() < 0.04)
 
-    def attempt(self, customer: Customer, call: Call, dry_run: bool = False) -> object | None:
-        """The answer, or None where it was refused."""
+    def _make(self, customer: Customer, call: Call, tries: int, dry_run: bool = False) -> None:
         try:
-            return self._ask(customer, call, dry_run)
+            learn(customer, call, self._ask(customer, call, dry_run))
         except CloudError as refusal:
-            if refusal.kind is Kind.UNAVAILABLE:
-                raise
-            return None
-
-    def _make(self, customer: Customer, call: Call, tries: int) -> None:
-        try:
-            answer = self.attempt(customer, call)
-        except CloudError:
-            if tries < 4:
+            if refusal.kind is Kind.UNAVAILABLE and tries < 4 and not dry_run:
                 customer.unanswered.append((call, tries + 1))
-            return
-        if answer is not None:
-            learn(customer, call, answer)
 
     # What the actions below draw with.
 
-    def some(self, known: list[str], most: int = 1) -> list[str]:
+    def some(self, known: Iterable[str], most: int = 1) -> list[str]:
+        known = list(known)
         count = min(len(known), self._rng.randint(1, most))
         return self._rng.sample(known, count)
 
-    def one(self, known: list):
+    def one(self, known: Iterable):
+        known = list(known)
         return self._rng.choice(known) if known else None
 
     def chance(self, probability: float) -> bool:
@@ -118,7 +105,7 @@ class Workload:
 
 
 def run(w: Workload, me: Customer) -> Call | None:
-    if len(me.instances) > MOST_INSTANCES:
+    if sum(asked != "Terminate" for asked in me.instances.values()) > MOST_INSTANCES:
         return terminate(w, me)
     most = w.one([1, 1, 1, 2, 2, 3, 5])
     request = instances_pb2.RunInstancesRequest(
@@ -144,9 +131,13 @@ def run(w: Workload, me: Customer) -> Call | None:
     return Call("Instances", "Run", request)
 
 
-def _on_instances(method: str, request_type, most: int = 3):
+def _on_instances(method: str, request_type, sensible: tuple[str, ...], most: int = 3):
+    """``sensible``: what was asked for last of those on which the call makes sense. Now and then
+    she tries it on others, too."""
+
     def action(w: Workload, me: Customer) -> Call | None:
-        ids = w.some(me.instances, most) if me.instances else []
+        fit = [name for name, asked in me.instances.items() if asked in sensible]
+        ids = w.some(me.instances if w.chance(0.15) else fit, most)
         if w.chance(0.04) and w.others(me):
             ids += w.some(w.others(me))
         if not ids:
@@ -159,10 +150,12 @@ def _on_instances(method: str, request_type, most: int = 3):
     return action
 
 
-start = _on_instances("Start", instances_pb2.InstancesRequest)
-stop = _on_instances("Stop", instances_pb2.StopInstancesRequest)
-reboot = _on_instances("Reboot", instances_pb2.InstancesRequest)
-terminate = _on_instances("Terminate", instances_pb2.InstancesRequest, most=4)
+start = _on_instances("Start", instances_pb2.InstancesRequest, ("Stop",))
+stop = _on_instances("Stop", instances_pb2.StopInstancesRequest, ("Run", "Start"))
+reboot = _on_instances("Reboot", instances_pb2.InstancesRequest, ("Run", "Start"))
+terminate = _on_instances(
+    "Terminate", instances_pb2.InstancesRequest, ("Run", "Start", "Stop"), most=4
+)
 
 
 def modify(w: Workload, me: Customer) -> Call | None:
@@ -252,7 +245,7 @@ def release(w: Workload, me: Customer) -> Call | None:
 
 
 def tag(w: Workload, me: Customer) -> Call | None:
-    known = me.instances + me.groups
+    known = [*me.instances, *me.groups]
     if not known:
         return None
     tags = [common_pb2.Tag(key=w.one(["Name", "team", "cost"]), value=w.fresh("value"))]
@@ -260,7 +253,7 @@ def tag(w: Workload, me: Customer) -> Call | None:
 
 
 def untag(w: Workload, me: Customer) -> Call | None:
-    known = me.instances + me.groups
+    known = [*me.instances, *me.groups]
     if not known:
         return None
     tags = [tags_pb2.TagSelector(key=w.one(["Name", "team", "cost"]))]
@@ -301,18 +294,18 @@ def describe_network(w: Workload, me: Customer) -> Call:
 
 ACTIONS: list[tuple[Callable[[Workload, Customer], Call | None], int]] = [
     (run, 24),
-    (start, 8),
+    (start, 14),
     (stop, 12),
     (reboot, 5),
     (terminate, 12),
     (modify, 6),
-    (create_group, 4),
+    (create_group, 5),
     (delete_group, 2),
-    (authorize, 8),
-    (revoke, 4),
+    (authorize, 10),
+    (revoke, 6),
     (allocate, 4),
-    (associate, 6),
-    (disassociate, 3),
+    (associate, 10),
+    (disassociate, 4),
     (release, 3),
     (tag, 4),
     (untag, 2),
@@ -326,8 +319,12 @@ def learn(customer: Customer, call: Call, answer) -> None:
     """What a customer remembers of an answer."""
     match call.service, call.method:
         case "Instances", "Run":
-            new = [instance.instance_id for instance in answer.instances]
-            customer.instances += [each for each in new if each not in customer.instances]
+            for instance in answer.instances:
+                customer.instances.setdefault(instance.instance_id, "Run")
+        case "Instances", ("Start" | "Stop" | "Terminate" as asked):
+            for change in answer.changes:
+                if change.instance_id in customer.instances:
+                    customer.instances[change.instance_id] = asked
         case "Instances", "Describe":
             gone = {
                 instance.instance_id
@@ -335,7 +332,8 @@ def learn(customer: Customer, call: Call, answer) -> None:
                 for instance in reservation.instances
                 if instance.state == "terminated"
             }
-            customer.instances = [each for each in customer.instances if each not in gone]
+            for instance_id in gone & customer.instances.keys():
+                del customer.instances[instance_id]
         case "SecurityGroups", "Create":
             customer.groups.append(answer.group_id)
         case "SecurityGroups", "Delete":
