@@ -31,7 +31,7 @@ class Route:
     device: str
 
 
-def may_run(cloud: Cloud) -> None:
+def may_run(layout: Layout, cloud: Cloud) -> None:
     """Real guests need root and the programs that ./pileus installs."""
     if cloud.fake:
         return
@@ -40,6 +40,7 @@ def may_run(cloud: Cloud) -> None:
             "real guests need root (libvirt, network namespaces): run `sudo ./pileus up`, "
             "or try the cloud without guests by `./pileus up --hypervisor fake`"
         )
+    _ = layout.libvirt_socket  # may be too long
     missing = [name for name in NEEDED_COMMANDS if not shutil.which(name, path=_path())]
     if missing:
         raise CliError(f"not installed: {', '.join(missing)}; `./pileus up` installs them by apt")
@@ -51,7 +52,7 @@ def may_run(cloud: Cloud) -> None:
 
 
 def folder_is_free(layout: Layout) -> None:
-    """A new cloud fills its state dir and `down --destroy` removes it: nobody else's may be in it."""
+    """A new cloud fills its state dir and `down --destroy` removes it: it is nobody else's."""
     strangers = sorted(path.name for path in layout.root.iterdir() if path.name != "extra")
     if strangers:
         raise CliError(

@@ -33,7 +33,7 @@ class Down:
             raise CliError(f"{self.layout.root} is not a cloud's state dir; it is left alone")
         with up.alone(self.layout):
             if destroy and chosen is not None:
-                checks.may_run(chosen)
+                checks.may_run(self.layout, chosen)
                 self._destroy_guests(chosen)
             with self.progress.step("services") as step:
                 stopped = services.stop(self.layout)
@@ -77,4 +77,5 @@ class Down:
             if chosen is not None and not chosen.fake:
                 libvirtd.stop_logging(self.layout)
             shutil.rmtree(self.layout.root)
-            step.result(f"{self.layout.root} removed; {self.layout.cache} is kept as a cache")
+            kept = f"; {self.layout.cache} is kept as a cache" if self.layout.cache.exists() else ""
+            step.result(f"{self.layout.root} removed{kept}")

@@ -15,13 +15,13 @@ walked by everybody, since the DHCP server there is not root.
 
 import hashlib
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import CliError
 
-LONGEST_SOCKET = 100  # of Linux's 107: the supervisor adds a number to its socket's name
-LIBVIRT_SOCKET = "libvirt/run/libvirt-sock"
+LONGEST_SOCKET = 95  # of Linux's 107: the supervisor adds a number to its socket's name
 
 
 def default_state_dir() -> Path:
@@ -47,10 +47,7 @@ class Layout:
     @classmethod
     def of(cls, state_dir: Path | None, cache_dir: Path | None = None) -> "Layout":
         root = (state_dir or default_state_dir()).expanduser().absolute()
-        layout = cls(root, (cache_dir or default_cache_dir()).expanduser().absolute())
-        if len(str(root / LIBVIRT_SOCKET)) > LONGEST_SOCKET:
-            raise CliError(f"the state dir's path is too long for a socket in it: {root}")
-        return layout
+        return cls(root, (cache_dir or default_cache_dir()).expanduser().absolute())
 
     @property
     def is_default(self) -> bool:
@@ -99,7 +96,19 @@ class Layout:
 
     @property
     def libvirt_socket(self) -> Path:
-        return self.root / LIBVIRT_SOCKET
+        """Raises CliError where no socket can have the path."""
+        path = self.libvirt / "run" / "libvirt-sock"
+        if len(str(path)) > LONGEST_SOCKET:
+            raise CliError(f"the state dir's path is too long for libvirt's socket: {self.root}")
+        return path
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """In the state dir; where that has too long a path, in the folder for temporary files."""
+        path = self.run / "supervisor.sock"
+        if len(str(path)) <= LONGEST_SOCKET:
+            return path
+        return Path(tempfile.gettempdir()) / f"pileus-{os.geteuid()}-{self.tag}.sock"
 
     def config(self, service: str) -> Path:
         """The TOML file of "controller", "gateway" or "host"."""

@@ -92,7 +92,7 @@ def write_configuration(layout: Layout, programs: Sequence[Program]) -> None:
         *(["user = root"] if os.geteuid() == 0 else []),
         f"environment = PYTHONPATH={_quoted(str(ROOT))},PYTHONUNBUFFERED={_quoted('1')}",
         "[unix_http_server]",
-        f"file = {_text(_socket(layout))}",
+        f"file = {_text(layout.supervisor_socket)}",
         "chmod = 0700",
         "[rpcinterface:supervisor]",
         "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface",
@@ -192,8 +192,8 @@ def states(layout: Layout) -> dict[str, State]:
 
 
 def is_supervised(layout: Layout) -> bool:
-    path = _socket(layout)
-    if not path.exists():
+    path = layout.supervisor_socket
+    if not path.exists() or path.stat().st_uid != os.geteuid():
         return False
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(2)
@@ -255,12 +255,8 @@ def tail(log: Path) -> str:
 
 
 def _server(layout: Layout):
-    transport = SupervisorTransport(None, None, f"unix://{_socket(layout)}")
+    transport = SupervisorTransport(None, None, f"unix://{layout.supervisor_socket}")
     return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
-
-
-def _socket(layout: Layout) -> Path:
-    return layout.run / "supervisor.sock"
 
 
 def _configuration(layout: Layout) -> Path:

@@ -72,15 +72,17 @@ class Up:
         """Settles what the cloud is, and refuses what would go wrong later."""
         layout = self.layout
         known = cloud.load(layout)
+        if known is None:
+            checks.folder_is_free(layout)
         routed = [route.network for route in checks.routes() if route.network.prefixlen]
         chosen = cloud.choose(layout, wishes, checks.port_is_free, routed)
-        checks.may_run(chosen)
+        checks.may_run(layout, chosen)
         if not services.is_supervised(layout):
             checks.ports_are_free(layout, chosen)
         if known is None and not chosen.fake:
             checks.pool_is_free(chosen, layout)
+        cloud.save(layout, chosen)  # first: it says that the folder is ours to fill, and to remove
         layout.make()
-        cloud.save(layout, chosen)
         return chosen
 
     def _ensure_operator(self) -> bool:
