@@ -36,14 +36,14 @@ class ImageCollector:
             gone = self._column(session, Image.image_id, _forgettable(now_ms))
             deleted = self._column(session, Image.image_id, Image.status == "pending_delete")
             old = self._column(session, ImageUpload.digest, _forgotten(now_ms))
-            unneeded = self._column(session, ImageBlob.digest, _unneeded())
         if gone or deleted or old:
             self._clear_rows(call, gone, deleted)
+        with self._db.read() as session:
+            unneeded = self._column(session, ImageBlob.digest, _unneeded())
         if unneeded:
             with self._db.write(call) as tx:
-                tx.advance(
-                    ImageBlob, {"condemned": True}, ImageBlob.digest.in_(unneeded), _unneeded()
-                )
+                condemned = ImageBlob.digest.in_(unneeded), _unneeded()
+                tx.advance(ImageBlob, {"condemned": True}, *condemned)
         if now_ms >= self._sweep_due_ms:
             self._sweep_due_ms = now_ms + SWEEP_EVERY_MS
             self._sweep(call)
