@@ -92,7 +92,7 @@ class FileServer(http.server.ThreadingHTTPServer):
         self.breaks: list[int] = []
         self.redirect, self.status = "", 200
         self.ranges: list[str] = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def url(self) -> str:
