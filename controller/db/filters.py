@@ -20,6 +20,7 @@ literally; a filter without values matches nothing; an unknown name is refused. 
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,6 +34,7 @@ from protos.errors import CloudError, Kind
 Condition = Callable[[Sequence[str]], object]  # values -> an SQL expression
 MAX_FILTERS, MAX_VALUES = 50, 200
 NOTHING, EVERYTHING = SQL("1 = 0"), SQL("1 = 1")
+_NUMBER = re.compile(r"-?[0-9]{1,18}")  # what fits a column
 
 
 def where(table: Mapping[str, Condition], filters: Sequence[common_pb2.Filter]) -> list:
@@ -67,7 +69,7 @@ def integer(field: Field | Expression) -> Condition:
     """A number, compared as the text that the answer shows."""
 
     def condition(values: Sequence[str]):
-        numbers = [int(value) for value in values if value.lstrip("-").isdigit()]
+        numbers = [int(value) for value in values if _NUMBER.fullmatch(value)]
         return field.in_(numbers) if numbers else NOTHING
 
     return condition
