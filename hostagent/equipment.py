@@ -18,10 +18,11 @@ from pathlib import Path
 from hostagent import facts, shell
 from hostagent.config import Config
 from hostagent.drivers import Hypervisor, Images, Network, Volumes
-from hostagent.fake_drivers import FakeImages, FakeNetwork, FakeVolumes
+from hostagent.fake_drivers import FakeImages, FakeVolumes
 from hostagent.hypervisors.fake import FakeHypervisor, FakeState
 from hostagent.images.cache import Cache, Settings
 from hostagent.ledger import Ledger
+from hostagent.network.fake import FakeNetwork
 from hostagent.volumes.qcow2 import Qcow2Volumes
 from protos import rpc
 from protos.cloud.v1 import fleet_pb2

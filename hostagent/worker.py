@@ -200,17 +200,18 @@ class Worker:
 
     def _keep(self, entry: Entry, power: Power, now: int) -> int | None:
         progress = entry.progress
-        if progress.observed != OBSERVED_RUNNING or (
-            progress.generation < entry.spec.intent_generation
-        ):
-            self._note(entry, Seen(OBSERVED_RUNNING))
         if self._calm_since is None:
             self._calm_since = now
         if progress.crashes and now - self._calm_since >= self._limits.calm_ms:
             self._note(entry, crashes=0)
         due = now if self._audited_at is None else self._audited_at + self._limits.audit_ms
-        if due <= now:
+        news = (
+            progress.seen != Seen(OBSERVED_RUNNING)
+            or progress.generation < entry.spec.intent_generation
+        )
+        if news or due <= now:
             plug(Context(entry.spec, self._on, alive=True))
+            self._note(entry, Seen(OBSERVED_RUNNING) if news else None, attempts=0)
             self._audited_at, due = now, now + self._limits.audit_ms
         return due
 
@@ -292,7 +293,7 @@ class Worker:
     def _wait_for(self, entry: Entry, wait: NotYet, now: int) -> int | None:
         if self._out_of_time(now):
             return self._give_up(entry, DriverError(f"took too long: {wait.progress}"))
-        return now + wait.retry_ms
+        return min(now + wait.retry_ms, self._trying_since + self._limits.bring_up_ms)
 
     def _out_of_time(self, now: int) -> bool:
         since = self._trying_since
@@ -308,7 +309,8 @@ class Worker:
         over = attempts >= self._limits.attempts or self._out_of_time(now)
         if do is Do.BRING_UP and (over or not failure.transient):
             return self._give_up(entry, failure)
-        self._note(entry, attempts=attempts)
+        lame = Seen(OBSERVED_RUNNING, SERVER_ERROR, f"{SERVER_ERROR}: {failure}")
+        self._note(entry, lame if do is Do.KEEP else None, attempts=attempts)
         self._retry_at = now + self._limits.backoff(attempts)
         return self._retry_at
 

@@ -14,7 +14,6 @@ import pytest
 from hostagent import shell
 from hostagent.app import Parts, build
 from hostagent.audit import Audit
-from hostagent.fake_drivers import FakeNetwork
 from hostagent.hypervisors.domain_xml import Settings
 from hostagent.hypervisors.libvirt_driver import LibvirtHypervisor
 from hostagent.images.cache import Cache
@@ -22,6 +21,7 @@ from hostagent.images.cache import Settings as CacheSettings
 from hostagent.ledger import Ledger, open_file
 from hostagent.limits import Limits
 from hostagent.loops import Pump
+from hostagent.network.fake import FakeNetwork
 from hostagent.volumes.qcow2 import Qcow2Volumes
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import (

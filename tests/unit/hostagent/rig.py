@@ -6,10 +6,11 @@ from pathlib import Path
 
 from hostagent.agent import Agent
 from hostagent.app import Parts, build
-from hostagent.fake_drivers import FakeImages, FakeNetwork, FakeVolumes
+from hostagent.fake_drivers import FakeImages, FakeVolumes
 from hostagent.hypervisors.fake import FakeHypervisor, Faults
 from hostagent.ledger import Ledger, open_file
 from hostagent.limits import Limits
+from hostagent.network.fake import FakeNetwork
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import RUNNING, HostSpec, InstanceSpec
 
@@ -150,6 +151,9 @@ class Rig:
     def power(self, name="i-1") -> str:
         guest = self.hypervisor.state.guests.get(name)
         return guest.power if guest else "none"
+
+    def tenants(self) -> list[str]:
+        return [spec.instance_id for spec in self.network.tenants.get("vpc-1", ())]
 
     def is_bare(self) -> bool:
         """Nothing of any instance is left on the host."""
