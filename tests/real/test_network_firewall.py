@@ -1,5 +1,7 @@
 """For real: security groups at the tap, and guests that lie about who they are."""
 
+import threading
+
 import pytest
 
 from hostagent.network.config import mac_of
@@ -138,6 +140,33 @@ def test_a_revoked_rule_ends_new_connections_but_not_old_ones(lab, vpc, web, cli
     assert client.reach(web.address, 80) == client.address
 
 
+def test_rules_change_under_traffic_without_a_gap(lab, vpc, web, client):
+    """While the whole set is replaced again and again, what is open stays open, what is closed
+    never opens."""
+    lab.group(vpc, WEB, EVERYTHING_OUT, allow("tcp", 8000, 8100))
+    lab.ensure(vpc)
+    stop, loads, failures = threading.Event(), [], []
+
+    def reload():
+        while not stop.is_set():
+            try:
+                lab.ensure(vpc)
+                loads.append(1)
+            except Exception as failure:
+                failures.append(failure)
+
+    changing = threading.Thread(target=reload)
+    changing.start()
+    try:
+        opened = [client.reach(web.address, 8000) for _ in range(40)]
+        closed = [client.reach(web.address, 443, timeout_s=0.05) for _ in range(40)]
+    finally:
+        stop.set()
+        changing.join()
+    assert set(opened) == {client.address} and set(closed) == {None}
+    assert len(loads) > 5 and not failures
+
+
 # -- lies ------------------------------------------------------------------------------------------
 
 
@@ -252,7 +281,7 @@ def test_without_the_source_check_a_guest_may_forward(lab, vpc, ears):
     nat = lab.configure(lab.start(vpc, 50, [group(9)], source_dest_check=False))
     says(nat, listener, b"forwarded", address="10.9.8.7")
     assert eventually(lambda: heard(listener, b"forwarded"), 2)
-    packet = ipv4_udp(listener.address, "10.9.8.7", (5, 5), b"to-elsewhere")
+    packet = ipv4_udp(listener.address, "10.9.8.7", (7, 7), b"to-elsewhere")  # no reply
     frame = ethernet(listener.nic.mac_address, nat.nic.mac_address, IPV4, packet)
     listener.inject(frame)
     assert eventually(lambda: heard(nat, b"to-elsewhere"), 2)

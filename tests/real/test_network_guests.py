@@ -41,7 +41,7 @@ def lease(guest, tmp_path) -> dict[str, str]:
     script, out = tmp_path / "script", tmp_path / "lease"
     script.write_text(SCRIPT)
     script.chmod(0o755)
-    argv = ["busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "5"]
+    argv = ["busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "3", "-T", "2"]
     argv += ["-O", "mtu", "-O", "hostname", "-s", script]
     shell.run(argv, netns=guest.namespace, env={"OUT": str(out)}, accept=(0, 1))
     rows = out.read_text().splitlines() if out.exists() else []

@@ -4,6 +4,8 @@ left.
 
 import os
 import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,10 +22,12 @@ from hostagent.network import (
     router,
     uplink,
 )
-from hostagent.network.config import mac_of
+from hostagent.network.config import NetworkConfig, mac_of
+from hostagent.network.driver import LinuxNetwork
 from tests.real.network_lab import EVERYTHING_OUT, Lab, allow, eventually, open_tap, reach
 
 pytestmark = pytest.mark.real
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -261,3 +265,49 @@ def test_leases_and_files_go_with_the_vpc(lab, guest):
     lab.network.remove_vpc(guest.nic.vpc_id)
     assert not folder.exists() and not dnsmasq.running(None, under=Path(lab.config.run_dir))
     assert ports.is_plugged(guest.nic, lab.network.names) is False
+
+
+def test_many_vpcs_at_once(lab):
+    """As after a restart: every VPC by a thread of its own, and then all go at once."""
+    ids = [lab.vpc(number) for number in range(1, 9)]
+    with ThreadPoolExecutor(len(ids)) as pool:
+        list(pool.map(lab.ensure, ids * 2))
+        found = lab.network.inventory()
+        assert list(lab.network.vpcs()) == sorted(ids)
+        assert len(found.cables) == len(found.dhcp_pids) == len(ids)
+        assert len(set(found.routes)) == len(found.routes) == 2 * len(ids)
+        list(pool.map(lab.network.remove_vpc, ids))
+    assert lab.network.inventory().of_vpcs() == {}
+
+
+def test_two_agents_on_one_machine(lab, guest):
+    """With another prefix and other ranges; the end of one is nothing to the other."""
+    config = NetworkConfig(prefix="pnws", pool="100.126.8.0/24", transit="100.125.0.0/16")
+    other = LinuxNetwork(config, run=shell.run)
+    other.start()
+    try:
+        other.ensure_vpc(lab.vpcs[guest.nic.vpc_id], [])
+        assert works(guest)
+        assert list(other.vpcs()) == list(lab.network.vpcs())
+    finally:
+        other.stop()
+        other.destroy_all()
+    assert works(guest)
+    assert other.inventory() == type(other.inventory())()
+
+
+def test_the_command_for_the_operator(lab, guest):
+    def command(*words: str) -> shell.Result:
+        argv = [sys.executable, "-m", "hostagent.network", *words, "--prefix", "pnwr"]
+        argv += ["--pool", lab.config.pool, "--transit", lab.config.transit]
+        return shell.run(argv, accept=(0, 1), env={"PYTHONPATH": str(ROOT)})
+
+    assert command("check").returncode == 0
+    here = command("inventory")
+    assert here.returncode == 1 and lab.network.names.tap(guest.nic.network_interface_id) in (
+        here.stdout
+    )
+    lab.network.stop()
+    lab.power_off(guest)
+    assert command("destroy").returncode == 0
+    assert command("inventory").returncode == 0
