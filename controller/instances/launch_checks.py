@@ -74,6 +74,15 @@ def check_request(request: instances_pb2.RunInstancesRequest, max_per_call: int)
         raise CloudError(
             Kind.UNSUPPORTED, f"The tenancy '{request.tenancy}' is not supported.", noun="parameter"
         )
+    keeps_interface = request.HasField("delete_network_interface_on_termination") and not (
+        request.delete_network_interface_on_termination
+    )
+    if keeps_interface:
+        raise CloudError(
+            Kind.UNSUPPORTED,
+            "A network interface that outlives its instance is not supported.",
+            noun="parameter",
+        )
     if request.private_ip_address and request.max_count > 1:
         raise invalid(
             "The parameter privateIpAddress cannot be used when launching more than one instance",
@@ -168,7 +177,8 @@ def plan_disks(
             others.append(_disk(mapping, Disk(mapping.device_name, 0, "gp2", True)))
     if root.size_gib < image_gib:
         raise _bad_mapping(
-            f"Volume of size {root.size_gib}GB is smaller than snapshot, expect size >= {image_gib}GB"
+            f"Volume of size {root.size_gib}GB is smaller than snapshot, "
+            f"expect size >= {image_gib}GB"
         )
     return [root, *others]
 

@@ -148,11 +148,9 @@ class LaunchRows:
         self, tx: Transaction, plan: Plan, subnet: LaunchSubnet, instance_ids: list[str]
     ) -> list[NewInterface]:
         request = plan.request
-        public, delete = None, True
+        public = None
         if request.HasField("associate_public_ip_address"):
             public = request.associate_public_ip_address
-        if request.HasField("delete_network_interface_on_termination"):
-            delete = request.delete_network_interface_on_termination
         return create_interfaces(
             tx,
             self._rng,
@@ -162,7 +160,6 @@ class LaunchRows:
             private_ip=request.private_ip_address,
             public=public,
             description=request.network_interface_description,
-            delete_on_termination=delete,
         )
 
     def _answer(
@@ -201,9 +198,6 @@ class LaunchRows:
 
 
 def _nic_row(tx: Transaction, plan: Plan, subnet: LaunchSubnet, nic: NewInterface):
-    delete = True
-    if plan.request.HasField("delete_network_interface_on_termination"):
-        delete = plan.request.delete_network_interface_on_termination
     return SimpleNamespace(
         network_interface_id=nic.network_interface_id,
         account_id=tx.call.account_id,
@@ -217,7 +211,7 @@ def _nic_row(tx: Transaction, plan: Plan, subnet: LaunchSubnet, nic: NewInterfac
         instance_id=nic.instance_id,
         attachment_id=nic.attachment_id,
         device_index=0,
-        delete_on_termination=delete,
+        delete_on_termination=True,
         attached_ms=tx.call.now_ms,
         public_ip=nic.public_ip,
         association_id="",

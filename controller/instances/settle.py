@@ -1,12 +1,13 @@
-"""What follows from what hosts saw: each consequence once, by guarded updates. A reconcile task;
-also run right after a report that brings an end, so that it is quick.
+"""What follows from what hosts saw: each consequence once, by guarded updates.
 
-    seen                     while desired      follows
-    absent                   terminated         the stay is over: all that the instance had is given back
-    exited                   running            stopped or terminated, as the instance's shutdown behavior says
-    failed, never ran        running            terminated: the launch failed
-    failed, ran before       running            stopped: its disks are whole
-    stopped                  stopped            vCPUs, memory and the lent public address are given back; the disk stays
+A reconcile task; also run right after a report that brings an end, so that it is quick.
+
+    seen              while desired    follows
+    absent            terminated       the stay is over: all that it had is given back
+    exited            running          stopped or terminated, as its shutdown behavior says
+    failed, never ran running          terminated: the launch failed
+    failed, ran once  running          stopped: its disks are whole
+    stopped           stopped          vCPUs, memory and the lent address go back; the disk stays
 
 Only an observation under the newest intent counts.
 """

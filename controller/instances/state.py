@@ -1,13 +1,14 @@
 """The name of an instance's state, derived from three columns with three owners. Pure.
 
-    desired    running | stopped | terminated                     instance, written by instances/rules
-    observed   unseen preparing running stopping stopped exited failed absent    live placement, by fleet/reports
+    desired    running | stopped | terminated       instance, written by instances/rules
+    observed   unseen preparing running stopping    live placement, written by fleet/reports
+               stopped exited failed absent
     fresh      the observation was made under the newest intent, not an older one
 
-                        none/absent    stopped        running        exited (fresh)   anything else
-    desired running     pending        pending        running        stopping         pending
-    desired stopped     stopped        stopped        stopping       stopping         stopping
-    desired terminated  terminated     shutting-down  shutting-down  shutting-down    shutting-down
+    observed            none/absent  stopped        running        exited, fresh  anything else
+    desired running     pending      pending        running        stopping       pending
+    desired stopped     stopped      stopped        stopping       stopping       stopping
+    desired terminated  terminated   shutting-down  shutting-down  shutting-down  shutting-down
 
 ``visible_state`` reads the table forwards; ``cells`` reads it backwards, for the filter by state
 (instances/filters). An observation older than the intent proves nothing: an ``exited`` from before

@@ -1,10 +1,12 @@
-"""A controller in one process with hosts that obey: for the tests of instances, fleet, identity and reconcile.
+"""A controller in one process with hosts that obey: for the tests of instances, fleet, identity and
+reconcile.
 
     cloud = Cloud(tmp_path)                 one host, a public image, two accounts
     reservation = cloud.run(max_count=3)    as account cloud.alice
-    cloud.settle()                          hosts are sent what changed, obey and report, until all is quiet
+    cloud.settle()                          hosts are told, obey and report, until all is quiet
 
-Hosts are ``ObedientHost``s: they do at once what a spec says and report it. ``clock`` is moved by hand.
+Hosts are ``ObedientHost``s: they do at once what a spec says and report it. ``clock`` is moved by
+hand.
 """
 
 import random

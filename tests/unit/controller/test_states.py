@@ -1,0 +1,103 @@
+"""The table of states, forwards in Python and backwards in SQL, on every row that there can be."""
+
+import itertools
+
+import pytest
+from peewee import JOIN
+
+from controller.call import system_call
+from controller.db.migrations import migrate
+from controller.db.schema import Account, Host, Instance, Placement
+from controller.db.session import open_sqlite
+from controller.instances import state
+from controller.instances.filters import in_state
+
+# architecture.md §4, word by word: (desired, column) -> visible
+EXPECTED = {
+    ("running", "none"): "pending",
+    ("running", "stopped"): "pending",
+    ("running", "running"): "running",
+    ("running", "exited"): "stopping",
+    ("running", "other"): "pending",
+    ("stopped", "none"): "stopped",
+    ("stopped", "stopped"): "stopped",
+    ("stopped", "running"): "stopping",
+    ("stopped", "exited"): "stopping",
+    ("stopped", "other"): "stopping",
+    ("terminated", "none"): "terminated",
+    ("terminated", "stopped"): "shutting-down",
+    ("terminated", "running"): "shutting-down",
+    ("terminated", "exited"): "shutting-down",
+    ("terminated", "other"): "shutting-down",
+}
+GENERATIONS = ((4, 5), (5, 5), (6, 5))  # observed under, intent
+
+
+def test_the_table_is_the_architectures():
+    for (desired, column), visible in EXPECTED.items():
+        assert state.TABLE[desired][column] == visible
+
+
+def test_every_state_has_a_code_and_a_cell():
+    assert set(state.CODES) == set(state.STATES) == set(EXPECTED.values())
+
+
+@pytest.mark.parametrize("observed", state.OBSERVED)
+def test_an_observation_older_than_the_intent_proves_no_end(observed):
+    fresh = state.visible_state("running", observed, 5, 5)
+    old = state.visible_state("running", observed, 4, 5)
+    assert (fresh, old) == (("stopping", "pending") if observed == "exited" else (old, old))
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """A database with an instance for every combination: [(id, visible state)]."""
+    db = open_sqlite(":memory:")
+    migrate(db, 0)
+    cases = [*itertools.product(state.TABLE, (None, *state.OBSERVED), GENERATIONS)]
+    with db.write(system_call(0)) as tx:
+        tx.insert(Account, [{"account_id": "1", "name": "a"}])
+        tx.insert(Host, [{"host_id": "h-1", "name": "h", "availability_zone": "z"}])
+        for number, (desired, observed, (seen, intent)) in enumerate(cases):
+            instance = {
+                "instance_id": f"i-{number}",
+                "account_id": "1",
+                "reservation_id": "r",
+                "image_id": "ami",
+                "instance_type": "t",
+                "availability_zone": "z",
+                "desired": desired,
+            }
+            tx.insert(Instance, [instance])
+            placement = {
+                "placement_id": f"p-{number}",
+                "instance_id": f"i-{number}",
+                "host_id": "h-1",
+                "observed": observed or "unseen",
+                "live": observed is not None,  # a stay that is over says nothing any more
+                "observed_generation": seen,
+                "intent_generation": intent,
+            }
+            tx.insert(Placement, [placement])
+    visible = {
+        f"i-{number}": state.visible_state(desired, observed, seen, intent)
+        for number, (desired, observed, (seen, intent)) in enumerate(cases)
+    }
+    return db, visible
+
+
+@pytest.mark.parametrize("name", state.STATES)
+def test_the_filter_finds_what_the_view_shows(rows, name):
+    db, visible = rows
+    query = (
+        Instance.select(Instance.instance_id)
+        .join(
+            Placement,
+            JOIN.LEFT_OUTER,
+            on=(Placement.instance_id == Instance.instance_id) & Placement.live,
+        )
+        .where(in_state(name))
+    )
+    with db.read() as session:
+        found = {row.instance_id for row in session.rows(query)}
+    assert found == {instance_id for instance_id, shown in visible.items() if shown == name}
