@@ -24,7 +24,7 @@ from controller.db.filters import (
 from controller.db.schema import NetworkInterface, Subnet, Vpc
 from controller.db.session import Session
 from controller.lookup import select_page
-from controller.networks.launch import usable_addresses
+from controller.networks.private_addresses import usable_addresses
 from controller.tags import rules as tags
 from protos.cloud.v1 import networks_pb2
 

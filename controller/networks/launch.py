@@ -5,13 +5,8 @@ Called by instances/rules inside RunInstances' transaction, whose statements are
     find_launch_network   1 statement    the subnets that it may use and its groups
     create_interfaces     4 statements   free addresses found, public ones lent, interfaces,
                                          memberships; the same four for fifty instances as for one
-
-Private addresses are drawn at random from the subnet, so that no row is everybody's bottleneck
-and a gone instance's address rests; EC2 keeps the first four of a subnet and the last (User
-Guide, "Subnet CIDR blocks").
 """
 
-import ipaddress
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,14 +16,11 @@ from peewee import JOIN
 from controller.db.schema import NetworkInterface, NicGroup, SecurityGroup, Subnet, Vpc
 from controller.db.session import Session, Transaction
 from controller.lookup import check_ids, not_found
-from controller.networks import pool
+from controller.networks import pool, private_addresses
 from protos.errors import CloudError, Kind
 from protos.ids import new_id
 
 GROUPS_PER_INTERFACE_MAX = 5
-RESERVED_FIRST, RESERVED_LAST = 4, 1
-_SPARE_CANDIDATES = 24
-_CANDIDATES_MAX = 16_384  # of one statement
 
 
 @dataclass(frozen=True)
@@ -177,12 +169,13 @@ def create_interfaces(
     subnet says. Raises NO_CAPACITY (subnet, elastic-ip), INVALID and EXISTS for a private_ip that
     cannot be had.
     """
-    account_id, now_ms, count = tx.call.account_id, tx.call.now_ms, len(instance_ids)
+    account_id, count = tx.call.account_id, len(instance_ids)
     wants_public = subnet.map_public_ip_on_launch if public is None else public
+    place = subnet.subnet_id, subnet.cidr_block
     private = (
-        [_check_private_ip(tx, subnet, private_ip)]
+        [private_addresses.check_free(tx, *place, private_ip)]
         if private_ip
-        else _free_private_ips(tx, rng, subnet, count)
+        else private_addresses.draw_free(tx, rng, *place, count)
     )
     lent = pool.lend(tx, account_id, count) if wants_public else [""] * count
     made = [
@@ -196,30 +189,19 @@ def create_interfaces(
         )
         for instance_id, own_ip, public_ip in zip(instance_ids, private, lent, strict=True)
     ]
-    tx.insert(
-        NetworkInterface,
-        [
-            {
-                "network_interface_id": one.network_interface_id,
-                "account_id": account_id,
-                "vpc_id": network.vpc_id,
-                "subnet_id": subnet.subnet_id,
-                "availability_zone": subnet.availability_zone,
-                "mac_address": one.mac_address,
-                "private_ip": one.private_ip,
-                "description": description,
-                "source_dest_check": source_dest_check,
-                "created_ms": now_ms,
-                "instance_id": one.instance_id,
-                "attachment_id": one.attachment_id,
-                "delete_on_termination": delete_on_termination,
-                "attached_ms": now_ms,
-                "public_ip": one.public_ip or None,
-                "auto_public": wants_public,
-            }
-            for one in made
-        ],
-    )
+    alike = {
+        "account_id": account_id,
+        "vpc_id": network.vpc_id,
+        "subnet_id": subnet.subnet_id,
+        "availability_zone": subnet.availability_zone,
+        "description": description,
+        "source_dest_check": source_dest_check,
+        "delete_on_termination": delete_on_termination,
+        "auto_public": wants_public,
+        "created_ms": tx.call.now_ms,
+        "attached_ms": tx.call.now_ms,
+    }
+    tx.insert(NetworkInterface, [alike | _own_columns(one) for one in made])
     tx.insert(
         NicGroup,
         [
@@ -235,9 +217,15 @@ def create_interfaces(
     return made
 
 
-def usable_addresses(cidr_block: str) -> int:
-    """How many addresses of a subnet instances can have."""
-    return ipaddress.ip_network(cidr_block).num_addresses - RESERVED_FIRST - RESERVED_LAST
+def _own_columns(one: NewInterface) -> dict:
+    return {
+        "network_interface_id": one.network_interface_id,
+        "instance_id": one.instance_id,
+        "attachment_id": one.attachment_id,
+        "mac_address": one.mac_address,
+        "private_ip": one.private_ip,
+        "public_ip": one.public_ip or None,
+    }
 
 
 def _find_subnets(
@@ -295,76 +283,6 @@ def _find_subnets(
                 noun="availability-zone",
             )
     return found
-
-
-def _check_private_ip(tx: Transaction, subnet: LaunchSubnet, private_ip: str) -> str:
-    network = ipaddress.ip_network(subnet.cidr_block)
-    try:
-        address = ipaddress.IPv4Address(private_ip)
-    except ValueError as failure:
-        raise CloudError(
-            Kind.INVALID,
-            f"Value ({private_ip}) for parameter address is invalid. Invalid IPv4 address.",
-            noun="parameter",
-        ) from failure
-    offset = int(address) - int(network.network_address)
-    if not RESERVED_FIRST <= offset < network.num_addresses - RESERVED_LAST:
-        outside = address not in network
-        raise CloudError(
-            Kind.INVALID,
-            f"Address does not fall within the subnet's address range: {private_ip}"
-            if outside
-            else f"The address {private_ip} is reserved in its subnet",
-            noun="parameter",
-        )
-    if _used(tx, subnet, [str(address)]):
-        raise CloudError(
-            Kind.EXISTS,
-            f"Address {private_ip} is in use.",
-            noun="network-interface",
-            id=private_ip,
-        )
-    return str(address)
-
-
-def _free_private_ips(
-    tx: Transaction, rng: random.Random, subnet: LaunchSubnet, count: int
-) -> list[str]:
-    """Random free addresses: one statement, unless the subnet is rather full."""
-    network = ipaddress.ip_network(subnet.cidr_block)
-    start, usable = (
-        int(network.network_address) + RESERVED_FIRST,
-        usable_addresses(subnet.cidr_block),
-    )
-    draw = min(usable, 2 * count + _SPARE_CANDIDATES)
-    offsets = rng.sample(range(usable), draw)
-    free: list[str] = []
-    while True:
-        candidates = [str(ipaddress.IPv4Address(start + offset)) for offset in offsets]
-        used = _used(tx, subnet, candidates)
-        free += [address for address in candidates if address not in used]
-        if len(free) >= count:
-            return free[:count]
-        if draw == usable:
-            raise CloudError(
-                Kind.NO_CAPACITY,
-                f"There are not enough free addresses in subnet '{subnet.subnet_id}' to satisfy "
-                "the requested number of instances.",
-                noun="subnet",
-                id=subnet.subnet_id,
-            )
-        free, draw, offsets = [], usable, rng.sample(range(usable), usable)
-
-
-def _used(tx: Transaction, subnet: LaunchSubnet, candidates: Sequence[str]) -> set[str]:
-    nic, used = NetworkInterface, set()
-    for start in range(0, len(candidates), _CANDIDATES_MAX):
-        part = candidates[start : start + _CANDIDATES_MAX]
-        query = nic.select(nic.private_ip).where(
-            nic.subnet_id == subnet.subnet_id, nic.private_ip.in_(part)
-        )
-        used.update(row[0] for row in tx.tuples(query))
-    return used
 
 
 def _new_mac(rng: random.Random) -> str:

@@ -8,7 +8,8 @@ import ipaddress
 import pytest
 
 from controller.networks import interfaces
-from controller.networks.launch import LaunchSubnet, _free_private_ips, find_launch_network
+from controller.networks.launch import find_launch_network
+from controller.networks.private_addresses import draw_free
 from protos.cloud.v1 import networks_pb2 as pb
 from protos.errors import Kind
 from tests.unit.controller.resource_world import ANN, BOB, World
@@ -64,16 +65,12 @@ def test_fifty_interfaces_cost_the_statements_of_one(tmp_path):
 
 
 def test_addresses_are_never_the_reserved_ones_and_never_doubled(world):
+    subnet_id = find(world).subnets[0].subnet_id
     with world.db.write(world.call()) as tx:
-        network = find_launch_network(tx, ANN)
-        subnet = network.subnets[0]
-    tiny = LaunchSubnet(subnet.subnet_id, "172.31.0.0/28", subnet.availability_zone, False)
-    world.launch(5, private_ip="", public=False)
-    with world.db.write(world.call()) as tx:
-        free = _free_private_ips(tx, world.rng, tiny, 11)
+        free = draw_free(tx, world.rng, subnet_id, "172.31.0.0/28", 11)
         assert {int(ipaddress.ip_address(address)) & 15 for address in free} == set(range(4, 15))
         with refused(Kind.NO_CAPACITY, "subnet"):
-            _free_private_ips(tx, world.rng, tiny, 12)
+            draw_free(tx, world.rng, subnet_id, "172.31.0.0/28", 12)
 
 
 @pytest.mark.parametrize(
