@@ -1,0 +1,105 @@
+"""A whole cloud in this process, with real threads, sockets, mutual TLS and HTTP; fake guests.
+
+    with WiredCloud(folder, hosts=2) as cloud:
+        alice = cloud.account("alice")
+        alice.ec2.run_instances(ImageId=cloud.image_id, MinCount=1, MaxCount=1)
+        cloud.hosts[0].hypervisor.crash("i-...")       a fault, where the guest is
+
+The services are the real ones, started from the same files as ``pileus up`` writes. What each was
+built of can be reached: ``cloud.controller`` (the wired app), ``cloud.gateway``, ``cloud.hosts``.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller import config as controller_config
+from controller import server as controller_server
+from gateway import config as gateway_config
+from gateway.server import Gateway
+from hostagent import config as host_config
+from hostagent.fake_drivers import FakeNetwork, FakeVolumes
+from hostagent.hypervisors.fake import FakeHypervisor
+from hostagent.service import Service
+from tests.harness.accounts import Account, Accounts
+from tests.harness.installation import Installation
+from tests.harness.waiting import wait_until
+
+
+@dataclass
+class WiredHost:
+    """A host agent in this process, and the fakes behind it: ``hypervisor.crash(id)``,
+    ``hypervisor.power_off_inside(id)``, ``hypervisor.faults = Faults(...)``."""
+
+    service: Service
+
+    @property
+    def host_id(self) -> str:
+        return self.service.identity.host_id
+
+    @property
+    def hypervisor(self) -> FakeHypervisor:
+        return self.service.equipment.hypervisor
+
+    @property
+    def network(self) -> FakeNetwork:
+        return self.service.equipment.network
+
+    @property
+    def volumes(self) -> FakeVolumes:
+        return self.service.equipment.volumes
+
+
+class WiredCloud:
+    """See the module's head. ``controller`` and ``gateway`` are TOML text that is added."""
+
+    def __init__(self, folder: Path, *, hosts: int = 1, controller: str = "", gateway: str = ""):
+        self.files = Installation(folder, hosts=hosts, controller=controller, gateway=gateway)
+        self.hosts: list[WiredHost] = []
+        self.image_id = ""
+
+    def __enter__(self) -> "WiredCloud":
+        self.files.prepare()
+        self._start_controller()
+        self._start_gateway()
+        for path in self.files.host_tomls:
+            service = Service(host_config.load(path))
+            service.start()
+            self.hosts.append(WiredHost(service))
+        self.accounts = Accounts(self.files.endpoint, self.files.operator)
+        self.image_id = self.accounts.add_image()
+        wait_until("a host", self.accounts.is_ready)
+        return self
+
+    def __exit__(self, *failure) -> None:
+        self.gateway.stop()
+        for host in self.hosts:
+            host.service.stop()
+        self._server.stop()
+
+    @property
+    def endpoint(self) -> str:
+        return self.files.endpoint
+
+    @property
+    def operator(self) -> Account:
+        return self.accounts.operator
+
+    def account(self, name: str) -> Account:
+        """The account of that name, made at the first time that it is asked for."""
+        return self.accounts.account(name)
+
+    def host_of(self, instance_id: str) -> WiredHost:
+        """The host that has the instance's domain."""
+        return next(host for host in self.hosts if instance_id in host.hypervisor.domains())
+
+    def _start_controller(self) -> None:
+        config = controller_config.load(self.files.controller_toml)
+        self.controller = controller_server.build_app(
+            config, controller_server.open_database(config)
+        )
+        self._server = controller_server.Server(config, self.controller)
+        self._server.start()
+
+    def _start_gateway(self) -> None:
+        self.gateway = Gateway(gateway_config.load(self.files.gateway_toml))
+        self.gateway.start()
