@@ -171,8 +171,14 @@ def ensure_running(layout: Layout, programs: Sequence[Program], fresh: bool) -> 
                 changed.append(name)
             elif name in running and running[name].state not in ("RUNNING", "STARTING"):
                 _replace(server, name)
-    write_private(_fingerprints(layout), json.dumps(now))
+    remember(layout, programs)
     return changed
+
+
+def remember(layout: Layout, programs: Sequence[Program]) -> None:
+    """What runs is taken to be of today's code and configuration."""
+    now = {program.name: program.fingerprint() for program in programs}
+    write_private(_fingerprints(layout), json.dumps(now))
 
 
 def _replace(server, name: str) -> None:

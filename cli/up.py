@@ -66,6 +66,7 @@ class Up:
                 step.result(self._ensure_image(api, chosen, step.say))
             with progress.step("ready") as step:
                 step.result(self._await_readiness(api, step.say))
+            self._forget_tokens(chosen)
         return chosen
 
     def _choose(self, wishes: Wishes) -> Cloud:
@@ -102,6 +103,11 @@ class Up:
             for name in names
         ]
         configs.write_host(self.layout, chosen, tokens)
+
+    def _forget_tokens(self, chosen: Cloud) -> None:
+        """They are used up; the agent that runs need not start anew for it."""
+        configs.write_host(self.layout, chosen, [])
+        services.remember(self.layout, programs(self.layout, chosen))
 
     def _controller(self, *arguments: str) -> str:
         """A command of the controller's that needs no running one."""

@@ -5,6 +5,7 @@
     --hosts N       so many fake hosts from one file, whatever it says itself
     --audit         prints what is on this host and should not be, and ends: 0 nothing, 1 something,
                     2 the host could not be looked over
+    --destroy       removes all guests and networks of this host, and ends; with no agent running
 
 SIGTERM and SIGINT end the agent and leave guests, networks and disks as they are.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from hostagent.audit import describe
 from hostagent.config import Config, ConfigError, load
+from hostagent.destroy import destroy
 from hostagent.drivers import DriverError
 from hostagent.enrolment import EnrolmentError
 from hostagent.service import Service
@@ -41,6 +43,8 @@ def main(arguments: list[str]) -> int:
         level=configs[0].log_level,
         format="%(asctime)s %(levelname)s %(name)s %(threadName)s: %(message)s",
     )
+    if asked.destroy:
+        return _destroy(configs)
     return _audit(configs) if asked.audit else _serve(configs)
 
 
@@ -50,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--join", metavar="TOKEN", default="")
     parser.add_argument("--hosts", metavar="N", type=int, default=0)
     parser.add_argument("--audit", action="store_true")
+    parser.add_argument("--destroy", action="store_true")
     return parser
 
 
@@ -115,6 +120,17 @@ def _audit(configs: list[Config]) -> int:
     for line in describe(findings):
         print(line)
     return 1 if findings else 0
+
+
+def _destroy(configs: list[Config]) -> int:
+    try:
+        strangers = [name for config in configs for name in destroy(config)]
+    except (EnrolmentError, DriverError, OSError, ValueError) as failure:
+        log.error("not all is gone: %s", failure)
+        return 1
+    for name in strangers:
+        print(f"domain {name} is of unknown origin and was left alone")
+    return 0
 
 
 if __name__ == "__main__":

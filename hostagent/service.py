@@ -38,13 +38,13 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _lock(path: Path) -> TextIO:
+def hold(state_dir: Path) -> TextIO:
     """Held as long as it is open. Two agents on one ledger would undo each other's work."""
-    file = path.open("w")
+    file = (state_dir / "lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as taken:
-        raise OSError(f"another agent runs on {path.parent}") from taken
+        raise OSError(f"another agent runs on {state_dir}") from taken
     return file
 
 
@@ -56,7 +56,7 @@ class Service:
         self._consoles = config.state_dir / "instances"
         for folder in (self._consoles, config.state_dir / "run"):
             folder.mkdir(parents=True, exist_ok=True)
-        self._lock = None if only_look else _lock(config.state_dir / "lock")
+        self._lock = None if only_look else hold(config.state_dir)
         self.identity = enrol(config.pki, config.join_token, config.name, config.availability_zone)
         controller = config.controller or self.identity.controller
         if not controller:
@@ -70,12 +70,12 @@ class Service:
             boot_id=facts.boot_id(),
             only_look=only_look,
         )
-        self._equipment = equip(config, self._ledger, self.identity.host_id, self._fleet, wall_ms)
+        self.equipment = equip(config, self._ledger, self.identity.host_id, self._fleet, wall_ms)
         self._stops: list[Callable[[], object]] = []
 
     def start(self) -> None:
         """Raises DriverError or OSError where this host cannot work at all."""
-        config, on = self._config, self._equipment
+        config, on = self._config, self.equipment
         on.start()
         self._stops.append(on.stop)
         endpoint = config.endpoint or config.listen
@@ -124,7 +124,7 @@ class Service:
 
     def audit(self) -> list[Finding]:
         """Raises DriverError where the host cannot be looked over."""
-        on, limits = self._equipment, self._config.limits
+        on, limits = self.equipment, self._config.limits
         for connect in on.connects:
             connect()
         vpcs = Vpcs(self._ledger, on.network, audit_ms=limits.audit_ms, retry_ms=limits.backoff_ms)
