@@ -2,6 +2,7 @@
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from tests.unit.gateway import world as worlds
 
@@ -28,4 +29,6 @@ def served(_served):
         service.asked.clear()
         if service is not identity:
             service.answers.clear()
-    return world, boto3.client("ec2", endpoint_url=url, **worlds.credentials())
+    # What botocore would refuse by itself must be refused by the gateway as well.
+    config = Config(parameter_validation=False, retries={"max_attempts": 0})
+    return world, boto3.client("ec2", endpoint_url=url, config=config, **worlds.credentials())
