@@ -163,10 +163,22 @@ def render(
     settings: Settings,
     host_id: str,
 ) -> str:
-    """The whole domain. Disks and interfaces are in the order given; the first disk boots."""
+    """The whole domain as text."""
+    return domain_of(spec, disks, ports, console, settings, host_id).to_text()
+
+
+def domain_of(
+    spec: fleet_pb2.InstanceSpec,
+    disks: Sequence[Disk],
+    ports: Sequence[Port],
+    console: Path,
+    settings: Settings,
+    host_id: str,
+) -> Domain:
+    """Disks and interfaces are in the order given; the first disk boots."""
     emulated = settings.virtual == "qemu"
     uuid = uuid_of(spec.instance_id)
-    domain = Domain(
+    return Domain(
         kind=settings.virtual,
         name=spec.instance_id,
         uuid=uuid,
@@ -204,7 +216,6 @@ def render(
             Balloon(model="virtio", stats_period=10),
         ],
     )
-    return domain.to_text()
 
 
 def uuid_of(instance_id: str) -> str:

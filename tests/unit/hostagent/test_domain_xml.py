@@ -1,0 +1,116 @@
+"""Domains as XML: whole ones against golden files, and every declared property set somewhere.
+
+A golden file is written anew with ``PILEUS_GOLDEN=write pytest ...``; read the difference.
+"""
+
+import inspect
+import os
+from pathlib import Path
+
+import pytest
+
+from hostagent.drivers import Disk, Port
+from hostagent.hypervisors import domain_xml
+from hostagent.hypervisors.domain_xml import Settings, render, serial_of, uuid_of
+from hostagent.hypervisors.xml_elements import Element, Value
+from protos.cloud.v1.fleet_pb2 import InstanceSpec
+
+GOLDEN = Path(__file__).parent / "golden"
+HOST = "h-00000000000000001"
+ROOT = Disk(
+    "vol-0123456789abcdef0",
+    "/dev/xvda",
+    Path("/state/volumes/vol-0123456789abcdef0.qcow2"),
+    "qcow2",
+    Path("/state/images/abc.raw"),
+    "raw",
+)
+DATA = Disk("vol-0000000000000000d", "/dev/sdf", Path("/state/volumes/d.qcow2"), "qcow2")
+PORT = Port("eni-0123456789abcdef0", "tapab0123456789a", "02:00:00:00:00:01", 1450)
+SECOND = Port("eni-0123456789abcdef1", "tapab0123456789b", "02:00:00:00:00:02", 1450)
+CONSOLE = Path("/state/instances/i-0123456789abcdef0.log")
+
+CASES = {
+    "emulated": (Settings("qemu"), [ROOT], [PORT]),
+    "kvm": (Settings("kvm", machine="q35", cache="none"), [ROOT], [PORT]),
+    "two-disks-two-ports": (Settings("qemu"), [ROOT, DATA], [PORT, SECOND]),
+}
+
+
+def spec() -> InstanceSpec:
+    return InstanceSpec(
+        instance_id="i-0123456789abcdef0",
+        instance_type="t3.micro",
+        vcpus=2,
+        memory_mib=1024,
+        architecture="x86_64",
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden(name):
+    settings, disks, ports = CASES[name]
+    text = render(spec(), disks, ports, CONSOLE, settings, HOST)
+    path = GOLDEN / f"{name}.xml"
+    if os.environ.get("PILEUS_GOLDEN") == "write":
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def test_every_declared_property_is_used():
+    """What nothing sets is not declared."""
+    used: dict[type, set[str]] = {}
+
+    def walk(element: Element) -> None:
+        used.setdefault(type(element), set()).update(
+            name for name, value in element.values.items() if value is not None
+        )
+        for value in element.values.values():
+            for child in value if isinstance(value, list) else ():
+                walk(child)
+
+    for settings, disks, ports in CASES.values():
+        walk(domain_xml.domain_of(spec(), disks, ports, CONSOLE, settings, HOST))
+    declared = {
+        kind: set(kind.declared())
+        for _, kind in inspect.getmembers(domain_xml, inspect.isclass)
+        if issubclass(kind, Element) and kind is not Element
+    }
+    assert declared == used
+
+
+def test_what_is_not_declared_is_a_mistake():
+    class Box(Element):
+        tag = "box"
+        size = Value("@size")
+
+    assert Box(size=3).to_text() == '<box size="3"/>\n'
+    with pytest.raises(TypeError, match="colour"):
+        Box(colour="red")
+
+
+def test_text_is_escaped():
+    odd = spec()
+    odd.instance_type = '<&">'
+    text = render(odd, [], [], CONSOLE, Settings("qemu"), HOST)
+    assert '<entry name="product">&lt;&amp;"&gt;</entry>' in text
+
+
+def test_a_uuid_for_life_that_cloud_init_takes_for_ec2s():
+    uuid = uuid_of("i-0123456789abcdef0")
+    assert uuid == uuid_of("i-0123456789abcdef0")
+    assert uuid.startswith("ec201234-5678-9abc-def0-")
+    assert len(uuid) == 36
+    assert uuid_of("i-12345678") != uuid_of("i-12345679")
+
+
+def test_a_serial_fits_virtio():
+    assert serial_of("vol-0123456789abcdef0") == "vol0123456789abcdef0"
+    assert len(serial_of("vol-0123456789abcdef0")) == 20
+
+
+@pytest.mark.parametrize("number, name", [(0, "vda"), (25, "vdz"), (26, "vdaa"), (52, "vdba")])
+def test_disks_are_named_in_order(number, name):
+    text = render(spec(), [DATA] * (number + 1), [], CONSOLE, Settings("qemu"), HOST)
+    assert text.count("<target dev=") == number + 1
+    assert text.rpartition("<target dev=")[2].startswith(f'"{name}"')
