@@ -114,7 +114,10 @@ class Tag(Table):
 
     class Meta:
         primary_key = CompositeKey("resource_id", "key")
-        indexes = ((("account_id", "key", "value"), False), (("account_id", "resource_id"), False))
+        indexes = (
+            (("key", "value", "resource_id"), False),
+            (("account_id", "resource_id", "key"), False),
+        )
 
 
 class KeyPair(Table):

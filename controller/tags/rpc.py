@@ -76,4 +76,5 @@ def _after(page: Page):
             "The token supplied for parameter nextToken is invalid.",
             reason="next-token",
         )
-    return (Tag.resource_id > resource_id) | ((Tag.resource_id == resource_id) & (Tag.key > key))
+    further = (Tag.resource_id > resource_id) | (Tag.key > key)
+    return (Tag.resource_id >= resource_id) & further  # the first part is what the index is read by
