@@ -14,18 +14,20 @@ from controller.db.session import Transaction
 from protos.errors import CloudError, Kind
 
 POOL_ADDRESSES_MAX = 1 << 16
+FIRST_OF_POOL = 2  # beside the block's own address
 
 
 def ensure_pool(tx: Transaction, block: str) -> int:
     """Makes the pool what the configuration says; answers its size.
 
-    Addresses in use outside the block stay until given back, then go at the next start. Raises
-    ValueError for a block that cannot be one.
+    The block's first address is every host's own (hostagent/network: the pool's gateway) and is
+    never handed out. Addresses in use outside the block stay until given back, then go at the next
+    start. Raises ValueError for a block that cannot be one.
     """
     network = ipaddress.IPv4Network(block)
     if network.num_addresses > POOL_ADDRESSES_MAX:
         raise ValueError(f"{block} has more than {POOL_ADDRESSES_MAX} addresses")
-    first, last = int(network.network_address), int(network.broadcast_address)
+    first, last = int(network.network_address) + FIRST_OF_POOL, int(network.broadcast_address)
     position = PublicAddress.position
     tx.delete(
         PublicAddress,
@@ -37,7 +39,11 @@ def ensure_pool(tx: Transaction, block: str) -> int:
             PublicAddress.select(position).where(position >= first, position <= last)
         )
     }
-    missing = [address for address in network.hosts() if int(address) not in there]
+    missing = [
+        address
+        for address in network.hosts()
+        if int(address) >= first and int(address) not in there
+    ]
     tx.insert(
         PublicAddress,
         [{"public_ip": str(address), "position": int(address)} for address in missing],

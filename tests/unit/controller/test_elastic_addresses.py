@@ -108,14 +108,15 @@ def test_a_stopped_instance_or_one_without_lent_addresses_gets_none(world):
 
 
 def test_an_empty_pool_leaves_it_without(tmp_path):
-    world = World(tmp_path, public_pool="100.64.0.0/30")
+    world = World(tmp_path, public_pool="100.64.0.0/29")
     (made,) = world.launch()
     address = allocate(world)
     carried = associate(world, address, made)
-    allocate(world)
+    for _ in range(4):
+        allocate(world, BOB)
     with refused(Kind.NO_CAPACITY, "elastic-ip"):
         allocate(world)
-    assert world.used("addresses") == 2
+    assert world.used("addresses") == 1
     disassociate(world, association_id=carried.association_id)
     assert public_ip_of(world, made) == ""
 
