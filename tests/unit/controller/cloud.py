@@ -154,20 +154,13 @@ class Cloud:
         self.now_ms = 1_800_000_000_000
         self.config = config or Config(state_dir=folder)
         self.rng = random.Random(7)
+        self.master_key = MasterKey({1: bytes(32)}, self.rng)
         self.db = open_sqlite(self.config.database)
         self.last_seen: dict[str, tuple[int, int]] = {}
         self.hosts: dict[str, ObedientHost] = {}
         migrate(self.db, self.now_ms)
         self.store = FileStore(self.config.image_dir)
-        self.app = controller_app.build(
-            self.config,
-            self.db,
-            clock=lambda: self.now_ms,
-            rng=self.rng,
-            agents=lambda host_id, endpoint: self.hosts[host_id],
-            master_key=MasterKey({1: bytes(32)}, self.rng),
-            store=self.store,
-        )
+        self.rebuild()
         call = system_call(self.now_ms)
         self.app.prepare(call)
         self.alice = Account(self.app.identity.create_account(call, "alice")[0])
@@ -176,6 +169,19 @@ class Cloud:
         for number in range(hosts):
             self.add_host(number, **facts)
         self.db.on_statement = on_statement
+
+    def rebuild(self) -> "Cloud":
+        """The controller's process anew, on the same database."""
+        self.app = controller_app.build(
+            self.config,
+            self.db,
+            clock=lambda: self.now_ms,
+            rng=self.rng,
+            agents=lambda host_id, endpoint: self.hosts[host_id],
+            master_key=self.master_key,
+            store=self.store,
+        )
+        return self
 
     def add_host(self, number: int, zone: str = "us-east-1a", **facts) -> ObedientHost:
         host_id = f"h-{number:017x}"
@@ -257,11 +263,13 @@ class Cloud:
     def settle(self, rounds: int = 20) -> None:
         """Until no host has news and nothing waits to be sent."""
         for _ in range(rounds):
+            known = [host.generation for host in self.hosts.values()]
             sent = self.app.dispatch_pending()
             news = [host.work() for host in self.hosts.values() if host.obeys]
             for host in self.hosts.values():
                 host.heartbeat()
-            if not sent and not any(news):
+            learned = known != [host.generation for host in self.hosts.values()]
+            if not (sent or any(news) or learned):
                 return
         raise AssertionError("the cloud does not come to rest")
 
