@@ -9,12 +9,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.httpsession import URLLib3Session
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_TRY = Config(retries={"total_max_attempts": 1}, max_pool_connections=50)
@@ -76,6 +81,8 @@ def fake_pileus(hosts: int = 1) -> Iterator[Cloud]:
             str(hosts),
             "--port",
             str(port),
+            "--public-cidr",
+            "100.64.0.0/20",
         )
         try:
             exports = dict(re.findall(r"export (\w+)='?([^'\n]*)'?", pileus("env", *state)))
@@ -122,6 +129,27 @@ def moto() -> Iterator[Cloud]:
 
 def moto_image(cloud: Cloud) -> str:
     return cloud.client().describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+
+
+def raw_call(cloud: Cloud, action: str, **parameters: str) -> Callable[[], bytes]:
+    """A signed call over one kept connection that reads the answer and does not parse it."""
+    at_once = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as boto3's client has it
+    session = URLLib3Session(socket_options=[at_once])
+    body = urlencode({"Action": action, "Version": "2016-11-15", **parameters})
+    signer = SigV4Auth(
+        Credentials(cloud.access_key_id, cloud.secret_access_key), "ec2", cloud.region
+    )
+    kind = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+
+    def call() -> bytes:
+        request = AWSRequest("POST", cloud.endpoint + "/", headers=kind, data=body)
+        signer.add_auth(request)
+        answer = session.send(request.prepare())
+        if answer.status_code != 200:
+            raise SystemExit(f"{action}: {answer.status_code} {answer.text}")
+        return answer.content
+
+    return call
 
 
 def run_instances(cloud: Cloud, image_id: str, count: int, batch: int = 100) -> None:

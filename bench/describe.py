@@ -39,12 +39,20 @@ def compare(ours, theirs, count: int, rounds: int, seconds: float) -> None:
         lambda: rate(their_client.describe_instances, seconds),
         rounds,
     )
+    raw_a, raw_b, raw_ratio = in_turn(
+        lambda: rate(clouds.raw_call(ours, "DescribeInstances"), seconds),
+        lambda: rate(clouds.raw_call(theirs, "DescribeInstances"), seconds),
+        rounds,
+    )
     report(
         f"DescribeInstances of {count} instances, calls per second: median (lowest .. highest)",
         [
             ("pileus", f"{a:.1f}"),
             ("moto", f"{b:.1f}"),
             ("pileus / moto", f"{ratio:.1f}"),
+            ("pileus, answer not parsed", f"{raw_a:.1f}"),
+            ("moto, answer not parsed", f"{raw_b:.1f}"),
+            ("pileus / moto, not parsed", f"{raw_ratio:.1f}"),
             ("boto3 alone, canned answer", f"{canned(ours, our_client, rounds, seconds):.1f}"),
         ],
     )
@@ -62,6 +70,7 @@ def canned(ours, our_client, rounds: int, seconds: float) -> Spread:
 
     class Answer(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body leave in one piece
 
         def do_POST(self):
             self.rfile.read(int(self.headers["Content-Length"]))
