@@ -100,10 +100,7 @@ FILTERS: dict[str, Condition] = {
 
 
 def visible_to(account_id: str):
-    """The images that an account may see and launch:
-
-    its own, and public ones once they are available.
-    """
+    """An account sees and launches its own images, and public ones once they are available."""
     public = Image.public & (Image.status == "active")
     return Image.status.not_in(GONE) & ((Image.account_id == account_id) | public)
 

@@ -22,9 +22,9 @@ class Unreachable(Exception):
 
 
 class HttpReader:
-    """``read(url)``:
+    """``read(url)`` gives the pieces of the file.
 
-    the pieces of the file. Raises Unreachable, and CloudError INVALID where a URL is not allowed.
+    Raises Unreachable, and CloudError INVALID where a URL is not allowed.
     """
 
     def __init__(self, allowed: Sequence[str], timeout_s: float = 30.0):
@@ -79,10 +79,7 @@ class _AllowedRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _validator(response: http.client.HTTPResponse) -> str:
-    """What says that a file is still the same:
-
-    a strong ETag; without one nothing can be resumed.
-    """
+    """A strong ETag says that a file is still the same; without one nothing can be resumed."""
     tag = response.headers.get("ETag", "")
     return "" if tag.startswith("W/") else tag
 

@@ -137,10 +137,7 @@ class FileStore:
         ]
 
     def sweep_incoming(self, untouched_since_s: float) -> int:
-        """Removes files whose writer died:
-
-        not written to since ``untouched_since_s`` (seconds of the epoch).
-        """
+        """Removes files whose writer died, not written to since then (seconds of the epoch)."""
         removed = 0
         for part in self._incoming.glob("*.part"):
             if _modified_s(part, untouched_since_s) < untouched_since_s:

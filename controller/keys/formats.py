@@ -105,10 +105,7 @@ def _read_public_key(material: bytes) -> object:
 
 
 def _rfc4716_body(material: bytes) -> bytes:
-    """The key's wire form between the marks:
-
-    headers ("Comment: …", continued by a backslash) left out.
-    """
+    """The wire form between the marks, without headers ("Comment: …", continued by a backslash)."""
     lines = [line.strip() for line in material.splitlines()]
     if not lines[-1].startswith(b"---- END SSH2"):
         raise ValueError("no end mark")
@@ -208,10 +205,7 @@ def _string(value: bytes) -> bytes:
 
 
 def _mpint(value: int) -> bytes:
-    """RFC 4251's mpint of a number ≥ 0:
-
-    a leading zero byte where the top bit would read as a sign.
-    """
+    """RFC 4251's mpint of a number ≥ 0, with a zero byte where the top bit would be a sign."""
     return _string(value.to_bytes(value.bit_length() // 8 + 1, "big") if value else b"")
 
 

@@ -109,10 +109,7 @@ def canonical_protocol(protocol: str) -> str:
 
 
 def canonical_cidr(cidr: str, version: int) -> str:
-    """The network's own address:
-
-    "10.0.0.9/24" is "10.0.0.0/24". Raises INVALID for what is no CIDR block.
-    """
+    """A CIDR block by the network's own address: "10.0.0.0/24" for "10.0.0.9/24". Raises INVALID."""
     address, slash, prefix = cidr.strip().partition("/")
     network_type = ipaddress.IPv4Network if version == 4 else ipaddress.IPv6Network
     try:

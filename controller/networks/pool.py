@@ -52,10 +52,7 @@ def ensure_pool(tx: Transaction, block: str) -> int:
 
 
 def lend(tx: Transaction, account_id: str, count: int) -> list[str]:
-    """Takes free addresses out of the pool:
-
-    one statement. Raises NO_CAPACITY where there are fewer.
-    """
+    """Takes free addresses out of the pool, in one statement. Raises NO_CAPACITY for too few."""
     found = take(tx, account_id, count)
     if len(found) < count:
         raise CloudError(

@@ -58,9 +58,9 @@ def check_free(tx: Transaction, subnet_id: str, cidr_block: str, private_ip: str
 def draw_free(
     tx: Transaction, rng: random.Random, subnet_id: str, cidr_block: str, count: int
 ) -> list[str]:
-    """Random free addresses:
+    """Random free addresses, in one statement unless the subnet is rather full.
 
-    one statement, unless the subnet is rather full. Raises NO_CAPACITY.
+    Raises NO_CAPACITY.
     """
     network = ipaddress.ip_network(cidr_block)
     start = int(network.network_address) + RESERVED_FIRST

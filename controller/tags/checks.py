@@ -88,11 +88,7 @@ def too_many_tags() -> CloudError:
 
 
 def _check_characters(what: str, text: str) -> None:
-    """Cc:
-
-    the control characters; Cs and U+FFFE, U+FFFF: no characters of XML 1.0 either (its production
-    2).
-    """
+    """No control characters (Cc), surrogates or noncharacters: XML 1.0, production 2."""
     if any(
         unicodedata.category(character) in ("Cc", "Cs") or character in "\ufffe\uffff"
         for character in text

@@ -65,10 +65,7 @@ class TagsServicer:
 
 
 def _after(page: Page):
-    """The rows behind the last one of the page before:
-
-    its resource's further keys, further resources.
-    """
+    """What follows the last row of the page before: its resource's further keys, other resources."""
     resource_id, separator, key = page.after.partition(_SEPARATOR)
     if not separator:
         raise CloudError(

@@ -149,9 +149,9 @@ def delete(
 
 
 def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]:
-    """The caller's resources of these ids, by noun:
+    """The caller's resources of these ids by noun, in one statement a noun.
 
-    one statement a noun. Raises for the first that is none.
+    Raises MALFORMED_ID, NOT_FOUND for the first that is none of his.
     """
     if not resource_ids:
         raise _missing("ResourceId")

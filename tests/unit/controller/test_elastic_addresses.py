@@ -1,7 +1,4 @@
-"""Elastic addresses, as EC2's guide describes them:
-
-what moves, what is given back, what is refused.
-"""
+"""Elastic addresses, as EC2's guide has them: what moves, is given back, is refused."""
 
 import pytest
 

@@ -1,7 +1,4 @@
-"""Keys against OpenSSH's own words:
-
-fixtures made by ssh-keygen (OpenSSH 9.2) and read by puttygen (PuTTY 0.78).
-"""
+"""Keys against OpenSSH's and PuTTY's own words (fixtures: ssh-keygen 9.2, puttygen 0.78)."""
 
 import base64
 import hashlib

@@ -1,7 +1,4 @@
-"""Interfaces:
-
-where a launch may go, addresses, groups, and what becomes of them (traps 27, 34, 42).
-"""
+"""Interfaces: where a launch may go, addresses, groups, their end (traps 27, 34, 42)."""
 
 import ipaddress
 
@@ -100,7 +97,9 @@ def test_two_accounts_may_have_the_same_private_address(world):
 
 
 def test_public_addresses_run_out_and_say_so(world):
-    assert all(made.public_ip for made in world.launch(13))  # of /28: the first two and the last are not lent
+    assert all(
+        made.public_ip for made in world.launch(13)
+    )  # of /28: the first two and the last are not lent
     with refused(Kind.NO_CAPACITY, "elastic-ip"):
         world.launch()
     (made,) = world.launch(public=False)
