@@ -10,8 +10,7 @@ from hostagent import facts, shell
 from hostagent.config import Config
 from hostagent.enrolment import read_identity
 from hostagent.equipment import CPUINFO
-from hostagent.ledger import Ledger, open_file
-from hostagent.service import hold, wall_ms
+from hostagent.service import hold
 
 
 def destroy(config: Config) -> list[str]:
@@ -28,7 +27,7 @@ def destroy(config: Config) -> list[str]:
 
 
 def _remove_domains(config: Config) -> list[str]:
-    """Those that the ledger knows; others may be somebody else's."""
+    """By the mark that each domain carries: also those that a lost ledger does not know."""
     from hostagent.hypervisors import domain_xml
     from hostagent.hypervisors.libvirt_driver import LibvirtHypervisor
 
@@ -36,21 +35,8 @@ def _remove_domains(config: Config) -> list[str]:
     virtual = facts.choose_hypervisor(config.hypervisor, CPUINFO.read_text())
     settings = domain_xml.Settings(virtual, made.machine, made.cache, made.tcg_translation_mib)
     hypervisor = LibvirtHypervisor(made.uri, settings, host_id)
-    ledger = Ledger(
-        open_file(config.state_dir / "ledger.db"),
-        host_id,
-        now_ms=wall_ms(),
-        boot_id=facts.boot_id(),
-        only_look=True,
-    )
-    known, strangers = ledger.instances(), []
     hypervisor.start()
     try:
-        for name in sorted(hypervisor.domains()):
-            if name in known or ledger.was_here(name):
-                hypervisor.remove(name)
-            else:
-                strangers.append(name)
+        return hypervisor.destroy_all()
     finally:
         hypervisor.stop()
-    return strangers

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import libvirt
+from lxml import etree
 
 from hostagent.drivers import Disk, DriverError, Port, Power
 from hostagent.hypervisors.domain_xml import NAMESPACE, Settings, render
@@ -163,9 +164,9 @@ class LibvirtHypervisor:
             domain = self._find(instance_id)
             if domain is None:
                 return
-            if not _is_ours(domain):
+            if _owner(domain) != self._host_id:
                 raise DriverError(
-                    f"domain {instance_id} was not made by this cloud: it is left alone",
+                    f"domain {instance_id} was not made by this host's agent: it is left alone",
                     transient=False,
                 )
             _destroy(domain)
@@ -179,6 +180,19 @@ class LibvirtHypervisor:
 
     def watch(self, on_change: Callable[[str], None]) -> None:
         self._on_change = on_change
+
+    def destroy_all(self) -> list[str]:
+        """Removes every domain that this host's agent made, in the ledger or not. Answers the names
+        of those that it did not make.
+        """
+        with _translated("the list of domains"):
+            owners = {
+                domain.name(): _owner(domain) for domain in self._connected().listAllDomains()
+            }
+        for name, owner in owners.items():
+            if owner == self._host_id:
+                self.remove(name)
+        return sorted(name for name, owner in owners.items() if owner != self._host_id)
 
     # -- the connection ------------------------------------------------------------------------
 
@@ -286,14 +300,16 @@ def _destroy(domain: libvirt.virDomain) -> None:
             raise
 
 
-def _is_ours(domain: libvirt.virDomain) -> bool:
+def _owner(domain: libvirt.virDomain) -> str | None:
+    """The host id in the domain's mark; None where it has none, or is just being removed."""
     try:
-        domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE)
+        mark = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE)
     except libvirt.libvirtError as failure:
-        if failure.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
-            return False
+        gone = (libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_DOMAIN)
+        if failure.get_error_code() in gone:
+            return None
         raise
-    return True
+    return etree.fromstring(mark).get("host")
 
 
 _events = threading.Lock()

@@ -300,6 +300,9 @@ def test_a_strangers_domain_is_an_orphan_and_left_alone(host, daemon):
         host.stop()
         host.start()
         eventually(lambda: list(host.agent.report().orphans) == ["pet"])
+        host.tell(I + "a", Guest.LISTENS)
+        host.until(I + "a", OBSERVED_RUNNING)
+        assert host.hypervisor.destroy_all() == ["pet"]
         assert list(host.hypervisor.domains()) == ["pet"]
     finally:
         domain.undefine()
