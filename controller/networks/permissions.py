@@ -109,7 +109,7 @@ def canonical_protocol(protocol: str) -> str:
 
 
 def canonical_cidr(cidr: str, version: int) -> str:
-    """A CIDR block by the network's own address: "10.0.0.0/24" for "10.0.0.9/24". Raises INVALID."""
+    """A block by the network's own address: "10.0.0.0/24" for "10.0.0.9/24". Raises INVALID."""
     address, slash, prefix = cidr.strip().partition("/")
     network_type = ipaddress.IPv4Network if version == 4 else ipaddress.IPv6Network
     try:

@@ -65,7 +65,7 @@ class TagsServicer:
 
 
 def _after(page: Page):
-    """What follows the last row of the page before: its resource's further keys, other resources."""
+    """What follows the last row of the page before: its resource's further keys, others."""
     resource_id, separator, key = page.after.partition(_SEPARATOR)
     if not separator:
         raise CloudError(
