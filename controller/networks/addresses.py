@@ -1,12 +1,15 @@
 """Elastic addresses: allocated, moved between interfaces, released.
 
-Called by the door (rpc). Sources: EC2 API Reference and User Guide, "Elastic IP addresses": - an
-address lent at launch returns to the pool when an elastic one takes its place; when that leaves,
-a running
-  instance that was launched with a public address is lent another (none is left: it stays without);
+Called by the door (rpc). What EC2's User Guide says of them ("Elastic IP addresses"), and the API
+Reference:
+
+- an address lent at launch returns to the pool when an elastic one takes its place; when that
+  leaves, a running instance that was launched with a public address is lent another (where none
+  is left, it stays without);
 - associating an address that another interface carries moves it, unless AllowReassociation=false;
-- an interface that carries one elastic address and gets another keeps only the new one; the old
-stays allocated; - an associated address cannot be released.
+- an interface that carries one elastic address and gets another keeps the new one only; the old
+  stays allocated;
+- an associated address cannot be released.
 """
 
 import random

@@ -1,7 +1,7 @@
 """Reading route tables, internet gateways and network ACLs, with EC2's filters for them.
 
-Called by the door (rpc). The rows are real: made with the VPC, changed by later calls. What they
-say is what the hosts do.
+Called by the door (rpc). The rows are real, made with the VPC (networks/defaults) and saying what
+the hosts do; nothing changes them yet.
 """
 
 from collections import defaultdict

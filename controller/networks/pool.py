@@ -1,4 +1,4 @@
-"""The pool of public addresses: who has which. The only writer of ``public_address``.
+"""The pool of public addresses: who has which. With addresses its only writer.
 
 A row's address is free (no account), lent (an account, no allocation id: it came with a launch
 and goes with the stop) or allocated (an allocation id: EC2's elastic address, kept until
