@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from controller.call import Call
 from controller.config import Config
-from controller.db.schema import Host, JoinToken
+from controller.db.schema import Host, JoinToken, Placement
 from controller.db.session import Database, Transaction
 from controller.identity.authority import Authority
 from protos.cloud.v1 import fleet_pb2
@@ -113,6 +113,7 @@ class Enrolment:
         to contradict."""
         known = tx.one(Host.select(Host.host_id).where(Host.name == token.host_name))
         if known is not None:
+            _hear_anew(tx, known.host_id)
             tx.advance(
                 Host,
                 {"availability_zone": token.availability_zone},
@@ -139,6 +140,13 @@ class Enrolment:
                 noun="host",
             )
         return self._authority
+
+
+def _hear_anew(tx: Transaction, host_id: str) -> None:
+    """The host has lost its memory, and with it the count of its reports."""
+    anew = {"epoch": 0, "sequence": 0}
+    tx.advance(Host, anew, Host.host_id == host_id)
+    tx.advance(Placement, anew, Placement.host_id == host_id, Placement.live)
 
 
 def _secret(token: str) -> str:

@@ -154,6 +154,7 @@ class Cloud:
         self.now_ms = 1_800_000_000_000
         self.config = config or Config(state_dir=folder)
         self.rng = random.Random(7)
+        self.authority = None
         self.master_key = MasterKey({1: bytes(32)}, self.rng)
         self.db = open_sqlite(self.config.database)
         self.last_seen: dict[str, tuple[int, int]] = {}
@@ -180,6 +181,7 @@ class Cloud:
             agents=lambda host_id, endpoint: self.hosts[host_id],
             master_key=self.master_key,
             store=self.store,
+            authority=self.authority,
         )
         return self
 
