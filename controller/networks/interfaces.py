@@ -10,7 +10,7 @@ Called by instances/rules and fleet inside their transactions, by describe and b
 from collections import defaultdict
 from collections.abc import Sequence
 
-from peewee import JOIN
+from peewee import JOIN, Case
 
 from controller.db.schema import NetworkInterface, NicGroup, PublicAddress, SecurityGroup
 from controller.db.session import Session, Transaction
@@ -165,8 +165,12 @@ def lend_again(tx: Transaction, account_id: str, instance_ids: Sequence[str]) ->
     )
     waiting = [row[0] for row in tx.tuples(query)]
     if waiting:
-        for nic_id, address in zip(waiting, pool.lend(tx, account_id, len(waiting)), strict=True):
-            tx.advance(_NIC, {"public_ip": address}, _NIC.network_interface_id == nic_id)
+        lent = zip(waiting, pool.lend(tx, account_id, len(waiting)), strict=True)
+        tx.advance(
+            _NIC,
+            {"public_ip": Case(_NIC.network_interface_id, list(lent))},
+            _NIC.network_interface_id.in_(waiting),
+        )
 
 
 def release_interfaces(tx: Transaction, instance_ids: Sequence[str]) -> list[str]:

@@ -81,7 +81,9 @@ class Quotas:
         """(name, maximum, used) of every quota. Raises NOT_FOUND for an unknown account."""
         _check_account(session, account_id)
         found = {quota.name: quota for quota in self._rows(session, account_id)}
-        return [(name, self._maximum(found[name]), found[name].used) for name in NAMES]
+        return [
+            (name, self._maximum(found[name]), found[name].used) for name in NAMES if name in found
+        ]
 
     def set(self, tx: Transaction, account_id: str, name: str, maximum: int) -> int:
         """Gives an account its own maximum; answers what is used.
@@ -95,8 +97,9 @@ class Quotas:
         if maximum < 0:
             raise CloudError(Kind.INVALID, "A quota cannot be less than 0", noun="quota")
         _check_account(tx, account_id)
+        row = {"account_id": account_id, "name": name, "maximum": maximum}
+        tx.insert(Quota, [row], on_conflict=("account_id", "name"), update=("maximum",))
         mine = (Quota.account_id == account_id) & (Quota.name == name)
-        tx.advance(Quota, {"maximum": maximum}, mine)
         return tx.value(Quota.select(Quota.used).where(mine))
 
     def _rows(self, session: Session, account_id: str) -> list:
@@ -113,8 +116,8 @@ class Quotas:
         """Says which one was short; instances come first, as EC2 names them first."""
         found = {quota.name: quota for quota in self._rows(tx, account_id)}
         for name in sorted(amounts, key=CHARGED.index):
-            quota, amount = found[name], amounts[name]
-            if quota.used + amount > self._maximum(quota):
+            quota, amount = found.get(name), amounts[name]
+            if quota is not None and quota.used + amount > self._maximum(quota):
                 raise _exceeded(name, self._maximum(quota), quota.used, amount)
         raise CloudError(
             Kind.BUG, "An internal error has occurred.", because=f"{account_id} has lost quota rows"
