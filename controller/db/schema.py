@@ -328,6 +328,7 @@ class SecurityGroupRule(Table):
     peer_group_id = ref(SecurityGroup.group_id, null=True)  # no cascade: a group in use stays
     description = text()
     created_ms = number()
+    position = small()  # among the rules of its call: shown in the order in which they were made
 
     class Meta:
         indexes = (

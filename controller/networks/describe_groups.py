@@ -166,7 +166,7 @@ def _rules_of(
     found: dict[str, list[networks_pb2.SecurityGroupRule]] = defaultdict(list)
     if group_ids:
         query = _RULE.select(*_RULE_COLUMNS).where(_RULE.group_id.in_(group_ids))
-        for row in session.rows(query.order_by(_RULE.created_ms, _RULE.rule_id)):
+        for row in session.rows(query.order_by(_RULE.created_ms, _RULE.position)):
             found[row.group_id].append(rule_message(**row._asdict()))
     return found
 

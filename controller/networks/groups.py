@@ -110,8 +110,11 @@ def insert_rules(
                 "peer_group_id": permission.peer_group_id or None,
                 "description": permission.description,
                 "created_ms": tx.call.now_ms,
+                "position": position,
             }
-            for rule_id, permission in zip(rule_ids, permissions, strict=True)
+            for position, (rule_id, permission) in enumerate(
+                zip(rule_ids, permissions, strict=True)
+            )
         ],
     )
     return rule_ids
