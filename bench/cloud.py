@@ -65,6 +65,19 @@ def pileus(*arguments: str, check: bool = True) -> str:
     return done.stdout
 
 
+def running(state_dir: Path) -> Cloud:
+    """The cloud that runs from a folder, as its operator's account sees it."""
+    text = pileus("env", "--state-dir", str(state_dir))
+    exports = dict(re.findall(r"export (\w+)='?([^'\n]*)'?", text))
+    return Cloud(
+        exports["AWS_ENDPOINT_URL"],
+        exports["AWS_ACCESS_KEY_ID"],
+        exports["AWS_SECRET_ACCESS_KEY"],
+        exports["AWS_DEFAULT_REGION"],
+        state_dir,
+    )
+
+
 @contextlib.contextmanager
 def fake_pileus(hosts: int = 1) -> Iterator[Cloud]:
     """The shipped services with fake hypervisors, in a temporary folder, gone at the end."""
@@ -85,14 +98,7 @@ def fake_pileus(hosts: int = 1) -> Iterator[Cloud]:
             "100.64.0.0/20",
         )
         try:
-            exports = dict(re.findall(r"export (\w+)='?([^'\n]*)'?", pileus("env", *state)))
-            cloud = Cloud(
-                exports["AWS_ENDPOINT_URL"],
-                exports["AWS_ACCESS_KEY_ID"],
-                exports["AWS_SECRET_ACCESS_KEY"],
-                exports["AWS_DEFAULT_REGION"],
-                Path(folder),
-            )
+            cloud = running(Path(folder))
             account = cloud.client("sts").get_caller_identity()["Account"]
             for name, limit in {"instances": 10**6, "vcpus": 10**6, "memory_mib": 10**9}.items():
                 pileus("quota", "set", *state, "--account", account, name, str(limit))

@@ -1,0 +1,191 @@
+"""What the cloud adds to a warm launch over raw qemu-img + libvirt, and the time to SSH.
+
+Needs root and a cloud with real guests (``./pileus up``; give its --state-dir). In turn, on one
+libvirtd, both watched in the same way:
+
+    raw    qemu-img create of an overlay on the cached image, a tap, and virsh create of the very
+           domain XML that the cloud made for its instance
+    cloud  RunInstances until libvirt shows the instance's domain running
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import tomllib
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import cloud as clouds
+from bench.pairs import Spread, report
+
+DEADLINE_S = 120
+
+
+@dataclass(frozen=True)
+class Launched:
+    """One launch by the cloud, seen from outside."""
+
+    domain_xml: str
+    base: Path  # the cached image below its disk
+    to_domain_s: float
+    to_ssh_s: float
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(prog="python -m bench launch", description=__doc__)
+    options.add_argument("--state-dir", type=Path, required=True)
+    options.add_argument("--rounds", type=int, default=5)
+    chosen = options.parse_args()
+    print(clouds.machine())
+    cloud = clouds.running(chosen.state_dir)
+    host = tomllib.loads((chosen.state_dir / "host.toml").read_text())
+    libvirt = Libvirt(host["libvirt"]["uri"])
+    launch_and_end(cloud, libvirt)  # warms the caches, uncounted
+    raw, ours, to_ssh = [], [], []
+    for _ in range(chosen.rounds):
+        launched = launch_and_end(cloud, libvirt)
+        ours.append(launched.to_domain_s * 1000)
+        to_ssh.append(launched.to_ssh_s)
+        raw.append(libvirt.raw_launch(launched) * 1000)
+    added = [a - b for a, b in zip(ours, raw, strict=True)]
+    ratio = [a / b for a, b in zip(ours, raw, strict=True)]
+    report(
+        "warm launch to a running domain: median (lowest .. highest)",
+        [
+            ("RunInstances to running domain, ms", f"{Spread.of(ours):.0f}"),
+            ("raw qemu-img + libvirt, ms", f"{Spread.of(raw):.0f}"),
+            ("added by the cloud, ms", f"{Spread.of(added):.0f}"),
+            ("cloud / raw", f"{Spread.of(ratio):.2f}"),
+            ("RunInstances to SSH's greeting, s", f"{Spread.of(to_ssh):.1f}"),
+        ],
+    )
+
+
+def launch_and_end(cloud: clouds.Cloud, libvirt: "Libvirt") -> Launched:
+    """Launches one instance, waits for its domain and its SSH, and terminates it."""
+    ec2, image = cloud.client(), cloud.image_id()
+    group = open_group(ec2)
+    begin = time.perf_counter()
+    instance = ec2.run_instances(
+        ImageId=image, InstanceType="t2.nano", MinCount=1, MaxCount=1, SecurityGroupIds=[group]
+    )["Instances"][0]["InstanceId"]
+    try:
+        libvirt.wait_running(instance)
+        to_domain_s = time.perf_counter() - begin
+        xml = libvirt.virsh("dumpxml", "--inactive", instance)
+        base = backing_file(disk_of(ET.fromstring(xml)))
+        described = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"]
+        wait_for_ssh(described[0]["PublicIpAddress"])
+        return Launched(xml, base, to_domain_s, time.perf_counter() - begin)
+    finally:
+        ec2.terminate_instances(InstanceIds=[instance])
+        ec2.get_waiter("instance_terminated").wait(
+            InstanceIds=[instance], WaiterConfig={"Delay": 1, "MaxAttempts": DEADLINE_S}
+        )
+
+
+def open_group(ec2) -> str:
+    """The default group, with port 22 open to all."""
+    group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]
+    if not any(rule.get("FromPort") == 22 for rule in group["IpPermissions"]):
+        ec2.authorize_security_group_ingress(
+            GroupId=group["GroupId"],
+            IpProtocol="tcp",
+            FromPort=22,
+            ToPort=22,
+            CidrIp="0.0.0.0/0",
+        )
+    return group["GroupId"]
+
+
+def wait_for_ssh(address: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((address, 22), timeout=0.5) as connection,
+        ):
+            connection.settimeout(2)
+            if connection.recv(4) == b"SSH-":
+                return
+        time.sleep(0.05)
+    raise SystemExit(f"no SSH on {address} within {DEADLINE_S} s")
+
+
+def disk_of(domain: ET.Element) -> ET.Element:
+    """The root disk's source element."""
+    return domain.find("devices/disk[@device='disk']/source")
+
+
+def backing_file(source: ET.Element) -> Path:
+    command = ["qemu-img", "info", "-U", "-f", "qcow2", source.get("file")]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    line = next(line for line in text.splitlines() if line.startswith("backing file: "))
+    return Path(line.removeprefix("backing file: ").partition(" (actual path")[0])
+
+
+class Libvirt:
+    """virsh, on the libvirtd that the cloud uses."""
+
+    def __init__(self, uri: str):
+        self._uri = uri
+
+    def virsh(self, *arguments: str, check: bool = True) -> str:
+        done = subprocess.run(
+            ["virsh", "-q", "-c", self._uri, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode:
+            raise SystemExit(f"virsh {arguments[0]}: {done.stderr}")
+        return done.stdout
+
+    def wait_running(self, domain: str) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while self.virsh("domstate", domain, check=False).strip() != "running":
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{domain} does not run after {DEADLINE_S} s")
+
+    def raw_launch(self, like: Launched) -> float:
+        """Seconds for an overlay, a tap and a domain like the instance's, until it is running."""
+        name, tap = f"pileus-bench-{os.getpid()}", f"tapb{os.getpid() % 100000}"
+        folder = Path(tempfile.mkdtemp(prefix="pileus-bench-"))
+        disk, domain_file = folder / "disk.qcow2", folder / "domain.xml"
+        domain_file.write_text(a_twin(like.domain_xml, name, tap, disk, folder))
+        overlay = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", like.base]
+        try:
+            begin = time.perf_counter()
+            subprocess.run([*overlay, disk, "8G"], check=True)
+            subprocess.run(["ip", "tuntap", "add", tap, "mode", "tap"], check=True)
+            self.virsh("create", str(domain_file))
+            self.wait_running(name)
+            return time.perf_counter() - begin
+        finally:
+            self.virsh("destroy", name, check=False)
+            subprocess.run(["ip", "link", "delete", tap], check=False)
+            shutil.rmtree(folder)
+
+
+def a_twin(domain_xml: str, name: str, tap: str, disk: Path, folder: Path) -> str:
+    """The instance's domain with a name, a tap, a disk and sockets of its own."""
+    domain = ET.fromstring(domain_xml)
+    domain.find("name").text = name
+    for gone in ("uuid", "metadata"):
+        if (element := domain.find(gone)) is not None:
+            domain.remove(element)
+    domain.find("devices/interface/target").set("dev", tap)
+    disk_of(domain).set("file", str(disk))
+    for source in domain.iterfind("devices//source[@path]"):
+        source.set("path", str(folder / Path(source.get("path")).name))
+    return ET.tostring(domain, encoding="unicode")
+
+
+if __name__ == "__main__":
+    main()
