@@ -64,9 +64,15 @@ def read(session: Session, host_id: str, base: int | None) -> HostRows | None:
     if base == host.generation:
         return HostRows(host, base)
     vpcs = [row for row in rows if row.vpc_id is not None]
-    instances = session.rows(_instances(host_id, base))
+    # Sorted here: asked to sort, a database may prefer an index that is sorted to one that is
+    # small.
+    instances = sorted(
+        session.rows(_instances(host_id, base)),
+        key=lambda row: (row.instance_id, row.position or 0),
+    )
     vpc_ids = {row.vpc_id for row in vpcs}
     nics = session.rows(_nics(host_id, base, vpc_ids)) if vpc_ids or instances else []
+    nics.sort(key=lambda row: (row.instance_id, row.device_index, row.position or 0))
     groups = {row.group_id for row in nics if row.vpc_id in vpc_ids and row.group_id}
     rules = session.rows(_rules(groups)) if groups else []
     tagged = {row.instance_id for row in instances if row.metadata_tags == "enabled"}
@@ -106,6 +112,7 @@ def _instances(host_id: str, base: int):
             Placement.intent_generation,
             Instance,
             Volume.volume_id,
+            Volume.position,
             Volume.device_name,
             Volume.size_gib,
             Volume.delete_on_termination,
@@ -118,7 +125,6 @@ def _instances(host_id: str, base: int):
         .join(Instance, on=Instance.instance_id == Placement.instance_id)
         .join(Volume, JOIN.LEFT_OUTER, on=Volume.instance_id == Instance.instance_id)
         .where(Placement.host_id == host_id, Placement.live, Placement.generation > base)
-        .order_by(Placement.instance_id, Volume.position)
     )
 
 
@@ -139,6 +145,7 @@ def _nics(host_id: str, base: int, vpc_ids: set[str]):
             NetworkInterface.source_dest_check,
             NetworkInterface.attachment_id,
             NicGroup.group_id,
+            NicGroup.position,
             SecurityGroup.group_name,
         )
         .join(Placement, on=Placement.instance_id == NetworkInterface.instance_id)
@@ -149,7 +156,6 @@ def _nics(host_id: str, base: int, vpc_ids: set[str]):
         )
         .join(SecurityGroup, JOIN.LEFT_OUTER, on=SecurityGroup.group_id == NicGroup.group_id)
         .where(Placement.host_id == host_id, Placement.live, changed)
-        .order_by(NetworkInterface.instance_id, NetworkInterface.device_index, NicGroup.position)
     )
 
 

@@ -14,6 +14,8 @@ Only an observation under the newest intent counts.
 
 from collections.abc import Sequence
 
+from peewee import SQL
+
 from controller.call import Call
 from controller.db.schema import HostVpc, Instance, NetworkInterface, Placement, Volume
 from controller.db.session import Database, Transaction
@@ -135,6 +137,11 @@ def _advanced(tx: Transaction, rows: Sequence, changes: dict, guard) -> list:
     return [row for row in rows if row.placement_id in ids]
 
 
+# Written out as the partial index placement_unsettled has it: it is found by its words.
+_ENDS = ("exited", "failed", "absent", "stopped")
+_ENDED = Placement.observed.in_([SQL(f"'{word}'") for word in _ENDS])
+
+
 def _unsettled():
     fresh = Placement.observed_generation >= Placement.intent_generation
     return (
@@ -154,7 +161,7 @@ def _unsettled():
         .join(Instance, on=Instance.instance_id == Placement.instance_id)
         .where(
             Placement.live,
-            Placement.observed.in_(("exited", "failed", "absent", "stopped")),
+            _ENDED,
             fresh,
             ((Placement.observed == "absent") & (Instance.desired == "terminated"))
             | (Placement.observed.in_(("exited", "failed")) & (Instance.desired == "running"))

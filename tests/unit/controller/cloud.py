@@ -9,6 +9,7 @@ Hosts are ``ObedientHost``s: they do at once what a spec says and report it. ``c
 hand.
 """
 
+import copy
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,6 +185,13 @@ class Cloud:
             authority=self.authority,
         )
         return self
+
+    def second_process(self) -> "Cloud":
+        """Another controller on the same database file."""
+        other = copy.copy(self)
+        other.db = open_sqlite(self.config.database)
+        other.rng = random.Random(8)
+        return other.rebuild()
 
     def add_host(self, number: int, zone: str = "us-east-1a", **facts) -> ObedientHost:
         host_id = f"h-{number:017x}"
