@@ -1,0 +1,219 @@
+"""What old and unusual clients send: their own requests, byte for byte, and the aws CLI itself."""
+
+import base64
+import datetime
+import hashlib
+import hmac
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import pytest
+from lxml import etree
+
+from tests.api.asking import launch_one
+from tests.harness.wired import WiredCloud
+
+
+def post(who, **parameters):
+    """A form, signed by SigV4: (status, root of the answer)."""
+    answer = who.send("POST", body=urlencode(parameters))
+    return answer.status, etree.fromstring(answer.data)
+
+
+def get(who, **parameters):
+    answer = who.send("GET", path=f"/?{urlencode(parameters)}")
+    return answer.status, etree.fromstring(answer.data)
+
+
+LIBCLOUD = "2016-11-15"
+SPACE = f"{{http://ec2.amazonaws.com/doc/{LIBCLOUD}/}}"
+
+
+def test_libcloud_lists_nodes_by_get(cloud, account):
+    one = launch_one(cloud, account)
+    status, root = get(account, Action="DescribeInstances", Version=LIBCLOUD)
+    assert status == 200
+    instances = root.findall(f"{SPACE}reservationSet/{SPACE}item/{SPACE}instancesSet/{SPACE}item")
+    assert [each.findtext(f"{SPACE}instanceId") for each in instances] == [one]
+    assert instances[0].findtext(f"{SPACE}instanceState/{SPACE}name") == "running"
+
+
+def test_libcloud_tags_and_filters_from_zero(cloud, account):
+    one = launch_one(cloud, account)
+    given = {"ResourceId.0": one, "Tag.0.Key": "Name", "Tag.0.Value": "node", "Version": LIBCLOUD}
+    status, root = post(account, Action="CreateTags", **given)
+    assert (status, root.findtext(f"{SPACE}return")) == (200, "true")
+    filters = {"Filter.0.Name": "tag:Name", "Filter.0.Value.0": "node"}
+    _, root = get(account, Action="DescribeInstances", Version=LIBCLOUD, **filters)
+    assert root.findtext(f".//{SPACE}instanceId") == one
+
+
+def test_libcloud_reads_return_true_of_an_address(account):
+    _, root = post(account, Action="AllocateAddress", Domain="vpc", Version=LIBCLOUD)
+    allocation = root.findtext(f"{SPACE}allocationId")
+    given = {"Action": "ReleaseAddress", "AllocationId": allocation, "Version": LIBCLOUD}
+    status, root = post(account, **given)
+    assert (status, root.findtext(f"{SPACE}return")) == (200, "true")
+
+
+def test_boto_2_reads_the_console_by_a_list_of_one(cloud, account):
+    one = launch_one(cloud, account)
+    given = {"Action": "GetConsoleOutput", "InstanceId.1": one, "Version": "2014-10-01"}
+    status, root = post(account, **given)
+    space = "{http://ec2.amazonaws.com/doc/2014-10-01/}"
+    assert status == 200
+    assert root.findtext(f"{space}instanceId") == one
+
+
+def test_boto_2_and_euca2ools_authorize_by_names(account):
+    version = {"Version": "2015-10-01"}
+    made = {"GroupName": "web", "GroupDescription": "d"}
+    status, root = post(account, Action="CreateSecurityGroup", **made, **version)
+    assert status == 200
+    assert root.findtext("{*}return") == "true"
+    given = {
+        "GroupName": "web",
+        "IpPermissions.1.IpProtocol": "tcp",
+        "IpPermissions.1.FromPort": "22",
+        "IpPermissions.1.ToPort": "22",
+        "IpPermissions.1.IpRanges.1.CidrIp": "0.0.0.0/0",
+        "IpPermissions.1.Groups.1.GroupName": "web",
+    }
+    status, root = post(account, Action="AuthorizeSecurityGroupIngress", **given, **version)
+    assert (status, root.findtext("{*}return")) == (200, "true")
+    (group,) = account.ec2.describe_security_groups(GroupNames=["web"])["SecurityGroups"]
+    (permission,) = group["IpPermissions"]
+    assert permission["IpRanges"] == [{"CidrIp": "0.0.0.0/0"}]
+    assert permission["UserIdGroupPairs"][0]["GroupId"] == group["GroupId"]
+
+
+def test_euca2ools_modifies_an_attribute_by_name(cloud, account):
+    one = launch_one(cloud, account)
+    given = {"InstanceId": one, "Attribute": "disableApiTermination", "Value": "true"}
+    assert post(account, Action="ModifyInstanceAttribute", Version="2015-10-01", **given)[0] == 200
+    seen = account.ec2.describe_instance_attribute(
+        InstanceId=one, Attribute="disableApiTermination"
+    )
+    assert seen["DisableApiTermination"] == {"Value": True}
+    account.ec2.modify_instance_attribute(InstanceId=one, DisableApiTermination={"Value": False})
+
+
+# -- SigV2, where the operator has switched it on
+
+
+@pytest.fixture(scope="module")
+def old_cloud(tmp_path_factory):
+    added = 'sigv2 = true\nsigning_region = "any"\n'
+    with WiredCloud(tmp_path_factory.mktemp("old"), gateway=added) as cloud:
+        yield cloud
+
+
+@pytest.mark.parametrize("algorithm", ["HmacSHA1", "HmacSHA256"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_version_2_signatures(old_cloud, algorithm, method):
+    who = old_cloud.account("old")
+    host = who.endpoint.removeprefix("http://")
+    now = datetime.datetime.now(datetime.UTC)
+    given = {
+        "Action": "DescribeVpcs",
+        "Version": "2010-08-31",
+        "AWSAccessKeyId": who.access_key_id,
+        "SignatureVersion": "2",
+        "SignatureMethod": algorithm,
+        "Timestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+    def ask(secret):
+        query = "&".join(f"{name}={quote(given[name], safe='-_.~')}" for name in sorted(given))
+        digest = {"HmacSHA1": hashlib.sha1, "HmacSHA256": hashlib.sha256}[algorithm]
+        text = f"{method}\n{host}\n/\n{query}".encode()
+        signature = base64.b64encode(hmac.new(secret.encode(), text, digest).digest())
+        signed = f"{query}&Signature={quote(signature, safe='')}"
+        if method == "GET":
+            return who.http.request("GET", f"{who.endpoint}/?{signed}")
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        return who.http.request("POST", f"{who.endpoint}/", body=signed, headers=form)
+
+    right = ask(who.secret_access_key)
+    assert right.status == 200
+    assert b"doc/2010-08-31/" in right.data
+    assert ask("guessed").status == 401
+
+
+def test_euca2ools_signs_for_a_made_up_region(old_cloud):
+    import boto3
+
+    who = old_cloud.account("old")
+    ec2 = boto3.client(
+        "ec2",
+        endpoint_url=who.endpoint,
+        region_name="eucalyptus",
+        aws_access_key_id=who.access_key_id,
+        aws_secret_access_key=who.secret_access_key,
+    )
+    assert len(ec2.describe_vpcs()["Vpcs"]) == 1
+
+
+# -- the aws CLI, version 1
+
+
+def aws(who, *words):
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "AWS_ENDPOINT_URL": who.endpoint,
+        "AWS_ACCESS_KEY_ID": who.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": who.secret_access_key,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    ended = subprocess.run(
+        [Path(sys.executable).with_name("aws"), *words, "--output", "json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+aws_cli = pytest.mark.skipif(
+    not Path(sys.executable).with_name("aws").exists(), reason="the aws CLI is not installed"
+)
+
+
+@aws_cli
+def test_the_aws_cli_runs_a_guest(cloud, account):
+    def ec2(*words):
+        code, out, error = aws(account, "ec2", *words)
+        assert code == 0, error
+        return json.loads(out) if out.strip() else None
+
+    assert json.loads(aws(account, "sts", "get-caller-identity")[1])["Account"] == (
+        account.account_id
+    )
+    group = ec2("create-security-group", "--group-name", "cli", "--description", "d")["GroupId"]
+    ec2(
+        *("authorize-security-group-ingress", "--group-id", group),
+        *("--protocol", "tcp", "--port", "22", "--cidr", "0.0.0.0/0"),
+    )
+    made = ec2(
+        *("run-instances", "--image-id", cloud.image_id, "--instance-type", "t2.nano"),
+        *("--security-group-ids", group, "--user-data", "hello", "--count", "2"),
+        *("--tag-specifications", "ResourceType=instance,Tags=[{Key=Name,Value=cli}]"),
+    )
+    ids = [each["InstanceId"] for each in made["Instances"]]
+    ec2("wait", "instance-running", "--instance-ids", *ids)
+    seen = ec2("describe-instances", "--filters", "Name=tag:Name,Values=cli")
+    assert {i["InstanceId"] for r in seen["Reservations"] for i in r["Instances"]} == set(ids)
+    ec2("terminate-instances", "--instance-ids", *ids)
+    code, _, error = aws(account, "ec2", "describe-vpcs", "--dry-run")
+    assert code != 0 and "DryRunOperation" in error
+    code, _, error = aws(account, "ec2", "create-nat-gateway", "--subnet-id", "subnet-1")
+    assert code != 0 and "UnsupportedOperation" in error
+    code, _, error = aws(account, "iam", "list-users")
+    assert code != 0 and "UnsupportedOperation" in error
