@@ -33,12 +33,21 @@ DEFAULT_LIMITS = QuotaLimits(addresses=5, rules_per_group=6, key_pairs=4, securi
 
 
 class World:
-    """``kicked`` holds the hosts that were to be sent something, in order."""
+    """``kicked`` holds the hosts that were to be sent something, in order.
+
+    The database is in memory, which is one thread's, unless ``threads`` asks for a file.
+    """
 
     def __init__(
-        self, folder: Path, *, public_pool: str = "100.64.0.0/28", limits=DEFAULT_LIMITS, seed=1
+        self,
+        folder: Path,
+        *,
+        public_pool: str = "100.64.0.0/28",
+        limits=DEFAULT_LIMITS,
+        seed=1,
+        threads=False,
     ):
-        self.db = open_sqlite(folder / "pileus.db")
+        self.db = open_sqlite(folder / "pileus.db" if threads else ":memory:")
         self.rng, self.now_ms = random.Random(seed), 1_800_000_000_000
         self.kicked: list[str] = []
         self.statements: list[str] = []

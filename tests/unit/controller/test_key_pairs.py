@@ -137,7 +137,8 @@ def test_filters_and_what_is_not_there(world):
         describe(world, key_pair_ids=["mine"])
 
 
-def test_of_eight_callers_at_once_one_makes_the_pair(world):
+def test_of_eight_callers_at_once_one_makes_the_pair(tmp_path):
+    world = World(tmp_path, threads=True)
     door = Door(world.keys, lambda: world.now_ms)
     ready, outcomes = threading.Barrier(8), []
 
