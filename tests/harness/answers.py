@@ -80,7 +80,7 @@ class Answers:
         if kept and at == "commit:before":
             self.breaches.append(f"{call.service}.{call.method} was cut at {at}, yet it was kept")
         if kept:
-            self.adopt(customer.account_id)
+            self.adopt(getattr(call.request, "account_id", "") or customer.account_id)
 
     def adopt(self, account_id: str) -> None:
         """Takes what the database says of an account for what was promised."""
@@ -110,6 +110,12 @@ class Answers:
             key: value for key, value in self.tags.items() if not self._is_of(key, account_id)
         }
         self.quotas = {key: limit for key, limit in self.quotas.items() if key[0] != account_id}
+
+    def ended(self, instance_id: str, desired: str) -> None:
+        """By itself, with a reason: what was promised of it is now what that led to."""
+        self.instances[instance_id].desired = desired
+        if desired == "terminated":
+            _give_up(self, instance_id, None)
 
     def forget_instance(self, instance_id: str) -> None:
         """It was seen gone for long enough: it and its tags need no longer be told of."""

@@ -12,7 +12,7 @@ from controller.config import Config
 from controller.db.session import Database, open_sqlite
 from protos.rpc import LocalClient
 from tests.harness.agenda import Agenda
-from tests.harness.power import Power, PowerCut
+from tests.harness.power import PowerCut, Supply
 from tests.harness.template import build_app
 
 DISPATCH_MS = 2  # commits this close together are one sending
@@ -34,7 +34,7 @@ class SimController:
         *,
         keep_checkpoints: bool = False,
     ):
-        self.supply = Power(self.name, keep=keep_checkpoints)
+        self.supply = Supply(self.name, keep=keep_checkpoints)
         self.on_statement: Callable[[str], None] | None = None
         self._config, self._agenda, self._rng = config, agenda, rng
         self._agents, self._on_death = agents, on_death

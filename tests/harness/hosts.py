@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hostagent import app
 from hostagent.agent import Agent
+from hostagent.drivers import Power
 from hostagent.fake_drivers import FakeImages, FakeNetwork, FakeVolumes
 from hostagent.hypervisors.fake import FakeHypervisor, FakeState, Faults
 from hostagent.ledger import Ledger, open_file
@@ -19,11 +20,12 @@ from hostagent.limits import Limits
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 from tests.harness.agenda import Agenda
-from tests.harness.power import Power, PowerCut
+from tests.harness.power import PowerCut, Supply
 
 REPORT_MS = 5_000  # until the controller has said how often
 RETRY_MS = 1_000
 NEWS_MS = 20  # what happens within this goes into one report
+ALIVE = (Power.PAUSED.value, Power.RUNNING.value, Power.SHUTTING_DOWN.value)
 
 # send(report) -> HostSpec: Fleet.Report through the simulated network; raises CloudError
 Send = Callable[[fleet_pb2.HostReport], fleet_pb2.HostSpec]
@@ -46,7 +48,7 @@ class SimHost:
         keep_checkpoints: bool = False,
     ):
         self.host_id, self.name = host_id, f"host:{host_id}"
-        self.supply = Power(self.name, keep=keep_checkpoints)
+        self.supply = Supply(self.name, keep=keep_checkpoints)
         self.faults = Faults()
         self.agent: Agent | None = None
         self.harmed: set[str] = set()  # instances whose guest or driver was made to fail
@@ -62,7 +64,7 @@ class SimHost:
         self.volumes = FakeVolumes(rng)
         self.consoles = folder
         self.consoles.mkdir()
-        self._ledger_file = open_file(":memory:")
+        self.ledger_file = open_file(":memory:")
         self.ledger: Ledger | None = None
         self.hypervisor = self._new_hypervisor()
 
@@ -101,7 +103,7 @@ class SimHost:
 
     def _build(self) -> None:
         self.ledger = Ledger(
-            self._ledger_file,
+            self.ledger_file,
             self.host_id,
             now_ms=self._agenda.now_ms,
             boot_id=f"boot-{self._boot}",
@@ -224,14 +226,18 @@ class SimHost:
     def domains(self) -> list[str]:
         return sorted(self.state.guests)
 
+    def living(self) -> list[str]:
+        """Instances whose guest uses memory and writes to its disks."""
+        return [name for name, guest in self.state.guests.items() if guest.power in ALIVE]
+
     def running_specs(self) -> list[fleet_pb2.InstanceSpec]:
         """Specs of the guests that live here, as the ledger has them; none while there is no
         agent."""
         entries = self.ledger.instances() if self.ledger else {}
-        return [entries[name].spec for name in self.domains() if name in entries]
+        return [entries[name].spec for name in self.living() if name in entries]
 
     def ledger_generation(self) -> int:
-        rows = self._ledger_file.execute("SELECT value FROM host WHERE key = 'generation'")
+        rows = self.ledger_file.execute("SELECT value FROM host WHERE key = 'generation'")
         row = rows.fetchone()
         return int(row[0]) if row else 0
 

@@ -1,23 +1,23 @@
 """Cutting the power of a simulated process, at a checkpoint or between two events.
 
 The rooms call ``checkpoint(name)`` before and after every commit, ledger write and step (the seam
-of the architecture's crash test). ``Power.checkpoint`` is that callable for one process: it counts,
-and where the cut is due it raises PowerCut, a BaseException that no handler of the rooms catches,
-as no handler outlives a real power failure. Whoever called the process (network.py) then sees a
-peer that does not answer, and what the process held in memory is dropped.
+of the architecture's crash test). ``Supply.checkpoint`` is that callable for one process: it
+counts, and where the cut is due it raises PowerCut, a BaseException that no handler of the rooms
+catches, as no handler outlives a real power failure. Whoever called the process (network.py) then
+sees a peer that does not answer, and what the process held in memory is dropped.
 """
 
 
 class PowerCut(BaseException):
-    """The process has lost its power. ``process`` is the Power's name, ``at`` the checkpoint."""
+    """The process has lost its power. ``process`` is the Supply's name, ``at`` the checkpoint."""
 
     def __init__(self, process: str, at: str):
         super().__init__(f"{process} lost its power at {at}")
         self.process, self.at = process, at
 
 
-class Power:
-    """One process's supply. ``passed`` keeps the names of the checkpoints passed, where asked."""
+class Supply:
+    """One process's power. ``passed`` keeps the names of the checkpoints passed, where asked."""
 
     def __init__(self, process: str, *, keep: bool = False):
         self.process = process

@@ -38,15 +38,24 @@ FROM host h
 
 
 def a_claim_is_the_instances_size(world) -> Iterator[str]:
-    """A live placement claims nothing or exactly its instance's vcpus and memory, and something
-    wherever the guest may run: desired running, or not yet seen to be off."""
+    """A live placement claims nothing or exactly its instance's vcpus and memory, and these
+    wherever the guest is wanted."""
     for row in world.records.rows(_PLACEMENTS):
         claimed, size = (row["vcpus"], row["memory_mib"]), (row["size_vcpus"], row["size_memory"])
         if claimed not in ((0, 0), size):
             yield f"{row['instance_id']} claims {claimed}, its size is {size}"
-        at_rest = row["desired"] != "running" and row["observed"] in ("stopped", "absent")
-        if claimed == (0, 0) and not at_rest:
-            yield f"{row['instance_id']} is {row['desired']}/{row['observed']} and claims nothing"
+        if claimed == (0, 0) and row["desired"] == "running":
+            yield f"{row['instance_id']} is wanted running and claims nothing"
+
+
+def every_living_guest_has_its_claim(world) -> Iterator[str]:
+    """Whatever the controller wants or knows: where a guest uses a host's vcpus and memory, they
+    are claimed."""
+    claims = {row["instance_id"]: row["vcpus"] for row in world.records.rows(_PLACEMENTS)}
+    for host in world.hosts:
+        for name in host.living():
+            if not claims.get(name):
+                yield f"{name} lives on {host.host_id} and claims nothing"
 
 
 _PLACEMENTS = """

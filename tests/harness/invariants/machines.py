@@ -3,18 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from hostagent.drivers import Power
-
-_ALIVE = (Power.PAUSED.value, Power.RUNNING.value, Power.SHUTTING_DOWN.value)
-
 
 def no_instance_has_two_live_domains(world) -> Iterator[str]:
     """Whatever was lost or doubled: two guests never have one disk or answer for one address."""
     where = defaultdict(list)
     for host in world.hosts:
-        for name, guest in host.state.guests.items():
-            if guest.power in _ALIVE:
-                where[name].append(host.host_id)
+        for name in host.living():
+            where[name].append(host.host_id)
     for name, hosts in where.items():
         if len(hosts) > 1:
             yield f"{name} lives on {', '.join(hosts)}"

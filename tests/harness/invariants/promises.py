@@ -31,7 +31,7 @@ def no_instance_is_lost(world) -> Iterator[str]:
                     f"{instance_id} was promised {promised.desired}, is wanted {row['desired']} "
                     f"({row['state_reason_code'] or 'no reason'})"
                 )
-            promised.desired = row["desired"]
+            world.answers.ended(instance_id, row["desired"])
         for name in ("account_id", "client_token", "instance_type", "shutdown_behavior"):
             if row[name] != getattr(promised, name):
                 yield f"{instance_id}: {name} is {row[name]}, promised {getattr(promised, name)}"

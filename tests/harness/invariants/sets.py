@@ -26,6 +26,7 @@ ALWAYS = (
 
 # After every event, whether or not something was committed: they look at machines.
 ON_MACHINES = (
+    claims.every_living_guest_has_its_claim,
     course.hosts_ledgers_never_forget,
     course.who_is_gone_stays_away,
     machines.no_instance_has_two_live_domains,

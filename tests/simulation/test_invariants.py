@@ -1,0 +1,344 @@
+"""Each invariant bites: a cloud at rest is spoiled in one way, and that is found.
+
+An invariant that cannot fail proves nothing. Whoever adds one adds here how it fails.
+"""
+
+import logging
+import sqlite3
+from dataclasses import dataclass
+
+import pytest
+
+from hostagent.drivers import Power
+from hostagent.hypervisors.fake import Guest
+from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2, quotas_pb2, tags_pb2
+from protos.errors import CloudError, Kind
+from tests.harness.cloud import SimCloud
+from tests.harness.invariants import Broken, check, claims, course, machines, promises
+from tests.harness.invariants.sets import AT_REST
+from tests.harness.scenario import Script
+from tests.harness.workload import Call
+
+
+@dataclass
+class Spoiler:
+    """A cloud at rest, what is in it, and ways to spoil it that no room has."""
+
+    cloud: SimCloud
+    running: str
+    stopped: str
+    gone: str
+
+    def sql(self, statement: str, *values) -> None:
+        """Behind the controller's back, without the database's own guards."""
+        db = sqlite3.connect(self.cloud.config.database)
+        guards = "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE UNIQUE%'"
+        for (name,) in db.execute(guards).fetchall():
+            db.execute(f'DROP INDEX "{name}"')
+        db.execute(statement, values)
+        db.commit()
+        db.close()
+
+    @property
+    def host(self):
+        """Where the running instance is."""
+        return next(host for host in self.cloud.hosts if self.running in host.domains())
+
+    @property
+    def elsewhere(self):
+        return next(host for host in self.cloud.hosts if self.running not in host.domains())
+
+    @property
+    def vpc(self):
+        """The running instance's VPC, as its host made it."""
+        spec = self.host.ledger.get(self.running).spec
+        return self.host.network.made[spec.nics[0].vpc_id]
+
+
+@pytest.fixture
+def spoiler():
+    """Alice has an instance that runs, one that is stopped and one that is gone; a group that lets
+    itself in, on the first; an address; a tag; an own quota. Bob has one that runs."""
+    with SimCloud(seed=11) as cloud:
+        alice, bob = (Script(cloud, customer) for customer in cloud.customers)
+        group = networks_pb2.CreateSecurityGroupRequest(group_name="web", description="of a test")
+        group_id = alice.ask("SecurityGroups", "Create", group).group_id
+        rule = networks_pb2.SecurityGroupRule(protocol="tcp", from_port=80, to_port=80)
+        rule.peer_group.group_id = group_id
+        selector = networks_pb2.SecurityGroupSelector(group_id=group_id)
+        allow = networks_pb2.AuthorizeRequest(group=selector, rules=[rule])
+        alice.ask("SecurityGroups", "AuthorizeIngress", allow)
+        running, stopped, gone = _launch(alice, 3, group_id)
+        _launch(bob, 1)
+        cloud.run_for(5_000)
+        alice.ask("Instances", "Stop", instances_pb2.StopInstancesRequest(instance_ids=[stopped]))
+        alice.ask("Instances", "Terminate", instances_pb2.InstancesRequest(instance_ids=[gone]))
+        address = alice.ask("Addresses", "Allocate", networks_pb2.AllocateAddressRequest())
+        associate = networks_pb2.AssociateAddressRequest(
+            allocation_id=address.allocation_id, instance_id=running
+        )
+        alice.ask("Addresses", "Associate", associate)
+        tag = common_pb2.Tag(key="Name", value="one")
+        alice.ask("Tags", "Create", tags_pb2.CreateTagsRequest(resource_ids=[running], tags=[tag]))
+        quota = quotas_pb2.SetQuotaRequest(name="vcpus", limit=50)
+        quota.account_id = cloud.customers[0].account_id
+        Script(cloud, cloud.operator).ask("Quotas", "Set", quota)
+        cloud.come_to_rest()
+        yield Spoiler(cloud, running, stopped, gone)
+
+
+def _launch(script: Script, count: int, *group_ids: str) -> list[str]:
+    request = instances_pb2.RunInstancesRequest(
+        image_id=script.cloud.customers[0].image_id,
+        instance_type="t2.micro",
+        min_count=count,
+        max_count=count,
+        client_token="launch",
+        security_group_ids=group_ids,
+    )
+    return [one.instance_id for one in script.ask("Instances", "Run", request).instances]
+
+
+def _oversell(s: Spoiler) -> None:
+    s.sql("UPDATE host SET memory_mib = 1")
+
+
+def _miscount_host(s: Spoiler) -> None:
+    s.sql("UPDATE host SET vcpus_used = vcpus_used + 1")
+
+
+def _claim_too_much(s: Spoiler) -> None:
+    s.sql("UPDATE placement SET vcpus = vcpus + 1 WHERE instance_id = ?", s.running)
+
+
+def _give_claim_away(s: Spoiler) -> None:
+    s.sql("UPDATE placement SET vcpus = 0, memory_mib = 0 WHERE instance_id = ?", s.running)
+
+
+def _miscount_quota(s: Spoiler) -> None:
+    s.sql("UPDATE quota SET used = used + 1 WHERE name = 'instances'")
+
+
+def _share_private_address(s: Spoiler) -> None:
+    s.sql("UPDATE network_interface SET private_ip = '172.31.0.9'")
+
+
+def _use_reserved_address(s: Spoiler) -> None:
+    s.sql("UPDATE network_interface SET private_ip = '172.31.0.1'")
+
+
+def _share_mac(s: Spoiler) -> None:
+    s.sql("UPDATE network_interface SET mac_address = '02:00:00:00:00:01'")
+
+
+def _share_public_address(s: Spoiler) -> None:
+    s.sql("UPDATE network_interface SET public_ip = (SELECT max(public_ip) FROM public_address)")
+
+
+def _keep_lent_address(s: Spoiler) -> None:
+    account_id = s.cloud.customers[0].account_id
+    s.sql("UPDATE public_address SET account_id = ? WHERE account_id IS NULL", account_id)
+
+
+def _fall_back(s: Spoiler) -> None:
+    s.sql("UPDATE host SET generation = generation - 1")
+
+
+def _take_in_late_report(s: Spoiler) -> None:
+    s.sql("UPDATE placement SET sequence = 0")
+
+
+def _lose_ledger(s: Spoiler) -> None:
+    s.host.ledger_file.execute("UPDATE host SET value = '0' WHERE key = 'generation'")
+
+
+def _bring_back(s: Spoiler) -> None:
+    s.sql("UPDATE instance SET desired = 'running' WHERE instance_id = ?", s.gone)
+
+
+def _haunt(s: Spoiler) -> None:
+    s.host.state.guests[s.gone] = Guest(Power.RUNNING.value)
+
+
+def _split_token(s: Spoiler) -> None:
+    s.sql("UPDATE instance SET reservation_id = 'r-1' WHERE instance_id = ?", s.running)
+
+
+def _lose_reference(s: Spoiler) -> None:
+    s.sql("DELETE FROM vpc")
+
+
+def _tell_another(s: Spoiler) -> None:
+    alice, bob = s.cloud.customers
+    call = Call("Instances", "Describe", instances_pb2.DescribeInstancesRequest())
+    s.cloud.answers.answered(bob, call, s.cloud.ask(alice, call))
+
+
+def _keep_of_refused(s: Spoiler) -> None:
+    call = Call("Instances", "Run", instances_pb2.RunInstancesRequest())
+    refusal = CloudError(Kind.QUOTA, "no more")
+    s.cloud.answers.refused(s.cloud.customers[0], call, refusal, kept=True)
+
+
+def _answer_with_defect(s: Spoiler) -> None:
+    call = Call("Instances", "Run", instances_pb2.RunInstancesRequest())
+    refusal = CloudError(Kind.BUG, "An internal error has occurred.")
+    s.cloud.answers.refused(s.cloud.customers[0], call, refusal, kept=False)
+
+
+def _lose_instance(s: Spoiler) -> None:
+    s.sql("DELETE FROM instance WHERE instance_id = ?", s.stopped)
+
+
+def _stop_unasked(s: Spoiler) -> None:
+    s.sql("UPDATE instance SET desired = 'stopped' WHERE instance_id = ?", s.running)
+
+
+def _launch_unasked(s: Spoiler) -> None:
+    del s.cloud.answers.instances[s.running]
+
+
+def _lose_rule(s: Spoiler) -> None:
+    s.sql("DELETE FROM security_group_rule")
+
+
+def _lose_association(s: Spoiler) -> None:
+    s.sql("UPDATE network_interface SET public_ip = NULL WHERE instance_id = ?", s.running)
+
+
+def _lose_tag(s: Spoiler) -> None:
+    s.sql("DELETE FROM tag")
+
+
+def _lose_quota(s: Spoiler) -> None:
+    s.sql("UPDATE quota SET maximum = 7 WHERE name = 'vcpus'")
+
+
+def _run_twice(s: Spoiler) -> None:
+    s.elsewhere.state.guests[s.running] = Guest(Power.RUNNING.value)
+
+
+def _leave_elsewhere(s: Spoiler) -> None:
+    s.elsewhere.state.guests[s.running] = Guest(Power.OFF.value)
+
+
+def _share_guests_address(s: Spoiler) -> None:
+    for host in s.cloud.hosts:
+        for entry in host.ledger.instances().values():
+            entry.spec.nics[0].mac_address = "02:00:00:00:00:01"
+
+
+def _lose_guest(s: Spoiler) -> None:
+    del s.host.state.guests[s.running]
+
+
+def _leave_volume(s: Spoiler) -> None:
+    s.host.volumes.made["vol-1"] = 1
+
+
+def _leave_tap(s: Spoiler) -> None:
+    s.host.network.ports["eni-1"] = True
+
+
+def _leave_vpc(s: Spoiler) -> None:
+    s.elsewhere.network.made["vpc-1"] = s.vpc
+
+
+def _leave_console(s: Spoiler) -> None:
+    (s.host.consoles / f"{s.gone}.log").touch()
+
+
+def _unplug(s: Spoiler) -> None:
+    s.host.network.ports.clear()
+
+
+def _stop_telling(s: Spoiler) -> None:
+    s.sql("UPDATE host SET known_generation = generation - 1")
+
+
+def _count_silent(s: Spoiler) -> None:
+    s.sql("UPDATE host SET health = 'silent'")
+
+
+def _leave_stale_rule(s: Spoiler) -> None:
+    s.vpc.security_groups[0].rules.add(cidr_ipv4="0.0.0.0/0", protocol="-1")
+
+
+def _leave_stale_member(s: Spoiler) -> None:
+    for group in s.vpc.security_groups:
+        group.member_addresses.append("172.31.0.99")
+
+
+def _leave_stale_nat(s: Spoiler) -> None:
+    del s.vpc.public_addresses[:]
+
+
+def _leave_stale_tenant(s: Spoiler) -> None:
+    s.host.network.tenants[s.vpc.vpc_id] = []
+
+
+CASES = (
+    (claims.no_host_is_oversubscribed, _oversell),
+    (claims.host_usage_is_the_sum_of_the_living, _miscount_host),
+    (claims.a_claim_is_the_instances_size, _claim_too_much),
+    (claims.a_claim_is_the_instances_size, _give_claim_away),
+    (claims.every_living_guest_has_its_claim, _give_claim_away),
+    (claims.quota_usage_is_the_sum_of_the_living, _miscount_quota),
+    (claims.a_private_address_has_one_owner, _share_private_address),
+    (claims.a_private_address_has_one_owner, _use_reserved_address),
+    (claims.a_mac_address_has_one_owner, _share_mac),
+    (claims.a_public_address_has_one_owner, _share_public_address),
+    (claims.a_public_address_has_one_owner, _keep_lent_address),
+    (course.generations_never_fall, _fall_back),
+    (course.reports_are_taken_in_in_order, _take_in_late_report),
+    (course.hosts_ledgers_never_forget, _lose_ledger),
+    (course.terminated_is_final, _bring_back),
+    (course.who_is_gone_stays_away, _haunt),
+    (course.a_client_token_made_one_set, _split_token),
+    (course.every_reference_is_answered, _lose_reference),
+    (promises.calls_keep_their_word, _tell_another),
+    (promises.calls_keep_their_word, _keep_of_refused),
+    (promises.calls_keep_their_word, _answer_with_defect),
+    (promises.no_instance_is_lost, _lose_instance),
+    (promises.no_instance_is_lost, _stop_unasked),
+    (promises.no_instance_appears_unasked, _launch_unasked),
+    (promises.groups_and_rules_are_as_answered, _lose_rule),
+    (promises.addresses_are_as_answered, _lose_association),
+    (promises.tags_are_as_answered, _lose_tag),
+    (promises.quotas_are_as_answered, _lose_quota),
+    (machines.no_instance_has_two_live_domains, _run_twice),
+    (machines.every_domain_was_placed_there, _leave_elsewhere),
+    (machines.no_two_running_guests_share_an_address, _share_guests_address),
+    (machines.every_desire_is_reached, _lose_guest),
+    (machines.nothing_is_left_on_hosts, _leave_volume),
+    (machines.nothing_is_left_on_hosts, _leave_tap),
+    (machines.nothing_is_left_on_hosts, _leave_vpc),
+    (machines.nothing_is_left_on_hosts, _leave_console),
+    (machines.nothing_is_left_on_hosts, _unplug),
+    (machines.all_is_told_and_acknowledged, _stop_telling),
+    (machines.all_is_told_and_acknowledged, _count_silent),
+    (machines.hosts_networks_are_as_decided, _leave_stale_rule),
+    (machines.hosts_networks_are_as_decided, _leave_stale_member),
+    (machines.hosts_networks_are_as_decided, _leave_stale_nat),
+    (machines.hosts_networks_are_as_decided, _leave_stale_tenant),
+)
+
+
+@pytest.mark.parametrize(
+    ("invariant", "spoil"), CASES, ids=lambda function: function.__name__.strip("_")
+)
+def test_it_bites(spoiler, invariant, spoil):
+    check(spoiler.cloud, [invariant])
+    spoil(spoiler)
+    with pytest.raises(Broken, match=invariant.__name__):
+        check(spoiler.cloud, [invariant])
+
+
+def test_no_invariant_goes_untried():
+    assert {invariant for invariant, _ in CASES} == set(AT_REST)
+
+
+def test_a_defect_that_a_room_logs_is_a_failure(spoiler):
+    logging.getLogger("controller.somewhere").error("this should never happen")
+    with pytest.raises(Broken, match="this should never happen"):
+        spoiler.cloud.check()
