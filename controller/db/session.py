@@ -25,6 +25,7 @@ from pathlib import Path
 import peewee
 
 from controller.call import Call
+from controller.db.prepared import Bound
 from controller.db.schema import Table
 from protos.errors import CloudError, Kind
 
@@ -53,28 +54,31 @@ class Session:
     def __init__(self, backend: peewee.Database, on_statement: Callable[[str], None] | None):
         self._backend, self._on_statement = backend, on_statement
 
-    def rows(self, query: peewee.Query) -> list:
+    def rows(self, query: peewee.Query | Bound) -> list:
         """All rows as namedtuples; name columns with ``.alias()`` where two have the same name."""
         sql, cursor = self._query(query)
         return list(map(_row_type(sql, _names(cursor))._make, cursor.fetchall()))
 
-    def tuples(self, query: peewee.Query) -> list[tuple]:
+    def tuples(self, query: peewee.Query | Bound) -> list[tuple]:
         """All rows as plain tuples: for the widest pages."""
         return self._query(query)[1].fetchall()
 
-    def one(self, query: peewee.Query):
+    def one(self, query: peewee.Query | Bound):
         """The first row, or None."""
         sql, cursor = self._query(query)
         row = cursor.fetchone()
         return None if row is None else _row_type(sql, _names(cursor))._make(row)
 
-    def value(self, query: peewee.Query):
+    def value(self, query: peewee.Query | Bound):
         """The first column of the first row, or None."""
         row = self._query(query)[1].fetchone()
         return None if row is None else row[0]
 
-    def _query(self, query: peewee.Query) -> tuple[str, object]:
-        sql, parameters = self._backend.get_sql_context().sql(query).query()
+    def _query(self, query: peewee.Query | Bound) -> tuple[str, object]:
+        if isinstance(query, Bound):
+            sql, parameters = query.compile(self._backend)
+        else:
+            sql, parameters = self._backend.get_sql_context().sql(query).query()
         return sql, self._execute(sql, parameters)
 
     def _execute(self, sql: str, parameters: Sequence = ()):
@@ -128,6 +132,10 @@ class Transaction(Session):
         changes: column name -> value or expression over the model's fields.
         """
         return self._query(_update(model, changes, where))[1].rowcount
+
+    def advance_by(self, query: Bound) -> int:
+        """``advance`` by a prepared update."""
+        return self._query(query)[1].rowcount
 
     def advance_returning(self, model: type[Table], changes: Mapping, *where, returning: Sequence):
         """``advance``, answering the given fields of the changed rows, as they are afterwards."""
@@ -276,7 +284,8 @@ def _update(model: type[Table], changes: Mapping, where: Sequence) -> peewee.Que
 
 
 def _translated(failure: peewee.OperationalError) -> Exception:
-    """A lock not had in time is a Conflict (SQLite says so in words only); anything else is itself."""
+    """A lock not had in time is a Conflict (SQLite says so in words only); anything else is
+    itself."""
     return Conflict(failure) if "locked" in str(failure) else failure
 
 

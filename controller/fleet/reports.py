@@ -10,10 +10,12 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from peewee import Case
 
 from controller.call import Call
+from controller.db.prepared import prepared
 from controller.db.schema import Host, HostImage, HostVpc, Placement
 from controller.db.session import Database, Transaction
 from protos.cloud.v1 import fleet_pb2
@@ -97,13 +99,7 @@ class Reports:
             }
         if report.orphans_known:
             changes["orphans"] = json.dumps(sorted(report.orphans))
-        rows = tx.advance_returning(
-            Host,
-            changes,
-            Host.host_id == report.host_id,
-            _older(Host, report.epoch, report.sequence),
-            returning=_HEARD,
-        )
+        rows = tx.rows(_hear_query(tuple(changes))(about=report.host_id, **changes))
         return Heard(*rows[0]) if rows else None
 
     def _heard_before(self, tx: Transaction, report: fleet_pb2.HostReport) -> Heard:
@@ -142,18 +138,9 @@ class Reports:
             "since_ms": one.since_ms,
             "reboots_done": one.reboots_done,
         }
-        if observed == "running":
-            changes["ran_ms"] = Case(
-                None, [(Placement.ran_ms == 0, one.since_ms)], Placement.ran_ms
-            )
-        advanced = tx.advance(
-            Placement,
-            changes,
-            Placement.instance_id == one.instance_id,
-            Placement.host_id == report.host_id,
-            Placement.live,
-            _older(Placement, report.epoch, one.sequence),
-        )
+        about = {"about": one.instance_id, "host_id": report.host_id}
+        ran_ms = one.since_ms if observed == "running" else 0
+        advanced = tx.advance_by(_observe_query(ran_ms=ran_ms, **about, **changes))
         return bool(advanced) and observed in HAS_CONSEQUENCES
 
     def _note_images(self, tx: Transaction, report: fleet_pb2.HostReport) -> None:
@@ -167,7 +154,43 @@ class Reports:
             tx.insert(HostImage, rows)
 
 
-def _older(model: type[Host] | type[Placement], epoch: int, sequence: int):
+@lru_cache(maxsize=64)
+def _hear_query(columns: tuple[str, ...]) -> prepared:
+    """The update of these columns of a host, where the report is newer than the newest heard."""
+
+    def build(about, **changes):
+        fields = {getattr(Host, name): changes[name] for name in columns}
+        newer = _older(Host, changes["epoch"], changes["sequence"])
+        return Host.update(fields).where(Host.host_id == about, newer).returning(*_HEARD)
+
+    return prepared(build, names=("about", *columns))
+
+
+def _observe_build(about, host_id, ran_ms, **changes):
+    first_run = Case(None, [(Placement.ran_ms == 0, ran_ms)], Placement.ran_ms)
+    fields = {getattr(Placement, name): value for name, value in changes.items()}
+    return Placement.update(fields | {Placement.ran_ms: first_run}).where(
+        Placement.instance_id == about,
+        Placement.host_id == host_id,
+        Placement.live,
+        _older(Placement, changes["epoch"], changes["sequence"]),
+    )
+
+
+_OBSERVED_COLUMNS = (
+    "observed",
+    "observed_generation",
+    "epoch",
+    "sequence",
+    "reason_code",
+    "reason_message",
+    "since_ms",
+    "reboots_done",
+)
+_observe_query = prepared(_observe_build, names=("about", "host_id", "ran_ms", *_OBSERVED_COLUMNS))
+
+
+def _older(model: type[Host] | type[Placement], epoch, sequence):
     return (model.epoch < epoch) | ((model.epoch == epoch) & (model.sequence < sequence))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from peewee import JOIN
 
+from controller.db.prepared import among, prepared
 from controller.db.schema import (
     Host,
     HostVpc,
@@ -53,8 +54,11 @@ def read(session: Session, host_id: str, base: int | None) -> HostRows | None:
 
     None where there is no such host.
     """
-    after = Host.known_generation if base is None else base
-    rows = session.rows(_host_and_vpcs(host_id, after))
+    rows = session.rows(
+        _host_from_known(host_id=host_id)
+        if base is None
+        else _host_from(host_id=host_id, base=base)
+    )
     if not rows:
         return None
     host = rows[0]
@@ -67,21 +71,25 @@ def read(session: Session, host_id: str, base: int | None) -> HostRows | None:
     # Sorted here: asked to sort, a database may prefer an index that is sorted to one that is
     # small.
     instances = sorted(
-        session.rows(_instances(host_id, base)),
+        session.rows(_instances(host_id=host_id, base=base)),
         key=lambda row: (row.instance_id, row.position or 0),
     )
     vpc_ids = {row.vpc_id for row in vpcs}
-    nics = session.rows(_nics(host_id, base, vpc_ids)) if vpc_ids or instances else []
+    nics = (
+        session.rows(_nics(host_id=host_id, base=base, vpc_ids=sorted(vpc_ids)))
+        if vpc_ids or instances
+        else []
+    )
     nics.sort(key=lambda row: (row.instance_id, row.device_index, row.position or 0))
     groups = {row.group_id for row in nics if row.vpc_id in vpc_ids and row.group_id}
-    rules = session.rows(_rules(groups)) if groups else []
+    rules = session.rows(_rules(group_ids=sorted(groups))) if groups else []
     tagged = {row.instance_id for row in instances if row.metadata_tags == "enabled"}
-    tags = session.rows(_tags(tagged)) if tagged else []
+    tags = session.rows(_tags(instance_ids=sorted(tagged))) if tagged else []
     return HostRows(host, base, instances, vpcs, nics, rules, tags)
 
 
-def _host_and_vpcs(host_id: str, after):
-    changed = (HostVpc.host_id == Host.host_id) & (HostVpc.generation > after)
+def _host_and_vpcs(host_id, base):
+    changed = (HostVpc.host_id == Host.host_id) & (HostVpc.generation > base)
     return (
         Host.select(
             Host.host_id,
@@ -105,7 +113,12 @@ def _host_and_vpcs(host_id: str, after):
     )
 
 
-def _instances(host_id: str, base: int):
+_host_from = prepared(_host_and_vpcs, names=("host_id", "base"))
+_host_from_known = prepared(lambda host_id: _host_and_vpcs(host_id, Host.known_generation))
+
+
+@prepared
+def _instances(host_id, base):
     return (
         Placement.select(
             Placement.generation,
@@ -128,10 +141,9 @@ def _instances(host_id: str, base: int):
     )
 
 
-def _nics(host_id: str, base: int, vpc_ids: set[str]):
-    changed = Placement.generation > base
-    if vpc_ids:
-        changed = changed | NetworkInterface.vpc_id.in_(sorted(vpc_ids))
+@prepared
+def _nics(host_id, base, vpc_ids):
+    changed = (Placement.generation > base) | among(NetworkInterface.vpc_id, vpc_ids)
     return (
         NetworkInterface.select(
             NetworkInterface.network_interface_id,
@@ -159,7 +171,8 @@ def _nics(host_id: str, base: int, vpc_ids: set[str]):
     )
 
 
-def _rules(group_ids: set[str]):
+@prepared
+def _rules(group_ids):
     member, member_group = NetworkInterface.alias("member"), NicGroup.alias("member_group")
     return (
         SecurityGroup.select(
@@ -190,12 +203,13 @@ def _rules(group_ids: set[str]):
             JOIN.LEFT_OUTER,
             on=member.network_interface_id == member_group.network_interface_id,
         )
-        .where(SecurityGroup.group_id.in_(sorted(group_ids)))
+        .where(among(SecurityGroup.group_id, group_ids))
         .order_by(SecurityGroup.group_id, SecurityGroupRule.rule_id, member.private_ip)
     )
 
 
-def _tags(instance_ids: set[str]):
+@prepared
+def _tags(instance_ids):
     return Tag.select(Tag.resource_id, Tag.key, Tag.value).where(
-        Tag.resource_id.in_(sorted(instance_ids))
+        among(Tag.resource_id, instance_ids)
     )

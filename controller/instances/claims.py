@@ -13,8 +13,9 @@ memory in the live placement, disk in the volume, so that
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from peewee import Case
+from peewee import Case, Expression
 
+from controller.db.prepared import prepared
 from controller.db.schema import Host, HostVpc
 from controller.db.session import Transaction
 from controller.scheduling.model import Settings
@@ -46,36 +47,55 @@ def claim(
     groups are about to gain members. Answers the new generations, host id → generation, the claimed
     host's always among them.
     """
-    is_it = Host.host_id == host_id
-    fits = is_it & (Host.health == "up")
-    for used, total, asked, ratio in (
-        (Host.vcpus_used, Host.vcpus, amount.vcpus, settings.cpu_ratio),
-        (Host.memory_mib_used, Host.memory_mib, amount.memory_mib, settings.ram_ratio),
-        (Host.disk_gib_used, Host.disk_gib, amount.disk_gib, settings.disk_ratio),
-    ):
-        if asked:  # in whole numbers: how a database rounds is its own affair
-            fits = fits & ((used + asked) * 1000 <= total * round(ratio * 1000))
-    which = fits
-    if vpc_id:
-        of_vpc = HostVpc.select(HostVpc.host_id).where(HostVpc.vpc_id == vpc_id)
-        which = which | ((Host.host_id != host_id) & Host.host_id.in_(of_vpc))
-
-    def more(column, asked: int):
-        return column + Case(None, [(is_it, asked)], 0)
-
-    rows = tx.advance_returning(
-        Host,
-        {
-            "generation": Host.generation + 1,
-            "vcpus_used": more(Host.vcpus_used, amount.vcpus),
-            "memory_mib_used": more(Host.memory_mib_used, amount.memory_mib),
-            "disk_gib_used": more(Host.disk_gib_used, amount.disk_gib),
-        },
-        which,
-        returning=[Host.host_id, Host.generation],
+    rows = tx.rows(
+        _claim_query(
+            host_id=host_id,
+            vcpus=amount.vcpus,
+            memory_mib=amount.memory_mib,
+            disk_gib=amount.disk_gib,
+            cpu_permille=round(settings.cpu_ratio * 1000),
+            ram_permille=round(settings.ram_ratio * 1000),
+            disk_permille=round(settings.disk_ratio * 1000),
+            vpc_id=vpc_id,
+        )
     )
     generations = {row.host_id: row.generation for row in rows}
     return generations if host_id in generations else None
+
+
+@prepared
+def _claim_query(
+    host_id, vcpus, memory_mib, disk_gib, cpu_permille, ram_permille, disk_permille, vpc_id
+):
+    """Compared in whole numbers: how a database rounds is its own affair. Asking for nothing of a
+    kind always fits, also on a host that has shrunk below what is used of it."""
+    is_it = Host.host_id == host_id
+    fits = is_it & (Host.health == "up")
+    for used, total, asked, permille in (
+        (Host.vcpus_used, Host.vcpus, vcpus, cpu_permille),
+        (Host.memory_mib_used, Host.memory_mib, memory_mib, ram_permille),
+        (Host.disk_gib_used, Host.disk_gib, disk_gib, disk_permille),
+    ):
+        room = (used + asked) * 1000 <= total * permille
+        fits = fits & (room | (Expression(asked, "=", 0)))
+    of_vpc = HostVpc.select(HostVpc.host_id).where(HostVpc.vpc_id == vpc_id)
+    neighbour = (Host.host_id != host_id) & Host.host_id.in_(of_vpc)
+
+    def more(column, asked):
+        return column + Case(None, [(is_it, asked)], 0)
+
+    return (
+        Host.update(
+            {
+                Host.generation: Host.generation + 1,
+                Host.vcpus_used: more(Host.vcpus_used, vcpus),
+                Host.memory_mib_used: more(Host.memory_mib_used, memory_mib),
+                Host.disk_gib_used: more(Host.disk_gib_used, disk_gib),
+            }
+        )
+        .where(fits | neighbour)
+        .returning(Host.host_id, Host.generation)
+    )
 
 
 def release(tx: Transaction, amounts: Iterable[tuple[str, Amount]]) -> None:

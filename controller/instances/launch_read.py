@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from peewee import JOIN, ModelSelect
 
+from controller.db.prepared import prepared
 from controller.db.schema import (
     Account,
     Host,
@@ -37,7 +38,15 @@ def read(
 ) -> Known:
     """Raises NOT_FOUND for a type, image or key that is not there, WRONG_STATE for an image not
     available."""
-    row = session.one(_query(account_id, request, type_name))
+    row = session.one(
+        _query(
+            account_id=account_id,
+            type_name=type_name,
+            image_id=request.image_id,
+            key_name=request.key_name,
+            client_token=request.client_token,
+        )
+    )
     if row is None:
         raise CloudError(
             Kind.NOT_FOUND,
@@ -84,14 +93,13 @@ def runs_on(image_architecture: str, type_architecture: str) -> bool:
     )
 
 
-def _query(
-    account_id: str, request: instances_pb2.RunInstancesRequest, type_name: str
-) -> ModelSelect:
-    own_key = (KeyPair.account_id == Account.account_id) & (KeyPair.key_name == request.key_name)
+@prepared
+def _query(account_id, type_name, image_id, key_name, client_token) -> ModelSelect:
+    own_key = (KeyPair.account_id == Account.account_id) & (KeyPair.key_name == key_name)
     seen = Image.public | (Image.account_id == Account.account_id)
     first = (
         (Instance.account_id == Account.account_id)
-        & (Instance.client_token == request.client_token)
+        & (Instance.client_token == client_token)
         & (Instance.client_token != "")
         & (Instance.ami_launch_index == 0)
     )
@@ -119,7 +127,7 @@ def _query(
             Instance.request_digest,
         )
         .join(InstanceType, JOIN.LEFT_OUTER, on=InstanceType.name == type_name)
-        .join(Image, JOIN.LEFT_OUTER, on=(Image.image_id == request.image_id) & seen)
+        .join(Image, JOIN.LEFT_OUTER, on=(Image.image_id == image_id) & seen)
         .join(KeyPair, JOIN.LEFT_OUTER, on=own_key)
         .join(Instance, JOIN.LEFT_OUTER, on=first)
         .where(Account.account_id == account_id)
@@ -128,7 +136,17 @@ def _query(
 
 def candidates(session: Session, digest: str) -> list[Candidate]:
     """Every host as it is now, and whether it holds the image."""
-    rows = session.tuples(
+    return [
+        Candidate(
+            *row[:12], address=row[12].rpartition(":")[0].strip("[]"), has_image=bool(row[13])
+        )
+        for row in session.tuples(_hosts(digest=digest))
+    ]
+
+
+@prepared
+def _hosts(digest) -> ModelSelect:
+    return (
         Host.select(
             Host.host_id,
             Host.name,
@@ -152,12 +170,6 @@ def candidates(session: Session, digest: str) -> list[Candidate]:
         )
         .order_by(Host.host_id)
     )
-    return [
-        Candidate(
-            *row[:12], address=row[12].rpartition(":")[0].strip("[]"), has_image=bool(row[13])
-        )
-        for row in rows
-    ]
 
 
 def hosts_of(session: Session, account_id: str, instance_ids: list[str]) -> frozenset[str]:
