@@ -11,6 +11,7 @@ def image(given: images_pb2.Image) -> dict:
         "ImageLocation": given.image_location,
         "State": given.state,
         "OwnerId": given.owner_id,
+        "ImageOwnerAlias": given.owner_alias,
         "CreationDate": timestamp(given.creation_date_ms),  # text in the model, not a time
         "Public": given.public,
         "ProductCodes": [],
