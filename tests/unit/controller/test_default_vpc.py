@@ -5,6 +5,7 @@ import pytest
 from controller.call import system_call
 from controller.config import Zone
 from controller.networks.defaults import add_missing_subnets
+from controller.networks.names import DnsNames
 from protos.cloud.v1 import networks_pb2 as pb
 from protos.errors import CloudError, Kind
 from tests.unit.controller.resource_world import ANN, BOB, ZONES, World, filters
@@ -145,3 +146,58 @@ def test_an_unknown_filter_is_refused_and_one_without_values_finds_nothing(
     nothing = request_type()
     nothing.filters.add(name="vpc-id" if "Gateways" not in method else "owner-id")
     assert ask(nothing, world.call()) == type(ask(request_type(), world.call()))()
+
+
+ROUTING_FILTERS = [
+    ("RouteTables", "route-table-id", "rtb-*", "rtb"),
+    ("RouteTables", "vpc-id", "vpc-*", "i-*"),
+    ("RouteTables", "owner-id", ANN, BOB),
+    ("RouteTables", "association.main", "true", "false"),
+    ("RouteTables", "association.route-table-association-id", "rtbassoc-*", ""),
+    ("RouteTables", "association.route-table-id", "rtb-*", ""),
+    ("RouteTables", "route.destination-cidr-block", "0.0.0.0/0", "::/0"),
+    ("RouteTables", "route.gateway-id", "igw-*", "nat-*"),
+    ("RouteTables", "route.gateway-id", "local", "remote"),
+    ("RouteTables", "route.origin", "CreateRoute", "Create"),
+    ("RouteTables", "route.state", "active", "blackhole"),
+    ("InternetGateways", "internet-gateway-id", "igw-*", ""),
+    ("InternetGateways", "attachment.vpc-id", "vpc-*", ""),
+    ("InternetGateways", "attachment.state", "available", "attaching"),
+    ("InternetGateways", "owner-id", ANN, BOB),
+    ("NetworkAcls", "network-acl-id", "acl-*", ""),
+    ("NetworkAcls", "vpc-id", "vpc-*", ""),
+    ("NetworkAcls", "default", "true", "false"),
+    ("NetworkAcls", "association.subnet-id", "subnet-*", ""),
+    ("NetworkAcls", "association.association-id", "aclassoc-*", ""),
+    ("NetworkAcls", "association.network-acl-id", "acl-*", ""),
+    ("NetworkAcls", "entry.cidr", "0.0.0.0/0", "::/0"),
+    ("NetworkAcls", "entry.egress", "false", "no"),
+    ("NetworkAcls", "entry.protocol", "-1", "6"),
+    ("NetworkAcls", "entry.rule-action", "deny", "drop"),
+    ("NetworkAcls", "entry.rule-number", "32767", "7"),
+    ("Vpcs", "cidr", "172.31.0.0/16", "10.0.0.0/8"),
+    ("Vpcs", "cidr-block-association.association-id", "vpc-cidr-assoc-*", ""),
+    ("Vpcs", "cidr-block-association.state", "associated", "associating"),
+    ("Vpcs", "dhcp-options-id", "dopt-*", ""),
+    ("Vpcs", "is-default", "true", "false"),
+    ("Vpcs", "state", "available", "pending"),
+]
+
+
+@pytest.mark.parametrize(("noun", "name", "matching", "other"), ROUTING_FILTERS)
+def test_filters_of_what_a_vpc_has(world, noun, name, matching, other):
+    ask = getattr(world.networks, f"Describe{noun}")
+    request = getattr(pb, f"Describe{noun}Request")()
+    everything = ask(request, world.call())
+    request.filters.add(name=name, values=[matching])
+    assert ask(request, world.call()) == everything
+    request.filters[0].values[:] = [other]
+    assert ask(request, world.call()) == type(everything)()
+
+
+def test_public_names_are_names_only_where_somebody_answers_them():
+    assert DnsNames().public("100.64.0.5") == "100.64.0.5"
+    named = DnsNames("cloud.internal", "cloud.example")
+    assert named.public("100.64.0.5") == "ec2-100-64-0-5.cloud.example"
+    assert named.private("172.31.0.5") == "ip-172-31-0-5.cloud.internal"
+    assert (named.public(""), named.private("")) == ("", "")
