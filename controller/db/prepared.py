@@ -3,11 +3,12 @@
 Building and compiling a query takes the ORM ten times as long as SQLite takes to answer it. A
 prepared query is built once with stand-ins for its values and run with the values:
 
-    _of_account = prepared(lambda account_id: Vpc.select().where(Vpc.account_id == account_id))
-    session.rows(_of_account(account_id="123456789012"))
+    _own = prepared(lambda account_id: Vpc.select().where(Vpc.account_id == account_id))
+    session.rows(_own(account_id="123456789012"))
 
-    _named = prepared(lambda ids: Vpc.select().where(among(Vpc.vpc_id, ids)))     any number of ids
-    tx.advance_by(_taken(…))                                                      updates: rows changed
+    _named = prepared(lambda ids: Vpc.select().where(among(Vpc.vpc_id, ids)))   any number of ids
+    tx.advance_by(_taken(…))                                                      updates: rows
+    changed
 
 Values go to the database as they are: no field converts them.
 """

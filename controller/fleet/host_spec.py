@@ -24,7 +24,7 @@ class Surroundings:
     """What every spec says alike: settings for hosts, and names that depend on the region."""
 
     settings: fleet_pb2.HostSettings
-    names: DnsNames = DnsNames()
+    names: DnsNames = field(default_factory=DnsNames)
     zone_ids: Mapping[str, str] = field(default_factory=dict)
 
 

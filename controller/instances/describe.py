@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from peewee import JOIN, ModelSelect
 
 from controller.call import Call
-from controller.db.filters import Page, page_of, where
-from controller.db.schema import Host, Instance, Placement, Volume
+from controller.db.filters import page_of, where
+from controller.db.prepared import among, prepared
+from controller.db.schema import Host, Instance, NetworkInterface, Placement, Volume
 from controller.db.session import Database, Session
 from controller.instances import view
 from controller.instances.filters import instance_filters, status_filters
@@ -145,13 +146,7 @@ class Describer:
         """Interfaces by instance, without their tags: EC2 shows none of them here."""
         found: dict[str, list[networks_pb2.NetworkInterface]] = defaultdict(list)
         if instance_ids:
-            query = interfaces_query()
-            nic = query.model
-            rows = session.rows(
-                query.where(nic.instance_id.in_(list(instance_ids))).order_by(
-                    nic.instance_id, nic.device_index
-                )
-            )
+            rows = session.rows(_nics_query(instance_ids=instance_ids))
             groups = groups_of(session, [row.network_interface_id for row in rows])
             for row in rows:
                 own = groups[row.network_interface_id]
@@ -166,16 +161,31 @@ def _own(call: Call, *more) -> ModelSelect:
 def _volumes(session: Session, instance_ids: Sequence[str]) -> Mapping[str, list]:
     found = defaultdict(list)
     if instance_ids:
-        query = Volume.select(
+        for row in session.rows(_volumes_query(instance_ids=instance_ids)):
+            found[row.instance_id].append(row)
+    return found
+
+
+@prepared
+def _volumes_query(instance_ids) -> ModelSelect:
+    return (
+        Volume.select(
             Volume.instance_id,
             Volume.volume_id,
             Volume.device_name,
             Volume.attached_ms,
             Volume.delete_on_termination,
-        ).where(Volume.instance_id.in_(list(instance_ids)))
-        for row in session.rows(query.order_by(Volume.instance_id, Volume.position)):
-            found[row.instance_id].append(row)
-    return found
+        )
+        .where(among(Volume.instance_id, instance_ids))
+        .order_by(Volume.instance_id, Volume.position)
+    )
+
+
+@prepared
+def _nics_query(instance_ids) -> ModelSelect:
+    nic = NetworkInterface
+    of_instances = interfaces_query().where(among(nic.instance_id, instance_ids))
+    return of_instances.order_by(nic.instance_id, nic.device_index)
 
 
 def _status(row) -> instances_pb2.InstanceStatus:
@@ -192,6 +202,3 @@ def _status(row) -> instances_pb2.InstanceStatus:
     if status == "impaired":
         message.impaired_since_ms = row.last_seen_ms
     return message
-
-
-__all__ = ["INSTANCE_FIELDS", "PLACEMENT_FIELDS", "Describer", "Page", "instances_query"]

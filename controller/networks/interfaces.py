@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from peewee import JOIN, Case
 
+from controller.db.prepared import among, prepared
 from controller.db.schema import NetworkInterface, NicGroup, PublicAddress, SecurityGroup
 from controller.db.session import Session, Transaction
 from controller.fleet.changes import Changes
@@ -85,19 +86,24 @@ def groups_of(
     """The groups of many interfaces, in the order in which they were asked for."""
     found: dict[str, list[networks_pb2.GroupIdentifier]] = defaultdict(list)
     if nic_ids:
-        query = (
-            NicGroup.select(
-                NicGroup.network_interface_id, SecurityGroup.group_id, SecurityGroup.group_name
-            )
-            .join(SecurityGroup, on=SecurityGroup.group_id == NicGroup.group_id)
-            .where(NicGroup.network_interface_id.in_(list(nic_ids)))
-            .order_by(NicGroup.network_interface_id, NicGroup.position)
-        )
+        query = _groups_query(nic_ids=nic_ids)
         for nic_id, group_id, group_name in session.tuples(query):
             found[nic_id].append(
                 networks_pb2.GroupIdentifier(group_id=group_id, group_name=group_name)
             )
     return found
+
+
+@prepared
+def _groups_query(nic_ids):
+    return (
+        NicGroup.select(
+            NicGroup.network_interface_id, SecurityGroup.group_id, SecurityGroup.group_name
+        )
+        .join(SecurityGroup, on=SecurityGroup.group_id == NicGroup.group_id)
+        .where(among(NicGroup.network_interface_id, nic_ids))
+        .order_by(NicGroup.network_interface_id, NicGroup.position)
+    )
 
 
 def set_groups(

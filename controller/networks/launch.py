@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from peewee import JOIN
 
+from controller.db.prepared import among, prepared
 from controller.db.schema import NetworkInterface, NicGroup, SecurityGroup, Subnet, Vpc
 from controller.db.session import Session, Transaction
 from controller.lookup import check_ids, not_found
@@ -103,7 +104,7 @@ def resolve_groups(
     asked = _asked_groups(group_ids, group_names, default)
     group = SecurityGroup
     query = group.select(group.group_id, group.group_name, group.vpc_id.alias("group_vpc_id"))
-    found = session.rows(query.where(_is_asked(account_id, vpc_id, asked)))
+    found = session.rows(query.where(_is_asked(account_id, vpc_id, *asked)))
     return _choose_groups(found, vpc_id, asked)
 
 
@@ -122,11 +123,11 @@ def _asked_groups(
     return list(group_ids), list(group_names)
 
 
-def _is_asked(account_id: str, vpc_id, asked: tuple[list[str], list[str]]):
+def _is_asked(account_id, vpc_id, group_ids, group_names):
     """The groups asked for by id, of any VPC (to say so), and by name, of this one."""
-    ids, names = asked
-    named = (SecurityGroup.vpc_id == vpc_id) & SecurityGroup.group_name.in_(names)
-    return (SecurityGroup.account_id == account_id) & (SecurityGroup.group_id.in_(ids) | named)
+    named = (SecurityGroup.vpc_id == vpc_id) & among(SecurityGroup.group_name, group_names)
+    is_own = SecurityGroup.account_id == account_id
+    return is_own & (among(SecurityGroup.group_id, group_ids) | named)
 
 
 def _choose_groups(
@@ -236,26 +237,10 @@ def _find_subnets(
     asked: tuple[list[str], list[str]],
 ) -> list:
     """The subnets, each once for every group asked for that is there (or once, where none is)."""
-    query = (
-        Subnet.select(
-            Subnet.subnet_id,
-            Subnet.vpc_id,
-            Subnet.cidr_block,
-            Subnet.availability_zone,
-            Subnet.map_public_ip_on_launch,
-            Vpc.is_default,
-            SecurityGroup.group_id,
-            SecurityGroup.group_name,
-            SecurityGroup.vpc_id.alias("group_vpc_id"),
-        )
-        .join(Vpc, on=Vpc.vpc_id == Subnet.vpc_id)
-        .join(SecurityGroup, JOIN.LEFT_OUTER, on=_is_asked(account_id, Subnet.vpc_id, asked))
-        .where(Subnet.account_id == account_id)
-        .order_by(Subnet.availability_zone)
-    )
+    given = {"account_id": account_id, "group_ids": asked[0], "group_names": asked[1]}
     if subnet_id:
         check_ids("subnet", [subnet_id])
-        found = session.rows(query.where(Subnet.subnet_id == subnet_id))
+        found = session.rows(_named_subnet(subnet_id=subnet_id, **given))
         if not found:
             raise not_found("subnet", subnet_id)
         if availability_zone not in ("", found[0].availability_zone):
@@ -266,7 +251,7 @@ def _find_subnets(
                 noun="availability-zone",
             )
         return found
-    found = session.rows(query.where(Vpc.is_default, Subnet.default_for_az))
+    found = session.rows(_default_subnets(**given))
     if not found:
         raise CloudError(
             Kind.NOT_FOUND,
@@ -283,6 +268,38 @@ def _find_subnets(
                 noun="availability-zone",
             )
     return found
+
+
+def _subnets(account_id, group_ids, group_names):
+    is_asked = _is_asked(account_id, Subnet.vpc_id, group_ids, group_names)
+    return (
+        Subnet.select(
+            Subnet.subnet_id,
+            Subnet.vpc_id,
+            Subnet.cidr_block,
+            Subnet.availability_zone,
+            Subnet.map_public_ip_on_launch,
+            Vpc.is_default,
+            SecurityGroup.group_id,
+            SecurityGroup.group_name,
+            SecurityGroup.vpc_id.alias("group_vpc_id"),
+        )
+        .join(Vpc, on=Vpc.vpc_id == Subnet.vpc_id)
+        .join(SecurityGroup, JOIN.LEFT_OUTER, on=is_asked)
+        .where(Subnet.account_id == account_id)
+        .order_by(Subnet.availability_zone)
+    )
+
+
+@prepared
+def _named_subnet(subnet_id, account_id, group_ids, group_names):
+    return _subnets(account_id, group_ids, group_names).where(Subnet.subnet_id == subnet_id)
+
+
+@prepared
+def _default_subnets(account_id, group_ids, group_names):
+    defaults = _subnets(account_id, group_ids, group_names)
+    return defaults.where(Vpc.is_default, Subnet.default_for_az)
 
 
 def _new_mac(rng: random.Random) -> str:

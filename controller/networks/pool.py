@@ -9,6 +9,7 @@ handed out first, so that an address rests before its next owner.
 import ipaddress
 from collections.abc import Sequence
 
+from controller.db.prepared import prepared
 from controller.db.schema import PublicAddress
 from controller.db.session import Transaction
 from protos.errors import CloudError, Kind
@@ -68,20 +69,24 @@ def take(tx: Transaction, account_id: str, count: int) -> list[str]:
     """As ``lend``, but as many as there are."""
     if not count:
         return []
+    rows = tx.rows(_take_query(account_id=account_id, now_ms=tx.call.now_ms, count=count))
+    return [row.public_ip for row in rows]
+
+
+@prepared
+def _take_query(account_id, now_ms, count):
     free = (
         PublicAddress.select(PublicAddress.public_ip)
         .where(PublicAddress.account_id.is_null())
         .order_by(PublicAddress.reserved_ms, PublicAddress.position)
         .limit(count)
     )
-    rows = tx.advance_returning(
-        PublicAddress,
-        {"account_id": account_id, "reserved_ms": tx.call.now_ms},
-        PublicAddress.public_ip.in_(free),
-        PublicAddress.account_id.is_null(),
-        returning=[PublicAddress.public_ip],
+    taken = {PublicAddress.account_id: account_id, PublicAddress.reserved_ms: now_ms}
+    return (
+        PublicAddress.update(taken)
+        .where(PublicAddress.public_ip.in_(free), PublicAddress.account_id.is_null())
+        .returning(PublicAddress.public_ip)
     )
-    return [row.public_ip for row in rows]
 
 
 def give_back(tx: Transaction, addresses: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ import ipaddress
 import random
 from collections.abc import Sequence
 
+from controller.db.prepared import among, prepared
 from controller.db.schema import NetworkInterface
 from controller.db.session import Transaction
 from protos.errors import CloudError, Kind
@@ -86,11 +87,17 @@ def draw_free(
 
 
 def _used(tx: Transaction, subnet_id: str, candidates: Sequence[str]) -> set[str]:
-    nic, used = NetworkInterface, set()
+    used: set[str] = set()
     for start in range(0, len(candidates), _CANDIDATES_MAX):
         part = candidates[start : start + _CANDIDATES_MAX]
-        query = nic.select(nic.private_ip).where(
-            nic.subnet_id == subnet_id, nic.private_ip.in_(part)
-        )
+        query = _used_query(subnet_id=subnet_id, addresses=part)
         used.update(row[0] for row in tx.tuples(query))
     return used
+
+
+@prepared
+def _used_query(subnet_id, addresses):
+    nic = NetworkInterface
+    return nic.select(nic.private_ip).where(
+        nic.subnet_id == subnet_id, among(nic.private_ip, addresses)
+    )

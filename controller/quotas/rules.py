@@ -13,10 +13,12 @@ default raises all.
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import lru_cache
 
 from peewee import Case, fn
 
 from controller.config import QuotaLimits
+from controller.db.prepared import prepared
 from controller.db.schema import Account, Quota
 from controller.db.session import Session, Transaction
 from protos.errors import CloudError, Kind
@@ -38,12 +40,9 @@ class Quotas:
         amounts = {name: amount for name, amount in amounts.items() if amount}
         if not amounts:
             return
-        room = _any(
-            (Quota.name == name)
-            & (Quota.used + amount <= fn.COALESCE(Quota.maximum, self._defaults[name]))
-            for name, amount in amounts.items()
-        )
-        if _move(tx, account_id, amounts, +1, room) != len(amounts):
+        bounds = {f"{name}_default": self._defaults[name] for name in amounts}
+        charge = _charge_query(tuple(amounts))(account_id=account_id, **amounts, **bounds)
+        if tx.advance_by(charge) != len(amounts):
             self._refuse(tx, account_id, amounts)
 
     def refund(self, tx: Transaction, account_id: str, amounts: Mapping[str, int]) -> None:
@@ -51,10 +50,8 @@ class Quotas:
         amounts = {name: amount for name, amount in amounts.items() if amount}
         if not amounts:
             return
-        charged = _any(
-            (Quota.name == name) & (Quota.used >= amount) for name, amount in amounts.items()
-        )
-        if _move(tx, account_id, amounts, -1, charged) != len(amounts):
+        refund = _refund_query(tuple(amounts))(account_id=account_id, **amounts)
+        if tx.advance_by(refund) != len(amounts):
             raise CloudError(
                 Kind.BUG,
                 "An internal error has occurred.",
@@ -124,10 +121,36 @@ class Quotas:
         )
 
 
-def _move(tx: Transaction, account_id: str, amounts: Mapping[str, int], sign: int, guard) -> int:
-    """One guarded update of all the names; answers how many had what the guard asks."""
-    step = Case(Quota.name, [(name, sign * amount) for name, amount in amounts.items()], 0)
-    return tx.advance(Quota, {"used": Quota.used + step}, (Quota.account_id == account_id) & guard)
+@lru_cache(maxsize=128)
+def _charge_query(names: tuple[str, ...]) -> prepared:
+    """One guarded update of these quotas: as many rows as names, where all have room."""
+
+    def build(account_id, **given):
+        room = _any(
+            (Quota.name == name)
+            & (Quota.used + given[name] <= fn.COALESCE(Quota.maximum, given[f"{name}_default"]))
+            for name in names
+        )
+        step = Case(Quota.name, [(name, given[name]) for name in names], 0)
+        return Quota.update({Quota.used: Quota.used + step}).where(
+            Quota.account_id == account_id, room
+        )
+
+    return prepared(build, ("account_id", *names, *(f"{name}_default" for name in names)))
+
+
+@lru_cache(maxsize=128)
+def _refund_query(names: tuple[str, ...]) -> prepared:
+    """One guarded update of these quotas: as many rows as names, where all were charged."""
+
+    def build(account_id, **given):
+        charged = _any((Quota.name == name) & (Quota.used >= given[name]) for name in names)
+        step = Case(Quota.name, [(name, given[name]) for name in names], 0)
+        return Quota.update({Quota.used: Quota.used - step}).where(
+            Quota.account_id == account_id, charged
+        )
+
+    return prepared(build, ("account_id", *names))
 
 
 def _any(conditions):

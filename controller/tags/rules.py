@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from peewee import SQL, fn
 
 from controller.db import schema
+from controller.db.prepared import among, prepared
 from controller.db.schema import Tag
 from controller.db.session import Session, Transaction
 from controller.tags.checks import (
@@ -80,14 +81,19 @@ def tags_of(session: Session, resource_ids: Sequence[str]) -> dict[str, list[com
     """The tags of many resources in one statement, by key; [] for those that have none."""
     found: dict[str, list[common_pb2.Tag]] = defaultdict(list)
     if resource_ids:
-        query = (
-            Tag.select(Tag.resource_id, Tag.key, Tag.value)
-            .where(Tag.resource_id.in_(resource_ids))
-            .order_by(Tag.resource_id, Tag.key)
-        )
+        query = _tags_query(resource_ids=resource_ids)
         for resource_id, key, value in session.tuples(query):
             found[resource_id].append(common_pb2.Tag(key=key, value=value))
     return found
+
+
+@prepared
+def _tags_query(resource_ids):
+    return (
+        Tag.select(Tag.resource_id, Tag.key, Tag.value)
+        .where(among(Tag.resource_id, resource_ids))
+        .order_by(Tag.resource_id, Tag.key)
+    )
 
 
 def create(
