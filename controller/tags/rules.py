@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from peewee import SQL, fn
 
 from controller.db import schema
+from controller.db.filters import EVERYTHING
 from controller.db.prepared import among, prepared
 from controller.db.schema import Tag
 from controller.db.session import Session, Transaction
@@ -49,6 +50,8 @@ TAGGABLE = {
     ),
     "network-acl": (schema.NetworkAcl.network_acl_id, schema.NetworkAcl.account_id),
 }
+# Rows that are kept for a while after their resource is gone.
+_STILL_THERE = {"image": schema.Image.status.not_in(("pending_delete", "deleted"))}
 
 
 def add(
@@ -181,7 +184,9 @@ def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]
     for noun, wanted in by_noun.items():
         id_column, owner = TAGGABLE[noun]
         query = id_column.model.select(id_column).where(
-            id_column.in_(wanted), owner == tx.call.account_id
+            id_column.in_(wanted),
+            owner == tx.call.account_id,
+            _STILL_THERE.get(noun, EVERYTHING),
         )
         there = {row[0] for row in tx.tuples(query)}
         for resource_id in wanted:

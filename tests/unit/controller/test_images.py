@@ -18,6 +18,7 @@ from tests.unit.controller.resource_world import (
     OPERATOR,
     World,
     tag_specification,
+    tags,
 )
 from tests.unit.controller.test_image_store import MIB, qcow2_file
 from tests.unit.controller.test_security_groups import refused
@@ -365,6 +366,9 @@ def test_what_is_deregistered_is_forgotten_with_its_tags(world):
     location = world.upload().image_location
     image = world.register(location, tag_specifications=tag_specification("image", a="b"))
     world.deregister(image)
+    with refused(Kind.NOT_FOUND, "image"):
+        request = tags_pb2.CreateTagsRequest(resource_ids=[image.image_id], tags=tags(c="d"))
+        world.tags.Create(request, world.call())
     world.collect()
     world.collect(collect.DELETED_KEPT_MS)
     with world.db.read() as session:
