@@ -3,7 +3,7 @@
 Read from the config's ``[limits]``; passed to the workers. Milliseconds, as their names say.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,11 @@ class Limits:
     calm_ms: int = 600_000  # after so long without a crash all is forgiven
     poll_ms: int = 2_000  # while the guest was asked for something; events come sooner
     audit_ms: int = 60_000  # how often a running guest and a VPC are looked at unasked
+
+    def __post_init__(self):
+        wrong = [field.name for field in fields(self) if getattr(self, field.name) < 1]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} must be at least 1")
 
     def backoff(self, failures: int) -> int:
         """The pause after so many failures in a row."""

@@ -37,6 +37,7 @@ def test_defaults_and_tables():
         ({"threads": True}, "of type int, not bool"),
         ({"threads": 0}, "at least 1"),
         ({"limits": 3}, "is a table"),
+        ({"limits": {"poll_ms": 0}}, "poll_ms must be at least 1"),
         ({"join_tokens": "x"}, "is a list"),
         ({"hypervisor": "xen"}, "hypervisor is one of"),
         ({"hosts": 3}, "only fake hosts"),

@@ -1,0 +1,112 @@
+"""The VPCs on a host: made when needed, again when changed, gone with the last instance."""
+
+import pytest
+
+from hostagent.drivers import DriverError
+from hostagent.ledger import Entry, Ledger, Progress, open_file
+from hostagent.network.fake import FakeNetwork
+from hostagent.vpcs import Vpcs
+from protos.cloud.v1.fleet_pb2 import ABSENT, STOPPED, VpcSpec
+from tests.unit.hostagent.rig import HOST, instance
+
+AUDIT_MS, RETRY_MS = 1000, 10
+
+
+class CountingNetwork(FakeNetwork):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def ensure_vpc(self, vpc, instances):
+        self.calls += 1
+        super().ensure_vpc(vpc, instances)
+
+
+class Host:
+    def __init__(self):
+        self.ledger = Ledger(open_file(":memory:"), HOST, now_ms=1, boot_id="b")
+        self.network = CountingNetwork()
+        self.vpcs = Vpcs(self.ledger, self.network, audit_ms=AUDIT_MS, retry_ms=RETRY_MS)
+
+    def tell(self, *specs, vpc_generation=1, progress=Progress(), **vpc):
+        entries = {spec.instance_id: Entry(spec, progress) for spec in specs}
+        vpcs = [VpcSpec(vpc_id="vpc-1", generation=vpc_generation, **vpc)]
+        self.ledger.take_in(entries, vpcs, vpc_generation, None)
+
+    def tenants(self):
+        return [spec.instance_id for spec in self.network.tenants["vpc-1"]]
+
+
+@pytest.fixture
+def host():
+    return Host()
+
+
+def test_made_once_for_all_who_need_it(host):
+    host.tell(instance("i-1"), instance("i-2"))
+    host.vpcs.ensure("vpc-1")
+    host.vpcs.ensure("vpc-1")
+    assert host.network.calls == 1
+    assert host.tenants() == ["i-1", "i-2"]
+
+
+def test_made_again_when_the_vpc_or_a_tenant_changed(host):
+    host.tell(instance("i-1"))
+    host.vpcs.ensure("vpc-1")
+    host.tell(vpc_generation=2, cidr_blocks=["10.0.0.0/16"])
+    host.vpcs.ensure("vpc-1")
+    assert list(host.network.made["vpc-1"].cidr_blocks) == ["10.0.0.0/16"]
+    host.tell(instance("i-2", generation=3), vpc_generation=2)
+    host.vpcs.ensure("vpc-1")
+    assert host.tenants() == ["i-1", "i-2"]
+    assert host.network.calls == 3
+
+
+def test_whether_an_instance_should_run_is_none_of_its_business(host):
+    host.tell(instance("i-1"))
+    host.vpcs.ensure("vpc-1")
+    host.tell(instance("i-1", generation=2, desired=STOPPED, reboots=3, starts=2))
+    host.vpcs.ensure("vpc-1")
+    assert host.network.calls == 1
+
+
+def test_not_described_yet_is_a_passing_trouble(host):
+    with pytest.raises(DriverError, match="not described") as failure:
+        host.vpcs.ensure("vpc-9")
+    assert failure.value.transient
+
+
+def test_released_it_shrinks_and_goes_with_the_last(host):
+    one, two = instance("i-1"), instance("i-2")
+    host.tell(one, two)
+    host.vpcs.ensure("vpc-1")
+    host.vpcs.release(one)
+    assert host.tenants() == ["i-2"]
+    host.vpcs.release(two)
+    assert host.network.made == {}
+    assert host.vpcs.wanted() == set()
+
+
+def test_an_absent_instance_needs_nothing_after_a_restart(host):
+    host.tell(instance("i-1"), progress=Progress(observed=ABSENT))
+    assert host.vpcs.wanted() == set()
+    assert host.vpcs.step("vpc-1", 0) is None
+
+
+def test_an_audit_believes_nothing(host):
+    host.tell(instance("i-1"))
+    assert host.vpcs.step("vpc-1", 0) == AUDIT_MS
+    host.network.lose_power()
+    assert host.vpcs.step("vpc-1", 1) == AUDIT_MS
+    assert host.network.made == {}
+    assert host.vpcs.step("vpc-1", AUDIT_MS) == 2 * AUDIT_MS
+    assert set(host.network.made) == {"vpc-1"}
+
+
+def test_a_failure_is_tried_again_soon(host):
+    host.tell(instance("i-1"))
+    host.network.failures = 2.0
+    assert host.vpcs.step("vpc-1", 0) == RETRY_MS
+    host.network.failures = 0.0
+    assert host.vpcs.step("vpc-1", RETRY_MS) == AUDIT_MS
+    assert set(host.network.made) == {"vpc-1"}
