@@ -7,7 +7,7 @@ with progress.step("certificates") as step:
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.markup import escape
@@ -35,18 +35,21 @@ class Progress:
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
         began = self._clock()
-        with self._console.status(f"{name:<{NAME_WIDTH}}") as status:
-            step = Step(name, status)
-            try:
+        status = self._console.status(f"{name:<{NAME_WIDTH}}")
+        step = Step(name, status)
+        try:
+            # Elsewhere than on a terminal the spinner would only swallow the ends of lines.
+            with status if self._console.is_terminal else nullcontext():
                 yield step
-            except BaseException:
-                self._console.print(f"[red]✗[/red] {name}")
-                raise
+        except BaseException:
+            self._console.print(f"[red]✗[/red] {name}")
+            raise
         took = self._clock() - began
         time_text = f"  [dim]{took:.1f} s[/dim]" if took >= 0.05 else ""
         self._console.print(
             f"[green]✓[/green] {name:<{NAME_WIDTH}} {escape(step.outcome)}{time_text}",
             highlight=False,
+            soft_wrap=True,
         )
 
     def print(self, text: str = "") -> None:

@@ -109,7 +109,7 @@ def _section(layout: Layout, program: Program) -> list[str]:
         f"priority = {program.priority}",
         "autostart = true",
         "autorestart = true",
-        "startsecs = 1",
+        "startsecs = 3",
         "startretries = 1000000",
         f"stopwaitsecs = {program.stop_wait_s}",
         "redirect_stderr = true",

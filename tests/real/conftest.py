@@ -1,0 +1,52 @@
+"""One real cloud for the session, made by ``pileus up`` and gone without trace at its end."""
+
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.real.real_cloud import RealCloud
+
+PUBLIC_CIDR = "100.98.64.0/24"  # not the default one: a cloud of the machine's owner may run
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.real)
+
+
+@pytest.fixture(scope="session")
+def cloud():
+    """Up before the first test that asks for it. What it leaves behind fails the session."""
+    folder = Path(tempfile.mkdtemp(prefix="pileus-"))
+    state = folder / "state"
+    words = ("--hypervisor", "auto", "--port", str(_free_port()), "--public-cidr", PUBLIC_CIDR)
+    made = None
+    try:
+        made = RealCloud.up(state, *words)
+        yield made
+    finally:
+        logs = _said(state)
+        if made is None and (state / "cloud.json").exists():
+            made = RealCloud.found(state)
+        if made is not None:
+            made.down("--destroy")
+        print(logs)
+        shutil.rmtree(folder)
+    assert made.leftovers() == []
+
+
+def _said(state: Path) -> str:
+    """The services' last words, shown by pytest where a test has failed."""
+    parts = [
+        f"--- {log.name}\n{log.read_text()[-4000:]}" for log in sorted(state.glob("logs/*.log"))
+    ]
+    return "\n".join(parts)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
