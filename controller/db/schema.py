@@ -10,15 +10,13 @@ must not count it. Primary keys are EC2's ids. Three columns have one owner each
 words mean is said where its owner lives.
 """
 
-from peewee import (
-    SQL,
+from peewee import SQL, CompositeKey, Field, Model
+
+from controller.db.columns import (
     BigIntegerField,
     BlobField,
     BooleanField,
-    CompositeKey,
-    Field,
     IntegerField,
-    Model,
     TextField,
 )
 
@@ -352,7 +350,7 @@ class PublicAddress(Table):
     reserved_ms = number()  # when it last changed hands: the longest free is lent first
 
     class Meta:
-        indexes = ((("account_id", "allocation_id"), False),)
+        indexes = ((("account_id", "reserved_ms", "position"), False),)
 
 
 # --- instances ------------------------------------------------------------------------------------
@@ -610,8 +608,6 @@ PARTIAL_INDEXES = (
     " WHERE status IN ('queued', 'saving', 'active')",
     "CREATE UNIQUE INDEX route_table_one_main ON route_table_association (route_table_id)"
     " WHERE main",
-    "CREATE INDEX public_address_free ON public_address (reserved_ms, position)"
-    " WHERE account_id IS NULL",
     "CREATE INDEX join_token_expires ON join_token (expires_ms)",
 )
 
