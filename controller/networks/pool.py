@@ -9,6 +9,8 @@ handed out first, so that an address rests before its next owner.
 import ipaddress
 from collections.abc import Sequence
 
+from peewee import fn
+
 from controller.db.prepared import prepared
 from controller.db.schema import PublicAddress
 from controller.db.session import Transaction
@@ -75,6 +77,7 @@ def take(tx: Transaction, account_id: str, count: int) -> list[str]:
 
 @prepared
 def _take_query(account_id, now_ms, count):
+    """The free ones in the index's order; what guards the update keeps it from that index."""
     free = (
         PublicAddress.select(PublicAddress.public_ip)
         .where(PublicAddress.account_id.is_null())
@@ -84,7 +87,7 @@ def _take_query(account_id, now_ms, count):
     taken = {PublicAddress.account_id: account_id, PublicAddress.reserved_ms: now_ms}
     return (
         PublicAddress.update(taken)
-        .where(PublicAddress.public_ip.in_(free), PublicAddress.account_id.is_null())
+        .where(PublicAddress.public_ip.in_(free), fn.COALESCE(PublicAddress.account_id, "") == "")
         .returning(PublicAddress.public_ip)
     )
 
