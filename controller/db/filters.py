@@ -33,6 +33,7 @@ from protos.errors import CloudError, Kind
 
 Condition = Callable[[Sequence[str]], object]  # values -> an SQL expression
 MAX_FILTERS, MAX_VALUES = 50, 200
+ALL_ROWS = 2**31 - 1  # a limit that is none
 NOTHING, EVERYTHING = SQL("1 = 0"), SQL("1 = 1")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")  # what fits a column
 
@@ -255,6 +256,11 @@ class Page:
 
     after: str
     limit: int | None
+
+    @property
+    def limit_of_query(self) -> int:
+        """For a prepared query: one row more than the page, to know whether there is a next."""
+        return ALL_ROWS if self.limit is None else self.limit + 1
 
     def of(self, query: ModelSelect, key: Field) -> ModelSelect:
         """The query for this page, ordered by key, with one row more than the page to know whether
