@@ -1,0 +1,147 @@
+"""A host for the real tests: the agent's core and pool on libvirt, the image cache and qcow2 files.
+
+Guests are boot sectors (boot_sector.py), which come up in a fraction of a second.
+"""
+
+import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from hostagent import shell
+from hostagent.app import Parts, build
+from hostagent.audit import Audit
+from hostagent.hypervisors.domain_xml import Settings
+from hostagent.hypervisors.libvirt_driver import LibvirtHypervisor
+from hostagent.images.cache import Cache
+from hostagent.images.cache import Settings as CacheSettings
+from hostagent.ledger import Ledger, open_file
+from hostagent.limits import Limits
+from hostagent.loops import Pump
+from hostagent.network.fake import FakeNetwork
+from hostagent.volumes.qcow2 import Qcow2Volumes
+from protos.cloud.v1 import fleet_pb2
+from protos.cloud.v1.fleet_pb2 import RUNNING, InstanceSpec
+from tests.real.boot_sector import GREETING, Guest, boot_sector
+from tests.unit.hostagent.rig import HOST, host_spec
+
+LIMITS = Limits(shutdown_ms=6_000, reboot_ms=3_000, ask_again_ms=1_000, poll_ms=500, backoff_ms=200)
+IMAGES = {
+    "sha256:" + hashlib.sha256(content).hexdigest(): content
+    for content in (boot_sector(guest) for guest in Guest)
+}
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Host:
+    """An agent without its door; ``stop`` and ``start``: what its kill -9 leaves."""
+
+    def __init__(self, folder, uri, new_network=FakeNetwork):
+        self.folder, self.uri, self.new_network = folder, uri, new_network
+        self.consoles = folder / "instances"
+        self.consoles.mkdir()
+        self.boot_id = "this boot"
+        self.generation = 0
+        self.pump = None
+        self.start()
+
+    def stop(self) -> None:
+        self.pump.stop()
+        self.hypervisor.stop()
+
+    def close(self) -> None:
+        """Guests go too."""
+        self.pump.stop()
+        for name in self.hypervisor.domains():
+            self.hypervisor.remove(name)
+        self.hypervisor.stop()
+
+    def start(self) -> None:
+        self.hypervisor = LibvirtHypervisor(self.uri, Settings("qemu"), HOST)
+        self.hypervisor.start()
+        self.ledger = Ledger(
+            open_file(self.folder / "ledger.db"), HOST, now_ms=wall_ms(), boot_id=self.boot_id
+        )
+        self.network = self.new_network()
+        self.volumes = Qcow2Volumes(self.folder / "volumes", shell.run)
+        self.images = Cache(
+            self.folder / "images",
+            lambda digest, offset: iter([IMAGES[digest][offset:]]),
+            self.ledger.images_in_use,
+            CacheSettings(cache_bytes=1 << 30, max_virtual_bytes=1 << 40),
+            ThreadPoolExecutor(2),
+            wall_ms,
+            shell.run,
+        )
+        parts = Parts(
+            ledger=self.ledger,
+            hypervisor=self.hypervisor,
+            network=self.network,
+            images=self.images,
+            volumes=self.volumes,
+            consoles=self.consoles,
+            clock=wall_ms,
+            facts=fleet_pb2.HostFacts,
+            limits=LIMITS,
+        )
+        self.agent = build(parts)
+        self.pump = Pump(self.agent, 4)
+        self.pump.start()
+
+    def tell(self, name: str, guest: Guest, desired=RUNNING, nics=(), vpcs=(), **fields) -> None:
+        self.generation += 1
+        spec = InstanceSpec(
+            instance_id=name,
+            generation=self.generation,
+            intent_generation=self.generation,
+            desired=desired,
+            vcpus=1,
+            memory_mib=64,
+            instance_type="t3.nano",
+            starts=1,
+        )
+        for key, value in fields.items():
+            setattr(spec, key, value)
+        content = boot_sector(guest)
+        disk = spec.disks.add(volume_id=volume_of(name), size_bytes=4 << 20)
+        disk.delete_on_termination = True
+        disk.image.image_id, disk.image.disk_format = "ami-1", "raw"
+        disk.image.digest = "sha256:" + hashlib.sha256(content).hexdigest()
+        disk.image.size_bytes = len(content)
+        spec.nics.extend(nics)
+        told = host_spec(spec, generation=self.generation, base=self.generation - 1, vpcs=())
+        told.vpcs.extend(vpcs)
+        self.agent.apply(told)
+
+    def observed(self, name: str) -> int | None:
+        entry = self.ledger.get(name)
+        return entry.progress.observed if entry else None
+
+    def until(self, name: str, observed: int) -> None:
+        eventually(
+            lambda: self.observed(name) == observed,
+            lambda: f"{name} is {self.ledger.get(name).progress}",
+        )
+
+    def greetings(self, name: str) -> int:
+        path = self.consoles / f"{name}.log"
+        return path.read_bytes().count(GREETING) if path.exists() else 0
+
+    def until_greeted(self, name: str, times: int) -> None:
+        eventually(lambda: self.greetings(name) >= times, lambda: f"{self.greetings(name)}")
+
+    def leftovers(self) -> list:
+        return Audit(self.ledger, self.agent._on).findings()
+
+
+def eventually(what, otherwise=lambda: "it did not happen", timeout_s: float = 40.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not what():
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(0.02)
+
+
+def volume_of(name: str) -> str:
+    return "vol-" + name.removeprefix("i-")
