@@ -126,6 +126,27 @@ def test_a_body_too_large_is_told_apart_before_it_is_read(port, chunked):
     assert ask(port, "POST", body=body)[0] == 413
 
 
+def test_a_client_that_has_said_all_is_still_answered(port):
+    with connect(port) as sock:
+        sock.sendall(b"GET /last HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock.shutdown(socket.SHUT_WR)
+        assert b"GET /last" in read_all(sock)
+
+
+def test_a_body_too_large_reaches_the_application_once():
+    asked = []
+
+    def count(environ, start_response):
+        asked.append(environ["CONTENT_LENGTH"])
+        start_response("413 Too Large", [("Content-Length", "0")])
+        return []
+
+    with serving(count) as port:
+        ask(port, "POST", body=b"x" * 500_000)
+        ask(port, "POST", body=iter([b"x" * 600] * 100))
+    assert asked == ["500000", "1200"]
+
+
 def test_headers_with_underscores_are_dropped():
     def show(environ, start_response):
         start_response("200 OK", [("Content-Length", "1")])
@@ -186,7 +207,7 @@ def test_answers_not_taken_stall_nobody():
         start_response("200 OK", [("Content-Length", str(50_000_000))])
         return [b"x" * 50_000_000]
 
-    limits = Limits(threads=2, write_s=0.5)
+    limits = Limits(threads=2)
     with serving(large, limits) as port:
         held = [connect(port) for _ in range(4)]
         for sock in held:
