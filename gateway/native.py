@@ -27,6 +27,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
+from gateway.aws.renderers import NOT_XML
 from gateway.call import Call
 from protos.cloud.v1 import (
     hosts_pb2,
@@ -44,6 +45,8 @@ from protos.errors import CloudError, Kind
 
 UPLOAD_PIECE = 1024 * 1024
 UPLOAD_TIMEOUT_S = 6 * 3600.0
+MAX_DEPTH = 32  # of a JSON document; deeper than any message
+INDEX = re.compile(r"[0-9]{1,6}")
 _FILES = (
     hosts_pb2,
     identity_pb2,
@@ -162,7 +165,7 @@ class NativeApi:
         request = GetMessageClass(route.method.input_type)()
         pairs = parse_qsl(query, keep_blank_values=True)
         pairs = [(name, value) for name, value in pairs if not name.startswith("X-Amz-")]
-        if ("dry_run", "true") in pairs:
+        if _dry_run(pairs):
             call = replace(call, caller=replace(call.caller, dry_run=True))
         pairs = [pair for pair in pairs if pair[0] != "dry_run"]
         if route.has_body and not route.streams:
@@ -174,6 +177,7 @@ class NativeApi:
         for name, value in variables.items():
             if fields.setdefault(name, value) != value:
                 raise _invalid(f"{name} is one thing in the path and another in the request.")
+        _check_characters(fields)
         try:
             json_format.ParseDict(fields, request)
         except json_format.ParseError as mistake:
@@ -231,9 +235,32 @@ def _json(body: bytes) -> dict:
         fields = json.loads(body)
     except ValueError as mistake:
         raise _invalid(f"The body is not JSON: {mistake}") from None
+    except RecursionError:
+        raise _invalid("The body is nested too deeply.") from None
     if not isinstance(fields, dict):
         raise _invalid("The body must be a JSON object.")
     return fields
+
+
+def _dry_run(pairs: Iterable[tuple[str, str]]) -> bool:
+    """Only "true" rehearses and only "false" does not: a rehearsal must never happen for real."""
+    given = [value for name, value in pairs if name == "dry_run"]
+    if any(value not in ("true", "false") for value in given) or len(set(given)) > 1:
+        raise _invalid("The parameter dry_run is true or false.")
+    return "true" in given
+
+
+def _check_characters(fields: object, depth: int = 0) -> None:
+    """What one API takes the other must be able to show: no characters that XML cannot carry."""
+    if depth > MAX_DEPTH:
+        raise _invalid("The request is nested too deeply.")
+    if isinstance(fields, str) and NOT_XML.search(fields):
+        raise _invalid("The request contains a character that XML cannot carry.")
+    if isinstance(fields, dict):
+        fields = [*fields, *fields.values()]
+    if isinstance(fields, list):
+        for field in fields:
+            _check_characters(field, depth + 1)
 
 
 def _tree(pairs: Iterable[tuple[str, str]], message) -> dict:
@@ -263,7 +290,7 @@ def _put(node: dict, path: list[str], value: str, message, name: str) -> None:
     rest = path[1:]
     child = node.setdefault(path[0], {})
     if field.is_repeated:
-        if not rest or not rest[0].isdecimal():
+        if not rest or not INDEX.fullmatch(rest[0]):
             raise _invalid(f"{path[0]} is a list: {path[0]}.1.name, {path[0]}.2.name ...")
         child, rest = child.setdefault(int(rest[0]), {}), rest[1:]
     if not rest:

@@ -141,9 +141,17 @@ def _tls(config: Config) -> ssl.SSLContext | None:
     return context
 
 
+_NO_HTTP = {
+    408: (Kind.INVALID, "The request did not arrive in time.", "incomplete-body"),
+    500: (Kind.BUG, "An internal error has occurred.", ""),
+}
+
+
 def _refuse(parts: app.Parts, status: int) -> tuple[str, bytes]:
     """What is not even HTTP gets EC2's form of an error too."""
-    error = CloudError(Kind.INVALID, "The request is not valid HTTP.", reason="malformed-query")
+    malformed = (Kind.INVALID, "The request is not valid HTTP.", "malformed-query")
+    kind, message, reason = _NO_HTTP.get(status, malformed)
+    error = CloudError(kind, message, noun="request", reason=reason)
     return app.XML, parts.endpoints["ec2"].refuse(error, rpc.new_request_id())[1]
 
 

@@ -53,7 +53,7 @@ _INVALID = {  # by reason
     "": Answer("InvalidParameterValue"),
     "unknown-action": Answer("InvalidAction"),
     "missing-action": Answer("MissingAction"),
-    "version": Answer("NoSuchVersion"),  # undocumented
+    "version": Answer("NoSuchVersion"),
     "malformed-query": Answer("MalformedQueryString"),
     "too-large": Answer("RequestEntityTooLarge", 413),  # undocumented; EC2's front end answers so
     "method": Answer("InvalidHttpRequest", 405),
@@ -95,11 +95,12 @@ _MALFORMED_ID = _rows(
     network_interface_attachment="InvalidNetworkInterfaceAttachmentId.Malformed",
     security_group="InvalidGroupId.Malformed",
     security_group_rule="InvalidSecurityGroupRuleId.Malformed",
-    key_pair="InvalidKeyPair.Malformed",
-    elastic_ip="InvalidAllocationID.Malformed",
-    elastic_ip_association="InvalidAssociationID.Malformed",
+    # EC2 knows no ".Malformed" of these.
+    key_pair="InvalidKeyPair.NotFound",
+    elastic_ip="InvalidAllocationID.NotFound",
+    elastic_ip_association="InvalidAssociationID.NotFound",
     route_table="InvalidRouteTableId.Malformed",
-    route_table_association="InvalidAssociationID.Malformed",
+    route_table_association="InvalidAssociationID.NotFound",
     internet_gateway="InvalidInternetGatewayId.Malformed",
     network_acl="InvalidNetworkAclId.Malformed",
     dhcp_options="InvalidDhcpOptionsId.Malformed",
@@ -203,7 +204,7 @@ _QUOTA = {
     "security-group": Answer("SecurityGroupLimitExceeded"),
     "security-group-rule": Answer("RulesPerSecurityGroupLimitExceeded"),
     "network-interface": Answer("SecurityGroupsPerInterfaceLimitExceeded"),
-    "key-pair": Answer("KeyPairLimitExceeded"),  # undocumented
+    "key-pair": Answer("KeyPairLimitExceeded"),
     "tag": Answer("TagLimitExceeded"),
     "volume": Answer("VolumeLimitExceeded"),
     "image": Answer("ResourceLimitExceeded"),

@@ -26,13 +26,12 @@ from datetime import UTC, datetime
 from botocore import xform_name
 
 from gateway.aws.model import Service
+from gateway.aws.renderers import NOT_XML
 from protos.errors import CloudError, Kind
 
 MAX_DEPTH = 16  # deeper than any shape of EC2
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _INDEX = re.compile(r"[0-9]{1,6}")
-# What XML 1.0 cannot carry, and so no answer could ever show.
-_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 Tree = dict  # wire name -> str | Tree
 Parser = Callable[[object, str], object]  # (node, its path on the wire) -> value
@@ -87,10 +86,10 @@ def nest(pairs: Iterable[tuple[str, str]]) -> Tree:
     """
     tree: Tree = {}
     for key, value in pairs:
-        if _NOT_XML.search(value) or _NOT_XML.search(key):
+        if NOT_XML.search(value) or NOT_XML.search(key):  # no answer could ever show it
             raise CloudError(
                 Kind.INVALID,
-                f"The parameter {_NOT_XML.sub('?', key)[:200]} contains a character that XML cannot"
+                f"The parameter {NOT_XML.sub('?', key)[:200]} contains a character that XML cannot"
                 " carry.",
                 noun="parameter",
                 reason="parameter-value",

@@ -22,14 +22,17 @@ from gateway.aws.model import Service
 
 Render = Callable[[object], str]  # a value to its element, or to "" where nothing is written
 
-_SPECIAL = re.compile("[&<>\r]")
+# What XML 1.0 cannot carry at all (production 2): one such letter, and no client could read the
+# rest.
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SPECIAL = re.compile("[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}  # a bare CR is read back as LF
 
 
 def escape(text: str) -> str:
     if _SPECIAL.search(text) is None:
         return text
-    return _SPECIAL.sub(lambda match: _ENTITIES[match[0]], text)
+    return _SPECIAL.sub(lambda match: _ENTITIES.get(match[0], "\ufffd"), text)
 
 
 @lru_cache(maxsize=4096)

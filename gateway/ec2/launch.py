@@ -52,7 +52,7 @@ class Monitoring:
 @dataclass(frozen=True)
 class MetadataOptions:
     http_tokens: str = ""
-    http_put_response_hop_limit: int = 0
+    http_put_response_hop_limit: int | None = None
     http_endpoint: str = ""
     http_protocol_ipv6: str = ""
     instance_metadata_tags: str = ""
@@ -195,6 +195,8 @@ def block_device_of(given: BlockDevice) -> instances_pb2.BlockDeviceMapping:
 
 
 def metadata_options_of(given: MetadataOptions) -> instances_pb2.MetadataOptions:
+    if given.http_put_response_hop_limit == 0:  # the proto's 0 is "not said"
+        raise invalid("Value (0) for parameter MetadataOptions.HttpPutResponseHopLimit is invalid.")
     return instances_pb2.MetadataOptions(
         http_endpoint=given.http_endpoint,
         http_tokens=given.http_tokens,

@@ -264,7 +264,7 @@ def _plain(
     owner_id: str,
 ) -> list[IpPermission]:
     """One rule by EC2's oldest parameters. A group without a protocol: all of its traffic."""
-    if not (protocol or cidr or group_name):
+    if not (protocol or cidr or group_name or owner_id) and from_port is None and to_port is None:
         return []
     return [
         IpPermission(

@@ -24,6 +24,7 @@ UNSIGNED = "UNSIGNED-PAYLOAD"
 MAX_PRESIGNED_S = 7 * 24 * 3600
 _HEX_64 = re.compile(r"[0-9a-f]{64}")
 _BASIC_TIME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+_SECONDS = re.compile(r"[0-9]{1,6}")
 _SCOPE = re.compile(r"([^/]{1,128})/([0-9]{8})/([a-z0-9-]{1,64})/([a-z0-9-]{1,64})/aws4_request")
 
 
@@ -93,7 +94,7 @@ def _read_query(request: SignedRequest) -> Claim:
     if values.get("X-Amz-Algorithm") != ALGORITHM:
         raise incomplete(f"X-Amz-Algorithm must be {ALGORITHM}.")
     expires = values.get("X-Amz-Expires", "")
-    if not expires.isdecimal() or not 1 <= int(expires) <= MAX_PRESIGNED_S:
+    if not _SECONDS.fullmatch(expires) or not 1 <= int(expires) <= MAX_PRESIGNED_S:
         raise incomplete(f"X-Amz-Expires must be between 1 and {MAX_PRESIGNED_S} seconds.")
     return _claim(
         credential=values.get("X-Amz-Credential", ""),
@@ -135,9 +136,9 @@ def read_time(written: str) -> datetime:
         if _BASIC_TIME.fullmatch(written):
             return datetime.strptime(written, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         moment = parsedate_to_datetime(written)
-    except (ValueError, TypeError, IndexError):
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):  # the last: 9999-12-31 -2359
         raise incomplete("The request needs a valid X-Amz-Date, or Date, of its own.") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def string_to_sign(request: SignedRequest, claim: Claim, host: str, payload_hash: str) -> bytes:
