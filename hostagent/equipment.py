@@ -22,6 +22,7 @@ from hostagent.fake_drivers import FakeImages, FakeVolumes
 from hostagent.hypervisors.fake import FakeHypervisor, FakeState
 from hostagent.images.cache import Cache, Settings
 from hostagent.ledger import Ledger
+from hostagent.loops import monotonic_ms
 from hostagent.network.fake import FakeNetwork
 from hostagent.volumes.qcow2 import Qcow2Volumes
 from protos import rpc
@@ -123,7 +124,7 @@ def _real(
         ledger.images_in_use,
         Settings(config.images.cache_gib * GIB, config.images.max_virtual_gib * GIB),
         pool,
-        clock,
+        monotonic_ms,
         shell.run,
     )
     volumes = Qcow2Volumes(config.state_dir / "volumes", shell.run)

@@ -55,7 +55,7 @@ class Service:
         self._config = config
         self._consoles = config.state_dir / "instances"
         for folder in (self._consoles, config.state_dir / "run"):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._lock = None if only_look else hold(config.state_dir)
         self.identity = enrol(config.pki, config.join_token, config.name, config.availability_zone)
         controller = config.controller or self.identity.controller

@@ -69,8 +69,7 @@ class Sync:
             else:
                 known = self._ledger.generation
                 log.warning("told from %d on, but %d is known: asking again", spec.base, known)
-            self._acknowledge(spec.acknowledged_epoch, spec.acknowledged_sequence)
-            return changed
+            return changed | self._acknowledge(spec.acknowledged_epoch, spec.acknowledged_sequence)
 
     def _merge(self, spec: fleet_pb2.HostSpec) -> set[tuple[str, str]]:
         known = self._ledger.instances()
@@ -123,14 +122,19 @@ class Sync:
             )
         return Entry(told, progress)
 
-    def _acknowledge(self, epoch: int, sequence: int) -> None:
-        """What was said up to there has arrived. An earlier epoch's word can only forget."""
+    def _acknowledge(self, epoch: int, sequence: int) -> set[tuple[str, str]]:
+        """What was said up to there has arrived. An earlier epoch's word can only forget. Answers
+        who was forgotten.
+        """
         if epoch == self._ledger.epoch:
             self._acknowledged = max(self._acknowledged, (epoch, sequence))
+        forgotten = set()
         for instance_id, entry in self._ledger.instances().items():
             noted = (entry.progress.epoch, entry.progress.sequence)
             if entry.progress.observed == fleet_pb2.ABSENT and noted <= (epoch, sequence):
                 self._ledger.forget(instance_id)
+                forgotten.add(("instance", instance_id))
+        return forgotten
 
     # -- what is -------------------------------------------------------------------------------
 

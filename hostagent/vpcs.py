@@ -11,13 +11,15 @@ thread at a time, several VPCs at once.
 import hashlib
 import logging
 import threading
-from collections import defaultdict
+import zlib
 
 from hostagent.drivers import DriverError, Network
 from hostagent.ledger import Ledger
 from protos.cloud.v1 import fleet_pb2
 
 log = logging.getLogger(__name__)
+
+_LOCKS = 64  # shared by VPCs of one checksum: a bound; nobody holds two of them
 
 
 class Vpcs:
@@ -26,14 +28,15 @@ class Vpcs:
     def __init__(self, ledger: Ledger, network: Network, *, audit_ms: int, retry_ms: int):
         self._ledger, self._network = ledger, network
         self._audit_ms, self._retry_ms = audit_ms, retry_ms
-        self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._locks = [threading.RLock() for _ in range(_LOCKS)]
+        self._released_lock = threading.Lock()
         self._made: dict[str, bytes] = {}  # vpc id -> fingerprint of what was made
         self._audits: dict[str, int] = {}  # vpc id -> when to believe nothing again
-        self._released: set[str] = set()  # instances torn down, but still in the ledger
+        self._released: frozenset[str] = frozenset()  # torn down, but still in the ledger
 
     def ensure(self, vpc_id: str) -> None:
         """Makes the VPC what the ledger says now. DriverError: transient if it is not told yet."""
-        with self._locks[vpc_id]:
+        with self._lock(vpc_id):
             vpc = self._ledger.vpcs().get(vpc_id)
             if vpc is None:
                 raise DriverError(f"the controller has not described {vpc_id} yet")
@@ -46,7 +49,9 @@ class Vpcs:
 
     def release(self, spec: fleet_pb2.InstanceSpec) -> None:
         """The instance needs its VPCs no longer. Raises DriverError; then to be asked again."""
-        self._released.add(spec.instance_id)
+        with self._released_lock:
+            known = self._ledger.instances().keys()
+            self._released = (self._released | {spec.instance_id}) & known
         for vpc_id in sorted({nic.vpc_id for nic in spec.nics}):
             self._settle(vpc_id)
 
@@ -75,13 +80,16 @@ class Vpcs:
 
     def _settle(self, vpc_id: str) -> bool:
         """Ensures the VPC, or removes it where nobody is left. Answers whether it stays."""
-        with self._locks[vpc_id]:
+        with self._lock(vpc_id):
             if self._tenants(vpc_id):
                 self.ensure(vpc_id)
                 return True
             self._made.pop(vpc_id, None)
             self._network.remove_vpc(vpc_id)
             return False
+
+    def _lock(self, vpc_id: str) -> threading.RLock:
+        return self._locks[zlib.crc32(vpc_id.encode()) % _LOCKS]
 
     def _tenants(self, vpc_id: str) -> list[fleet_pb2.InstanceSpec]:
         return [

@@ -1,7 +1,7 @@
 """The host's image cache: one fetch per image and host, whoever asks; content-addressed and
 bounded.
 
-    images = Cache(folder, fetch, in_use, settings, pool, clock, run)
+    images = Cache(folder, fetch, in_use, settings, pool, clock, run)   clock: ms, never back
     images.ensure(source) -> Path, or NotYet while it is on its way, or DriverError (never usable)
 
     folder/<sha256>.<format>     published: fetched, verified, inspected, renamed here whole
@@ -208,7 +208,7 @@ class Cache:
 
     def _publish(self, partial: Path, path: Path) -> None:
         """Disks read it, nobody writes it; its name is there only with all of its content."""
-        os.chmod(partial, 0o444)
+        os.chmod(partial, 0o400)
         os.replace(partial, path)
         folder = os.open(self._folder, os.O_RDONLY)
         try:

@@ -72,6 +72,7 @@ class Qcow2Volumes:
             ["qemu-img", "create", "-q", "-f", "qcow2", *on_base, unfinished, str(size)],
             limits=LIMITS,
         )
+        os.chmod(unfinished, 0o600)  # tenants' data
         sync(unfinished)
         os.replace(unfinished, path)
         sync(path.parent)

@@ -203,3 +203,12 @@ def test_nothing_is_written_for_an_answer_without_news(rig):
     rig.checkpoint = written.append
     rig.acknowledge()
     assert written == []
+
+
+def test_nothing_is_remembered_of_what_was_forgotten(rig):
+    rig.tell(instance())
+    rig.tell(instance(generation=2, desired=TERMINATED), base=1)
+    rig.acknowledge()
+    rig.run()
+    assert rig.agent._workers == {}
+    assert rig.agent._agenda._due.keys() <= {("host", ""), ("vpc", "vpc-1")}
