@@ -19,6 +19,9 @@ import grpc
 from protos.cloud.v1 import common_pb2
 
 DETAIL_KEY = "pileus-error-bin"
+# On the wire. Both may repeat what a caller sent, and an answer whose trailers outgrow what gRPC
+# takes (8 KiB) reaches nobody: the caller would be told that the service is away.
+MAX_MESSAGE_CHARS, MAX_ID_CHARS = 1000, 200
 
 
 class Kind(Enum):
@@ -75,11 +78,15 @@ class CloudError(Exception):
 def to_detail(error: CloudError) -> common_pb2.ErrorDetail:
     return common_pb2.ErrorDetail(
         kind=error.kind.name,
-        message=error.message,
+        message=_shortened(error.message, MAX_MESSAGE_CHARS),
         noun=error.noun,
-        id=error.id,
+        id=_shortened(error.id, MAX_ID_CHARS),
         reason=error.reason,
     )
+
+
+def _shortened(text: str, chars: int) -> str:
+    return text if len(text) <= chars else text[:chars] + "..."
 
 
 def from_detail(detail: common_pb2.ErrorDetail) -> CloudError:

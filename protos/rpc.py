@@ -326,4 +326,4 @@ def _abort(context: grpc.ServicerContext, error: CloudError) -> None:
     context.set_trailing_metadata(
         ((errors.DETAIL_KEY, errors.to_detail(error).SerializeToString()),)
     )
-    context.abort(error.kind.status, error.message)
+    context.abort(error.kind.status, error.kind.name)  # the words are in the detail, once

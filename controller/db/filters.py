@@ -33,6 +33,7 @@ from protos.errors import CloudError, Kind
 
 Condition = Callable[[Sequence[str]], object]  # values -> an SQL expression
 MAX_FILTERS, MAX_VALUES = 50, 200
+MAX_VALUE_CHARS = 1024  # longer than anything to compare with; SQLite refuses patterns of 50,000
 ALL_ROWS = 2**31 - 1  # a limit that is none
 NOTHING, EVERYTHING = SQL("1 = 0"), SQL("1 = 1")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")  # what fits a column
@@ -44,6 +45,12 @@ def where(table: Mapping[str, Condition], filters: Sequence[common_pb2.Filter]) 
         raise CloudError(
             Kind.INVALID,
             f"At most {MAX_FILTERS} filters of {MAX_VALUES} values each can be given.",
+            noun="parameter",
+        )
+    if any(len(value) > MAX_VALUE_CHARS for one in filters for value in one.values):
+        raise CloudError(
+            Kind.INVALID,
+            f"A filter's value has at most {MAX_VALUE_CHARS} characters.",
             noun="parameter",
         )
     return [_condition(table, one.name)(list(one.values)) for one in filters]
@@ -63,7 +70,7 @@ def _condition(table: Mapping[str, Condition], name: str) -> Condition:
 
 def column(field: Field | Expression) -> Condition:
     """A text column."""
-    return lambda values: _any([matches(field, value) for value in values])
+    return lambda values: either([matches(field, value) for value in values])
 
 
 def integer(field: Field | Expression) -> Condition:
@@ -98,7 +105,7 @@ def choice(words: Mapping[str, object]) -> Condition:
     rows."""
 
     def condition(values: Sequence[str]):
-        return _any([e for word, e in words.items() if any(like(v, word) for v in values)])
+        return either([e for word, e in words.items() if any(like(v, word) for v in values)])
 
     return condition
 
@@ -110,14 +117,14 @@ def timestamp(field: Field) -> Condition:
     No function that both databases have prints a time, so the text becomes a range of numbers. Wild
     cards elsewhere than at the end are refused.
     """
-    return lambda values: _any([_time_range(field, value) for value in values])
+    return lambda values: either([_time_range(field, value) for value in values])
 
 
 def any_of(related: ModelSelect, field: Field | Expression) -> Condition:
     """Any of the related rows: ``related`` is a correlated SELECT, which gets the condition on
     ``field`` added."""
     return lambda values: fn.EXISTS(
-        related.where(_any([matches(field, value) for value in values]))
+        related.where(either([matches(field, value) for value in values]))
     )
 
 
@@ -238,13 +245,15 @@ def _pattern(value: str) -> tuple[str, bool]:
     ), True
 
 
-def _any(conditions: Sequence):
+def either(conditions: Sequence):
+    """Any of the conditions, joined as a balanced tree: a chain of some hundred would be deeper
+    than what peewee can write and SQLite reads."""
     if not conditions:
         return NOTHING
-    joined = conditions[0]
-    for condition in conditions[1:]:
-        joined = Expression(joined, "OR", condition)
-    return joined
+    if len(conditions) == 1:
+        return conditions[0]
+    half = len(conditions) // 2
+    return Expression(either(conditions[:half]), "OR", either(conditions[half:]))
 
 
 # --- pages ----------------------------------------------------------------------------------------

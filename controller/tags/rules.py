@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from peewee import SQL, fn
 
 from controller.db import schema
-from controller.db.filters import EVERYTHING
+from controller.db.filters import EVERYTHING, either
 from controller.db.prepared import among, prepared
 from controller.db.schema import Tag
 from controller.db.session import Session, Transaction
@@ -26,6 +26,7 @@ from protos.cloud.v1 import common_pb2, tags_pb2
 from protos.errors import CloudError, Kind
 
 RESOURCES_PER_CALL_MAX = 1000  # EC2 API Reference, CreateTags
+TAGS_PER_CALL_MAX = 1000  # of DeleteTags; a resource has 50 at most
 
 # What can be tagged: noun → the column of its ids and that of its owner.
 TAGGABLE = {
@@ -140,21 +141,25 @@ def delete(
     tx: Transaction, resource_ids: Sequence[str], tags: Sequence[tags_pb2.TagSelector]
 ) -> dict[str, list[str]]:
     """DeleteTags. A tag that is not there is no error; resources must be. Answers them by noun."""
+    if len(tags) > TAGS_PER_CALL_MAX:
+        raise CloudError(
+            Kind.INVALID, f"At most {TAGS_PER_CALL_MAX} tags can be deleted at once", noun="tag"
+        )
     for tag in tags:
         check_key(tag.key)
     found = _owned(tx, resource_ids)
     every = [resource_id for owned in found.values() for resource_id in owned]
     chosen = Tag.resource_id.in_(every)
     if tags:
-        wanted = None
-        for tag in tags:
-            one = Tag.key == tag.key
-            if tag.HasField("value"):
-                one = one & (Tag.value == tag.value)
-            wanted = one if wanted is None else wanted | one
-        chosen = chosen & wanted
+        chosen = chosen & either([_selected(tag) for tag in tags])
     tx.delete(Tag, chosen)
     return found
+
+
+def _selected(tag: tags_pb2.TagSelector):
+    """A tag whatever its value, or, where one is given (also the empty one), if it is that."""
+    by_key = Tag.key == tag.key
+    return by_key & (Tag.value == tag.value) if tag.HasField("value") else by_key
 
 
 def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]:
