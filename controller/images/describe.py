@@ -1,6 +1,7 @@
 """Reading images: who sees which, with the filters that EC2 documents. Called by the door (rpc).
 
-An account sees its own images and the public ones. The operator's account is the "amazon" of this
+An account sees its own images and the public ones, of these without the tags, which are their
+owner's alone (EC2 User Guide, "Tag your resources"). The operator's account is the "amazon" of this
 cloud: its images carry that alias, so that scripts that ask for Owners=["amazon"] find what the
 cloud offers.
 """
@@ -21,7 +22,7 @@ from controller.db.filters import (
     timestamp,
     where,
 )
-from controller.db.schema import Account, Image
+from controller.db.schema import Account, Image, Tag
 from controller.db.session import Session
 from controller.images.rules import GONE
 from controller.lookup import select_page
@@ -65,7 +66,6 @@ FILTERS: dict[str, Condition] = {
     "state-reason-code": column(Image.state_reason_code),
     "state-reason-message": column(Image.state_reason_message),
     "virtualization-type": column(Image.virtualization_type),
-    **tag_filters(Image.image_id),
     **{
         name: _ABSENT
         for name in (
@@ -114,7 +114,8 @@ def describe_images(
         .join(Account, on=Account.account_id == Image.account_id)
         .where(visible_to(account_id))
     )
-    conditions = where(FILTERS, request.filters)
+    known = FILTERS | tag_filters(Image.image_id, Tag.account_id == account_id)
+    conditions = where(known, request.filters)
     if request.owners:
         conditions.append(_owned_by(request.owners, account_id))
     if request.executable_users:
@@ -123,7 +124,7 @@ def describe_images(
     rows, token = select_page(
         session, query, Image.image_id, "image", request.image_ids, conditions, page
     )
-    tagged = tags.tags_of(session, [row.image_id for row in rows])
+    tagged = tags.tags_of(session, [r.image_id for r in rows if r.account_id == account_id])
     return images_pb2.DescribeImagesResponse(
         images=[_message(row, tagged[row.image_id]) for row in rows], next_token=token
     )

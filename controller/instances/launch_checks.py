@@ -18,6 +18,10 @@ USER_DATA_BYTES_MAX = 16 * 1024
 TOKEN_CHARS_MAX = 64
 ROOT_GIB_MAX = 16 * 1024
 VOLUME_TYPES = ("standard", "gp2", "gp3", "io1", "io2", "sc1", "st1")
+# What can be asked of a disk, by its type (EBS User Guide, "Amazon EBS volume types"). Recorded and
+# shown, as what a client planned; no disk is throttled here.
+_IOPS = {"io1": (100, 64_000), "io2": (100, 256_000), "gp3": (3_000, 80_000)}
+_THROUGHPUT = {"gp3": (125, 2_000)}
 _DEVICE = re.compile(r"/dev/(sd[a-z][1-9]?|xvd[a-z]{1,2}|vd[a-z]|hd[a-z])|xvd[a-z]{1,2}|sd[a-z]")
 _METADATA_CHOICES = {
     "http_endpoint": ("enabled", "disabled"),
@@ -191,9 +195,24 @@ def _disk(mapping: instances_pb2.BlockDeviceMapping, default: Disk) -> Disk:
     if mapping.HasField("delete_on_termination"):
         delete = mapping.delete_on_termination
     volume_type = mapping.volume_type or default.volume_type
+    _check_rate("iops", mapping.iops, _IOPS, volume_type)
+    _check_rate("throughput", mapping.throughput_mibps, _THROUGHPUT, volume_type)
     return Disk(
         mapping.device_name, size, volume_type, delete, mapping.iops, mapping.throughput_mibps
     )
+
+
+def _check_rate(name: str, asked: int, bounds: Mapping, volume_type: str) -> None:
+    if not asked:
+        return
+    if volume_type not in bounds:
+        raise invalid(
+            f"The parameter {name} is not supported for {volume_type} volumes.",
+            reason="parameter-combination",
+        )
+    low, high = bounds[volume_type]
+    if not low <= asked <= high:
+        raise invalid(f"Value ({asked}) for parameter {name} is invalid: {low} to {high}.")
 
 
 def _check_mapping(mapping: instances_pb2.BlockDeviceMapping, seen: set[str]) -> None:
