@@ -1,6 +1,7 @@
 """Volumes as qcow2 files. qemu-img does the work here too."""
 
 import json
+import shutil
 
 import pytest
 
@@ -8,6 +9,8 @@ from hostagent import shell
 from hostagent.drivers import DriverError
 from hostagent.volumes.qcow2 import Qcow2Volumes
 from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
+
+pytestmark = pytest.mark.skipif(not shutil.which("qemu-img"), reason="needs qemu-img")
 
 MIB = 1 << 20
 VOLUME = "vol-0123456789abcdef0"
