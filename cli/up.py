@@ -22,7 +22,7 @@ from cli.layout import Layout, write_private
 from cli.progress import Progress
 from cli.services import ROOT, Program
 
-ANSWER_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S, DYING_TIMEOUT_S = 60.0, 8.0
 READY_TIMEOUT_S = 120.0  # QEMU's capabilities alone take eight seconds on a slow machine
 POLL_S = 0.2
 COMMAND_TIMEOUT_S = 60
@@ -131,7 +131,7 @@ class Up:
         return f"started anew: {', '.join(changed)}" if changed else "running already"
 
     def _await_answer(self, api: Api, chosen: Cloud) -> None:
-        deadline = self.clock() + ANSWER_TIMEOUT_S
+        began = self.clock()
         while True:
             try:
                 api.call("GET", "/v1/readiness")
@@ -140,10 +140,10 @@ class Up:
                 # UNAVAILABLE: the gateway is there before its controller.
                 if refusal.kind not in ("UNREACHABLE", "UNAVAILABLE"):
                     raise
-                if self.clock() > deadline:
-                    raise CliError(
-                        f"{refusal.format_message()} {self._failing(chosen)}"
-                    ) from refusal
+                waited = self.clock() - began
+                if waited > (DYING_TIMEOUT_S if self._dying() else ANSWER_TIMEOUT_S):
+                    message = f"{refusal.format_message()} {self._failing()}"
+                    raise CliError(message) from refusal
             self.poll(POLL_S)
 
     def _ensure_image(self, api: Api, chosen: Cloud, say) -> str:
@@ -179,7 +179,11 @@ class Up:
             say(f"waiting: {reasons}")
             self.poll(POLL_S)
 
-    def _failing(self, chosen: Cloud) -> str:
+    def _dying(self) -> bool:
+        """Whether a service ends again and again: no waiting helps."""
+        return any(state.state == "BACKOFF" for state in services.states(self.layout).values())
+
+    def _failing(self) -> str:
         """What those services say that do not run."""
         found = services.states(self.layout)
         said = [

@@ -1,0 +1,209 @@
+"""``pileus up --hypervisor fake`` from nothing to nothing: no root, no system packages."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import boto3
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT_S = 60
+
+
+def eventually(look, what: str):
+    deadline = time.monotonic() + TIMEOUT_S
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"not within {TIMEOUT_S} s: {what}"
+        time.sleep(0.1)
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Fake:
+    """A cloud of fake hosts in a folder; ``pileus(...)`` as a user types it."""
+
+    def __init__(self, folder: Path):
+        self.state = folder / "state"
+        self.cache = folder / "cache"
+
+    def pileus(self, *words: object, expect: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", *map(str, words), "--state-dir", str(self.state)],
+            cwd=ROOT,
+            env={**os.environ, "PILEUS_CACHE_DIR": str(self.cache)},
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def ec2(self, exports: str):
+        named = dict(re.findall(r"^export (\w+)=(.*)$", exports, re.MULTILINE))
+        return boto3.client(
+            "ec2",
+            endpoint_url=named["AWS_ENDPOINT_URL"],
+            aws_access_key_id=named["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=named["AWS_SECRET_ACCESS_KEY"],
+            region_name=named["AWS_DEFAULT_REGION"],
+            verify=named.get("AWS_CA_BUNDLE"),
+        )
+
+    def processes(self) -> list[int]:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                line = path.read_bytes()
+            except OSError:
+                continue  # ended meanwhile
+            if str(self.state).encode() in line:
+                found.append(int(path.parent.name))
+        return found
+
+
+@pytest.fixture(scope="module")
+def fake():
+    with tempfile.TemporaryDirectory(prefix="pileus-") as folder:
+        made = Fake(Path(folder))
+        try:
+            yield made
+        finally:
+            made.pileus("down", "--destroy")
+            assert made.processes() == []
+
+
+@pytest.fixture(scope="module")
+def first_up(fake) -> str:
+    port = free_port()
+    return fake.pileus(
+        "up",
+        "--detach",
+        "--hypervisor",
+        "fake",
+        "--hosts",
+        2,
+        "--port",
+        port,
+        "--region",
+        "eu-west-1",
+    )
+
+
+def launch(ec2) -> str:
+    (image,) = ec2.describe_images(Filters=[{"Name": "name", "Values": ["pileus-demo"]}])["Images"]
+    (instance,) = ec2.run_instances(
+        ImageId=image["ImageId"], InstanceType="t2.nano", MinCount=1, MaxCount=1
+    )["Instances"]
+    fast = {"Delay": 1, "MaxAttempts": 30}
+    ec2.get_waiter("instance_running").wait(InstanceIds=[instance["InstanceId"]], WaiterConfig=fast)
+    return instance["InstanceId"]
+
+
+def test_the_first_up_says_what_to_do_next(fake, first_up):
+    assert "export AWS_ENDPOINT_URL=http://127.0.0.1:" in first_up
+    assert "aws ec2 run-instances" in first_up
+    assert "ready" in fake.pileus("status")
+    assert len(fake.pileus("host", "list").splitlines()) == 2
+    assert fake.pileus("env") == (fake.state / "env").read_text()
+
+
+def test_a_launch_succeeds(fake, first_up):
+    ec2 = fake.ec2(fake.pileus("env"))
+    assert launch(ec2)
+    (zone,) = ec2.describe_availability_zones()["AvailabilityZones"]
+    assert (zone["ZoneName"], zone["ZoneId"]) == ("eu-west-1a", "euw1-az1")
+
+
+def test_accounts_keys_and_quotas(fake, first_up):
+    ec2 = fake.ec2(fake.pileus("account", "create", "web"))
+    assert ec2.describe_instances()["Reservations"] == []
+    assert "web" in fake.pileus("account", "list")
+    assert "0 of 0" in fake.pileus("quota", "set", "--account", "web", "instances", 0)
+    with pytest.raises(Exception, match="InstanceLimitExceeded"):
+        launch(ec2)
+    again = fake.pileus("key", "create", "--account", "web")
+    assert fake.ec2(again).describe_instances()["Reservations"] == []
+    assert len(fake.pileus("key", "list", "--account", "web").splitlines()) == 2
+    assert "no account 'nobody'" in fake.pileus("quota", "list", "--account", "nobody", expect=1)
+
+
+def test_an_image_is_imported(fake, first_up, tmp_path):
+    disk = tmp_path / "mine.raw"
+    disk.write_bytes(bytes(510) + b"\x55\xaa" + bytes(512 * 1023))
+    assert "available" in fake.pileus("image", "import", disk, "--name", "mine")
+    assert "mine" in fake.pileus("image", "list")
+
+
+def test_a_second_up_finds_everything_and_disturbs_nothing(fake, first_up):
+    ec2 = fake.ec2(fake.pileus("env"))
+    instance_id = launch(ec2)
+    before = sorted(fake.processes())
+    said = fake.pileus("up", "--detach")
+    assert "running already" in said and sorted(fake.processes()) == before
+    (reservation,) = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+    assert reservation["Instances"][0]["State"]["Name"] == "running"
+
+
+def test_what_dies_is_restarted(fake, first_up):
+    line = next(
+        line for line in fake.pileus("status").splitlines() if line.startswith("service    gateway")
+    )
+    os.kill(int(line.rpartition(" ")[2]), signal.SIGKILL)
+    eventually(lambda: _succeeds(fake, "status"), "ready again")
+
+
+def _succeeds(fake: Fake, *words: str) -> bool:
+    try:
+        fake.pileus(*words)
+    except AssertionError:
+        return False
+    return True
+
+
+def test_down_and_up_keep_the_instances(fake, first_up):
+    ec2 = fake.ec2(fake.pileus("env"))
+    instance_id = launch(ec2)
+    fake.pileus("down")
+    assert fake.processes() == []
+    assert "not ready" in fake.pileus("status", expect=1)
+    fake.pileus("up", "--detach")
+    (reservation,) = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+    assert reservation["Instances"][0]["State"]["Name"] == "running"
+
+
+def test_another_address_is_served_over_tls(fake, first_up):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        address = probe.getsockname()[0]
+    fake.pileus("up", "--detach", "--listen", address)
+    exports = fake.pileus("env")
+    assert f"https://{address}:" in exports and "AWS_CA_BUNDLE=" in exports
+    assert fake.ec2(exports).describe_instances()["Reservations"]
+    fake.pileus("up", "--detach", "--listen", "127.0.0.1")
+
+
+def test_a_changed_service_configuration_restarts_it(fake, first_up):
+    extra = fake.state / "extra"
+    extra.mkdir(exist_ok=True)
+    (extra / "gateway.toml").write_text('log_level = "WARNING"\n')
+    assert "started anew: gateway" in fake.pileus("up", "--detach")
+    (extra / "gateway.toml").write_text("colour = 1\n")
+    said = fake.pileus("up", "--detach", expect=1)
+    assert "unknown: colour" in said
+    (extra / "gateway.toml").unlink()
+    fake.pileus("up", "--detach")
