@@ -32,6 +32,7 @@ access = logging.getLogger("gateway.access")
 
 XML = "text/xml;charset=UTF-8"
 JSON = "application/json"
+_ACTION = re.compile(r"[A-Za-z0-9]{1,80}")  # what is anything else does not get into the log
 _SCOPE_SERVICE = re.compile(
     r"Credential=[^/&,]+(?:/|%2F)\d{8}(?:/|%2F)[^/&,%]+(?:/|%2F)([a-z0-9]+)"
 )
@@ -138,7 +139,8 @@ def call_native(exchange: Exchange) -> flask.Response | None:
 def call_aws(exchange: Exchange) -> flask.Response:
     endpoint = exchange.parts.endpoints[exchange.identified.service]
     pairs = parameters(exchange)
-    exchange.did = next((value for name, value in pairs if name == "Action"), "-")[:64]
+    asked = next((value for name, value in pairs if name == "Action"), "-")
+    exchange.did = asked if _ACTION.fullmatch(asked) else "-"
     status, content = endpoint.answer(pairs, the_call(exchange))
     return exchange.answer(status, content, XML)
 

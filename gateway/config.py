@@ -42,7 +42,7 @@ class Config:
     max_skew_s: int = 900
     threads: int = 32
     max_connections: int = 1000
-    max_body_bytes: int = 1024 * 1024
+    max_body_bytes: int = 256 * 1024  # of a request that is no upload; held in memory
     rpc_timeout_s: float = 10.0
     log_level: str = "INFO"
 

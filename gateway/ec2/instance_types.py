@@ -21,7 +21,7 @@ def describe_instance_types(
     request = instances_pb2.DescribeInstanceTypesRequest(
         names=instance_types,
         filters=filters_of(filters),
-        page=page(max_results, next_token, ids=instance_types, high=100),
+        page=page(max_results, next_token, high=100),
     )
     answer = call.clients.instances.DescribeTypes(request, caller=call.caller)
     return {
