@@ -145,7 +145,9 @@ def build(
     identity = Identity(db, rng, master_key, open_account)
     enrolment = Enrolment(db, rng, config, authority)
     servicers = {
-        "Fleet": FleetServicer(db, reports, dispatcher, around, store.read),
+        "Fleet": FleetServicer(
+            db, reports, dispatcher, around, store.read, max(1, config.rpc_threads // 2)
+        ),
         "Enrolment": enrolment,
         "Hosts": HostsServicer(db, enrolment),
         "Identity": IdentityServicer(db, identity),

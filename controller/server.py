@@ -56,7 +56,7 @@ STUBS = (
     volumes_pb2_grpc,
 )
 STOP_GRACE_S = 5.0
-SENDER_WAIT_S = 0.5
+SENDER_WAIT_S = 2.0
 FETCHER_WAIT_S = 1.0
 
 

@@ -1,6 +1,6 @@
 """The Fleet service: reports in, specs out, and images to hosts that need them."""
 
-import logging
+import threading
 from collections.abc import Callable, Iterator
 
 from controller.call import Call
@@ -11,11 +11,13 @@ from controller.fleet.reports import Reports
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 
-log = logging.getLogger(__name__)
-
 
 class FleetServicer:
-    """read_blob(digest, offset) → chunks of bytes; raises CloudError NOT_FOUND (images/store)."""
+    """read_blob(digest, offset) → chunks of bytes; raises CloudError NOT_FOUND (images/store).
+
+    streams: so many images at once, for each holds one of the server's threads, and reports must
+    not wait for images.
+    """
 
     def __init__(
         self,
@@ -24,9 +26,11 @@ class FleetServicer:
         dispatcher: Dispatcher,
         around: host_spec.Surroundings,
         read_blob: Callable[[str, int], Iterator[bytes]],
+        streams: int,
     ):
         self._db, self._reports, self._dispatcher = db, reports, dispatcher
         self._around, self._read_blob = around, read_blob
+        self._streams = threading.BoundedSemaphore(streams)
 
     def Report(self, request: fleet_pb2.HostReport, call: Call) -> fleet_pb2.HostSpec:
         _check_peer(call, request.host_id)
@@ -42,8 +46,16 @@ class FleetServicer:
     def FetchImage(
         self, request: fleet_pb2.FetchImageRequest, call: Call
     ) -> Iterator[fleet_pb2.ImageChunk]:
-        for chunk in self._read_blob(request.digest, request.offset):
-            yield fleet_pb2.ImageChunk(data=chunk)
+        """Raises UNAVAILABLE while too many are fetched; the host tries again."""
+        if not self._streams.acquire(blocking=False):
+            raise CloudError(
+                Kind.UNAVAILABLE, "Too many images are fetched at once. Try again.", reason="busy"
+            )
+        try:
+            for chunk in self._read_blob(request.digest, request.offset):
+                yield fleet_pb2.ImageChunk(data=chunk)
+        finally:
+            self._streams.release()
 
 
 def _check_peer(call: Call, host_id: str) -> None:

@@ -27,33 +27,34 @@ class Placer:
         """Where each instance goes, charged and claimed: at least min_count of them, in one
         zone."""
         hosts = launch_read.candidates(tx, plan.known.image_digest)
-        zone, count, refusal = self._choose_zone(hosts, plan)
-        if count < plan.request.min_count:
-            raise self._no_capacity(plan, refusal)
-        count = self._charge(tx, plan, count)
-        placed, refusal = self._claim(tx, plan, hosts, zone, count)
+        zone, proposal = self._choose_zone(hosts, plan)
+        if len(proposal.host_ids) < plan.request.min_count:
+            raise self._no_capacity(plan, proposal)
+        count = self._charge(tx, plan, len(proposal.host_ids))
+        first = replace(proposal, host_ids=proposal.host_ids[:count])
+        placed, refusals = self._claim(tx, plan, hosts, zone, first)
         if len(placed) < plan.request.min_count:
-            raise self._no_capacity(plan, refusal)
+            raise self._no_capacity(plan, refusals)
         if len(placed) < count:  # others were quicker between the proposal and the claim
             self._quotas.refund(tx, tx.call.account_id, _charges(plan, count - len(placed)))
         subnet = next(one for one in plan.network.subnets if one.availability_zone == zone)
         return subnet, placed
 
-    def _choose_zone(self, hosts: Sequence[Candidate], plan: Plan) -> tuple[str, int, Proposal]:
+    def _choose_zone(self, hosts: Sequence[Candidate], plan: Plan) -> tuple[str, Proposal]:
         """The zone that the scheduler's first choice is in, or the first other that holds
         enough."""
-        anywhere = self._scheduler.place(hosts, plan.ask, 1)
         zones = sorted(plan.ask.availability_zones)
-        if anywhere.host_ids:
-            first = next(h for h in hosts if h.host_id == anywhere.host_ids[0]).availability_zone
-            zones = sorted(zones, key=lambda zone: zone != first)
-        best: tuple[str, int, Proposal] = ("", 0, anywhere)
-        for zone in zones if anywhere.host_ids else ():
+        if len(zones) > 1:
+            anywhere = self._scheduler.place(hosts, plan.ask, 1).host_ids
+            first = {host.availability_zone for host in hosts if host.host_id in anywhere}
+            zones.sort(key=lambda zone: zone not in first)
+        best = ("", Proposal(()))
+        for zone in zones:
             there = replace(plan.ask, availability_zones=frozenset([zone]))
             proposal = self._scheduler.place(hosts, there, plan.request.max_count)
-            if len(proposal.host_ids) > best[1]:
-                best = (zone, len(proposal.host_ids), proposal)
-            if best[1] >= plan.request.min_count:
+            if not best[0] or len(proposal.host_ids) > len(best[1].host_ids):
+                best = (zone, proposal)
+            if len(best[1].host_ids) >= plan.request.min_count:
                 break
         return best
 
@@ -69,7 +70,12 @@ class Placer:
         return count
 
     def _claim(
-        self, tx: Transaction, plan: Plan, hosts: Sequence[Candidate], zone: str, count: int
+        self,
+        tx: Transaction,
+        plan: Plan,
+        hosts: Sequence[Candidate],
+        zone: str,
+        proposal: Proposal,
     ) -> tuple[list[Place], Proposal]:
         """Claims what the scheduler proposes; a host that refuses is left out of the next
         proposal."""
@@ -77,17 +83,11 @@ class Placer:
         left = {host.host_id: host for host in hosts}
         placed: list[Place] = []
         moved: dict[str, int] = {}
-        lost = 0
-        while True:
-            proposal = self._scheduler.place(list(left.values()), there, count - len(placed))
-            for host_id, asked in Counter(proposal.host_ids).items():
-                generations = claims.claim(
-                    tx,
-                    host_id,
-                    plan.each.times(asked),
-                    self._scheduler.settings,
-                    plan.network.vpc_id,
-                )
+        count, lost = len(proposal.host_ids), 0
+        while proposal.host_ids:
+            for host_id, asked in sorted(Counter(proposal.host_ids).items()):
+                amount, vpc_id = plan.each.times(asked), plan.network.vpc_id
+                generations = claims.claim(tx, host_id, amount, self._scheduler.settings, vpc_id)
                 if generations is None:
                     del left[host_id]
                     lost += 1
@@ -96,8 +96,9 @@ class Placer:
                 placed += [Place(host_id, generations[host_id])] * asked
                 for _ in range(asked):
                     left[host_id] = left[host_id].with_one_more(plan.ask)
-            if len(placed) == count or not proposal.host_ids:
+            if len(placed) == count:
                 break
+            proposal = self._scheduler.place(list(left.values()), there, count - len(placed))
         self._changes.note_vpc(tx, plan.network.vpc_id, moved)
         self._changes.send(tx, sorted({place.host_id for place in placed}))
         refusals = Counter(proposal.refusals)
