@@ -19,10 +19,12 @@ class Changes:
     def __init__(self, kick: Callable[[Iterable[str]], None]):
         self._kick = kick
 
-    def instances(self, tx: Transaction, instance_ids: Collection[str]) -> None:
+    def instances(
+        self, tx: Transaction, instance_ids: Collection[str], *, at_once: bool = True
+    ) -> None:
         """The instances' specs changed (not what was wanted of them): their hosts are sent it at
-        once."""
-        self._note_instances(tx, instance_ids, ("generation",))
+        once, or learn it by their next report."""
+        self._note_instances(tx, instance_ids, ("generation",), at_once)
 
     def intents(self, tx: Transaction, instance_ids: Collection[str]) -> None:
         """What is wanted of the instances changed: what was observed before proves nothing now."""
@@ -38,7 +40,11 @@ class Changes:
             self.send(tx, hosts)
 
     def _note_instances(
-        self, tx: Transaction, instance_ids: Collection[str], columns: Sequence[str]
+        self,
+        tx: Transaction,
+        instance_ids: Collection[str],
+        columns: Sequence[str],
+        at_once: bool = True,
     ) -> None:
         if not instance_ids:
             return
@@ -47,7 +53,8 @@ class Changes:
         for host_id, generation in hosts.items():
             changes = dict.fromkeys(columns, generation)
             tx.advance(Placement, changes, live, Placement.host_id == host_id)
-        self.send(tx, hosts)
+        if at_once:
+            self.send(tx, hosts)
 
     def move(self, tx: Transaction, which) -> dict[str, int]:
         """Moves the generation of the hosts for which ``which`` holds: host id → its new

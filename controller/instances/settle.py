@@ -65,9 +65,10 @@ class Settle:
 
     def _rest(self, tx: Transaction, rows: Sequence) -> None:
         """Seen stopped as wanted."""
-        given_back = self._release(tx, rows)
-        interfaces.give_back_lent(tx, [row.instance_id for row in given_back])
-        self._network_changed(tx, [row.instance_id for row in given_back])
+        released = self._release(tx, rows)
+        changed = interfaces.give_back_lent(tx, [row.instance_id for row in released])
+        self._changes.instances(tx, changed, at_once=False)
+        self._network_changed(tx, changed)
 
     def _finish(self, tx: Transaction, rows: Sequence) -> None:
         """Seen absent as wanted: nothing of it is on any host."""

@@ -149,16 +149,18 @@ def set_source_dest_check(tx: Transaction, changes: Changes, instance_id: str, c
     changes.instances(tx, [instance_id])
 
 
-def give_back_lent(tx: Transaction, instance_ids: Sequence[str]) -> None:
+def give_back_lent(tx: Transaction, instance_ids: Sequence[str]) -> list[str]:
     """The instances stop: addresses lent to them return to the pool. One to three statements.
 
-    The caller moves the hosts' generations.
+    Answers the instances that had one; the caller moves their hosts' generations.
     """
     lent = _NIC.instance_id.in_(list(instance_ids)), _NIC.public_ip.is_null(False)
-    rows = tx.tuples(_NIC.select(_NIC.public_ip).where(*lent, _NIC.association_id == ""))
+    query = _NIC.select(_NIC.public_ip, _NIC.instance_id)
+    rows = tx.tuples(query.where(*lent, _NIC.association_id == ""))
     if rows:
         tx.advance(_NIC, {"public_ip": None}, *lent, _NIC.association_id == "")
-        pool.give_back(tx, [row[0] for row in rows])
+        pool.give_back(tx, [public_ip for public_ip, _ in rows])
+    return list(dict.fromkeys(instance_id for _, instance_id in rows))
 
 
 def lend_again(tx: Transaction, account_id: str, instance_ids: Sequence[str]) -> None:

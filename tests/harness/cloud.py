@@ -215,8 +215,11 @@ class SimCloud:
             if self._log.defects:
                 raise Broken("a defect was logged:\n  " + "\n  ".join(self._log.defects))
         except Broken as broken:
-            last = "\n  ".join(self.trace.last)
-            raise Broken(f"seed {self.seed}: {broken}\nthe last events:\n  {last}") from None
+            self._raise(broken)
+
+    def _raise(self, breach: object) -> None:
+        last = "\n  ".join(self.trace.last)
+        raise Broken(f"seed {self.seed}: {breach}\nthe last events:\n  {last}")
 
     def calm_down(self) -> None:
         """Faults end: fair network, good drivers, power for all; the dead for ever stay dead."""
@@ -230,7 +233,7 @@ class SimCloud:
                 process.start()
 
     def come_to_rest(self) -> None:
-        """Calm, then time, until all that must hold at rest does; Broken where it never does."""
+        """Calm, then time, until all that must hold at rest does, and goes on to; else Broken."""
         self.calm_down()
         until = self.agenda.now_ms + REST_LIMIT_MS
         while True:
@@ -241,7 +244,19 @@ class SimCloud:
             except Broken:
                 if self.agenda.now_ms >= until:
                     self.check(AT_REST)
+        self._check_truth()
+        self.run_for(6_000)
+        self.check(AT_REST)
         self.say("at rest")
+
+    def _check_truth(self) -> None:
+        """What hosts were told bit by bit is what they would be told at once: no change of theirs
+        was forgotten. Not an invariant, as asking is an event."""
+        for host in self.hosts:
+            if host.alive:
+                fleet = self.controller.client("Fleet", host.name)
+                if differences := host.differs_from_truth(fleet.Report):
+                    self._raise(f"{host.host_id} was not told: " + "; ".join(differences))
 
     def say(self, line: str) -> None:
         self.trace.say(self.agenda.now_ms, line)

@@ -6,6 +6,7 @@ power is cut, and made anew on the same machine. Here is also what ``hostagent/s
 threads, done by the agenda: work when it is due, a report when there is news or it is time.
 """
 
+import difflib
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,7 @@ class SimHost:
         self.consoles = folder
         self.consoles.mkdir()
         self.ledger_file = open_file(":memory:")
+        self.ledgers_lost = 0
         self.ledger: Ledger | None = None
         self.hypervisor = self._new_hypervisor()
 
@@ -100,6 +102,13 @@ class SimHost:
         self.network.lose_power()
         if self.alive:
             self.lose_power("the machine's power failed")
+
+    def lose_ledger(self) -> None:
+        """The disk that held the ledger was replaced; guests, volumes and taps are still there."""
+        self.ledgers_lost += 1
+        self.ledger_file = open_file(":memory:")
+        if self.alive:
+            self.lose_power("its ledger is lost")
 
     def _build(self) -> None:
         self.ledger = Ledger(
@@ -236,11 +245,40 @@ class SimHost:
         entries = self.ledger.instances() if self.ledger else {}
         return [entries[name].spec for name in self.living() if name in entries]
 
+    def differs_from_truth(self, ask_whole: Send) -> list[str]:
+        """Asks as an agent does that lacks something; says what its ledger holds otherwise."""
+        report = self.agent.report()
+        report.spec_generation = 0
+        truth = ask_whole(report)
+        told = {spec.instance_id: spec for spec in truth.instances}
+        told |= {vpc.vpc_id: vpc for vpc in truth.vpcs}
+        held = {name: entry.spec for name, entry in self.ledger.instances().items()}
+        held |= self.ledger.vpcs()
+        self.agent.delivered(report, truth)
+        return [
+            f"{name}: {_difference(told.get(name), held.get(name))}"
+            for name in sorted({*told, *held})
+            if told.get(name) != held.get(name)
+        ]
+
     def ledger_generation(self) -> int:
-        rows = self.ledger_file.execute("SELECT value FROM host WHERE key = 'generation'")
-        row = rows.fetchone()
+        """What the ledger's file holds, whether or not somebody has it open; 0 for a new one."""
+        there = "SELECT 1 FROM sqlite_master WHERE name = 'host'"
+        if self.ledger_file.execute(there).fetchone() is None:
+            return 0
+        held = "SELECT value FROM host WHERE key = 'generation'"
+        row = self.ledger_file.execute(held).fetchone()
         return int(row[0]) if row else 0
 
 
 def _nobody(instance_id: str) -> None:
     """Watches for an agent that is not there."""
+
+
+def _difference(told, held) -> str:
+    """The fields in which two specs differ."""
+    if told is None or held is None:
+        return "is nowhere" if held is None else "should be forgotten"
+    held_lines, told_lines = str(held).splitlines(), str(told).splitlines()
+    lines = difflib.unified_diff(held_lines, told_lines, "held", "should be", lineterm="", n=0)
+    return "\n    ".join(lines)

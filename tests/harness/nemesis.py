@@ -69,6 +69,11 @@ class Nemesis:
         host.fail()
         return host.name
 
+    def lose_ledger(self) -> str:
+        host = self._a_host()
+        host.lose_ledger()
+        return host.name
+
     def bury_host(self) -> str:
         if not self._may_bury:
             return "not this time"
@@ -132,6 +137,7 @@ KINDS = (
     (Nemesis.cut_agent, 20),
     (Nemesis.kill_agent, 4),
     (Nemesis.fail_machine, 3),
+    (Nemesis.lose_ledger, 1),
     (Nemesis.bury_host, 1),
     (Nemesis.change_weather, 8),
     (Nemesis.cut_off, 6),

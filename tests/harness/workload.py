@@ -9,9 +9,19 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2, quotas_pb2, tags_pb2
+from protos.cloud.v1 import (
+    common_pb2,
+    instances_pb2,
+    keys_pb2,
+    networks_pb2,
+    quotas_pb2,
+    tags_pb2,
+)
 from protos.errors import CloudError, Kind
 
+PUBLIC_KEY = (
+    b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw alice"
+)
 TYPES = ("t2.nano", "t2.micro", "t2.small", "t3.medium", "m5.large", "m5.4xlarge")
 MOST_INSTANCES = 12  # known and not asked to go; beyond, a customer terminates instead
 
@@ -36,6 +46,7 @@ class Customer:
     instances: dict[str, str] = field(default_factory=dict)  # id -> what she last asked for
     groups: list[str] = field(default_factory=list)
     rules: list[tuple[str, str, bool]] = field(default_factory=list)  # group, rule, egress
+    keys: list[str] = field(default_factory=list)  # names, perhaps not there
     addresses: list[str] = field(default_factory=list)
     associations: list[str] = field(default_factory=list)
     unanswered: list[tuple[Call, int]] = field(default_factory=list)  # with how often tried
@@ -117,6 +128,8 @@ def run(w: Workload, me: Customer) -> Call | None:
     )
     if me.groups and w.chance(0.4):
         request.security_group_ids.extend(w.some(me.groups, 2))
+    if me.keys and w.chance(0.3):
+        request.key_name = w.one(me.keys)
     if w.chance(0.3):
         request.instance_initiated_shutdown_behavior = w.one(["stop", "terminate"])
     if w.chance(0.2):
@@ -126,6 +139,10 @@ def run(w: Workload, me: Customer) -> Call | None:
         request.tag_specifications.add(resource_type="instance", tags=[named])
     if w.chance(0.1):
         request.private_ip_address = f"172.31.0.{w.between(4, 40)}"
+    if w.chance(0.1):
+        request.block_device_mappings.add(device_name="/dev/xvda", delete_on_termination=False)
+    if w.chance(0.2):
+        request.metadata_options.instance_metadata_tags = "enabled"
     if w.chance(0.1):
         request.associate_public_ip_address = w.chance(0.5)
     return Call("Instances", "Run", request)
@@ -162,7 +179,7 @@ def modify(w: Workload, me: Customer) -> Call | None:
     if not me.instances:
         return None
     request = instances_pb2.ModifyInstanceAttributeRequest(instance_id=w.one(me.instances))
-    what = w.between(1, 5)
+    what = w.between(1, 6)
     if what == 1:
         request.instance_type = w.one(TYPES)
     elif what == 2:
@@ -171,6 +188,8 @@ def modify(w: Workload, me: Customer) -> Call | None:
         request.disable_api_termination = w.chance(0.3)
     elif what == 4:
         request.instance_initiated_shutdown_behavior = w.one(["stop", "terminate"])
+    elif what == 5:
+        request.source_dest_check = w.chance(0.5)
     elif me.groups:
         request.security_groups.group_ids.extend(w.some(me.groups, 2))
     else:
@@ -267,6 +286,26 @@ def set_quota(w: Workload, me: Customer) -> Call:
     return Call("Quotas", "Set", request)
 
 
+def import_key(w: Workload, me: Customer) -> Call:
+    name = w.fresh("key")
+    me.keys.append(name)
+    request = keys_pb2.ImportKeyPairRequest(key_name=name, public_key_material=PUBLIC_KEY)
+    return Call("KeyPairs", "Import", request)
+
+
+def delete_key(w: Workload, me: Customer) -> Call | None:
+    if not me.keys:
+        return None
+    return Call("KeyPairs", "Delete", keys_pb2.DeleteKeyPairRequest(key_name=w.one(me.keys)))
+
+
+def read_console(w: Workload, me: Customer) -> Call | None:
+    if not me.instances:
+        return None
+    request = instances_pb2.InstanceRequest(instance_id=w.one(me.instances))
+    return Call("Instances", "GetConsoleOutput", request)
+
+
 def describe(w: Workload, me: Customer) -> Call:
     filters = []
     if w.chance(0.5):
@@ -309,7 +348,10 @@ ACTIONS: list[tuple[Callable[[Workload, Customer], Call | None], int]] = [
     (release, 3),
     (tag, 4),
     (untag, 2),
+    (import_key, 2),
+    (delete_key, 1),
     (set_quota, 2),
+    (read_console, 2),
     (describe, 6),
     (describe_network, 4),
 ]

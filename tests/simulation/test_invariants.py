@@ -103,6 +103,11 @@ def _oversell(s: Spoiler) -> None:
     s.sql("UPDATE host SET memory_mib = 1")
 
 
+def _launch_on_silent_host(s: Spoiler) -> None:
+    s.sql("UPDATE host SET health = 'silent'")
+    s.sql("UPDATE placement SET placement_id = 'pl-1' WHERE instance_id = ?", s.running)
+
+
 def _miscount_host(s: Spoiler) -> None:
     s.sql("UPDATE host SET vcpus_used = vcpus_used + 1")
 
@@ -232,6 +237,10 @@ def _lose_guest(s: Spoiler) -> None:
     del s.host.state.guests[s.running]
 
 
+def _lose_volume(s: Spoiler) -> None:
+    s.host.volumes.made.clear()
+
+
 def _leave_volume(s: Spoiler) -> None:
     s.host.volumes.made["vol-1"] = 1
 
@@ -279,6 +288,7 @@ def _leave_stale_tenant(s: Spoiler) -> None:
 
 CASES = (
     (claims.no_host_is_oversubscribed, _oversell),
+    (claims.launches_go_to_hosts_that_are_up, _launch_on_silent_host),
     (claims.host_usage_is_the_sum_of_the_living, _miscount_host),
     (claims.a_claim_is_the_instances_size, _claim_too_much),
     (claims.a_claim_is_the_instances_size, _give_claim_away),
@@ -309,6 +319,7 @@ CASES = (
     (machines.no_instance_has_two_live_domains, _run_twice),
     (machines.every_domain_was_placed_there, _leave_elsewhere),
     (machines.no_two_running_guests_share_an_address, _share_guests_address),
+    (machines.no_volume_is_lost, _lose_volume),
     (machines.every_desire_is_reached, _lose_guest),
     (machines.nothing_is_left_on_hosts, _leave_volume),
     (machines.nothing_is_left_on_hosts, _leave_tap),

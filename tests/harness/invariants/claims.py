@@ -17,6 +17,16 @@ def no_host_is_oversubscribed(world) -> Iterator[str]:
                 yield f"{host['host_id']} has {host[what]} {what} × {ratio}, claimed {need[what]}"
 
 
+def launches_go_to_hosts_that_are_up(world) -> Iterator[str]:
+    """A placement that was not there at the last check is on a host that counts as up."""
+    health = {row["host_id"]: row["health"] for row in world.records.table("host")}
+    known = world.seen.setdefault("placements", set())
+    for row in world.records.table("placement"):
+        if row["placement_id"] not in known and health[row["host_id"]] != "up":
+            yield f"{row['instance_id']} was placed on {row['host_id']}, {health[row['host_id']]}"
+        known.add(row["placement_id"])
+
+
 def host_usage_is_the_sum_of_the_living(world) -> Iterator[str]:
     """host.*_used is what its live placements and its volumes claim, neither more nor less."""
     needs = {row["host_id"]: row for row in world.records.rows(_CLAIMS)}

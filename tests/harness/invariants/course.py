@@ -37,12 +37,13 @@ def reports_are_taken_in_in_order(world) -> Iterator[str]:
 
 
 def hosts_ledgers_never_forget(world) -> Iterator[str]:
-    """The generation that a host's ledger holds only grows, over crashes too, and is never ahead of
-    what the controller decided."""
+    """The generation that a host's ledger holds only grows, over crashes too (unless the ledger
+    itself is lost), and is never ahead of what the controller decided."""
     tops = {row["host_id"]: row["generation"] for row in world.records.table("host")}
     for host in world.hosts:
         held = host.ledger_generation()
-        yield from _grows(world, "ledger of", host.host_id, held)
+        ledger = f"{host.host_id} (number {host.ledgers_lost + 1})"
+        yield from _grows(world, "ledger of", ledger, held)
         if held > tops.get(host.host_id, 0):
             yield f"the ledger of {host.host_id} holds {held}, the controller decided less"
 

@@ -5,6 +5,7 @@ from tests.harness.invariants import claims, course, machines, promises
 # After every event that committed something. Cheap: rows are read once a commit.
 ALWAYS = (
     claims.no_host_is_oversubscribed,
+    claims.launches_go_to_hosts_that_are_up,
     claims.host_usage_is_the_sum_of_the_living,
     claims.a_claim_is_the_instances_size,
     claims.quota_usage_is_the_sum_of_the_living,
@@ -31,6 +32,7 @@ ON_MACHINES = (
     course.who_is_gone_stays_away,
     machines.no_instance_has_two_live_domains,
     machines.every_domain_was_placed_there,
+    machines.no_volume_is_lost,
     machines.no_two_running_guests_share_an_address,
 )
 

@@ -163,3 +163,16 @@ def test_many_callers_at_once_never_share_an_address(cloud):
     for caller in callers:
         caller.join()
     assert len(addresses) == len(set(addresses)) == 18
+
+
+def test_a_lent_address_that_went_back_is_gone_from_the_instance_on_its_host(cloud):
+    """The metadata service reads it there; the pool has long lent it to somebody else."""
+    (stopped,) = cloud.run_ids(1)
+    cloud.settle()
+    host = host_of(cloud, stopped)
+    assert host.specs[stopped].nics[0].public_ip_address
+    cloud.on("Stop", [stopped])
+    cloud.settle()
+    assert cloud.states(stopped) == ["stopped"]
+    assert host.specs[stopped].nics[0].public_ip_address == ""
+    assert public_on(host) == {}
