@@ -38,13 +38,13 @@ def _service(name: str, title: str, actions: Sequence[Callable]) -> str:
     for function in sorted(actions, key=lambda action: by_keyword[action.__name__]):
         operation = by_keyword[function.__name__]
         shape = service.operations[operation].input
-        members = list(_members(service, shape, function, "")) if shape else []
+        members = list(members_of(service, shape, function, "")) if shape else []
         told = ", ".join(members) if members else "*no members*"
         lines += [f"- **{operation}**: {told}"]
     return "\n".join([*lines, ""])
 
 
-def _members(service: Service, shape: str, target: Callable, prefix: str):
+def members_of(service: Service, shape: str, target: Callable, prefix: str):
     """A target's members by their names on the wire, those of structures behind a dot."""
     accepted = supported_members(target)
     for member, definition in service.shapes[shape]["members"].items():
@@ -58,7 +58,7 @@ def _members(service: Service, shape: str, target: Callable, prefix: str):
             inner = service.shapes[definition["shape"]]
         structure = _dataclass_in(annotation)
         if structure is not None and inner["type"] == "structure":
-            yield from _members(service, definition["shape"], structure, f"{name}.")
+            yield from members_of(service, definition["shape"], structure, f"{name}.")
         else:
             values = _literals_in(annotation)
             yield f"`{name}`" + (f" ({' | '.join(values)})" if values else "")
