@@ -164,17 +164,14 @@ def _groups(rows: list) -> list[fleet_pb2.SecurityGroupSpec]:
     addresses."""
     groups: dict[str, fleet_pb2.SecurityGroupSpec] = {}
     members: dict[str, dict[str, None]] = {}
-    for group_id, group in groupby(rows, key=lambda row: row.group_id):
-        spec = groups.setdefault(group_id, fleet_pb2.SecurityGroupSpec(group_id=group_id))
-        for rule_id, rule in groupby(group, key=lambda row: row.rule_id):
-            rule = list(rule)
-            spec.group_name = rule[0].group_name
-            if rule_id is None:
-                continue
-            spec.rules.append(_rule(rule[0]))
-            if rule[0].peer_kind == "group":
-                addresses = (row.member_address for row in rule if row.member_address)
-                members.setdefault(rule[0].peer, {}).update(dict.fromkeys(addresses))
+    for row in rows:
+        spec = groups.setdefault(row.group_id, fleet_pb2.SecurityGroupSpec(group_id=row.group_id))
+        spec.group_name = row.group_name
+        if row.rule_id is None:
+            continue
+        spec.rules.append(_rule(row))
+        if row.peer_kind == "group":
+            members.setdefault(row.peer, {}).update(dict.fromkeys(row.members))
     for group_id, addresses in members.items():
         spec = groups.setdefault(group_id, fleet_pb2.SecurityGroupSpec(group_id=group_id))
         spec.member_addresses.extend(addresses)

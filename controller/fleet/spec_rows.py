@@ -6,6 +6,7 @@ Called by fleet/rpc (the answer to a report) and fleet/dispatch, inside one snap
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from peewee import JOIN
 
@@ -31,8 +32,7 @@ from controller.db.session import Session
 class HostRows:
     """host: its row. instances: instance and placement, a row for each volume. vpcs: VPC and
     host_vpc, a row for each subnet. nics: of those instances and VPCs on this host, a row for each
-    group. rules: of their groups, a row for each member of the group that a rule refers to. tags:
-    of instances whose metadata shows them."""
+    group. rules: of their groups. tags: of instances whose metadata shows them."""
 
     host: object
     base: int
@@ -82,10 +82,39 @@ def read(session: Session, host_id: str, base: int | None) -> HostRows | None:
     )
     nics.sort(key=lambda row: (row.instance_id, row.device_index, row.position or 0))
     groups = {row.group_id for row in nics if row.vpc_id in vpc_ids and row.group_id}
-    rules = session.rows(_rules(group_ids=sorted(groups))) if groups else []
+    rules = _folded(session.tuples(_rules(group_ids=sorted(groups)))) if groups else []
     tagged = {row.instance_id for row in instances if row.metadata_tags == "enabled"}
     tags = session.rows(_tags(instance_ids=sorted(tagged))) if tagged else []
     return HostRows(host, base, instances, vpcs, nics, rules, tags)
+
+
+class RuleRow(NamedTuple):
+    """A rule of a group (rule_id None: the group has none) with the addresses of the members of
+    the group that it refers to."""
+
+    group_id: str
+    group_name: str
+    vpc_id: str
+    rule_id: str | None
+    egress: bool
+    protocol: str
+    from_port: int
+    to_port: int
+    peer_kind: str
+    peer: str
+    members: Sequence[str]
+
+
+def _folded(rows: Sequence[tuple]) -> list[RuleRow]:
+    """A group may have thousands of members, and each is a row: nothing is made of it but its
+    address. Sorted here, as a database would sort the whole rows."""
+    members: dict[tuple, list[str]] = {}
+    for row in rows:
+        members.setdefault(row[:10], []).append(row[10])
+    return [
+        RuleRow(*rule, sorted(filter(None, addresses)))
+        for rule, addresses in sorted(members.items(), key=lambda item: (item[0][0], item[0][3]))
+    ]
 
 
 def _host_and_vpcs(host_id, base):
@@ -204,7 +233,6 @@ def _rules(group_ids):
             on=member.network_interface_id == member_group.network_interface_id,
         )
         .where(among(SecurityGroup.group_id, group_ids))
-        .order_by(SecurityGroup.group_id, SecurityGroupRule.rule_id, member.private_ip)
     )
 
 
