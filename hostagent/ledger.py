@@ -17,7 +17,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from protos.cloud.v1 import fleet_pb2
@@ -102,6 +102,7 @@ class Ledger:
         only_look: bool = False,
     ):
         self._db, self._checkpoint, self._lock = db, checkpoint, threading.RLock()
+        self._synchronous = ""  # as this connection has it; not known yet
         self.host_id, self.boot_id = host_id, boot_id
         if db.in_transaction:  # a simulated power cut in mid-transaction
             db.execute("ROLLBACK")
@@ -267,7 +268,10 @@ class Ledger:
         """One transaction. In WAL mode NORMAL survives the process, FULL also the power; both never
         tear.
         """
-        self._db.execute(f"PRAGMA synchronous = {'FULL' if power_safe else 'NORMAL'}")
+        synchronous = "FULL" if power_safe else "NORMAL"
+        if synchronous != self._synchronous:
+            self._db.execute(f"PRAGMA synchronous = {synchronous}")
+            self._synchronous = synchronous
         self._checkpoint(f"ledger: before {name}")
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -287,7 +291,7 @@ class Ledger:
         self._db.executemany(
             "INSERT OR REPLACE INTO instance VALUES (?, ?, ?)",
             [
-                (name, entry.spec.SerializeToString(), json.dumps(asdict(entry.progress)))
+                (name, entry.spec.SerializeToString(), json.dumps(vars(entry.progress)))
                 for name, entry in entries.items()
             ],
         )

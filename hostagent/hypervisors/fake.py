@@ -15,7 +15,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from hostagent.drivers import Disk, DriverError, Port, Power
@@ -72,7 +72,7 @@ class FakeState:
     def keep(self) -> None:
         if self._path is None:
             return
-        guests = {name: asdict(guest) for name, guest in self.guests.items()}
+        guests = {name: vars(guest) for name, guest in self.guests.items()}
         written = self._path.with_suffix(".new")
         written.write_text(json.dumps({"boot_id": self._boot_id, "guests": guests}))
         os.replace(written, self._path)

@@ -44,6 +44,7 @@ class FakeNetwork:
         self.tenants: dict[str, list[fleet_pb2.InstanceSpec]] = {}
         self.ports: dict[str, bool] = {}
         self._homes: dict[str, str] = {}  # network interface id -> VPC id
+        self._written = ""
         if path is not None and path.exists():
             kept = json.loads(path.read_text())
             self.made = {name: fleet_pb2.VpcSpec(vpc_id=name) for name in kept["vpcs"]}
@@ -130,9 +131,12 @@ class FakeNetwork:
     def _keep(self) -> None:
         if self._path is not None:
             kept = {"vpcs": sorted(self.made), "ports": self.ports, "homes": self._homes}
+            if (text := json.dumps(kept)) == self._written:
+                return  # a VPC made anew is the commonest change, and is kept by its name alone
             written = self._path.with_suffix(".new")
-            written.write_text(json.dumps(kept))
+            written.write_text(text)
             written.replace(self._path)
+            self._written = text
 
     def _maybe_fail(self) -> None:
         if self.failures and self._rng.random() < self.failures / 2:
