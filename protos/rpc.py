@@ -259,12 +259,15 @@ class _Door(grpc.ServerInterceptor):
 
     def __init__(self, guard: Guard):
         self._guard = guard
+        self._made: dict[str, grpc.RpcMethodHandler] = {}  # as many as there are methods
 
     def intercept_service(self, continuation, details):
-        handler = continuation(details)
-        if handler is None:
-            return None
-        method = details.method
+        made = self._made.get(details.method)
+        if made is None and (handler := continuation(details)) is not None:
+            made = self._made[details.method] = self._before(handler, details.method)
+        return made
+
+    def _before(self, handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler:
 
         def respond(request, context):
             try:
