@@ -49,12 +49,12 @@ def hold(state_dir: Path) -> TextIO:
 
 
 class Service:
-    """See the module's head."""
+    """See the module's head. ``agent`` is there once it has started."""
 
     def __init__(self, config: Config, *, only_look: bool = False):
         self._config = config
-        self._consoles = config.state_dir / "instances"
-        for folder in (self._consoles, config.state_dir / "run"):
+        self.consoles = config.state_dir / "instances"
+        for folder in (self.consoles, config.state_dir / "run"):
             folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._lock = None if only_look else hold(config.state_dir)
         self.identity = enrol(config.pki, config.join_token, config.name, config.availability_zone)
@@ -63,14 +63,14 @@ class Service:
             raise EnrolmentError("neither the config nor the join says where the controller is")
         self._channel = rpc.connect(controller, self.identity.tls, "controller")
         self._fleet = rpc.Client(self._channel, fleet_pb2_grpc.FleetStub)
-        self._ledger = Ledger(
+        self.ledger = Ledger(
             open_file(config.state_dir / "ledger.db"),
             self.identity.host_id,
             now_ms=wall_ms(),
             boot_id=facts.boot_id(),
             only_look=only_look,
         )
-        self.equipment = equip(config, self._ledger, self.identity.host_id, self._fleet, wall_ms)
+        self.equipment = equip(config, self.ledger, self.identity.host_id, self._fleet, wall_ms)
         self._stops: list[Callable[[], object]] = []
 
     def start(self) -> None:
@@ -86,14 +86,14 @@ class Service:
             config.availability_zone,
             config.state_dir,
         )
-        agent = build(
+        self.agent = agent = build(
             Parts(
-                ledger=self._ledger,
+                ledger=self.ledger,
                 hypervisor=on.hypervisor,
                 network=on.network,
                 images=on.images,
                 volumes=on.volumes,
-                consoles=self._consoles,
+                consoles=self.consoles,
                 clock=wall_ms,
                 facts=lambda: host_facts,
                 usage=lambda: facts.host_usage(config.state_dir),
@@ -103,7 +103,7 @@ class Service:
         pump = Pump(agent, config.threads)
         heartbeat = Heartbeat(agent, self._fleet, config.report_interval_ms)
         host_id = self.identity.host_id
-        door = HostAgent(agent, host_id, self._consoles, config.console_bytes)
+        door = HostAgent(agent, host_id, self.consoles, config.console_bytes)
         services = [(fleet_pb2_grpc.add_HostAgentServicer_to_server, door)]
         server = rpc.serve(
             config.listen, services, self.identity.tls, guard, max_workers=RPC_THREADS
@@ -127,9 +127,9 @@ class Service:
         on, limits = self.equipment, self._config.limits
         for connect in on.connects:
             connect()
-        vpcs = Vpcs(self._ledger, on.network, audit_ms=limits.audit_ms, retry_ms=limits.backoff_ms)
-        drivers = Drivers(on.hypervisor, on.network, on.images, on.volumes, vpcs, self._consoles)
-        findings = Audit(self._ledger, drivers).findings()
+        vpcs = Vpcs(self.ledger, on.network, audit_ms=limits.audit_ms, retry_ms=limits.backoff_ms)
+        drivers = Drivers(on.hypervisor, on.network, on.images, on.volumes, vpcs, self.consoles)
+        findings = Audit(self.ledger, drivers).findings()
         if not vpcs.wanted():
             for kind, names in on.strays().items():
                 findings += [Finding(kind, str(name), ours=True) for name in names]

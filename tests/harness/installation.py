@@ -24,9 +24,17 @@ COMMAND_LIMIT_S = 60
 
 
 class Installation:
-    """See the module's head. ``controller`` and ``gateway`` are TOML text that is added."""
+    """See the module's head. ``controller``, ``gateway`` and ``host`` are TOML text to add."""
 
-    def __init__(self, folder: Path, *, hosts: int = 1, controller: str = "", gateway: str = ""):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        hosts: int = 1,
+        controller: str = "",
+        gateway: str = "",
+        host: str = "",
+    ):
         self.folder, self.hosts = folder, hosts
         self.controller_toml = folder / "controller.toml"
         self.gateway_toml = folder / "gateway.toml"
@@ -37,7 +45,7 @@ class Installation:
             f"127.0.0.1:{port}" for port in ports[:3]
         )
         self.endpoint = f"http://{self._listen}"
-        self._host_ports = ports[3:]
+        self._host_ports, self._host_added = ports[3:], host
         authority = Authority.make(folder / "pki")
         self._write_controller(authority.issue("controller"), controller)
         self._write_gateway(authority.issue("gateway"), gateway)
@@ -103,6 +111,7 @@ availability_zone = "us-east-1a"
 hypervisor = "fake"
 join_token = "{token}"
 threads = 4
+{self._host_added}
 """)
 
 

@@ -9,7 +9,7 @@ The services are the real ones, started from the same files as ``pileus up`` wri
 built of can be reached: ``cloud.controller`` (the wired app), ``cloud.gateway``, ``cloud.hosts``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller import config as controller_config
@@ -17,12 +17,18 @@ from controller import server as controller_server
 from gateway import config as gateway_config
 from gateway.server import Gateway
 from hostagent import config as host_config
+from hostagent.agent import Agent
+from hostagent.drivers import Power
 from hostagent.fake_drivers import FakeNetwork, FakeVolumes
-from hostagent.hypervisors.fake import FakeHypervisor
+from hostagent.hypervisors.fake import FakeHypervisor, FakeState, Faults
+from hostagent.ledger import Ledger
 from hostagent.service import Service
 from tests.harness.accounts import Account, Accounts
 from tests.harness.installation import Installation
+from tests.harness.records import Records
 from tests.harness.waiting import wait_until
+
+ALIVE = (Power.PAUSED.value, Power.RUNNING.value, Power.SHUTTING_DOWN.value)
 
 
 @dataclass
@@ -35,6 +41,33 @@ class WiredHost:
     @property
     def host_id(self) -> str:
         return self.service.identity.host_id
+
+    # What invariants (tests/harness/invariants) look at, as in the simulation's hosts.
+
+    @property
+    def state(self) -> FakeState:
+        return self.hypervisor.state
+
+    @property
+    def agent(self) -> Agent:
+        return self.service.agent
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.service.ledger
+
+    @property
+    def consoles(self) -> Path:
+        return self.service.consoles
+
+    alive = True
+
+    def living(self) -> list[str]:
+        return [name for name, guest in list(self.state.guests.items()) if guest.power in ALIVE]
+
+    def behave(self) -> None:
+        """The hypervisor's faults end."""
+        self.hypervisor.faults = Faults()
 
     @property
     def hypervisor(self) -> FakeHypervisor:
@@ -49,11 +82,23 @@ class WiredHost:
         return self.service.equipment.volumes
 
 
-class WiredCloud:
-    """See the module's head. ``controller`` and ``gateway`` are TOML text that is added."""
+@dataclass
+class World:
+    """A wired cloud as invariants see it."""
 
-    def __init__(self, folder: Path, *, hosts: int = 1, controller: str = "", gateway: str = ""):
-        self.files = Installation(folder, hosts=hosts, controller=controller, gateway=gateway)
+    records: Records
+    hosts: list[WiredHost]
+    ratios: dict[str, float] = field(
+        default_factory=lambda: {"vcpus": 16.0, "memory_mib": 1.5, "disk_gib": 1.0}
+    )
+    seen: dict = field(default_factory=dict)
+
+
+class WiredCloud:
+    """See the module's head. ``added`` is TOML text for "controller", "gateway" or "host"."""
+
+    def __init__(self, folder: Path, *, hosts: int = 1, **added: str):
+        self.files = Installation(folder, hosts=hosts, **added)
         self.hosts: list[WiredHost] = []
         self.image_id = ""
 
@@ -91,6 +136,10 @@ class WiredCloud:
     def host_of(self, instance_id: str) -> WiredHost:
         """The host that has the instance's domain."""
         return next(host for host in self.hosts if instance_id in host.hypervisor.domains())
+
+    def world(self) -> "World":
+        """What invariants look at. Its Records are the calling thread's."""
+        return World(Records(self.files.folder / "controller" / "pileus.db"), self.hosts)
 
     def _start_controller(self) -> None:
         config = controller_config.load(self.files.controller_toml)
