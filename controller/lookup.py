@@ -66,9 +66,10 @@ def select_page(
     """A Describe's rows and the token of its next page.
 
     ``query`` selects the caller's rows of the noun, its first column ``key``; ``identifiers``
-    those asked for, or none; ``conditions`` the filters. Raises MALFORMED_ID, and NOT_FOUND for
-    ids that name nothing, whatever the filters say.
+    those asked for, or none; ``conditions`` the filters. Raises MALFORMED_ID, INVALID for another
+    list's token, and NOT_FOUND for ids that name nothing, whatever the filters say.
     """
+    page.expect(noun)
     check_ids(noun, identifiers)
     wanted = query.where(key.in_(list(identifiers))) if identifiers else query
     rows = session.rows(page.of(wanted.where(*conditions) if conditions else wanted, key))

@@ -30,6 +30,7 @@ from peewee import SQL, Expression, Field, ModelSelect, NodeList, Value, fn
 from controller.db.schema import Tag
 from protos.cloud.v1 import common_pb2
 from protos.errors import CloudError, Kind
+from protos.ids import noun_of
 
 Condition = Callable[[Sequence[str]], object]  # values -> an SQL expression
 MAX_FILTERS, MAX_VALUES = 50, 200
@@ -281,6 +282,12 @@ class Page:
             query = query.where(key > self.after)
         query = query.order_by(key)
         return query if self.limit is None else query.limit(self.limit + 1)
+
+    def expect(self, noun: str) -> None:
+        """Raises INVALID for a token of another list: its keys are ids of ``noun``, or, for "", no
+        ids. Its rows would be some of this one's, and the rest be missed."""
+        if self.after and (noun_of(self.after) or "") != noun:
+            raise _bad_token()
 
     def cut(self, rows: list, key: Callable[[object], str]) -> tuple[list, str]:
         """The page's rows and the token of the next page ("" on the last)."""

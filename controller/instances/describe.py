@@ -69,6 +69,7 @@ class Describer:
                     page,
                 )
             else:  # the commonest question, of one shape
+                page.expect("instance")
                 asked = {"account_id": call.account_id, "after": page.after}
                 rows = session.rows(_page_query(**asked, limit=page.limit_of_query))
                 rows, next_token = page.cut(rows, lambda row: row.instance_id)

@@ -45,6 +45,7 @@ class Types:
         self, call: Call, request: instances_pb2.DescribeInstanceTypesRequest
     ) -> instances_pb2.DescribeInstanceTypesResponse:
         page = page_of(request.page, largest=LARGEST_PAGE, explicit_ids=request.names)
+        page.expect("")
         wanted = InstanceType.select()
         if request.names:
             wanted = wanted.where(InstanceType.name.in_(list(request.names)))
@@ -83,6 +84,7 @@ class Types:
             "availability-zone-id": [zone.id for zone in self._zones],
         }[location_type]
         page = page_of(request.page, largest=1000)
+        page.expect("")
         conditions = where(
             {"instance-type": column(InstanceType.name), "location": constant("")},
             [one for one in request.filters if one.name != "location"],
