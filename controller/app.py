@@ -51,6 +51,7 @@ from controller.instances.attributes import Attributes
 from controller.instances.catalogue import ensure_catalogue
 from controller.instances.describe import Describer
 from controller.instances.launch import Launcher
+from controller.instances.overdue import Overdue
 from controller.instances.purge import Purge
 from controller.instances.rpc import InstancesServicer
 from controller.instances.rules import InstanceRules
@@ -157,6 +158,7 @@ def build(
     tasks = [
         Task("settle", SECOND, settle.run_once),
         Task("host health", SECOND, HostHealth(db, config.hosts, clock()).run_once),
+        Task("overdue", MINUTE, Overdue(db, instances, config.instances.pending_limit_ms).run_once),
         Task("purge", MINUTE, Purge(db, config.instances.keep_terminated_ms).run_once),
         Task("images", MINUTE, ImageCollector(db, store).run_once),
         Task("key changes", HOUR, identity.forget_changes),

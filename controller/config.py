@@ -83,10 +83,12 @@ class QuotaLimits:
 
 @dataclass(frozen=True)
 class InstancesConfig:
-    """keep_terminated_ms: how long a terminated instance stays to be seen (EC2: about an hour)."""
+    """keep_terminated_ms: how long a terminated instance stays to be seen (EC2: about an hour).
+    pending_limit_ms: how long a launch or a start may take; 0: for ever."""
 
     default_type: str = "t2.micro"
     keep_terminated_ms: int = 3_600_000
+    pending_limit_ms: int = 1_800_000
     max_per_call: int = 1000
 
 

@@ -69,9 +69,16 @@ class Reports:
             if report.cached_images_known:
                 self._note_images(tx, report)
             if any(ends):
-                tx.after_commit(lambda: self._settle(call))
+                tx.after_commit(lambda: self._settle_now(call))
                 heard = replace(heard, has_consequences=True)
         return heard
+
+    def _settle_now(self, call: Call) -> None:
+        """The report is taken in, whatever becomes of this: the task does the same in a second."""
+        try:
+            self._settle(call)
+        except Exception:
+            log.exception("settling after a report failed")
 
     def take_in_answer(self, call: Call, report: fleet_pb2.HostReport) -> None:
         """The answer of an Apply: worth a transaction only where something settled; the rest comes

@@ -12,13 +12,15 @@ A reconcile task; also run right after a report that brings an end, so that it i
 Only an observation under the newest intent counts.
 """
 
+import logging
 from collections.abc import Sequence
 
 from peewee import SQL
 
 from controller.call import Call
+from controller.db.prepared import among
 from controller.db.schema import HostVpc, Instance, NetworkInterface, Placement, Volume
-from controller.db.session import Database, Transaction
+from controller.db.session import Conflict, Database, Transaction
 from controller.fleet.changes import Changes
 from controller.instances import claims
 from controller.instances.claims import Amount
@@ -26,6 +28,8 @@ from controller.instances.rules import InstanceRules, vpcs_of
 from controller.networks import interfaces
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 200  # rows of one transaction; the next run takes the rest
 
@@ -41,12 +45,33 @@ class Settle:
         self._db, self._rules, self._quotas, self._changes = db, rules, quotas, changes
 
     def run_once(self, call: Call) -> int:
-        """Settles what there is; answers how many placements that were."""
+        """Settles what there is; answers how many placements that were.
+
+        All of it in one transaction; where that fails, each in its own, so that one that cannot be
+        settled keeps no other.
+        """
         with self._db.read() as session:
-            if not session.rows(_unsettled().limit(1)):
-                return 0
+            found = session.rows(_unsettled().order_by(Placement.placement_id).limit(AT_ONCE))
+        if not found:
+            return 0
+        try:
+            return self._settle(call, [row.placement_id for row in found])
+        except Exception as failure:
+            _raise_if_busy(failure)
+            log.exception("%d placements cannot be settled together", len(found))
+        return sum(self._settle_alone(call, row.placement_id) for row in found)
+
+    def _settle_alone(self, call: Call, placement_id: str) -> int:
+        try:
+            return self._settle(call, [placement_id])
+        except Exception as failure:
+            _raise_if_busy(failure)
+            log.exception("placement %s cannot be settled; it is tried again", placement_id)
+            return 0
+
+    def _settle(self, call: Call, placement_ids: Sequence[str]) -> int:
         with self._db.write(call) as tx:
-            rows = tx.rows(_unsettled().order_by(Placement.placement_id).limit(AT_ONCE))
+            rows = tx.rows(_unsettled().where(among(Placement.placement_id, placement_ids)))
             self._finish(tx, [row for row in rows if row.observed == "absent"])
             self._rest(tx, [row for row in rows if row.observed == "stopped"])
             self._end(tx, [row for row in rows if row.observed in ("exited", "failed")])
@@ -124,6 +149,12 @@ class Settle:
         report."""
         for vpc_id in vpcs_of(tx, instance_ids):
             self._changes.vpc(tx, vpc_id, at_once=False)
+
+
+def _raise_if_busy(failure: Exception) -> None:
+    """A lost race says nothing about the rows: whoever runs this runs it again."""
+    if isinstance(failure, Conflict) and not failure.integrity:
+        raise failure
 
 
 def _advanced(tx: Transaction, rows: Sequence, changes: dict, guard) -> list:

@@ -287,6 +287,52 @@ def test_what_follows_is_done_by_the_task_where_the_controller_died_in_between(c
     assert cloud.states(one) == ["stopped"]
 
 
+def test_a_launch_that_nobody_works_on_is_given_up(cloud):
+    cloud.host.obeys = False
+    (one,) = [instance.instance_id for instance in cloud.run().instances]
+    cloud.settle()
+    cloud.tasks(later_ms=1_799_000)
+    assert cloud.states(one) == ["pending"]
+    cloud.tasks(later_ms=2_000)
+    given_up = cloud.describe(one)[0]
+    assert (given_up.state, given_up.state_reason.code) == ("shutting-down", "Server.InternalError")
+    assert used(cloud)[0] == (1, 1024, 1), "what the host may hold is claimed until it speaks"
+    cloud.host.obeys = True
+    cloud.settle()
+    assert cloud.states(one) == ["terminated"]
+
+
+def test_a_start_that_nobody_works_on_is_given_up_and_keeps_its_disks(cloud):
+    (one,) = cloud.run_ids()
+    cloud.on("Stop", [one])
+    cloud.settle()
+    cloud.host.obeys = False
+    cloud.on("Start", [one])
+    cloud.settle()
+    cloud.tasks(later_ms=1_801_000)
+    cloud.host.obeys = True
+    cloud.settle()
+    assert cloud.states(one) == ["stopped"]
+
+
+def test_what_cannot_be_settled_keeps_nothing_else_and_no_report(cloud):
+    broken, sound = cloud.run_ids(2)
+    is_broken = Placement.instance_id == broken
+    with cloud.db.write(system_call(cloud.now_ms)) as tx:
+        tx.advance(Placement, {"vcpus": 10**6}, is_broken)  # more than was ever charged
+    cloud.on("Terminate", [broken, sound])
+    cloud.settle()
+    living = Placement.select(Placement.instance_id).where(Placement.live)
+    with cloud.db.read() as session:
+        assert [row.instance_id for row in session.rows(living)] == [broken]
+    with cloud.db.write(system_call(cloud.now_ms)) as tx:
+        tx.advance(Placement, {"vcpus": 1}, is_broken)
+    cloud.tasks()
+    with cloud.db.read() as session:
+        assert session.rows(living) == []
+    assert used(cloud) == ((0, 0, 0), (0, 0, 0))
+
+
 def test_terminated_instances_are_seen_for_an_hour(cloud):
     (one,) = cloud.run_ids()
     cloud.on("Terminate", [one])
