@@ -155,7 +155,32 @@ def build(
         "Instances": _instances(config, db, rng, quotas, changes, instances, agents),
         **_resources(config, db, rng, quotas, changes, store),
     }
-    tasks = [
+    fetcher = ImageFetcher(db, store, config.images, HttpReader(config.images.sources).read, clock)
+    doors = {name: Door(servicer, clock) for name, servicer in servicers.items()}
+    return App(
+        servicers=doors,
+        guard=Guard(),
+        dispatcher=dispatcher,
+        driver=Driver(_tasks(config, db, clock, settle, instances, store, identity, enrolment)),
+        identity=identity,
+        enrolment=enrolment,
+        prepare=prepare,
+        fetch_image=fetcher.run_once,
+    )
+
+
+def _tasks(
+    config: Config,
+    db: Database,
+    clock: Callable[[], int],
+    settle: Settle,
+    instances: InstanceRules,
+    store: ImageStore,
+    identity: Identity,
+    enrolment: Enrolment,
+) -> list[Task]:
+    """What is run for ever, and how often."""
+    return [
         Task("settle", SECOND, settle.run_once),
         Task("host health", SECOND, HostHealth(db, config.hosts, clock()).run_once),
         Task("overdue", MINUTE, Overdue(db, instances, config.instances.pending_limit_ms).run_once),
@@ -165,18 +190,6 @@ def build(
         Task("join tokens", HOUR, enrolment.forget_expired),
         Task("audit", HOUR, Audit(db).run_once),
     ]
-    fetcher = ImageFetcher(db, store, config.images, HttpReader(config.images.sources).read, clock)
-    doors = {name: Door(servicer, clock) for name, servicer in servicers.items()}
-    return App(
-        servicers=doors,
-        guard=Guard(),
-        dispatcher=dispatcher,
-        driver=Driver(tasks),
-        identity=identity,
-        enrolment=enrolment,
-        prepare=prepare,
-        fetch_image=fetcher.run_once,
-    )
 
 
 def _instances(
