@@ -5,7 +5,7 @@ who may not.
     action                  the gateway, on behalf of an account
     action, operator        the gateway, on behalf of the operator's account
     service: "gateway"      the gateway itself
-    service: "host"         a host agent; which one, the method compares with what the request is about
+    service: "host"         a host agent; which one, the method compares with the request
     service: "anyone …"     the join port: the token is the proof, and the method checks it
     anything else           nobody
 

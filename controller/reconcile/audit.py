@@ -4,7 +4,7 @@
 broke an invariant is a defect that mending would hide), and by tests and simulations after every
 run.
 
-    usage of a host       = sum of what its live placements and its volumes claim, never beyond total × ratio
+    usage of a host       = sum of what its live placements and volumes claim, at most total × ratio
     quota of an account   = sum of the living
     an instance           has at most one live placement, and none once it is terminated
     a public address      belongs to one interface at most; one lent to nobody is free
