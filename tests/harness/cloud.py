@@ -77,6 +77,7 @@ class SimCloud:
                 random.Random(f"host {number} {seed}"),
                 self.folder / f"host-{number}",
                 self._report,
+                self._fetch,
                 self._on_death,
                 keep_checkpoints=keep_checkpoints,
             )
@@ -168,6 +169,14 @@ class SimCloud:
             return answer
 
         return self.network.call(host.name, self.controller, "Report", deliver)
+
+    def _fetch(self, host: SimHost, digest: str) -> int:
+        def deliver():
+            request = fleet_pb2.FetchImageRequest(digest=digest)
+            chunks = self.controller.client("Fleet", host.name).FetchImage(request)
+            return sum(len(chunk.data) for chunk in chunks)
+
+        return self.network.call(host.name, self.controller, "FetchImage", deliver)
 
     def _agent(self, host_id: str, endpoint: str) -> AgentThroughNetwork:
         host = next(host for host in self.hosts if host.host_id == host_id)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hostagent import app
 from hostagent.agent import Agent
-from hostagent.drivers import Power
+from hostagent.drivers import DriverError, NotYet, Power
 from hostagent.fake_drivers import FakeImages, FakeNetwork, FakeVolumes
 from hostagent.hypervisors.fake import FakeHypervisor, FakeState, Faults
 from hostagent.ledger import Ledger, open_file
@@ -25,6 +25,7 @@ from tests.harness.power import PowerCut, Supply
 
 REPORT_MS = 5_000  # until the controller has said how often
 RETRY_MS = 1_000
+FETCH_MS = 300  # of an image
 NEWS_MS = 20  # what happens within this goes into one report
 ALIVE = (Power.PAUSED.value, Power.RUNNING.value, Power.SHUTTING_DOWN.value)
 
@@ -32,8 +33,30 @@ ALIVE = (Power.PAUSED.value, Power.RUNNING.value, Power.SHUTTING_DOWN.value)
 Send = Callable[[fleet_pb2.HostReport], fleet_pb2.HostSpec]
 
 
+class SimImages(FakeImages):
+    """The fake cache, but what is not here yet has to be had from the controller."""
+
+    def __init__(self, agenda: Agenda, fetch: Callable[[str], int]):
+        super().__init__(agenda.clock, fetch_ms=FETCH_MS)
+        self._fetch, self._here = fetch, set()
+
+    def ensure(self, source: fleet_pb2.ImageSource) -> Path:
+        if source.digest not in self._here:
+            try:
+                size = self._fetch(source.digest)
+            except CloudError as failure:
+                if failure.kind is Kind.UNAVAILABLE:
+                    raise NotYet(f"fetching {source.image_id}", retry_ms=RETRY_MS) from failure
+                raise DriverError(f"{source.image_id} cannot be had: {failure}") from failure
+            if size != source.size_bytes:
+                raise DriverError(f"{source.image_id} has {size} bytes", transient=False)
+            self._here.add(source.digest)
+        return super().ensure(source)
+
+
 class SimHost:
-    """See the module's head. ``on_death(host, why)`` decides when the agent comes back."""
+    """See the module's head. ``send`` and ``fetch`` are Fleet.Report and FetchImage (answering the
+    size) through the network; ``on_death(host, why)`` decides when the agent comes back."""
 
     def __init__(
         self,
@@ -43,6 +66,7 @@ class SimHost:
         rng: random.Random,
         folder: Path,
         send: Callable[["SimHost", fleet_pb2.HostReport], fleet_pb2.HostSpec],
+        fetch: Callable[["SimHost", str], int],
         on_death: Callable[["SimHost", str], None],
         limits: Limits = Limits(),
         *,
@@ -61,7 +85,7 @@ class SimHost:
         self._news_at: int | None = None
         self.state = FakeState()
         self.network = FakeNetwork(rng)
-        self.images = FakeImages(agenda.clock, fetch_ms=300)
+        self.images = SimImages(agenda, lambda digest: fetch(self, digest))
         self.volumes = FakeVolumes(rng)
         self.consoles = folder
         self.consoles.mkdir()

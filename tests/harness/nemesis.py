@@ -91,7 +91,7 @@ class Nemesis:
         name = self._rng.choice([host.name for host in self._cloud.hosts] * 3 + ["gateway"])
         network = self._cloud.network
         network.cut_off.add(name)
-        duration_ms = self._rng.randrange(500, 30_000)
+        duration_ms = self._rng.choice([500, 5_000, 20_000, 90_000])
         self._cloud.agenda.after(
             duration_ms, f"{name} is back", lambda: network.cut_off.discard(name)
         )

@@ -10,25 +10,25 @@ import functools
 import random
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from controller import app
 from controller.call import system_call
 from controller.config import Config, InstancesConfig, NetworksConfig
 from controller.db.migrations import migrate
-from controller.db.schema import Host, Image, ImageBlob
+from controller.db.schema import Host
 from controller.db.session import Database, open_sqlite
 from controller.identity.sealing import MasterKey
 from controller.images.store import FileStore
-from protos.cloud.v1 import fleet_pb2
+from protos.cloud.v1 import fleet_pb2, images_pb2
 from protos.ids import new_id
+from protos.rpc import Caller, LocalClient
 from tests.harness.agenda import START_MS
 from tests.harness.scratch import scratch_folder
 
 CUSTOMERS = ("alice", "bob")
-DIGEST = "sha256:" + "1f" * 32
-MIB = 1024 * 1024
+DISK = bytes(64 * 1024)  # of zeros: fake guests boot from anything
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Template:
     hosts: tuple[tuple[str, fleet_pb2.HostFacts], ...]
 
     def copy_to(self, folder: Path) -> Config:
-        """A database of one's own. The configuration that goes with it."""
-        shutil.copy(self.folder / "pileus.db", folder / "pileus.db")
+        """A database and images of one's own. The configuration that goes with them."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
         return config_in(folder)
 
 
@@ -71,7 +71,7 @@ def build_app(
         rng=rng,
         agents=agents,
         master_key=MasterKey({0: bytes(32)}, rng),
-        store=FileStore(config.image_dir),
+        store=FileStore(config.image_dir, checkpoint),
         checkpoint=checkpoint,
     )
 
@@ -87,33 +87,27 @@ def template(hosts: int) -> Template:
     made.prepare(call)
     operator = made.operator_key(call)
     accounts = {name: made.identity.create_account(call, name)[0] for name in CUSTOMERS}
-    image_id = _add_image(db, call, rng, operator.account_id)
+    image_id = _add_image(made, operator.account_id)
     joined = tuple(_add_host(db, call, rng, number) for number in range(1, hosts + 1))
     db.close()
     return Template(folder, accounts, operator.account_id, image_id, joined)
 
 
-def _add_image(db: Database, call, rng: random.Random, account_id: str) -> str:
-    """A public image, as if it had been uploaded and registered: no bytes are needed here."""
-    image_id = new_id("image", rng)
-    sizes = {"size_bytes": 40 * MIB, "virtual_size_bytes": 1024 * MIB}
-    blob = {"digest": DIGEST, "disk_format": "qcow2", "created_ms": call.now_ms, **sizes}
-    image = {
-        "image_id": image_id,
-        "account_id": account_id,
-        "name": "demo",
-        "status": "active",
-        "public": True,
-        "root_device_name": "/dev/xvda",
-        "disk_format": "qcow2",
-        "digest": DIGEST,
-        "created_ms": call.now_ms,
-        **sizes,
-    }
-    with db.write(replace(call, account_id=account_id)) as tx:
-        tx.insert(ImageBlob, [blob])
-        tx.insert(Image, [image])
-    return image_id
+def _add_image(made: app.App, operator_id: str) -> str:
+    """A small public image, uploaded and registered as an operator does."""
+    images = LocalClient(made.servicers["Images"], "gateway", made.guard, "pileus.cloud.v1.Images")
+    caller = Caller(request_id="template", account_id=operator_id, operator=True)
+    message = images_pb2.UploadImageRequest
+    pieces = [message(disk_format="raw", size_bytes=len(DISK)), message(chunk=DISK)]
+    uploaded = images.Upload(iter(pieces), caller=caller)
+    request = images_pb2.RegisterImageRequest(
+        name="demo",
+        image_location=uploaded.image_location,
+        architecture="x86_64",
+        root_device_name="/dev/xvda",
+        public=True,
+    )
+    return images.Register(request, caller=caller).image_id
 
 
 def _add_host(db: Database, call, rng: random.Random, number: int):
