@@ -277,6 +277,7 @@ def make_app(parts: Parts) -> flask.Flask:
 
     @app.before_request
     def everything() -> flask.Response:
-        return handle(parts, flask.request)
+        # The request itself: each look through Flask's stand-in for it costs a microsecond.
+        return handle(parts, flask.request._get_current_object())
 
     return app

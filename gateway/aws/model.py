@@ -28,8 +28,18 @@ ADDED_MEMBERS = [
 OPEN_ENUMS = [("ec2", "InstanceType")]
 
 # Scalars that are written although empty. An empty value is a legal tag value: clients index
-# tag["Value"].
-WRITTEN_EMPTY = [("ec2", "Tag", "Value"), ("ec2", "TagDescription", "Value")]
+# tag["Value"]. The others EC2 writes so too, and scripts index them: a pending instance has no
+# names yet, nobody need describe an interface.
+WRITTEN_EMPTY = [
+    ("ec2", "Tag", "Value"),
+    ("ec2", "TagDescription", "Value"),
+    ("ec2", "Instance", "PrivateDnsName"),
+    ("ec2", "Instance", "PublicDnsName"),
+    ("ec2", "Instance", "StateTransitionReason"),
+    ("ec2", "InstanceNetworkInterface", "Description"),
+    ("ec2", "NetworkInterface", "Description"),
+    ("ec2", "Placement", "GroupName"),
+]
 
 API_VERSIONS = {"ec2": "2016-11-15", "iam": "2010-05-08", "sts": "2011-06-15"}
 

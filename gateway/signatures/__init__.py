@@ -127,7 +127,7 @@ class Authenticator:
             regions.add(GLOBAL_REGION)
         if self._region != "any" and claim.region not in regions:
             raise unauthenticated("scope")
-        if claim.service not in SERVICES or claim.date != claim.time.strftime("%Y%m%d"):
+        if claim.service not in SERVICES or claim.date != claim.stamp[:8]:
             raise unauthenticated("scope")
 
     def _check_time(self, signed: datetime, expires_s: int | None) -> None:

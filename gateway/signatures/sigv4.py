@@ -39,6 +39,7 @@ class Claim:
     signed_headers: tuple[str, ...]
     signature: str
     time: datetime
+    stamp: str  # the time as it is signed: 20260131T120000Z
     expires_s: int | None  # presigned only
     session_token: bool
     payload_hash: str | None  # declared: hex, UNSIGNED-PAYLOAD, or None
@@ -118,6 +119,7 @@ def _claim(*, credential: str, signed_headers: str, signature: str, amz_date: st
     if "host" not in names or list(names) != sorted(set(names)):
         raise incomplete("SignedHeaders must name host, in lower case, sorted, each name once.")
     key, date, region, service = scope.groups()
+    time, stamp = read_time(amz_date)
     return Claim(
         access_key_id=key,
         date=date,
@@ -125,20 +127,24 @@ def _claim(*, credential: str, signed_headers: str, signature: str, amz_date: st
         service=service,
         signed_headers=names,
         signature=signature,
-        time=read_time(amz_date),
+        time=time,
+        stamp=stamp,
         **rest,
     )
 
 
-def read_time(written: str) -> datetime:
-    """SigV4's basic ISO 8601, or the Date header's RFC 9110 form."""
+def read_time(written: str) -> tuple[datetime, str]:
+    """SigV4's basic ISO 8601, or the Date header's RFC 9110 form: (time, SigV4's form of it)."""
     try:
         if _BASIC_TIME.fullmatch(written):
-            return datetime.strptime(written, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            parts = (written[0:4], written[4:6], written[6:8])
+            parts += (written[9:11], written[11:13], written[13:15])
+            return datetime(*map(int, parts), tzinfo=UTC), written
         moment = parsedate_to_datetime(written)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, TypeError, IndexError, OverflowError):  # the last: 9999-12-31 -2359
+    except (ValueError, TypeError, IndexError):
         raise incomplete("The request needs a valid X-Amz-Date, or Date, of its own.") from None
+    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment, moment.strftime("%Y%m%dT%H%M%SZ")
 
 
 def string_to_sign(request: SignedRequest, claim: Claim, host: str, payload_hash: str) -> bytes:
@@ -154,8 +160,7 @@ def string_to_sign(request: SignedRequest, claim: Claim, host: str, payload_hash
         payload_hash,
     ]
     canonical = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    stamp = claim.time.strftime("%Y%m%dT%H%M%SZ")
-    return f"{ALGORITHM}\n{stamp}\n{claim.scope}\n{canonical}".encode()
+    return f"{ALGORITHM}\n{claim.stamp}\n{claim.scope}\n{canonical}".encode()
 
 
 def canonical_path(path: str) -> str:

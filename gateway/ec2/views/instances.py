@@ -42,7 +42,11 @@ def instance(given: instances_pb2.Instance) -> dict:
         "ProductCodes": [],
         "InstanceType": given.instance_type,
         "LaunchTime": given.launch_time_ms,
-        "Placement": {"AvailabilityZone": given.availability_zone, "Tenancy": given.tenancy},
+        "Placement": {
+            "AvailabilityZone": given.availability_zone,
+            "GroupName": "",
+            "Tenancy": given.tenancy,
+        },
         "Monitoring": _MONITORING[given.monitoring],
         "SubnetId": given.subnet_id,
         "VpcId": given.vpc_id,

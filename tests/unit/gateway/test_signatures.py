@@ -15,7 +15,7 @@ from lxml import etree
 
 from gateway.signatures import HostPolicy
 from gateway.signatures.sigv4 import canonical_path, canonical_query
-from tests.unit.gateway.world import CONFIG, KEY_ID, REGION, SECRET, World
+from tests.unit.gateway.world import CONFIG, KEY_ID, REGION, SECRET, World, signing_key
 
 ASK = "Action=DescribeVpcs&Version=2016-11-15"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -401,3 +401,31 @@ def test_20_no_identity_query_for_each_request(world):
         assert world.send("GET", f"http://localhost/?{ASK}").status_code == 200
     asked = [each.method for each in world.clients.identity.asked]
     assert asked.count("GetSigningKey") == 1
+
+
+def test_a_date_header_will_do(world):
+    """Where a client signs Date, and no X-Amz-Date."""
+    now = datetime.datetime.now(datetime.UTC)
+    written = now.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    stamp = now.strftime("%Y%m%dT%H%M%SZ")
+    lines = ["GET", "/", "Action=DescribeVpcs&Version=2016-11-15", f"date:{written}"]
+    lines += ["host:localhost", "", "date;host", hashlib.sha256(b"").hexdigest()]
+    scope = f"{stamp[:8]}/{REGION}/ec2/aws4_request"
+    canonical = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{canonical}"
+    key = signing_key(SECRET, stamp[:8], REGION, "ec2")
+    signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    authorization = (
+        f"AWS4-HMAC-SHA256 Credential={KEY_ID}/{scope}, SignedHeaders=date;host,"
+        f" Signature={signature}"
+    )
+    headers = {"Authorization": authorization, "Date": written}
+    assert get(world, f"http://localhost/?{ASK}", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "20261345T000000Z", "20260131T250000Z"])
+def test_a_date_that_is_none(world, date):
+    headers = signed_headers("GET", f"http://localhost/?{ASK}")
+    headers["X-Amz-Date"] = date
+    answer = get(world, f"http://localhost/?{ASK}", headers=headers)
+    assert outcome(answer) == (400, "IncompleteSignature")
