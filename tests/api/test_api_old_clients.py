@@ -181,12 +181,6 @@ def aws(who, *words):
     return ended.returncode, ended.stdout, ended.stderr
 
 
-aws_cli = pytest.mark.skipif(
-    not Path(sys.executable).with_name("aws").exists(), reason="the aws CLI is not installed"
-)
-
-
-@aws_cli
 def test_the_aws_cli_runs_a_guest(cloud, account):
     def ec2(*words):
         code, out, error = aws(account, "ec2", *words)
