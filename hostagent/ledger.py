@@ -209,7 +209,7 @@ class Ledger:
                 return False
             entry = self._stamped(instance_id, Entry(entry.spec, after))
             power_safe = after.ended != before.ended
-            self._write("note", self._keep, {instance_id: entry}, (), (), {}, power_safe=power_safe)
+            self._write("note", self._set_progress, entry, power_safe=power_safe)
             self._entries[instance_id] = entry
             return True
 
@@ -302,6 +302,11 @@ class Ledger:
         self._db.executemany("DELETE FROM vpc WHERE vpc_id = ?", [(name,) for name in unused_vpcs])
         if unused_vpcs:
             self._add_tombstones(unused_vpcs)
+
+    def _set_progress(self, entry: Entry) -> None:
+        """The specification, with up to 16 KiB of user data, is not written again."""
+        row = (json.dumps(vars(entry.progress)), entry.spec.instance_id)
+        self._db.execute("UPDATE instance SET progress = ? WHERE instance_id = ?", row)
 
     def _bury(self, instance_id, kept, gone) -> None:
         self._db.execute("DELETE FROM instance WHERE instance_id = ?", (instance_id,))
