@@ -222,7 +222,6 @@ class Image(Table):
     root_volume_size_gib = number()  # 0: as large as the image
     root_delete_on_termination = flag(True)
     root_volume_type = text()
-    block_devices = text(default="[]")  # JSON: the mappings beside the root disk
     ena_support = flag()
     boot_mode = text()
     imds_support = text()

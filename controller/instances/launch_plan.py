@@ -5,7 +5,6 @@ Called by instances/launch inside its transaction.
 """
 
 import ipaddress
-import json
 from dataclasses import dataclass, replace
 
 from controller.db.session import Transaction
@@ -47,7 +46,7 @@ def make_plan(tx: Transaction, request, digest: str, wanted, row) -> Plan:
     """Raises NOT_FOUND, INVALID, UNSUPPORTED for what cannot be meant."""
     image_gib = max(1, -(-row.virtual_size_bytes // launch_checks.GIB))
     disks = launch_checks.plan_disks(
-        [*_mappings_of_image(row.block_devices), *request.block_device_mappings],
+        request.block_device_mappings,
         row.root_device_name,
         image_gib,
         max(image_gib, row.root_volume_size_gib),
@@ -96,8 +95,3 @@ def _with_hints(tx: Transaction, ask: Ask, hints) -> Ask:
             raise launch_checks.invalid(f"{near} is not a network.") from unreadable
         ask = replace(ask, near_network=str(network))
     return ask
-
-
-def _mappings_of_image(block_devices: str) -> list[instances_pb2.BlockDeviceMapping]:
-    """The mappings beside the root disk that the image brings along (image.block_devices)."""
-    return [instances_pb2.BlockDeviceMapping(**one) for one in json.loads(block_devices)]
