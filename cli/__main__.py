@@ -1,6 +1,6 @@
 """The command line: ``./pileus COMMAND``, which is ``python -m cli COMMAND`` in the venv.
 
-Commands that start and stop the cloud are here; those that call its API are in cli/operator.py.
+Commands that start and stop the cloud are here; those that call its API are in cli/administration.py.
 """
 
 import subprocess
@@ -15,7 +15,7 @@ from cli import cloud, services
 from cli.cloud import Wishes
 from cli.down import Down
 from cli.layout import Layout
-from cli.operator import commands as operator_commands
+from cli.administration import commands as administration_commands
 from cli.progress import Progress
 from cli.services import ROOT
 from cli.status import Status
@@ -153,7 +153,7 @@ def audit(state_dir):
     sys.exit(done.returncode)
 
 
-for command in operator_commands(state_dir_option):
+for command in administration_commands(state_dir_option):
     main.add_command(command)
 
 
