@@ -411,7 +411,11 @@ class Instance(Table):
     metadata_ipv6 = text(default="disabled")
 
     class Meta:
-        indexes = ((("account_id", "instance_id"), False), (("reservation_id",), False))
+        indexes = (
+            (("account_id", "instance_id"), False),
+            (("account_id", "desired", "instance_id"), False),  # the few that are stopped
+            (("reservation_id",), False),
+        )
 
 
 class Placement(Table):
