@@ -18,10 +18,12 @@ import io
 import logging
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 
 import h11
 
@@ -285,7 +287,7 @@ class _Connection(asyncio.Protocol):
         self._advance()
 
     def _send(self, answer: Answer) -> None:
-        headers = [*answer.headers, ("Date", formatdate(usegmt=True)), ("Server", "Pileus")]
+        headers = [*answer.headers, ("Date", _date(int(time.time()))), ("Server", "Pileus")]
         wire = self._wire
         data = wire.send(h11.Response(status_code=answer.status, headers=headers))
         data += wire.send(h11.Data(data=answer.content)) or b""
@@ -330,3 +332,8 @@ class _Connection(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)

@@ -141,9 +141,9 @@ def read_time(written: str) -> tuple[datetime, str]:
             parts += (written[9:11], written[11:13], written[13:15])
             return datetime(*map(int, parts), tzinfo=UTC), written
         moment = parsedate_to_datetime(written)
-    except (ValueError, TypeError, IndexError):
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):  # the last: years beyond all dates
         raise incomplete("The request needs a valid X-Amz-Date, or Date, of its own.") from None
-    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     return moment, moment.strftime("%Y%m%dT%H%M%SZ")
 
 
