@@ -255,15 +255,17 @@ class Database:
             log.info("%s: %s", sql, failure)
 
 
-def open_sqlite(path: Path | str, *, lock_timeout_s: float = 10.0, **seams) -> Database:
+def open_sqlite(
+    path: Path | str, *, lock_timeout_s: float = 10.0, synchronous: str = "full", **seams
+) -> Database:
     """A database in one file (made where there is none), or ":memory:" for one thread's tests.
 
-    WAL, so that readers never wait; synchronous=FULL, so that what was answered survives a power
-    failure.
+    WAL, so that readers never wait; synchronous "full", so that what was answered survives a power
+    failure ("off" is for tests, whose databases die with them).
     """
     pragmas = (
         ("journal_mode", "wal"),
-        ("synchronous", "full"),
+        ("synchronous", synchronous),
         ("foreign_keys", 1),
         ("case_sensitive_like", 1),  # as PostgreSQL's LIKE is
         ("busy_timeout", int(lock_timeout_s * 1000)),

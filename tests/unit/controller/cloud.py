@@ -157,7 +157,7 @@ class Cloud:
         self.rng = random.Random(7)
         self.authority = None
         self.master_key = MasterKey({1: bytes(32)}, self.rng)
-        self.db = open_sqlite(self.config.database)
+        self.db = open_sqlite(self.config.database, synchronous="off")
         self.last_seen: dict[str, tuple[int, int]] = {}
         self.hosts: dict[str, ObedientHost] = {}
         migrate(self.db, self.now_ms)
@@ -189,7 +189,7 @@ class Cloud:
     def second_process(self) -> "Cloud":
         """Another controller on the same database file."""
         other = copy.copy(self)
-        other.db = open_sqlite(self.config.database)
+        other.db = open_sqlite(self.config.database, synchronous="off")
         other.rng = random.Random(8)
         return other.rebuild()
 
