@@ -29,37 +29,13 @@ from google.protobuf.message_factory import GetMessageClass
 
 from gateway.aws.renderers import NOT_XML
 from gateway.call import Call
-from protos.cloud.v1 import (
-    hosts_pb2,
-    identity_pb2,
-    images_pb2,
-    instances_pb2,
-    keys_pb2,
-    networks_pb2,
-    quotas_pb2,
-    regions_pb2,
-    tags_pb2,
-    volumes_pb2,
-)
 from protos.errors import CloudError, Kind
+from protos.services import SERVICES
 
 UPLOAD_PIECE = 1024 * 1024
 UPLOAD_TIMEOUT_S = 6 * 3600.0
 MAX_DEPTH = 32  # of a JSON document; deeper than any message
 INDEX = re.compile(r"[0-9]{1,6}")
-_FILES = (
-    hosts_pb2,
-    identity_pb2,
-    images_pb2,
-    instances_pb2,
-    keys_pb2,
-    networks_pb2,
-    quotas_pb2,
-    regions_pb2,
-    tags_pb2,
-    volumes_pb2,
-)
-
 STATUS = {
     Kind.INVALID: 400,
     Kind.MALFORMED_ID: 400,
@@ -96,10 +72,12 @@ class Route:
 
 def routes() -> list[Route]:
     """Every rpc that has a path, those of the most fixed text first."""
-    found = []
-    for module in _FILES:
-        for service in module.DESCRIPTOR.services_by_name.values():
-            found += [route for method in service.methods if (route := _route(service, method))]
+    found = [
+        route
+        for service in SERVICES
+        for method in service.methods
+        if (route := _route(service, method))
+    ]
     return sorted(found, key=lambda route: (route.template.count("{"), route.template))
 
 

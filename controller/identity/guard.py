@@ -14,51 +14,19 @@ controller together with the signing key (Identity.GetSigningKey) and forgets it
 change (ListKeyChanges).
 """
 
-from google.protobuf.descriptor import MethodDescriptor
-
-from protos.cloud.v1 import (
-    fleet_pb2,
-    hosts_pb2,
-    identity_pb2,
-    images_pb2,
-    instances_pb2,
-    keys_pb2,
-    networks_pb2,
-    options_pb2,
-    quotas_pb2,
-    regions_pb2,
-    tags_pb2,
-    volumes_pb2,
-)
+from protos import services
+from protos.cloud.v1 import options_pb2
 from protos.errors import CloudError, Kind
 from protos.rpc import Caller
 
-FILES = (
-    fleet_pb2,
-    hosts_pb2,
-    identity_pb2,
-    images_pb2,
-    instances_pb2,
-    keys_pb2,
-    networks_pb2,
-    quotas_pb2,
-    regions_pb2,
-    tags_pb2,
-    volumes_pb2,
-)
 ANYONE = "anyone with a token"
-
-
-def permission_of(method: MethodDescriptor) -> options_pb2.Permission:
-    return method.GetOptions().Extensions[options_pb2.permission]
 
 
 def permissions() -> dict[str, options_pb2.Permission]:
     """Every rpc's permission by its full name, "/pileus.cloud.v1.Instances/Run"."""
     return {
-        f"/{service.full_name}/{method.name}": permission_of(method)
-        for file in FILES
-        for service in file.DESCRIPTOR.services_by_name.values()
+        services.full_name(method): services.permission_of(method)
+        for service in services.SERVICES
         for method in service.methods
     }
 

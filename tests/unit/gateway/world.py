@@ -23,20 +23,10 @@ from google.protobuf.message_factory import GetMessageClass
 from gateway.call import STUBS, Clients
 from gateway.config import Config
 from gateway.server import Gateway, build
-from protos.cloud.v1 import (
-    hosts_pb2,
-    identity_pb2,
-    images_pb2,
-    instances_pb2,
-    keys_pb2,
-    networks_pb2,
-    quotas_pb2,
-    regions_pb2,
-    tags_pb2,
-    volumes_pb2,
-)
+from protos.cloud.v1 import identity_pb2
 from protos.errors import CloudError, Kind
 from protos.rpc import Caller
+from protos.services import SERVICES
 
 KEY_ID, SECRET = "AKIDPILEUSTEST000001", "secret/of+the=tests"
 ACCOUNT = "123456789012"
@@ -52,21 +42,7 @@ CONFIG = Config(
     listen="127.0.0.1:0",
 )
 _METHODS = {
-    (service.name, method.name): method
-    for module in (
-        hosts_pb2,
-        identity_pb2,
-        images_pb2,
-        instances_pb2,
-        keys_pb2,
-        networks_pb2,
-        quotas_pb2,
-        regions_pb2,
-        tags_pb2,
-        volumes_pb2,
-    )
-    for service in module.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
+    (service.name, method.name): method for service in SERVICES for method in service.methods
 }
 
 
