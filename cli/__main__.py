@@ -1,6 +1,7 @@
 """The command line: ``./pileus COMMAND``, which is ``python -m cli COMMAND`` in the venv.
 
-Commands that start and stop the cloud are here; those that call its API are in cli/administration.py.
+Commands that start and stop the cloud are here; those that call its API are in
+cli/administration.py.
 """
 
 import subprocess
@@ -12,10 +13,10 @@ import click
 from rich.console import Console
 
 from cli import cloud, services
+from cli.administration import commands as administration_commands
 from cli.cloud import Wishes
 from cli.down import Down
 from cli.layout import Layout
-from cli.administration import commands as administration_commands
 from cli.progress import Progress
 from cli.services import ROOT
 from cli.status import Status

@@ -41,6 +41,7 @@ PACKAGES = (
     "libc6-dev",
 )
 HEADERS_PACKAGE = "python3-dev"  # where this Python came without its C headers
+LIBVIRT_USER = "libvirt-qemu"
 TEST_PACKAGES = ("openssh-client", "iputils-ping")
 VENV_PACKAGES = ("python3-venv",)
 TEST_TOOLS = ("tox>=4.20",)
@@ -56,6 +57,7 @@ def main(arguments: list[str]) -> int:
         testing = arguments[:1] == ["test"]
         if real and os.geteuid() == 0:
             install_packages((*PACKAGES, *headers(), *(TEST_PACKAGES if testing else ())))
+            ensure_libvirts_user()
         extras = ("host",) if real and os.geteuid() == 0 else ()
         ensure_venv(extras, TEST_TOOLS if testing else ())
         run([VENV / "bin" / "python", "-m", "protos.build"], "compiling the protos")
@@ -116,12 +118,25 @@ def install_packages(wanted: tuple[str, ...]) -> None:
     if not missing:
         return
     print(f"pileus: installing {len(missing)} packages: {' '.join(missing)}", flush=True)
-    run(["apt-get", "update", "-q"], "apt-get update")
+    run(["apt-get", "update", "-qq"], "apt-get update")
     run(
-        ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing],
+        ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing],
         "apt-get install",
         DEBIAN_FRONTEND="noninteractive",
+        DEBCONF_NOWARNINGS="yes",
     )
+
+
+def ensure_libvirts_user() -> None:
+    """Debian's libvirtd does not start where this user is missing, whoever its guests run as. The
+    package libvirt-daemon-system makes it too, and much else that is not wanted here.
+    """
+    if subprocess.run(["getent", "passwd", LIBVIRT_USER], capture_output=True).returncode == 0:
+        return
+    if subprocess.run(["getent", "group", LIBVIRT_USER], capture_output=True).returncode != 0:
+        run(["groupadd", "--system", LIBVIRT_USER], "groupadd")
+    account = ["--gid", LIBVIRT_USER, "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
+    run(["useradd", "--system", *account, LIBVIRT_USER], "useradd")
 
 
 def headers() -> tuple[str, ...]:
