@@ -159,9 +159,10 @@ def _new(layout: Layout, wishes: Wishes, port_is_free, routed) -> Cloud:
     if (wishes.hosts or 1) > 1 and hypervisor != "fake":
         raise CliError("--hosts is for --hypervisor fake; real hosts join with `host join-token`")
     taken = {wishes.port or 8773}
-    controller = _free(7701, 1, port_is_free, taken)
+    first = _first_inner_port(layout)
+    controller = _free(first, 1, port_is_free, taken)
     join = _free(controller + 1, 1, port_is_free, taken)
-    host = _free(7711, wishes.hosts or 1, port_is_free, taken)
+    host = _free(first + 10, wishes.hosts or 1, port_is_free, taken)
     region = wishes.region or "us-east-1"
     public = wishes.public_cidr or "100.64.0.0/24"
     return Cloud(
@@ -198,6 +199,13 @@ def _check(wishes: Wishes) -> None:
             raise CliError(f"--public-cidr: {mistake}") from None
         if network.prefixlen > 28:
             raise CliError(f"--public-cidr {network} holds too few addresses; a /28 at least")
+
+
+def _first_inner_port(layout: Layout) -> int:
+    """7701, and elsewhere for further clouds of the machine: two that come up at the same moment
+    would both find the same ports free. Below the ports of outgoing connections (32768).
+    """
+    return 7701 if layout.is_default else 20000 + int(layout.tag, 16) % 10000
 
 
 def _free(first: int, count: int, port_is_free, taken: set[int]) -> int:

@@ -23,6 +23,11 @@ def layout(tmp_path) -> Layout:
     return made
 
 
+def first_port(layout) -> int:
+    """7701 is for the machine's own cloud; others begin where their path says."""
+    return 20000 + int(layout.tag, 16) % 10000
+
+
 def choose(layout, routed=(), port_is_free=free, **wishes):
     chosen = cloud.choose(layout, Wishes(**wishes), port_is_free, routed)
     cloud.save(layout, chosen)
@@ -34,7 +39,8 @@ def test_defaults(layout):
     assert chosen.hypervisor == "auto" and not chosen.fake
     assert chosen.endpoint == "http://127.0.0.1:8773"
     assert (chosen.region, chosen.zone, chosen.zone_id) == ("us-east-1", "us-east-1a", "use1-az1")
-    assert (chosen.controller_port, chosen.join_port, chosen.host_port) == (7701, 7702, 7711)
+    ports = (chosen.controller_port, chosen.join_port, chosen.host_port)
+    assert ports == (first_port(layout), first_port(layout) + 1, first_port(layout) + 10)
     assert cloud.load(layout) == chosen
 
 
@@ -56,14 +62,16 @@ def test_what_cannot_change_is_refused(layout, wish):
 
 
 def test_taken_ports_are_stepped_over(layout):
-    taken = {7701, 7703, 7712}
+    first = first_port(layout)
+    taken = {first, first + 2, first + 11}
     chosen = choose(layout, hypervisor="fake", hosts=2, port_is_free=lambda port: port not in taken)
-    assert (chosen.controller_port, chosen.join_port, chosen.host_port) == (7702, 7704, 7713)
+    ports = (chosen.controller_port, chosen.join_port, chosen.host_port)
+    assert ports == (first + 1, first + 3, first + 12)
 
 
 def test_inner_ports_leave_the_endpoints_alone(layout):
-    chosen = choose(layout, port=7701)
-    assert chosen.controller_port == 7702
+    chosen = choose(layout, port=first_port(layout))
+    assert chosen.controller_port == first_port(layout) + 1
 
 
 def test_cables_get_a_range_that_nobody_routes(layout):
