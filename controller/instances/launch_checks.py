@@ -23,6 +23,8 @@ VOLUME_TYPES = ("standard", "gp2", "gp3", "io1", "io2", "sc1", "st1")
 _IOPS = {"io1": (100, 64_000), "io2": (100, 256_000), "gp3": (3_000, 80_000)}
 _THROUGHPUT = {"gp3": (125, 2_000)}
 _DEVICE = re.compile(r"/dev/(sd[a-z][1-9]?|xvd[a-z]{1,2}|vd[a-z]|hd[a-z])|xvd[a-z]{1,2}|sd[a-z]")
+_VIRTUAL_NAME = re.compile(r"ephemeral([0-9]|1[0-9]|2[0-3])")
+DESCRIPTION_CHARS_MAX = 255
 _METADATA_CHOICES = {
     "http_endpoint": ("enabled", "disabled"),
     "http_tokens": ("optional", "required"),
@@ -74,6 +76,11 @@ def check_request(request: instances_pb2.RunInstancesRequest, max_per_call: int)
         )
     check_user_data(request.user_data)
     check_shutdown_behavior(request.instance_initiated_shutdown_behavior or "stop")
+    if len(request.network_interface_description) > DESCRIPTION_CHARS_MAX:
+        raise invalid(
+            "The description of a network interface has at most "
+            f"{DESCRIPTION_CHARS_MAX} characters."
+        )
     if request.tenancy not in ("", "default"):
         raise CloudError(
             Kind.UNSUPPORTED, f"The tenancy '{request.tenancy}' is not supported.", noun="parameter"
@@ -226,6 +233,8 @@ def _check_mapping(mapping: instances_pb2.BlockDeviceMapping, seen: set[str]) ->
         )
     if not _DEVICE.fullmatch(name):
         raise _bad_mapping(f"Invalid device name {name}")
+    if mapping.virtual_name and not _VIRTUAL_NAME.fullmatch(mapping.virtual_name):
+        raise _bad_mapping(f"Invalid virtual device name {mapping.virtual_name}")
     if name in seen:
         raise _bad_mapping(f"The device '{name}' is used in more than one block-device mapping")
     seen.add(name)

@@ -93,6 +93,25 @@ def test_the_rates_of_a_disk_fit_its_type(cloud, account, ebs, code):
     assert refused(account.ec2.run_instances, BlockDeviceMappings=[mapping], **given) == code
 
 
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        (
+            {"NetworkInterfaces": [{"DeviceIndex": 0, "Description": "x" * 256}]},
+            "InvalidParameterValue",
+        ),
+        (
+            {"BlockDeviceMappings": [{"DeviceName": "/dev/sdf", "VirtualName": "floppy0"}]},
+            "InvalidBlockDeviceMapping",
+        ),
+    ],
+    ids=["description", "virtual name"],
+)
+def test_words_of_a_launch_have_their_form(cloud, account, given, code):
+    given |= {"ImageId": cloud.image_id, "MinCount": 1, "MaxCount": 1}
+    assert refused(account.ec2.run_instances, **given) == code
+
+
 def test_no_hop_is_no_limit(cloud, account):
     given = {"ImageId": cloud.image_id, "MinCount": 1, "MaxCount": 1}
     options = {"HttpPutResponseHopLimit": 0}
