@@ -9,6 +9,7 @@ The services are the real ones, started from the same files as ``pileus up`` wri
 built of can be reached: ``cloud.controller`` (the wired app), ``cloud.gateway``, ``cloud.hosts``.
 """
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,23 +104,33 @@ class WiredCloud:
         self.image_id = ""
 
     def __enter__(self) -> "WiredCloud":
+        with contextlib.ExitStack() as started:
+            self._start(started)
+            self._started = started.pop_all()  # all is well: __exit__ is to end it, not this block
+        return self
+
+    def __exit__(self, *failure) -> None:
+        self._started.close()
+
+    def _start(self, started: contextlib.ExitStack) -> None:
         self.files.prepare()
-        self._start_controller()
-        self._start_gateway()
+        config = controller_config.load(self.files.controller_toml)
+        database = controller_server.open_database(config)
+        self.controller = controller_server.build_app(config, database)
+        server = controller_server.Server(config, self.controller)
+        server.start()
+        started.callback(server.stop)
+        self.gateway = Gateway(gateway_config.load(self.files.gateway_toml))
+        self.gateway.start()
+        started.callback(self.gateway.stop)
         for path in self.files.host_tomls:
             service = Service(host_config.load(path))
+            started.callback(service.stop)
             service.start()
             self.hosts.append(WiredHost(service))
         self.accounts = Accounts(self.files.endpoint, self.files.operator)
         self.image_id = self.accounts.add_image()
         wait_until("a host", self.accounts.is_ready)
-        return self
-
-    def __exit__(self, *failure) -> None:
-        self.gateway.stop()
-        for host in self.hosts:
-            host.service.stop()
-        self._server.stop()
 
     @property
     def endpoint(self) -> str:
@@ -140,15 +151,3 @@ class WiredCloud:
     def world(self) -> "World":
         """What invariants look at. Its Records are the calling thread's."""
         return World(Records(self.files.folder / "controller" / "pileus.db"), self.hosts)
-
-    def _start_controller(self) -> None:
-        config = controller_config.load(self.files.controller_toml)
-        self.controller = controller_server.build_app(
-            config, controller_server.open_database(config)
-        )
-        self._server = controller_server.Server(config, self.controller)
-        self._server.start()
-
-    def _start_gateway(self) -> None:
-        self.gateway = Gateway(gateway_config.load(self.files.gateway_toml))
-        self.gateway.start()

@@ -337,7 +337,7 @@ ACTIONS: list[tuple[Callable[[Workload, Customer], Call | None], int]] = [
     (stop, 12),
     (reboot, 5),
     (terminate, 12),
-    (modify, 6),
+    (modify, 9),
     (create_group, 5),
     (delete_group, 2),
     (authorize, 10),
@@ -368,14 +368,16 @@ def learn(customer: Customer, call: Call, answer) -> None:
                 if change.instance_id in customer.instances:
                     customer.instances[change.instance_id] = asked
         case "Instances", "Describe":
-            gone = {
-                instance.instance_id
+            states = {
+                instance.instance_id: instance.state
                 for reservation in answer.reservations
                 for instance in reservation.instances
-                if instance.state == "terminated"
             }
-            for instance_id in gone & customer.instances.keys():
-                del customer.instances[instance_id]
+            for instance_id, state in states.items():
+                if state == "terminated":
+                    customer.instances.pop(instance_id, None)
+                elif state == "stopped" and instance_id in customer.instances:
+                    customer.instances[instance_id] = "Stop"  # perhaps it went by itself
         case "SecurityGroups", "Create":
             customer.groups.append(answer.group_id)
         case "SecurityGroups", "Delete":

@@ -124,6 +124,19 @@ def _miscount_quota(s: Spoiler) -> None:
     s.sql("UPDATE quota SET used = used + 1 WHERE name = 'instances'")
 
 
+def _leave_volume_row(s: Spoiler) -> None:
+    s.sql("UPDATE volume SET instance_id = ? WHERE instance_id = ?", s.gone, s.stopped)
+
+
+def _leave_interface(s: Spoiler) -> None:
+    move = "UPDATE network_interface SET instance_id = ? WHERE instance_id = ?"
+    s.sql(move, s.gone, s.stopped)
+
+
+def _detach_volume(s: Spoiler) -> None:
+    s.sql("UPDATE volume SET instance_id = NULL WHERE instance_id = ?", s.stopped)
+
+
 def _share_private_address(s: Spoiler) -> None:
     s.sql("UPDATE network_interface SET private_ip = '172.31.0.9'")
 
@@ -294,6 +307,9 @@ CASES = (
     (claims.a_claim_is_the_instances_size, _give_claim_away),
     (claims.every_living_guest_has_its_claim, _give_claim_away),
     (claims.quota_usage_is_the_sum_of_the_living, _miscount_quota),
+    (claims.nothing_outlives_its_instance, _leave_volume_row),
+    (claims.nothing_outlives_its_instance, _leave_interface),
+    (claims.nothing_outlives_its_instance, _detach_volume),
     (claims.a_private_address_has_one_owner, _share_private_address),
     (claims.a_private_address_has_one_owner, _use_reserved_address),
     (claims.a_mac_address_has_one_owner, _share_mac),

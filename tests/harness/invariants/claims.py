@@ -99,6 +99,24 @@ UNION ALL SELECT account_id, 'security_groups', count(*) FROM security_group GRO
 """
 
 
+def nothing_outlives_its_instance(world) -> Iterator[str]:
+    """What goes with an instance has gone when the instance has: interfaces, and volumes unless
+    they were to stay; what stays belongs to nobody."""
+    gone = {
+        row["instance_id"]
+        for row in world.records.table("instance")
+        if row["terminated_ms"] is not None
+    }
+    for nic in world.records.table("network_interface"):
+        if nic["instance_id"] in gone:
+            yield f"{nic['network_interface_id']} is left of {nic['instance_id']}"
+    for volume in world.records.table("volume"):
+        if volume["instance_id"] in gone:
+            yield f"{volume['volume_id']} is left with {volume['instance_id']}"
+        if volume["instance_id"] is None and volume["delete_on_termination"]:
+            yield f"{volume['volume_id']} should have gone with its instance"
+
+
 def a_private_address_has_one_owner(world) -> Iterator[str]:
     """Within a subnet; and it lies in the block, outside the five that EC2 keeps for itself."""
     blocks = {

@@ -9,6 +9,7 @@ ALWAYS = (
     claims.host_usage_is_the_sum_of_the_living,
     claims.a_claim_is_the_instances_size,
     claims.quota_usage_is_the_sum_of_the_living,
+    claims.nothing_outlives_its_instance,
     claims.a_private_address_has_one_owner,
     claims.a_mac_address_has_one_owner,
     claims.a_public_address_has_one_owner,
@@ -46,3 +47,6 @@ AT_REST = (
     machines.all_is_told_and_acknowledged,
     machines.hosts_networks_are_as_decided,
 )
+
+# At some moment soon after the last fault, whatever guests still take their time for.
+SOON = (machines.hosts_networks_are_as_decided,)
