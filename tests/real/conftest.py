@@ -1,5 +1,6 @@
 """One real cloud for the session, made by ``pileus up`` and gone without trace at its end."""
 
+import os
 import shutil
 import socket
 import tempfile
@@ -9,7 +10,8 @@ import pytest
 
 from tests.real.real_cloud import RealCloud
 
-PUBLIC_CIDR = "100.98.64.0/24"  # not the default one: a cloud of the machine's owner may run
+# Not the default one: a cloud of the machine's owner may run, or another session of these tests.
+PUBLIC_CIDR = f"100.98.{os.getpid() % 256}.0/24"
 
 
 def pytest_collection_modifyitems(items):

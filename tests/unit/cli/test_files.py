@@ -88,7 +88,7 @@ def test_the_services_accept_their_configurations(layout):
     configs.write_gateway(layout, real)
     configs.write_host(layout, real, ["pileus-join:x"])
     controller = controller_config.load(layout.config("controller"))
-    assert controller.endpoint == "192.0.2.7:7701"
+    assert controller.endpoint == f"192.0.2.7:{real.controller_port}"
     assert controller.region.zones[0].id == "use1-az1"
     assert controller.networks.public_pool == "198.51.100.0/25"
     gateway = gateway_config.load(layout.config("gateway"))
