@@ -99,7 +99,8 @@ def read_body(exchange: Exchange) -> None:
     request, parts = exchange.request, exchange.parts
     upload = parts.native.is_upload(request.method, exchange.path)
     limit = parts.max_upload_bytes if upload else parts.max_body_bytes
-    if (request.content_length or 0) > limit:
+    # From the server itself: werkzeug's own attribute hides the size of a chunked body.
+    if int(request.environ.get("CONTENT_LENGTH") or 0) > limit:
         raise CloudError(
             Kind.INVALID,
             f"The request is larger than {limit} bytes.",

@@ -172,6 +172,14 @@ def test_what_xml_cannot_carry_does_not_come_in_by_json(cloud, account, letter):
     assert (status, answer["error"]["kind"]) == (400, "INVALID")
 
 
+def test_a_chunked_body_that_does_not_end_is_too_large(account):
+    """It was cut off in silence, and its signature found to be wrong."""
+    answer = account.http.request(
+        "POST", account.endpoint, body=iter([b"a" * 65_536] * 8), chunked=True
+    )
+    assert (answer.status, b"RequestEntityTooLarge" in answer.data) == (413, True)
+
+
 @pytest.mark.parametrize("rehearsal", ["True", "1", "yes", ""])
 def test_what_was_meant_as_a_rehearsal_never_happens(account, rehearsal):
     """?dry_run=True was once read as "not dry_run=true"."""
