@@ -44,6 +44,7 @@ class Program:
     command: Sequence[str]
     priority: int
     inputs: tuple[Path, ...] = ()
+    settle_s: int = 3  # what ends earlier has not started: the next try waits longer
     stop_wait_s: int = 15
     ours: bool = False  # runs this repository's code
 
@@ -109,7 +110,7 @@ def _section(layout: Layout, program: Program) -> list[str]:
         f"priority = {program.priority}",
         "autostart = true",
         "autorestart = true",
-        "startsecs = 3",
+        f"startsecs = {program.settle_s}",
         "startretries = 1000000",
         f"stopwaitsecs = {program.stop_wait_s}",
         "redirect_stderr = true",

@@ -1,5 +1,6 @@
 """The supervisor: starts, restarts what dies, starts anew what has changed, stops."""
 
+import functools
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from cli import services
 from cli.layout import Layout
 from cli.services import Program
 
+Settled = functools.partial(Program, settle_s=0)
 STAY = "import signal; print('here', flush=True); signal.pause()"
 TIMEOUT_S = 20.0
 
@@ -43,12 +45,12 @@ def running(layout: Layout, name: str):
 
 
 def test_a_service_that_dies_is_restarted(layout):
-    program = Program("one", [sys.executable, "-c", STAY], priority=1)
+    program = Settled("one", [sys.executable, "-c", STAY], priority=1)
     started(layout, [program])
     before = until(lambda: running(layout, "one"), "running")
     os.kill(before.pid, signal.SIGKILL)
     until(lambda: (now := running(layout, "one")) and now.pid != before.pid, "running again")
-    assert "here" in services.tail(layout.logs / "one.log")
+    until(lambda: "here" in services.tail(layout.logs / "one.log"), "it has said something")
 
 
 def test_a_second_start_leaves_alone_what_has_not_changed(layout, tmp_path):
@@ -56,8 +58,8 @@ def test_a_second_start_leaves_alone_what_has_not_changed(layout, tmp_path):
     config.write_text("1")
     command = [sys.executable, "-c", STAY]
     programs = [
-        Program("with-config", command, priority=1, inputs=(config,)),
-        Program("without", command, priority=2),
+        Settled("with-config", command, priority=1, inputs=(config,)),
+        Settled("without", command, priority=2),
     ]
     started(layout, programs)
     before = {
@@ -73,15 +75,15 @@ def test_a_second_start_leaves_alone_what_has_not_changed(layout, tmp_path):
 
 def test_programs_come_and_go(layout):
     command = [sys.executable, "-c", STAY]
-    started(layout, [Program("old", command, priority=1)])
+    started(layout, [Settled("old", command, priority=1)])
     until(lambda: running(layout, "old"), "old")
-    started(layout, [Program("new", command, priority=1)])
+    started(layout, [Settled("new", command, priority=1)])
     until(lambda: running(layout, "new"), "new")
     assert set(services.states(layout)) == {"new"}
 
 
 def test_nothing_outlives_the_stop(layout):
-    started(layout, [Program("one", [sys.executable, "-c", STAY], priority=1)])
+    started(layout, [Settled("one", [sys.executable, "-c", STAY], priority=1)])
     pid = until(lambda: running(layout, "one"), "running").pid
     assert services.stop(layout)
     assert not services._alive(pid)
@@ -90,17 +92,17 @@ def test_nothing_outlives_the_stop(layout):
 
 
 def test_services_do_not_outlive_a_killed_supervisor(layout):
-    started(layout, [Program("one", [sys.executable, "-c", STAY], priority=1)])
+    started(layout, [Settled("one", [sys.executable, "-c", STAY], priority=1)])
     pid = until(lambda: running(layout, "one"), "running").pid
     supervisor = int((layout.run / "supervisord.pid").read_text())
     os.kill(supervisor, signal.SIGKILL)
     until(lambda: not services._alive(pid), "the service ends")
     assert not services.is_supervised(layout)
-    started(layout, [Program("one", [sys.executable, "-c", STAY], priority=1)])
+    started(layout, [Settled("one", [sys.executable, "-c", STAY], priority=1)])
     until(lambda: running(layout, "one"), "running again")
 
 
 def test_other_clouds_are_found(layout, tmp_path):
-    started(layout, [Program("one", [sys.executable, "-c", STAY], priority=1)])
+    started(layout, [Settled("one", [sys.executable, "-c", STAY], priority=1)])
     assert layout.root in services.running_elsewhere(Layout.of(tmp_path / "other"))
     assert layout.root not in services.running_elsewhere(layout)
