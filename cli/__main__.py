@@ -4,6 +4,7 @@ Commands that start and stop the cloud are here; those that call its API are in
 cli/administration.py.
 """
 
+import shutil
 import subprocess
 import sys
 import time
@@ -78,6 +79,7 @@ def up(state_dir, cache_dir, detach, hypervisor, port, listen, hosts, region, zo
 
 
 def _welcome(layout: Layout, chosen) -> str:
+    no_aws = "" if shutil.which("aws") else "(`pip install awscli`, or any other tool for EC2.)\n"
     where = "" if layout.is_default else f" --state-dir {layout.root}"
     return (
         f"\nEndpoint: {chosen.endpoint}\n\n"
@@ -87,6 +89,7 @@ def _welcome(layout: Layout, chosen) -> str:
         "  aws ec2 run-instances --image-id $(aws ec2 describe-images --owners self "
         "--query 'Images[0].ImageId' --output text) --instance-type t2.nano\n"
         "  aws ec2 describe-instances\n"
+        f"{no_aws}"
     )
 
 

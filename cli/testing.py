@@ -23,7 +23,7 @@ RESULTS = ROOT / ".tox" / "results"
 
 
 def main(arguments: Sequence[str]) -> int:
-    chosen, rest = _chosen(list(arguments))
+    chosen, rest = choose(list(arguments))
     root = os.geteuid() == 0
     skipped = [name for name in chosen if name == "real" and not root]
     running = [name for name in chosen if name not in skipped]
@@ -36,25 +36,25 @@ def main(arguments: Sequence[str]) -> int:
     if running:
         command = [sys.executable, "-m", "tox", "run", "-e", ",".join(running), *rest]
         failed = subprocess.run(command, cwd=ROOT, env=environment).returncode != 0
-    counts = _counts()
+    counts = count(RESULTS)
     if skipped:
         print("The real tests did not run: they need root (libvirt, network namespaces).")
         counts["skipped"] += _real_tests()
-    print(_summary(counts))
+    print(summary(counts))
     return 1 if failed or counts["failed"] else 0
 
 
-def _chosen(arguments: list[str]) -> tuple[list[str], list[str]]:
+def choose(arguments: list[str]) -> tuple[list[str], list[str]]:
     """(environments of tox, what is left of the arguments)."""
     if arguments[:1] in (["-e"], ["--env"]) and len(arguments) > 1:
         return arguments[1].split(","), arguments[2:]
     return list(ENVIRONMENTS), arguments
 
 
-def _counts() -> Counter:
-    """From the JUnit files that pytest leaves in .tox/results, one for each environment."""
+def count(results: Path) -> Counter:
+    """passed, failed and skipped, from the JUnit files that pytest leaves, one an environment."""
     counts: Counter = Counter()
-    for path in sorted(RESULTS.glob("*.xml")):
+    for path in sorted(results.glob("*.xml")):
         for suite in ElementTree.parse(path).getroot().iter("testsuite"):
             total, bad = int(suite.get("tests", 0)), 0
             for kind in ("failures", "errors"):
@@ -76,7 +76,7 @@ def _real_tests() -> int:
     )
 
 
-def _summary(counts: Counter) -> str:
+def summary(counts: Counter) -> str:
     line = f"{counts['passed']} passed, {counts['failed']} failed"
     return f"{line}, {counts['skipped']} skipped" if counts["skipped"] else line
 
