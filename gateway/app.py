@@ -24,7 +24,7 @@ from gateway.config import is_loopback
 from gateway.native import NativeApi
 from gateway.signatures import Authenticator, HostPolicy, Identified, SignedRequest
 from gateway.signatures.request import first, without_port
-from protos import rpc
+from protos import errors, rpc
 from protos.errors import CloudError, Kind
 
 log = logging.getLogger(__name__)
@@ -155,8 +155,7 @@ def handle(parts: Parts, request: flask.Request) -> flask.Response:
     try:
         answer = next(answer for handler in HANDLERS if (answer := handler(exchange)))
     except CloudError as refusal:
-        if refusal.because is not None or refusal.kind is Kind.BUG:
-            log.warning("request %s refused: %r", exchange.request_id, refusal)
+        log.log(errors.log_level(refusal), "request %s refused: %r", exchange.request_id, refusal)
         answer = refuse(exchange, refusal)
     except Exception:
         log.exception("request %s failed", exchange.request_id)

@@ -12,6 +12,7 @@ EC2 table in the gateway), never between. ``message`` is for the caller's eyes; 
 logged and never sent.
 """
 
+import logging
 from enum import Enum
 
 import grpc
@@ -73,6 +74,15 @@ class CloudError(Exception):
             f"CloudError({self.kind.name}, {self.message!r}, noun={self.noun!r}, id={self.id!r}, "
             f"reason={self.reason!r}, because={self.because!r})"
         )
+
+
+def log_level(error: CloudError) -> int:
+    """How loud a refusal is in a log: a caller's own mistakes must not be able to fill it."""
+    if error.kind is Kind.BUG:
+        return logging.ERROR
+    if error.because is None or error.kind in (Kind.INVALID, Kind.MALFORMED_ID, Kind.UNSUPPORTED):
+        return logging.DEBUG
+    return logging.WARNING
 
 
 def to_detail(error: CloudError) -> common_pb2.ErrorDetail:

@@ -246,8 +246,8 @@ def _answer(handler, request, method: str, peer: str, caller: Caller, guard: Gua
             raise CloudError(Kind.DRY_RUN, "Request would have succeeded, but DryRun flag is set.")
         return answer
     except CloudError as refusal:
-        if refusal.because is not None or refusal.kind is Kind.BUG:
-            log.warning("%s refused (request %s): %r", method, caller.request_id, refusal)
+        level = errors.log_level(refusal)
+        log.log(level, "%s refused (request %s): %r", method, caller.request_id, refusal)
         raise
     except Exception as failure:
         log.exception("%s failed (request %s)", method, caller.request_id)

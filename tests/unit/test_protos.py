@@ -1,5 +1,6 @@
 """The contract's own promises: options on every rpc, ids, errors that survive the wire."""
 
+import logging
 import random
 import re
 from pathlib import Path
@@ -72,6 +73,13 @@ def test_errors_survive_the_wire(kind):
         "why",
     )
     assert got.because is None, "what is for the log does not travel"
+
+
+def test_a_callers_mistakes_do_not_fill_the_log():
+    mistake = CloudError(Kind.INVALID, "no CIDR", because="10.0.0.0/99")
+    assert errors.log_level(mistake) == logging.DEBUG
+    assert errors.log_level(CloudError(Kind.DENIED, "no", because="who")) == logging.WARNING
+    assert errors.log_level(CloudError(Kind.BUG, "oh")) == logging.ERROR
 
 
 def test_a_caller_survives_the_metadata():
