@@ -263,8 +263,9 @@ def _open_foreign_chains(names: Names, run: Callable) -> None:
     traffic pass are put first. Our own table has had its say on it already.
     """
     listed = json.loads(run(["nft", "-j", "list", "chains"]).stdout)
+    done = {(family, table, chain) for family, table, chain, _ in foreign_rules(names, run)}
     for family, table, chain in dropping_chains(listed):
-        if table == names.table or _our_handles(names, run, family, table, chain):
+        if table == names.table or (family, table, chain) in done:
             continue
         for rule in _foreign_rules(names):
             run(["nft", "insert", "rule", family, table, chain, *rule.split()])
@@ -277,23 +278,22 @@ def _close_foreign_chains(names: Names, run: Callable) -> None:
 
 
 def foreign_rules(names: Names, run: Callable) -> list[tuple[str, str, str, int]]:
-    """(family, table, chain, handle) of our rules in chains that are not ours."""
-    listed = json.loads(run(["nft", "-j", "list", "chains"]).stdout)
-    chains = [
-        (c["chain"]["family"], c["chain"]["table"], c["chain"]["name"])
-        for c in listed.get("nftables", ())
-        if "chain" in c and c["chain"].get("hook") == "forward"
-    ]
-    return [
-        (*chain, handle)
-        for chain in chains
-        if chain[1] != names.table
-        for handle in _our_handles(names, run, *chain)
-    ]
+    """(family, table, chain, handle) of our rules in chains that are not ours.
 
-
-def _our_handles(names: Names, run: Callable, family: str, table: str, chain: str) -> list[int]:
-    listed = json.loads(run(["nft", "-j", "-a", "list", "chain", family, table, chain]).stdout)
-    rules = [entry["rule"] for entry in listed.get("nftables", ()) if "rule" in entry]
+    The whole rule set at once: chain by chain, another's table may go between two looks.
+    """
+    listed = json.loads(run(["nft", "-j", "-a", "list", "ruleset"]).stdout).get("nftables", ())
+    forwarding = {
+        (chain["family"], chain["table"], chain["name"])
+        for entry in listed
+        if (chain := entry.get("chain")) and chain.get("hook") == "forward"
+    }
     mine = f"{names.cables}*"
-    return [rule["handle"] for rule in rules if mine in json.dumps(rule.get("expr", []))]
+    return [
+        (rule["family"], rule["table"], rule["chain"], rule["handle"])
+        for entry in listed
+        if (rule := entry.get("rule"))
+        and rule["table"] != names.table
+        and (rule["family"], rule["table"], rule["chain"]) in forwarding
+        and mine in json.dumps(rule.get("expr", []))
+    ]
