@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import signal
 import sys
 
 import bench
@@ -19,6 +20,7 @@ def main() -> int:
             print(f"{name:16} {importlib.import_module(f'bench.{name}').__doc__.splitlines()[0]}")
         return 0 if len(sys.argv) < 2 else 2
     name = sys.argv.pop(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended
     importlib.import_module(f"bench.{name}").main()
     return 0
 

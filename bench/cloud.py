@@ -83,21 +83,9 @@ def fake_pileus(hosts: int = 1) -> Iterator[Cloud]:
     """The shipped services with fake hypervisors, in a temporary folder, gone at the end."""
     with tempfile.TemporaryDirectory(prefix="pileus-bench-") as folder:
         state = ("--state-dir", folder)
-        port = free_port()
-        pileus(
-            "up",
-            *state,
-            "--detach",
-            "--hypervisor",
-            "fake",
-            "--hosts",
-            str(hosts),
-            "--port",
-            str(port),
-            "--public-cidr",
-            "100.64.0.0/20",
-        )
+        asked = ("--hypervisor", "fake", "--hosts", str(hosts), "--public-cidr", "100.64.0.0/20")
         try:
+            pileus("up", *state, "--detach", *asked, "--port", str(free_port()))
             cloud = running(Path(folder))
             account = cloud.client("sts").get_caller_identity()["Account"]
             for name, limit in {"instances": 10**6, "vcpus": 10**6, "memory_mib": 10**9}.items():
