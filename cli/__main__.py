@@ -29,7 +29,9 @@ AUDIT_TIMEOUT_S = 300
 state_dir_option = click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the cloud lies; by default /var/lib/pileus, or below ~/.local/state without root.",
+    envvar="PILEUS_STATE_DIR",
+    help="Where the cloud lies (also by PILEUS_STATE_DIR); by default /var/lib/pileus, or below "
+    "~/.local/state without root.",
 )
 cache_dir_option = click.option(
     "--cache-dir",
@@ -41,7 +43,11 @@ cache_dir_option = click.option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
-    """Pileus: an EC2-compatible cloud on your own servers."""
+    """Pileus: an EC2-compatible cloud on your own servers.
+
+    Beside these commands there is `./pileus test [-e lint|unit|real] [pytest's arguments]`, which
+    runs every test.
+    """
 
 
 @main.command()

@@ -42,7 +42,7 @@ def create_account(name, state_dir):
     """Make an account; print its exports. The secret is shown this once."""
     layout, chosen, api = _open(state_dir)
     made = api.call("POST", "/v1/accounts", {"name": name})
-    click.echo(f"# account {made['account']['account_id']} {name}")
+    click.echo(f"account {made['account']['account_id']} {name}", err=True)
     click.echo(exports(layout, chosen, made["access_key"]), nl=False)
 
 

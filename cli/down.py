@@ -32,12 +32,13 @@ class Down:
                 return
             raise CliError(f"{self.layout.root} is not a cloud's state dir; it is left alone")
         with up.alone(self.layout):
+            ran = services.is_supervised(self.layout)
             if destroy and chosen is not None:
                 checks.may_run(self.layout, chosen)
                 self._destroy_guests(chosen)
             with self.progress.step("services") as step:
-                stopped = services.stop(self.layout)
-                step.result("stopped" if stopped else "were not running")
+                ran = services.stop(self.layout) or ran
+                step.result("stopped" if ran else "were not running")
             if destroy:
                 self._remove_state(chosen)
         if not destroy and chosen is not None and not chosen.fake:

@@ -29,6 +29,9 @@ class Status:
             readiness = api.call("GET", "/v1/readiness")
         except CliError as failure:
             self.progress.print(f"not ready  {failure.format_message()}")
+            self.progress.print(
+                "           Guests that ran go on running. `./pileus up` starts it."
+            )
             return False
         for host in hosts:
             self.progress.print(f"host       {described(host)}")
@@ -43,7 +46,7 @@ def described(host: dict) -> str:
     """One host in a line."""
     line = (
         f"{host['name']} ({host['host_id']}): {host['health']}, {host['hypervisor']}, "
-        f"{host['availability_zone']}, {host['instances']} instances, "
+        f"{host['availability_zone']}, {host['instances']} instance{'s' * (host['instances'] != 1)}, "
         f"{host['vcpus_used']}/{host['vcpus']} vCPUs, "
         f"{host['memory_mib_used']}/{host['memory_mib']} MiB, "
         f"{host['disk_gib_used']}/{host['disk_gib']} GiB"

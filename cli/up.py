@@ -230,9 +230,14 @@ def _remove_if_empty(layout: Layout) -> None:
 
 
 def exports(layout: Layout, chosen: Cloud, access_key: dict | None = None) -> str:
-    """Shell exports for the operator, or for the account of ``access_key``."""
+    """Shell exports for the operator, or for the account of ``access_key``.
+
+    Also for an unquoted ``eval $(...)``, which makes one line of them. A session token or a profile
+    left over from elsewhere would go with our keys, or before them.
+    """
     key = access_key or json.loads(layout.operator.read_text())
     lines = [
+        "unset AWS_SESSION_TOKEN AWS_PROFILE;",
         f"export AWS_ENDPOINT_URL={chosen.endpoint}",
         f"export AWS_ACCESS_KEY_ID={key['access_key_id']}",
         f"export AWS_SECRET_ACCESS_KEY={key['secret_access_key']}",
