@@ -29,9 +29,7 @@ class Status:
             readiness = api.call("GET", "/v1/readiness")
         except CliError as failure:
             self.progress.print(f"not ready  {failure.format_message()}")
-            self.progress.print(
-                "           Guests that ran go on running. `./pileus up` starts it."
-            )
+            self.progress.print("           `./pileus up` starts it; guests that ran still run")
             return False
         for host in hosts:
             self.progress.print(f"host       {described(host)}")
@@ -46,7 +44,8 @@ def described(host: dict) -> str:
     """One host in a line."""
     line = (
         f"{host['name']} ({host['host_id']}): {host['health']}, {host['hypervisor']}, "
-        f"{host['availability_zone']}, {host['instances']} instance{'s' * (host['instances'] != 1)}, "
+        f"{host['availability_zone']}, "
+        f"{host['instances']} instance{'s' * (host['instances'] != 1)}, "
         f"{host['vcpus_used']}/{host['vcpus']} vCPUs, "
         f"{host['memory_mib_used']}/{host['memory_mib']} MiB, "
         f"{host['disk_gib_used']}/{host['disk_gib']} GiB"

@@ -103,6 +103,7 @@ def test_env_prints_exports(state):
     result = pileus("env", "--state-dir", state)
     assert result.exit_code == 0
     assert result.output.splitlines() == [
+        "unset AWS_SESSION_TOKEN AWS_PROFILE;",
         "export AWS_ENDPOINT_URL=https://192.0.2.7:8773",
         "export AWS_ACCESS_KEY_ID=AKIAEXAMPLE",
         "export AWS_SECRET_ACCESS_KEY=s3cret",
