@@ -180,7 +180,7 @@ def _wants(desired: str) -> Callable:
                 self.breaches.append(f"{change.instance_id} was never promised to {account_id}")
             elif promised.desired == "terminated" != desired:
                 self.breaches.append(f"{change.instance_id} was terminated, now {desired}")
-            else:
+            elif change.previous_state != change.current_state:  # else it was so, or is on its way
                 promised.desired = desired
                 if desired == "terminated":  # its addresses are given up, sooner or later
                     _give_up(self, change.instance_id, None)

@@ -245,6 +245,7 @@ class SimCloud:
     def come_to_rest(self) -> None:
         """Calm, then time, until all that must hold at rest does, and goes on to; else Broken."""
         self.calm_down()
+        self.run_for(max(0, self.network.last_arrival_ms - self.agenda.now_ms))
         self._look_until_it_holds(SOON, 1_000, SOON_MS)
         self._look_until_it_holds(AT_REST, 5_000, REST_LIMIT_MS)
         self._check_truth()

@@ -13,6 +13,7 @@ from hostagent.drivers import Power
 from hostagent.hypervisors.fake import Faults
 from tests.harness.cloud import SimCloud
 from tests.harness.network import FAIR, Weather
+from tests.harness.workload import swarm
 
 STORMS = (
     FAIR,
@@ -37,7 +38,7 @@ class Nemesis:
     def __init__(self, cloud: SimCloud, rng: random.Random, *, may_bury: bool):
         self._cloud, self._rng, self._may_bury = cloud, rng, may_bury
         self._kinds = [kind for kind, _ in KINDS]
-        self._weights = [weight for _, weight in KINDS]
+        self._weights = swarm(rng, KINDS, always=(Nemesis.cut_controller, Nemesis.cut_agent))
 
     def step(self) -> None:
         kind = self._rng.choices(self._kinds, self._weights)[0]

@@ -52,6 +52,7 @@ class Network:
     def __init__(self, agenda: Agenda, rng: random.Random, weather: Weather = FAIR):
         self.weather = weather
         self.cut_off: set[str] = set()  # names of processes that nobody reaches and that reach none
+        self.last_arrival_ms = 0  # of what is still on its way
         self._agenda, self._rng = agenda, rng
 
     def call(self, source: str, target: Process, what: str, deliver: Callable[[], object]):
@@ -94,6 +95,7 @@ class Network:
                     raise
 
         delay_ms = self._rng.randrange(1, self.weather.late_ms)
+        self.last_arrival_ms = max(self.last_arrival_ms, self._agenda.now_ms + delay_ms)
         self._agenda.after(delay_ms, f"{what} arrives late at {target.name}", arrive)
 
 

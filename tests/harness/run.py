@@ -18,14 +18,14 @@ from tests.harness.workload import Workload
 class Shape:
     """How long and how rough. Durations in simulated milliseconds."""
 
-    calls: int = 60
-    calls_every_ms: int = 1_000  # at most; drawn anew for each
+    calls: int = 80
+    calls_every_ms: int = 800  # at most; drawn anew for each
     faults: int = 16
     faults_every_ms: int = 4_000
 
 
 SHORT = Shape()
-LONG = Shape(calls=600, faults=160)
+LONG = Shape(calls=800, faults=160)
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def run_seed(seed: int, shape: Shape = SHORT, *, show: bool = False) -> Outcome:
         workload = Workload(
             random.Random(f"work {seed}"), cloud.customers, cloud.operator, cloud.ask
         )
+        workload.begin()
         nemesis = Nemesis(cloud, random.Random(f"nemesis {seed}"), may_bury=rng.random() < 0.3)
         ends = (
             _plan(cloud, rng, workload.step, shape.calls, shape.calls_every_ms, "customer"),

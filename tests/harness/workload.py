@@ -6,7 +6,7 @@ another's, some are wrong: a refusal is an answer too.
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from protos.cloud.v1 import (
@@ -23,6 +23,16 @@ PUBLIC_KEY = (
     b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw alice"
 )
 TYPES = ("t2.nano", "t2.micro", "t2.small", "t3.medium", "m5.large", "m5.4xlarge")
+ATTRIBUTES = (
+    "instance_type",  # these two of stopped instances only
+    "user_data",
+    "source_dest_check",
+    "delete_on_termination",
+    "disable_api_termination",
+    "shutdown_behavior",
+    "security_groups",
+    "security_groups",
+)
 MOST_INSTANCES = 12  # known and not asked to go; beyond, a customer terminates instead
 
 
@@ -57,13 +67,20 @@ Ask = Callable[[Customer, Call, bool], object]
 
 
 class Workload:
-    """``step()`` makes one call on behalf of one of the customers."""
+    """``step()`` makes one call for one of the customers; how frequent which kinds are is drawn for
+    each run."""
 
     def __init__(self, rng: random.Random, customers: list[Customer], operator: Customer, ask: Ask):
         self._rng, self._customers, self._operator, self._ask = rng, customers, operator, ask
         self._names = 0
         self._actions = [action for action, _ in ACTIONS]
-        self._weights = [weight for _, weight in ACTIONS]
+        self._weights = swarm(rng, ACTIONS, always=(run,))
+
+    def begin(self) -> None:
+        """What everybody has before anything goes wrong: a group with a rule, an address."""
+        for customer in self._customers:
+            for action in (create_group, authorize, allocate):
+                self._make(customer, action(self, customer), 0)
 
     def step(self) -> None:
         customer = self._rng.choice(self._customers)
@@ -115,12 +132,20 @@ class Workload:
         ]
 
 
+def swarm(rng: random.Random, weighted: Sequence[tuple[Callable, int]], always=()) -> list[int]:
+    """Weights of a run of its own: some kinds are left out, some come all the time, so that each
+    run goes deep somewhere, and no pair of kinds is always diluted by all the others."""
+    return [
+        weight * (1 if kind in always else rng.choice((0, 1, 1, 5))) for kind, weight in weighted
+    ]
+
+
 def run(w: Workload, me: Customer) -> Call | None:
     if sum(asked != "Terminate" for asked in me.instances.values()) > MOST_INSTANCES:
         return terminate(w, me)
     most = w.one([1, 1, 1, 2, 2, 3, 5])
     request = instances_pb2.RunInstancesRequest(
-        image_id=me.image_id if w.chance(0.97) else "ami-00000000000000bad",
+        image_id=me.image_id if w.chance(0.98) else "ami-00000000000000bad",
         instance_type=w.one(TYPES) if w.chance(0.6) else "t2.micro",
         min_count=w.between(1, most),
         max_count=most,
@@ -160,8 +185,8 @@ def _on_instances(method: str, request_type, sensible: tuple[str, ...], most: in
         if not ids:
             return None
         request = request_type(instance_ids=ids)
-        if method == "Stop" and w.chance(0.3):
-            request.force = True
+        if method == "Stop":
+            request.force = "Stop" in sensible or w.chance(0.3)
         return Call("Instances", method, request)
 
     return action
@@ -169,6 +194,7 @@ def _on_instances(method: str, request_type, sensible: tuple[str, ...], most: in
 
 start = _on_instances("Start", instances_pb2.InstancesRequest, ("Stop",))
 stop = _on_instances("Stop", instances_pb2.StopInstancesRequest, ("Run", "Start"))
+stop_by_force = _on_instances("Stop", instances_pb2.StopInstancesRequest, ("Stop",))
 reboot = _on_instances("Reboot", instances_pb2.InstancesRequest, ("Run", "Start"))
 terminate = _on_instances(
     "Terminate", instances_pb2.InstancesRequest, ("Run", "Start", "Stop"), most=4
@@ -176,20 +202,26 @@ terminate = _on_instances(
 
 
 def modify(w: Workload, me: Customer) -> Call | None:
+    """One attribute; usually one that can be changed in the state that she thinks it is in."""
     if not me.instances:
         return None
-    request = instances_pb2.ModifyInstanceAttributeRequest(instance_id=w.one(me.instances))
-    what = w.between(1, 6)
-    if what == 1:
+    instance_id = w.one(me.instances)
+    request = instances_pb2.ModifyInstanceAttributeRequest(instance_id=instance_id)
+    stopped = (me.instances[instance_id] == "Stop") != w.chance(0.1)
+    what = w.one(ATTRIBUTES[:4] if stopped else ATTRIBUTES[2:])
+    if what == "instance_type":
         request.instance_type = w.one(TYPES)
-    elif what == 2:
-        request.user_data = b"changed"
-    elif what == 3:
+    elif what == "user_data":
+        request.user_data = w.fresh("changed").encode()
+    elif what == "disable_api_termination":
         request.disable_api_termination = w.chance(0.3)
-    elif what == 4:
+    elif what == "shutdown_behavior":
         request.instance_initiated_shutdown_behavior = w.one(["stop", "terminate"])
-    elif what == 5:
+    elif what == "source_dest_check":
         request.source_dest_check = w.chance(0.5)
+    elif what == "delete_on_termination":
+        kept = request.delete_on_termination.devices.add(device_name="/dev/xvda")
+        kept.delete_on_termination = w.chance(0.5)
     elif me.groups:
         request.security_groups.group_ids.extend(w.some(me.groups, 2))
     else:
@@ -335,6 +367,7 @@ ACTIONS: list[tuple[Callable[[Workload, Customer], Call | None], int]] = [
     (run, 24),
     (start, 14),
     (stop, 12),
+    (stop_by_force, 3),
     (reboot, 5),
     (terminate, 12),
     (modify, 9),

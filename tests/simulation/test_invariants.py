@@ -170,6 +170,10 @@ def _lose_ledger(s: Spoiler) -> None:
     s.host.ledger_file.execute("UPDATE host SET value = '0' WHERE key = 'generation'")
 
 
+def _answer_before_it_is_durable(s: Spoiler) -> None:
+    s.sql("UPDATE host SET known_generation = 1000, generation = 1000")
+
+
 def _bring_back(s: Spoiler) -> None:
     s.sql("UPDATE instance SET desired = 'running' WHERE instance_id = ?", s.gone)
 
@@ -318,6 +322,7 @@ CASES = (
     (course.generations_never_fall, _fall_back),
     (course.reports_are_taken_in_in_order, _take_in_late_report),
     (course.hosts_ledgers_never_forget, _lose_ledger),
+    (course.hosts_ledgers_never_forget, _answer_before_it_is_durable),
     (course.terminated_is_final, _bring_back),
     (course.who_is_gone_stays_away, _haunt),
     (course.a_client_token_made_one_set, _split_token),

@@ -38,14 +38,16 @@ def reports_are_taken_in_in_order(world) -> Iterator[str]:
 
 def hosts_ledgers_never_forget(world) -> Iterator[str]:
     """The generation that a host's ledger holds only grows, over crashes too (unless the ledger
-    itself is lost), and is never ahead of what the controller decided."""
-    tops = {row["host_id"]: row["generation"] for row in world.records.table("host")}
+    itself is lost); it is never ahead of what the controller decided, nor behind what was said."""
+    rows = {row["host_id"]: row for row in world.records.table("host")}
     for host in world.hosts:
-        held = host.ledger_generation()
+        held, row = host.ledger_generation(), rows[host.host_id]
         ledger = f"{host.host_id} (number {host.ledgers_lost + 1})"
         yield from _grows(world, "ledger of", ledger, held)
-        if held > tops.get(host.host_id, 0):
+        if held > row["generation"]:
             yield f"the ledger of {host.host_id} holds {held}, the controller decided less"
+        if held < row["known_generation"] and not host.ledgers_lost:
+            yield f"{host.host_id} said {row['known_generation']}, its ledger holds {held}"
 
 
 def terminated_is_final(world) -> Iterator[str]:
