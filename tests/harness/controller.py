@@ -8,7 +8,9 @@ commit.
 import random
 from collections.abc import Callable
 
+from controller.call import system_call
 from controller.config import Config
+from controller.db.migrations import migrate
 from controller.db.session import Database, open_sqlite
 from protos.rpc import LocalClient
 from tests.harness.agenda import Agenda
@@ -91,7 +93,9 @@ class SimController:
             self._at(DISPATCH_MS, "dispatches", self._dispatch)
 
     def _build(self) -> None:
-        self._app = build_app(
+        """As ``controller/server.py`` does, migrations and all: it may be cut in the middle."""
+        migrate(self._db, self._agenda.now_ms)
+        made = build_app(
             self._config,
             self._db,
             self._agenda.clock,
@@ -99,6 +103,8 @@ class SimController:
             self._agents,
             self.supply.checkpoint,
         )
+        made.prepare(system_call(self._agenda.now_ms))
+        self._app = made
 
     def _dispatch(self) -> None:
         self._dispatching = False
