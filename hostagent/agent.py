@@ -56,7 +56,7 @@ class Agent:
         self._wake(_HOST)
         for instance_id in ledger.instances():
             self._wake(("instance", instance_id))
-        for vpc_id in drivers.vpcs.wanted():
+        for vpc_id in sorted(drivers.vpcs.wanted()):
             self._wake(("vpc", vpc_id))
 
     # -- messages ------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ class Agent:
         return report
 
     def take_in(self, spec: fleet_pb2.HostSpec) -> None:
-        for key in self._sync.take_in(spec):
+        for key in sorted(self._sync.take_in(spec)):  # a set's order is another in each process
             self._wake(key)
 
     def report(self) -> fleet_pb2.HostReport:
