@@ -8,7 +8,7 @@ tests/real/ does the same with libvirt.
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.harness.invariants import check, claims
 from tests.harness.processes import ProcessCloud
@@ -77,7 +77,7 @@ def _states(account) -> dict[str, str]:
     """Nothing while the service that was killed last comes up again."""
     try:
         return account.states()
-    except (HTTPClientError, ClientError):
+    except (BotoCoreError, ClientError):
         return {}
 
 
