@@ -16,12 +16,12 @@ def generations_never_fall(world) -> Iterator[str]:
         yield from _grows(world, "generation of", host["host_id"], host["generation"])
         if host["known_generation"] > host["generation"]:
             yield f"{host['host_id']} is known to hold {host['known_generation']}, it never told"
-    lost = {host.host_id: host.ledgers_lost for host in world.hosts}
+    anew = {host.host_id for host in world.hosts if host.ledgers_lost}  # nothing observed yet
     for row in world.records.table("placement"):
         top = tops[row["host_id"]]
         for name in ("generation", "intent_generation", "observed_generation"):
-            what = f"{name} (by ledger {lost[row['host_id']]}) of"  # a new one begins with nothing
-            yield from _grows(world, what, row["placement_id"], row[name])
+            if name != "observed_generation" or row["host_id"] not in anew:
+                yield from _grows(world, f"{name} of", row["placement_id"], row[name])
             if row[name] > top:
                 yield f"{row['placement_id']}: {name} {row[name]} is ahead of its host's {top}"
     for row in world.records.table("host_vpc"):
