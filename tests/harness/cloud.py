@@ -248,7 +248,7 @@ class SimCloud:
         self.run_for(max(0, self.network.last_arrival_ms - self.agenda.now_ms))
         self._look_until_it_holds(SOON, 1_000, SOON_MS)
         self._look_until_it_holds(AT_REST, 5_000, REST_LIMIT_MS)
-        self._check_truth()
+        self.check_truth()
         self.run_for(6_000)
         self.check(AT_REST)
         self.say("at rest")
@@ -265,7 +265,7 @@ class SimCloud:
                 if self.agenda.now_ms >= until:
                     self.check(invariants)
 
-    def _check_truth(self) -> None:
+    def check_truth(self) -> None:
         """What hosts were told bit by bit is what they would be told at once: no change of theirs
         was forgotten. Not an invariant, as asking is an event."""
         for host in self.hosts:

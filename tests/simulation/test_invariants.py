@@ -374,3 +374,10 @@ def test_a_defect_that_a_room_logs_is_a_failure(spoiler):
     logging.getLogger("controller.somewhere").error("this should never happen")
     with pytest.raises(Broken, match="this should never happen"):
         spoiler.cloud.check()
+
+
+def test_a_change_that_a_host_was_never_told_is_a_failure(spoiler):
+    spoiler.cloud.check_truth()
+    spoiler.host.ledger.get(spoiler.running).spec.metadata.user_data = b"old"
+    with pytest.raises(Broken, match="was not told"):
+        spoiler.cloud.check_truth()
