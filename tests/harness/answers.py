@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from protos.errors import CloudError, Kind
+from tests.harness.customers import Call, Customer
 from tests.harness.records import Records
-from tests.harness.workload import Call, Customer
 
 _ID = re.compile(rb"(?:i|ami|vol|vpc|subnet|eni|sg|sgr|key|eipalloc|rtb|igw|acl)-[0-9a-f]{17}")
 _OWNED = (

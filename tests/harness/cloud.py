@@ -21,6 +21,7 @@ from protos.rpc import Caller
 from tests.harness.agenda import Agenda
 from tests.harness.answers import Answers
 from tests.harness.controller import AgentThroughNetwork, SimController
+from tests.harness.customers import Call, Customer
 from tests.harness.hosts import SimHost
 from tests.harness.invariants import Broken, Invariant, check
 from tests.harness.invariants.sets import ALWAYS, AT_REST, ON_MACHINES, SOON
@@ -30,7 +31,6 @@ from tests.harness.records import Records
 from tests.harness.scratch import scratch_folder
 from tests.harness.template import Template, template
 from tests.harness.trace import Trace
-from tests.harness.workload import Call, Customer
 
 REST_LIMIT_MS = 150_000  # of simulated time, from the last fault to rest: deaf guests take 60 s
 SOON_MS = 15_000  # two heartbeats and a restart
@@ -92,12 +92,16 @@ class SimCloud:
 
     def __enter__(self) -> "SimCloud":
         logging.getLogger().addHandler(self._log)
-        for account in (*self.customers, self.operator):
-            self.answers.adopt(account.account_id)
-        self.controller.start()
-        for host in self.hosts:
-            host.start()
-        self.run_for(500)
+        try:
+            for account in (*self.customers, self.operator):
+                self.answers.adopt(account.account_id)
+            self.controller.start()
+            for host in self.hosts:
+                host.start()
+            self.run_for(500)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *failure) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from protos.cloud.v1 import instances_pb2, networks_pb2
 from protos.errors import CloudError, Kind
 from tests.harness.cloud import SimCloud
-from tests.harness.workload import Call, Customer
+from tests.harness.customers import Call, Customer
 
 LIMIT_MS = 300_000  # of simulated time for anything that is waited for
 LOOK_MS = 1_000

@@ -8,9 +8,9 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
 from tests.harness.agenda import Agenda
 from tests.harness.cloud import SimCloud
+from tests.harness.customers import Call
 from tests.harness.network import FAIR, Network, Weather
 from tests.harness.power import PowerCut, Supply
-from tests.harness.workload import Call
 
 
 class Target:

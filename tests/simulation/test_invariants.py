@@ -14,10 +14,10 @@ from hostagent.hypervisors.fake import Guest
 from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2, quotas_pb2, tags_pb2
 from protos.errors import CloudError, Kind
 from tests.harness.cloud import SimCloud
+from tests.harness.customers import Call
 from tests.harness.invariants import Broken, check, claims, course, machines, promises
 from tests.harness.invariants.sets import AT_REST
 from tests.harness.scenario import Script
-from tests.harness.workload import Call
 
 
 @dataclass
