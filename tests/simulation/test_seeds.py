@@ -18,11 +18,14 @@ from tests.harness.run import LONG, SHORT, run_seed
 
 
 def test_seed(seed, is_long):
+    replay = f"replay: python -m tests.harness.run {seed}" + (" --long" if is_long else "")
     try:
         outcome = run_seed(seed, LONG if is_long else SHORT)
     except Broken as broken:
-        replay = f"python -m tests.harness.run {seed}" + (" --long" if is_long else "")
-        pytest.fail(f"{broken}\n\nreplay: {replay}", pytrace=False)
+        pytest.fail(f"{broken}\n\n{replay}", pytrace=False)
+    except Exception as failure:
+        failure.add_note(replay)
+        raise
     assert outcome.events > 100, "a run in which nothing happens proves nothing"
 
 
