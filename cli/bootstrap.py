@@ -42,7 +42,7 @@ PACKAGES = (
 )
 HEADERS_PACKAGE = "python3-dev"  # where this Python came without its C headers
 LIBVIRT_USER = "libvirt-qemu"
-TEST_PACKAGES = ("openssh-client", "iputils-ping")
+TEST_PACKAGES = ("busybox-static", "iputils-ping", "openssh-client")
 VENV_PACKAGES = ("python3-venv",)
 TEST_TOOLS = ("tox>=4.20",)
 
