@@ -1,4 +1,4 @@
-"""kill -9 of each service amid ten launches and ten terminations: nothing lost, nothing left.
+"""kill -9 of each service and of all, amid ten launches and ten terminations: nothing is lost.
 
 Real processes, unmodified boto3 with its own retries. Killed services are started again, as the
 supervisor of ``pileus up`` does; hosts are fake ones, whose guests outlive their agent in a file.
@@ -28,17 +28,21 @@ def cloud(tmp_path_factory):
         yield cloud
 
 
-@pytest.mark.parametrize("service", ("gateway", "controller", "host-1"))
-def test_killed_amid_launches_and_terminations(cloud, service):
-    account = cloud.account(f"customer-of-{service}")
+@pytest.mark.parametrize(
+    "services",
+    (["gateway"], ["controller"], ["host-1"], ["gateway", "controller", "host-1"]),
+    ids=" ".join,
+)
+def test_killed_amid_launches_and_terminations(cloud, services):
+    account = cloud.account(f"customer of {' '.join(services)}")
     ec2 = account.client("ec2", retries=PATIENT)
 
-    launched = _amid_kills(cloud, service, lambda number: _launch(cloud, ec2))
+    launched = _amid_kills(cloud, services, lambda number: _launch(cloud, ec2))
     wait_until("all run", lambda: _states(account) == dict.fromkeys(launched, "running"), LIMIT_S)
     assert len(launched) == COUNT, "one token, one instance"
     assert _living(cloud) == set(launched)
 
-    _amid_kills(cloud, service, lambda number: _terminate(ec2, launched[number]))
+    _amid_kills(cloud, services, lambda number: _terminate(ec2, launched[number]))
     gone = dict.fromkeys(launched, "terminated")
     wait_until("all are gone", lambda: _states(account) == gone, LIMIT_S)
     assert _living(cloud) == set()
@@ -58,8 +62,8 @@ def _terminate(ec2, instance_id: str) -> None:
     ec2.terminate_instances(InstanceIds=[instance_id])
 
 
-def _amid_kills(cloud, service: str, call) -> list:
-    """Ten calls, three at a time, while the service is killed and started thrice; their answers."""
+def _amid_kills(cloud, services: list[str], call) -> list:
+    """Ten calls, three at a time, while services are killed and started thrice; their answers."""
     with ThreadPoolExecutor(3) as pool:
         calls = [pool.submit(call, number) for number in range(COUNT)]
         for answered in KILLED_AT:
@@ -68,8 +72,9 @@ def _amid_kills(cloud, service: str, call) -> list:
                 lambda: sum(one.done() for one in calls) >= answered,  # noqa: B023
                 LIMIT_S,
             )
-            cloud.kill(service)
-            cloud.start(service)
+            for act in (cloud.kill, cloud.start):
+                for service in services:
+                    act(service)
         return [one.result(LIMIT_S) for one in calls]
 
 
