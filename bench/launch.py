@@ -3,8 +3,8 @@
 Needs root and a cloud with real guests (``./pileus up``; give its --state-dir). In turn, on one
 libvirtd, both watched in the same way:
 
-    raw    qemu-img create of an overlay on the cached image, a tap, and virsh create of the very
-           domain XML that the cloud made for its instance
+    raw    qemu-img create of an overlay on the cached image, a tap, and libvirt's createXML of the
+           very domain XML that the cloud made for its instance
     cloud  RunInstances until libvirt shows the instance's domain running
 """
 
@@ -20,6 +20,8 @@ import tomllib
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
+
+import libvirt
 
 from bench import cloud as clouds
 from bench.pairs import Spread, report
@@ -45,14 +47,14 @@ def main() -> None:
     print(clouds.machine())
     cloud = clouds.running(chosen.state_dir)
     host = tomllib.loads((chosen.state_dir / "host.toml").read_text())
-    libvirt = Libvirt(host["libvirt"]["uri"])
-    launch_and_end(cloud, libvirt)  # warms the caches, uncounted
+    hypervisor = Libvirt(host["libvirt"]["uri"])
+    launch_and_end(cloud, hypervisor)  # warms the caches, uncounted
     raw, ours, to_ssh = [], [], []
     for _ in range(chosen.rounds):
-        launched = launch_and_end(cloud, libvirt)
+        launched = launch_and_end(cloud, hypervisor)
         ours.append(launched.to_domain_s * 1000)
         to_ssh.append(launched.to_ssh_s)
-        raw.append(libvirt.raw_launch(launched) * 1000)
+        raw.append(hypervisor.raw_launch(launched) * 1000)
     added = [a - b for a, b in zip(ours, raw, strict=True)]
     ratio = [a / b for a, b in zip(ours, raw, strict=True)]
     report(
@@ -67,7 +69,7 @@ def main() -> None:
     )
 
 
-def launch_and_end(cloud: clouds.Cloud, libvirt: "Libvirt") -> Launched:
+def launch_and_end(cloud: clouds.Cloud, hypervisor: "Libvirt") -> Launched:
     """Launches one instance, waits for its domain and its SSH, and terminates it."""
     ec2, image = cloud.client(), cloud.image_id()
     group = open_group(ec2)
@@ -76,9 +78,9 @@ def launch_and_end(cloud: clouds.Cloud, libvirt: "Libvirt") -> Launched:
         ImageId=image, InstanceType="t2.nano", MinCount=1, MaxCount=1, SecurityGroupIds=[group]
     )["Instances"][0]["InstanceId"]
     try:
-        libvirt.wait_running(instance)
+        hypervisor.wait_running(instance)
         to_domain_s = time.perf_counter() - begin
-        xml = libvirt.virsh("dumpxml", "--inactive", instance)
+        xml = hypervisor.domain_xml(instance)
         base = backing_file(disk_of(ET.fromstring(xml)))
         described = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"]
         wait_for_ssh(described[0]["PublicIpAddress"])
@@ -131,44 +133,46 @@ def backing_file(source: ET.Element) -> Path:
 
 
 class Libvirt:
-    """virsh, on the libvirtd that the cloud uses."""
+    """The libvirtd that the cloud uses, asked as its agent does: by libvirt-python."""
 
     def __init__(self, uri: str):
-        self._uri = uri
+        libvirt.registerErrorHandler(lambda context, error: None, None)  # raised anyway
+        self._connection = libvirt.open(uri)
 
-    def virsh(self, *arguments: str, check: bool = True) -> str:
-        done = subprocess.run(
-            ["virsh", "-q", "-c", self._uri, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if check and done.returncode:
-            raise SystemExit(f"virsh {arguments[0]}: {done.stderr}")
-        return done.stdout
+    def domain_xml(self, name: str) -> str:
+        """As it was defined, without what libvirt adds while it runs."""
+        return self._connection.lookupByName(name).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
 
-    def wait_running(self, domain: str) -> None:
+    def wait_running(self, name: str) -> None:
         deadline = time.monotonic() + DEADLINE_S
-        while self.virsh("domstate", domain, check=False).strip() != "running":
+        while not self._is_running(name):
             if time.monotonic() > deadline:
-                raise SystemExit(f"{domain} does not run after {DEADLINE_S} s")
+                raise SystemExit(f"{name} does not run after {DEADLINE_S} s")
+            time.sleep(0.002)
+
+    def _is_running(self, name: str) -> bool:
+        try:
+            return self._connection.lookupByName(name).state()[0] == libvirt.VIR_DOMAIN_RUNNING
+        except libvirt.libvirtError:
+            return False  # not there yet
 
     def raw_launch(self, like: Launched) -> float:
         """Seconds for an overlay, a tap and a domain like the instance's, until it is running."""
         name, tap = f"pileus-bench-{os.getpid()}", f"tapb{os.getpid() % 100000}"
         folder = Path(tempfile.mkdtemp(prefix="pileus-bench-"))
-        disk, domain_file = folder / "disk.qcow2", folder / "domain.xml"
-        domain_file.write_text(a_twin(like.domain_xml, name, tap, disk, folder))
+        disk = folder / "disk.qcow2"
+        twin = a_twin(like.domain_xml, name, tap, disk, folder)
         overlay = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", like.base]
         try:
             begin = time.perf_counter()
             subprocess.run([*overlay, disk, "8G"], check=True)
             subprocess.run(["ip", "tuntap", "add", tap, "mode", "tap"], check=True)
-            self.virsh("create", str(domain_file))
+            self._connection.createXML(twin)
             self.wait_running(name)
             return time.perf_counter() - begin
         finally:
-            self.virsh("destroy", name, check=False)
+            with contextlib.suppress(libvirt.libvirtError):  # it never came up
+                self._connection.lookupByName(name).destroy()
             subprocess.run(["ip", "link", "delete", tap], check=False)
             shutil.rmtree(folder)
 
