@@ -136,6 +136,7 @@ class Agent:
         if kind == "vpc":
             return self._on.vpcs.step(name, now)
         try:
+            self._on.network.ensure_host()
             self._sync.set_orphans(self._audit.tidy())
         except DriverError as failure:
             log.warning("the host could not be looked over: %s", failure)

@@ -125,6 +125,11 @@ class Network(Protocol):
     the firewall.
     """
 
+    def ensure_host(self) -> None:
+        """What all VPCs share, should somebody have taken it away. Not at every launch: now and
+        then.
+        """
+
     def ensure_vpc(
         self, vpc: fleet_pb2.VpcSpec, instances: Sequence[fleet_pb2.InstanceSpec]
     ) -> None:

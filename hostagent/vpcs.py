@@ -1,6 +1,7 @@
 """The VPCs on this host, kept as the ledger says for as long as an instance of theirs lives here.
 
-    vpcs.ensure("vpc-1")     by the network step: true when it returns, free when nothing changed
+    vpcs.require("vpc-1")    by the network step: known here, or DriverError
+    vpcs.ensure("vpc-1")     by the domain step: true when it returns, free when nothing changed
     vpcs.release(spec)       by the network step's undo: without it, or gone with the last
     vpcs.step("vpc-1", now)  by the agenda, after a change (a rule, an address) and now and then
 
@@ -34,12 +35,17 @@ class Vpcs:
         self._audits: dict[str, int] = {}  # vpc id -> when to believe nothing again
         self._released: frozenset[str] = frozenset()  # torn down, but still in the ledger
 
+    def require(self, vpc_id: str) -> fleet_pb2.VpcSpec:
+        """What the ledger says of it. DriverError, transient, if nothing is told yet."""
+        vpc = self._ledger.vpcs().get(vpc_id)
+        if vpc is None:
+            raise DriverError(f"the controller has not described {vpc_id} yet")
+        return vpc
+
     def ensure(self, vpc_id: str) -> None:
-        """Makes the VPC what the ledger says now. DriverError: transient if it is not told yet."""
+        """Makes the VPC what the ledger says now. Raises what ``require`` does."""
         with self._lock(vpc_id):
-            vpc = self._ledger.vpcs().get(vpc_id)
-            if vpc is None:
-                raise DriverError(f"the controller has not described {vpc_id} yet")
+            vpc = self.require(vpc_id)
             tenants = self._tenants(vpc_id)
             wanted = _fingerprint(vpc, tenants)
             if self._made.get(vpc_id) != wanted:

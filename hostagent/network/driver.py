@@ -17,8 +17,9 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from hostagent.drivers import DriverError, Port
 from hostagent.network import (
@@ -43,7 +44,19 @@ from protos.cloud.v1 import fleet_pb2
 log = logging.getLogger(__name__)
 
 METADATA_PORT = 80
-HOST_CHECK_MS = 15_000
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the VPC's rules translate, and whose flows may be in its namespace. ``private`` is None
+    where this process has not made the VPC yet: anybody's.
+    """
+
+    public: Mapping[str, str]  # public address -> private
+    private: frozenset[str] | None = None
+
+    def knows(self, private: str) -> bool:
+        return self.private is None or private in self.private
 
 
 class LinuxNetwork:
@@ -67,11 +80,10 @@ class LinuxNetwork:
         tokens = Tokens(token_secret or rng.randbytes(32), now_ms, rng.randbytes)
         self._metadata = MetadataServer(tokens)
         self._host_lock = threading.Lock()
-        self._now_ms, self._host_checked_ms = now_ms, -HOST_CHECK_MS
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
         self._dhcp: dict[str, dnsmasq.Dnsmasq] = {}
         self._listening: dict[str, int] = {}  # vpc id -> inode of the namespace
-        self._public: dict[str, dict[str, str]] = {}  # vpc id -> public address -> private
+        self._seen: dict[str, Seen] = {}  # by vpc id
 
     def start(self) -> None:
         """Raises DriverError, not transient, where the pool or the transit range is in use."""
@@ -82,12 +94,16 @@ class LinuxNetwork:
         if problems:
             raise DriverError(" ".join(problems), transient=False)
         self._check_run_dir()
-        self._ensure_host()
+        self.ensure_host()
 
     def stop(self) -> None:
         self._metadata.stop()
 
     # -- drivers.Network ---------------------------------------------------------------------------
+
+    def ensure_host(self) -> None:
+        with self._host_lock:
+            uplink.ensure_host(self.config, self.names, self._resolvers(), self._run)
 
     def ensure_vpc(
         self, vpc: fleet_pb2.VpcSpec, instances: Sequence[fleet_pb2.InstanceSpec]
@@ -99,12 +115,12 @@ class LinuxNetwork:
         with self._locks[vpc.vpc_id]:
             namespace = self.names.namespace(vpc.vpc_id)
             mtu = self._mtu()
-            self._ensure_host()
-            namespaces.ensure(namespace, self._run)
+            if namespaces.ensure(namespace, self._run):
+                self._seen[vpc.vpc_id] = Seen({}, frozenset())  # nothing flows in it yet
             router.prepare(namespace)
             with self._host_lock:  # transit addresses are claimed one at a time
                 transit = uplink.ensure_cable(self.config, self.names, vpc.vpc_id, mtu)
-            before = self._public_before(vpc.vpc_id, namespace)
+            before = self._seen_before(vpc.vpc_id, namespace)
             self._load_rules(vpc, guests, namespace, transit)
             plan = router.Router(namespace, mac_of(f"host {vpc.vpc_id}"), transit, mtu)
             router.converge(vpc, plan, self.config)
@@ -140,7 +156,7 @@ class LinuxNetwork:
             namespace = self.names.namespace(vpc_id)
             self._metadata.close(vpc_id)
             self._listening.pop(vpc_id, None)
-            self._public.pop(vpc_id, None)
+            self._seen.pop(vpc_id, None)
             self._dnsmasq(vpc_id).remove()
             self._dhcp.pop(vpc_id, None)
             uplink.remove_cable(self.names, vpc_id)
@@ -193,13 +209,6 @@ class LinuxNetwork:
                 transient=False,
             )
 
-    def _ensure_host(self) -> None:
-        """Now and then, because others may flush what is on the host: not at every launch."""
-        with self._host_lock:
-            if self._now_ms() - self._host_checked_ms >= HOST_CHECK_MS:
-                uplink.ensure_host(self.config, self.names, self._resolvers(), self._run)
-                self._host_checked_ms = self._now_ms()
-
     def _load_rules(
         self, vpc: fleet_pb2.VpcSpec, guests: list[Guest], namespace: str, transit: str
     ) -> None:
@@ -213,29 +222,33 @@ class LinuxNetwork:
         guests: list[Guest],
         namespace: str,
         transit: str,
-        before: dict[str, str],
+        before: Seen,
     ) -> None:
         """Routes to the VPC's public addresses. Flows under an address that moved end, as in EC2:
         their translation would lead to the former owner for as long as they last.
         """
-        now = firewall.public_addresses(vpc, guests)
-        uplink.ensure_public_routes(self.config, self.names, vpc.vpc_id, transit, now)
-        moved = set(before.items()) ^ set(now.items())
-        for public in sorted({public for public, _ in moved}):
-            self._forget_flows(namespace, "--orig-dst", public)
-        for private in sorted({private for _, private in moved}):
-            self._forget_flows(namespace, "--src-nat", "--orig-src", private)
-        self._public[vpc.vpc_id] = now
+        now = Seen(
+            firewall.public_addresses(vpc, guests), frozenset(guest.address for guest in guests)
+        )
+        uplink.ensure_public_routes(self.config, self.names, vpc.vpc_id, transit, now.public)
+        if before.private != frozenset():  # somebody was here whose flows could be concerned
+            moved = set(before.public.items()) ^ set(now.public.items())
+            for public in sorted({public for public, _ in moved}):
+                self._forget_flows(namespace, "--orig-dst", public)
+            known = {private for _, private in moved if before.knows(private)}
+            for private in sorted(known):
+                self._forget_flows(namespace, "--src-nat", "--orig-src", private)
+        self._seen[vpc.vpc_id] = now
 
-    def _public_before(self, vpc_id: str, namespace: str) -> dict[str, str]:
+    def _seen_before(self, vpc_id: str, namespace: str) -> Seen:
         """The translation in force; after a restart, as the kernel has it."""
-        if vpc_id not in self._public:
+        if vpc_id not in self._seen:
             command = ["nft", "-j", "list", "map", "ip", firewall.TABLE, "to_private"]
             listed = self._run(command, netns=namespace, accept=(0, 1))  # 1: no such table yet
             entries = json.loads(listed.stdout)["nftables"] if listed.returncode == 0 else []
             maps = [entry["map"] for entry in entries if "map" in entry]
-            return {public: private for each in maps for public, private in each.get("elem", [])}
-        return self._public[vpc_id]
+            return Seen({public: own for each in maps for public, own in each.get("elem", [])})
+        return self._seen[vpc_id]
 
     def _ensure_dhcp(
         self, vpc: fleet_pb2.VpcSpec, guests: list[Guest], namespace: str, mtu: int

@@ -26,14 +26,15 @@ T = TypeVar("T")
 _JOIN_TIMEOUT_S = 60.0
 
 
-def ensure(name: str, run: Callable) -> None:
-    """Makes the namespace where there is none. What a crash between iproute2's two steps leaves (a
-    file that no namespace is mounted on) is made anew.
+def ensure(name: str, run: Callable) -> bool:
+    """Makes the namespace where there is none, and answers whether it did. What a crash between
+    iproute2's two steps leaves (a file that no namespace is mounted on) is made anew.
     """
     if exists(name):
-        return
+        return False
     (NETNS_FOLDER / name).unlink(missing_ok=True)
     run(["ip", "netns", "add", name])
+    return True
 
 
 def exists(name: str) -> bool:

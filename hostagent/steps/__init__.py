@@ -3,12 +3,13 @@ after any cut; ``undo`` succeeds where there is nothing to undo.
 
     image      the base images' files are here      (undo: nothing; the cache forgets by itself)
     disks      the volumes' files                   (undo: those that end with the instance)
-    network    the VPC with this instance in it,    (undo: the taps; at the instance's end also
-               and the taps                          the VPC, where this was its last instance)
-    domain     made paused, plugged, let go         (undo: off and undefined)
+    network    the taps                             (undo: the taps; at the instance's end also
+                                                     the VPC, where this was its last instance)
+    domain     made paused, plugged into its VPC,   (undo: off and undefined)
+               let go
 
-The metadata service and DHCP know an instance as soon as the network step has made its VPC: they
-need no step of their own. Called by the worker only: forwards to bring up, backwards to take down.
+The metadata service and DHCP know an instance as soon as its VPC is made: they need no step of
+their own. Called by the worker only: forwards to bring up, backwards to take down.
 """
 
 from dataclasses import dataclass, field
@@ -43,6 +44,10 @@ class Context:
     bases: dict[str, Path] = field(default_factory=dict)  # volume id -> image file
     disks: list[Disk] = field(default_factory=list)
     ports: list[Port] = field(default_factory=list)
+
+    @property
+    def vpc_ids(self) -> list[str]:
+        return sorted({nic.vpc_id for nic in self.spec.nics})
 
     @property
     def console(self) -> Path:

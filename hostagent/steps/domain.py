@@ -1,5 +1,8 @@
 """Step: the guest. Made paused, joined to its subnets and only then let go, so that its first DHCP
 packet is heard.
+
+QEMU takes most of a launch's time to start; the agenda makes the VPC ready in the meantime, and
+what is left of that is done here. A tap is plugged behind its firewall or not at all.
 """
 
 from hostagent.drivers import Power
@@ -13,6 +16,8 @@ class Domain:
         spec, hypervisor = ctx.spec, ctx.on.hypervisor
         if not ctx.alive:
             hypervisor.create_paused(spec, ctx.disks, ctx.ports, ctx.console)
+        for vpc_id in ctx.vpc_ids:
+            ctx.on.vpcs.ensure(vpc_id)
         plug(ctx)
         if hypervisor.power(spec.instance_id) is Power.PAUSED:
             hypervisor.resume(spec.instance_id)

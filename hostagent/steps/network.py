@@ -1,4 +1,6 @@
-"""Step: the VPC here knows the instance (DHCP, metadata, firewall, NAT), and its taps are made."""
+"""Step: taps, where the hypervisor opens them. They lie unconnected, and down, until the domain is
+joined to its subnets; its VPC is made meanwhile.
+"""
 
 from hostagent.steps import Context
 
@@ -7,9 +9,11 @@ class Network:
     name = "network"
 
     def ensure(self, ctx: Context) -> None:
-        """The firewall is in place before the tap; a tap that a live domain holds open is left."""
-        for vpc_id in sorted({nic.vpc_id for nic in ctx.spec.nics}):
-            ctx.on.vpcs.ensure(vpc_id)
+        """A tap that a live domain holds open is left. Raises DriverError, transient, for a VPC
+        that the controller has not described yet: no domain is made for nothing.
+        """
+        for vpc_id in ctx.vpc_ids:
+            ctx.on.vpcs.require(vpc_id)
         if not ctx.alive:
             ctx.ports = [ctx.on.network.ensure_port(nic) for nic in ctx.spec.nics]
 
