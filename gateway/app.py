@@ -1,7 +1,8 @@
 """The gateway's application: a request, a list of handlers, an answer.
 
-The order is the architecture: what is open to everyone, then the body and its hash *before*
-anything parses it, then the signature (whose scope says which service is meant), then that service.
+The order is the architecture: what is open to everyone, then what is meant for a service that is
+not here, then the body and its hash *before* anything parses it, then the signature (whose scope
+says which service is meant), then that service.
 Each handler takes the exchange and answers, or leaves it to the next. A failure becomes an answer
 in one place, in the dialect of the service that was meant; never HTML, never a trace.
 
@@ -18,6 +19,7 @@ from urllib.parse import parse_qsl
 
 import flask
 
+from gateway.aws import strangers
 from gateway.aws.endpoint import SIGNING_PARAMETERS, Endpoint
 from gateway.call import Call, Clients
 from gateway.config import is_loopback
@@ -33,9 +35,6 @@ access = logging.getLogger("gateway.access")
 XML = "text/xml;charset=UTF-8"
 JSON = "application/json"
 _ACTION = re.compile(r"[A-Za-z0-9]{1,80}")  # what is anything else does not get into the log
-_SCOPE_SERVICE = re.compile(
-    r"Credential=[^/&,]+(?:/|%2F)\d{8}(?:/|%2F)[^/&,%]+(?:/|%2F)([a-z0-9]+)"
-)
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,14 @@ def answer_openly(exchange: Exchange) -> flask.Response | None:
     return None
 
 
+def turn_strangers_away(exchange: Exchange) -> None:
+    """Calls to services that are not here, unread: an object for S3 may be of any size."""
+    service = meant_service(exchange)
+    if service and service not in (*exchange.parts.endpoints, "pileus"):
+        exchange.did = service
+        raise strangers.unknown(service)
+
+
 def read_body(exchange: Exchange) -> None:
     """The body as bytes, bounded, untouched by any form parser; an upload's stays on the wire."""
     request, parts = exchange.request, exchange.parts
@@ -146,7 +153,7 @@ def call_aws(exchange: Exchange) -> flask.Response:
     return exchange.answer(status, content, XML)
 
 
-HANDLERS = (answer_openly, read_body, identify, call_native, call_aws)
+HANDLERS = (answer_openly, turn_strangers_away, read_body, identify, call_native, call_aws)
 
 
 def handle(parts: Parts, request: flask.Request) -> flask.Response:
@@ -179,19 +186,31 @@ def refuse(exchange: Exchange, error: CloudError) -> flask.Response:
     if service == "pileus":
         status, content = exchange.parts.native.refuse(error, exchange.request_id)
         return exchange.answer(status, content, JSON)
-    status, content = exchange.parts.endpoints[service].refuse(error, exchange.request_id)
-    return exchange.answer(status, content, XML)
+    if endpoint := exchange.parts.endpoints.get(service):
+        status, content = endpoint.refuse(error, exchange.request_id)
+        return exchange.answer(status, content, XML)
+    told = strangers.refuse(
+        error, service, exchange.path, exchange.query, exchange.request.headers, exchange.request_id
+    )
+    answer = exchange.answer(told.status, told.content, told.kind)
+    answer.headers.update(told.headers)
+    return answer
 
 
 def meant_service(exchange: Exchange) -> str:
-    """In whose dialect to refuse, also where the signature says nothing to be believed."""
+    """In whose dialect to refuse, also where the signature says nothing to be believed.
+
+    "" where nothing tells the service, but its client reads neither of ours.
+    """
     if exchange.identified:
         return exchange.identified.service
-    credential = exchange.request.headers.get("Authorization") or exchange.query
-    match = _SCOPE_SERVICE.search(credential)
-    if match and match[1] in (*exchange.parts.endpoints, "pileus"):
-        return match[1]
-    return "pileus" if exchange.path.startswith("/v1/") else "ec2"
+    headers, query = exchange.request.headers, exchange.query
+    if service := strangers.service_of(headers.get("Authorization", ""), query):
+        return service
+    if exchange.path.startswith("/v1/"):
+        return "pileus"
+    dialect = strangers.dialect_of("", headers, query)
+    return "" if dialect in (strangers.Dialect.CBOR, strangers.Dialect.JSON) else "ec2"
 
 
 def signed_request(exchange: Exchange) -> SignedRequest:

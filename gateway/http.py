@@ -24,6 +24,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
+from http import HTTPStatus
 
 import h11
 
@@ -289,7 +290,9 @@ class _Connection(asyncio.Protocol):
     def _send(self, answer: Answer) -> None:
         headers = [*answer.headers, ("Date", _date(int(time.time()))), ("Server", "Pileus")]
         wire = self._wire
-        data = wire.send(h11.Response(status_code=answer.status, headers=headers))
+        # With its phrase: botocore takes a line without one for none when it awaits a 100.
+        phrase = HTTPStatus(answer.status).phrase.encode()
+        data = wire.send(h11.Response(status_code=answer.status, headers=headers, reason=phrase))
         data += wire.send(h11.Data(data=answer.content)) or b""
         data += wire.send(h11.EndOfMessage()) or b""
         self._transport.write(data)
