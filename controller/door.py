@@ -25,7 +25,7 @@ class Door:
         self._servicer, self._clock = servicer, clock
 
     def __getattr__(self, method: str) -> Callable:
-        handler = getattr(self._servicer, method)
+        handler = getattr(self._servicer, method, _refuse)
 
         def enter(request, context: CallContext):
             if isinstance(request, Iterator):  # a stream of requests can be read once only
@@ -57,3 +57,8 @@ class Door:
             arn=caller.principal_arn,
             peer=context.peer,
         )
+
+
+def _refuse(request, call: Call):
+    """The contract names it, and this controller is older than that or not that far yet."""
+    raise CloudError(Kind.UNSUPPORTED, "This controller cannot do that yet.")
