@@ -15,6 +15,7 @@ from protos.cloud.v1 import (
     images_pb2_grpc,
     instances_pb2_grpc,
     keys_pb2_grpc,
+    network_interfaces_pb2_grpc,
     networks_pb2_grpc,
     quotas_pb2_grpc,
     regions_pb2_grpc,
@@ -27,6 +28,7 @@ STUBS = {
     "images": images_pb2_grpc.ImagesStub,
     "key_pairs": keys_pb2_grpc.KeyPairsStub,
     "networks": networks_pb2_grpc.NetworksStub,
+    "network_interfaces": network_interfaces_pb2_grpc.NetworkInterfacesStub,
     "security_groups": networks_pb2_grpc.SecurityGroupsStub,
     "addresses": networks_pb2_grpc.AddressesStub,
     "volumes": volumes_pb2_grpc.VolumesStub,
@@ -46,6 +48,7 @@ class Clients:
     images: rpc.Client
     key_pairs: rpc.Client
     networks: rpc.Client
+    network_interfaces: rpc.Client
     security_groups: rpc.Client
     addresses: rpc.Client
     volumes: rpc.Client
