@@ -54,10 +54,46 @@ class Disk:
 
     volume_id: str
     device_name: str
-    path: Path
+    path: Path  # the layer that is written
     disk_format: str  # qcow2 | raw
-    backing: Path | None = None
+    backing: Path | None = None  # what the lowest layer stands on
     backing_format: str = ""
+    frozen: tuple[Path, ...] = ()  # qcow2 layers between path and backing, the highest first
+    iops: int = 0  # limits; 0: none
+    throughput_mibps: int = 0
+    size_bytes: int = 0
+    remote: fleet_pb2.RemoteDisk | None = None  # served by another host: path is of no use
+
+
+@dataclass(frozen=True)
+class GuestDisk:
+    """A disk as a domain has it, whatever the ledger says."""
+
+    volume_id: str
+    path: Path | None  # the layer that the guest writes; None: served by another host
+    size_bytes: int = 0
+    iops: int = 0
+    throughput_mibps: int = 0
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a volume's chain. Numbers only grow, and have gaps where layers were committed.
+    ``size_bytes`` is the volume's size when the layer was frozen (the highest: now).
+    """
+
+    number: int
+    path: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A range that a layer has a word on; ``zeros``: it reads as zeros."""
+
+    start: int
+    length: int
+    zeros: bool
 
 
 @dataclass(frozen=True)
@@ -111,6 +147,40 @@ class Hypervisor(Protocol):
     def remove(self, instance_id: str) -> None:
         """Off and undefined; nothing of the domain is left. Its console's file stays."""
 
+    def disks(self, instance_id: str) -> Sequence[GuestDisk]:
+        """The disks of a domain as it is now (running or not); none where there is no domain. One
+        that the guest was asked to let go of is there until it has.
+        """
+
+    def holder(self, volume_id: str) -> str | None:
+        """Which living domain has the volume open, whatever its instance's spec says."""
+
+    def attach_disk(self, instance_id: str, disk: Disk) -> None:
+        """Gives a running guest a disk, now and for its next start. The same again is the same."""
+
+    def detach_disk(self, instance_id: str, volume_id: str) -> None:
+        """Asks a running guest to let go of a disk, and takes it out of the definition. Returns at
+        once; ``disks`` tells, and ``watch`` when it may have. May be asked again.
+        """
+
+    def resize_disk(self, instance_id: str, volume_id: str, size_bytes: int) -> None:
+        """Grows a disk of a running guest, which is told of it."""
+
+    def tune_disk(self, instance_id: str, volume_id: str, iops: int, throughput_mibps: int) -> None:
+        """Limits a disk of a running guest; 0: no limit."""
+
+    def freeze_disk(self, instance_id: str, volume_id: str, layer: Path, quiesce: bool) -> None:
+        """Moves a running guest to ``layer``, an empty one on the layer that it writes, which is
+        frozen when this returns. ``quiesce`` asks the guest's agent, where one answers, to have its
+        file systems at rest at that moment.
+        """
+
+    def commit_disk(self, instance_id: str, volume_id: str, lowest: Path, top: Path) -> None:
+        """Writes the layers above ``lowest`` up to ``top``, all frozen, into ``lowest``. Raises
+        NotYet until it is done; the files that nobody needs then are the caller's to remove. The
+        same again goes on waiting.
+        """
+
     def domains(self) -> Collection[str]:
         """Names of all domains, ours and strangers'."""
 
@@ -148,6 +218,12 @@ class Network(Protocol):
 
     def is_plugged(self, nic: fleet_pb2.NicSpec) -> bool: ...
 
+    def reached(self, nic: fleet_pb2.NicSpec, *, anew: bool) -> bool:
+        """Whether the guest has answered on its network since it was asked; where it has not, it is
+        asked again. Returns at once: look again a little later. ``anew`` asks whatever is known of
+        earlier answers.
+        """
+
     def remove_port(self, nic: fleet_pb2.NicSpec) -> None: ...
 
     def remove_vpc(self, vpc_id: str) -> None: ...
@@ -173,13 +249,72 @@ class Images(Protocol):
 
 
 class Volumes(Protocol):
-    """Disk files."""
+    """Volumes at home on this host: chains of layers (docs/decisions/0600). The highest layer is
+    written, those below are frozen, the lowest stands on a base (a file of the image cache) or on
+    nothing.
+
+    Nothing in here knows of guests. What may be done while a guest has the volume open says so;
+    for all else, and to choose between the ways of doing it, there is ``volumes.keeper.Keeper``
+    (freeze, commit and grow of any volume, held against a guest that starts meanwhile).
+    """
 
     def ensure(self, disk: fleet_pb2.DiskSpec, base: Path | None) -> Disk:
-        """The volume's file: an overlay on ``base`` (or blank) of the size asked for; never smaller
-        than it was. Only for a disk that no domain has open.
+        """The volume, made where it is not here: on ``base`` (or blank), of the size asked for;
+        never smaller than it was. Only for a volume that no domain has open.
         """
+
+    def find(self, disk: fleet_pb2.DiskSpec) -> Disk | None:
+        """The volume as it is, for a domain to open; None: not here. Starts no program."""
+
+    def grow(self, volume_id: str, size_bytes: int) -> None:
+        """Never smaller than it was. Only for a volume that no domain has open."""
 
     def remove(self, volume_id: str) -> None: ...
 
     def volumes(self) -> Collection[str]: ...
+
+    def chain(self, volume_id: str) -> list[Layer]:
+        """Its layers, the lowest first; [] where there is no such volume. Also while a guest has it
+        open: then the highest layer may be one that the guest has not been moved to.
+        """
+
+    def bases(self) -> Collection[Path]:
+        """Files that some volume's lowest layer stands on."""
+
+    def add_layer(self, volume_id: str, above: int) -> Path:
+        """A new, empty layer, the highest, on layer ``above``, which is frozen when the guest (if
+        any) has been moved to the new one. One that is there already is replaced: above ``above``
+        nothing was ever written.
+        """
+
+    def commit(self, volume_id: str, number: int) -> None:
+        """Writes the frozen layers up to ``number`` into the lowest, and drops them. What those
+        below ``number`` held can then no longer be read, and the lowest reads as ``number`` did.
+        Takes as long as they are large; cut anywhere, it may be called again. Only for a volume
+        that no domain has open.
+        """
+
+    def drop_unused(self, volume_id: str, top: int) -> None:
+        """Removes files of layers that the chain below ``top`` (the layer that is written) does not
+        need: those that were committed, and those above ``top``. Also while a guest has it open.
+        """
+
+    def extents(self, volume_id: str, number: int) -> list[Extent]:
+        """What frozen layer ``number`` itself holds, in order: what was changed while it was the
+        highest. What is in no extent is as in the layer below. Also while a guest has it open.
+        """
+
+    def read(self, volume_id: str, number: int, start: int, length: int) -> bytes:
+        """A range of the volume as it was when layer ``number`` was frozen, with all below it and
+        the base; zeros behind its end. At most READ_MOST_BYTES. Also while a guest has it open.
+        """
+
+
+READ_MOST_BYTES = 64 * 1024 * 1024
+
+
+def file_format(source: fleet_pb2.ImageSource) -> str:
+    """The format of the file that Images.ensure(source) answers: what it is declared as; one made
+    of a snapshot's blocks is raw.
+    """
+    return "raw" if source.disk_format == "blocks" else source.disk_format

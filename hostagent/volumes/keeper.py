@@ -1,0 +1,113 @@
+"""What may be done to a volume whether or not a guest has it open, and one thing at a time.
+
+    with keeper.held(["vol-1"]):          nobody else changes its layers: while a guest opens it
+    keeper.freeze("vol-1", 3)             layer 3 is frozen when this returns, with all below it
+    keeper.commit("vol-1", 3)             layers up to 3 become one; NotYet while that goes on
+    keeper.grow("vol-1", size_bytes)      also under a running guest
+    keeper.remove("vol-1")                DriverError while a guest has it open
+
+Called by the steps, the instances' and the volumes' workers and the copier of snapshots. Every verb
+looks before it acts: after any cut the truth is in the domain's definition (which layer the guest
+writes) and in the files (what stands on what), and the same call again goes on from there.
+"""
+
+import contextlib
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from hostagent.drivers import DriverError, GuestDisk, Hypervisor, Layer, NotYet, Volumes
+
+BUSY_RETRY_MS = 500
+
+
+class Keeper:
+    """See the module's head. One a host: its locks are all that keeps two apart."""
+
+    def __init__(self, volumes: Volumes, hypervisor: Hypervisor):
+        self._volumes, self._hypervisor = volumes, hypervisor
+        self._guard = threading.Lock()
+        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+
+    @contextlib.contextmanager
+    def held(self, volume_ids: Iterable[str]) -> Iterator[None]:
+        """Raises NotYet where another thread is at one of them (a commit may take minutes)."""
+        with contextlib.ExitStack() as taken:
+            for volume_id in sorted(set(volume_ids)):
+                with self._guard:
+                    lock = self._locks[volume_id]
+                if not lock.acquire(blocking=False):
+                    raise NotYet(f"{volume_id} is being worked on", retry_ms=BUSY_RETRY_MS)
+                taken.callback(lock.release)
+            yield
+
+    def top(self, volume_id: str) -> Layer:
+        """The layer that is written, by a guest or by nobody. DriverError: not here."""
+        return self._look(volume_id)[1]
+
+    def freeze(self, volume_id: str, number: int, *, quiesce: bool = False) -> None:
+        """Does nothing where ``number`` is frozen already. To be cut-proof, note ``top().number``
+        first and call this with it until it returns.
+        """
+        with self.held([volume_id]):
+            holder, top, _ = self._look(volume_id)
+            if top.number > number:
+                return
+            if top.number < number:
+                raise DriverError(f"{volume_id} has no layer {number}", transient=False)
+            layer = self._volumes.add_layer(volume_id, number)
+            if holder is not None:
+                self._hypervisor.freeze_disk(holder, volume_id, layer, quiesce)
+
+    def commit(self, volume_id: str, number: int) -> None:
+        """Does nothing where they are one already. Who reads a layer below ``number`` must have
+        ended; the highest stays as it is.
+        """
+        with self.held([volume_id]):
+            holder, top, chain = self._look(volume_id)
+            frozen = [layer for layer in chain if layer.number <= min(number, top.number - 1)]
+            if len(frozen) > 1 and holder is not None:
+                lowest, highest = frozen[0].path, frozen[-1].path
+                self._hypervisor.commit_disk(holder, volume_id, lowest, highest)
+            elif len(frozen) > 1:
+                self._volumes.commit(volume_id, frozen[-1].number)
+            self._volumes.drop_unused(volume_id, top.number)
+
+    def grow(self, volume_id: str, size_bytes: int) -> int:
+        """Answers its size, which is never smaller than it was."""
+        with self.held([volume_id]):
+            holder, top, _ = self._look(volume_id)
+            if holder is None:
+                self._volumes.grow(volume_id, size_bytes)
+            elif top.size_bytes < size_bytes:
+                self._hypervisor.resize_disk(holder, volume_id, size_bytes)
+            return max(top.size_bytes, size_bytes)
+
+    def remove(self, volume_id: str) -> None:
+        with self.held([volume_id]):
+            holder = self._hypervisor.holder(volume_id)
+            if holder is not None:
+                raise DriverError(f"{volume_id} is open in {holder}")
+            self._volumes.remove(volume_id)
+        with self._guard:
+            self._locks.pop(volume_id, None)
+
+    def _look(self, volume_id: str) -> tuple[str | None, Layer, list[Layer]]:
+        """Who has it open, the layer that is written, and the chain up to that one."""
+        holder = self._hypervisor.holder(volume_id)
+        chain = self._volumes.chain(volume_id)
+        if not chain:
+            raise DriverError(f"{volume_id} is not on this host", transient=False)
+        if holder is None:
+            return None, chain[-1], chain
+        written = self._held_disk(holder, volume_id).path
+        for count, layer in enumerate(chain, 1):
+            if layer.path == written:
+                return holder, layer, chain[:count]
+        raise DriverError(f"{volume_id}: {holder} writes {written}, which is not in its chain")
+
+    def _held_disk(self, holder: str, volume_id: str) -> GuestDisk:
+        for disk in self._hypervisor.disks(holder):
+            if disk.volume_id == volume_id and disk.path is not None:
+                return disk
+        raise DriverError(f"{volume_id}: {holder} has just let go of it")
