@@ -78,7 +78,14 @@ class QuotaLimits:
     addresses: int = 20
     key_pairs: int = 500
     security_groups: int = 500
+    volumes: int = 500
+    gigabytes: int = 50 * 1024
     rules_per_group: int = 60
+    vpcs: int = 5
+    subnets_per_vpc: int = 200
+    internet_gateways: int = 5
+    route_tables_per_vpc: int = 200
+    routes_per_table: int = 50
 
 
 @dataclass(frozen=True)

@@ -52,14 +52,15 @@ def id_key() -> TextField:
     return TextField(primary_key=True)
 
 
-def ref(target: Field, *, null: bool = False, cascade: bool = False) -> TextField:
+def ref(
+    target: Field, *, null: bool = False, cascade: bool = False, key: bool = False
+) -> TextField:
     """A foreign key as a plain column: the value is the id. ``cascade``: the row goes with what it
-    refers to."""
+    refers to. ``key``: it is the table's primary key as well."""
     model = target.model._meta.table_name
     action = " ON DELETE CASCADE" if cascade else ""
-    return TextField(
-        null=null, constraints=[SQL(f'REFERENCES "{model}" ("{target.column_name}"){action}')]
-    )
+    reference = SQL(f'REFERENCES "{model}" ("{target.column_name}"){action}')
+    return TextField(null=null, primary_key=key, constraints=[reference])
 
 
 # --- identity -------------------------------------------------------------------------------------
@@ -141,6 +142,7 @@ class Host(Table):
     host_id = id_key()
     name = TextField(unique=True)
     endpoint = text()  # host:port of its agent
+    volume_endpoint = text()  # host:port where it serves volumes to other hosts; '': it does not
     availability_zone = TextField()
     hypervisor = text()  # kvm | qemu | fake
     architecture = text()
@@ -157,6 +159,7 @@ class Host(Table):
     epoch = number()  # of the newest report taken in
     sequence = number()
     generation = number(default=1)  # moves with everything that this host should know
+    volumes_generation = number()  # when a volume or snapshot here last changed in its own right
     known_generation = number()  # what its newest report said that it holds
     orphans = text(default="[]")  # JSON list of domains that nobody asked for
     load_1m = text()  # figures of its newest report, as decimal text
@@ -216,9 +219,10 @@ class Image(Table):
     root_device_name = text()
     disk_format = text()
     container_format = text(default="bare")
-    digest = ref(ImageBlob.digest, null=True)
+    digest = maybe_text()  # of a file in the store (image_blob), or of the root snapshot's manifest
     size_bytes = number()
     virtual_size_bytes = number()
+    mapped_devices = small()  # rows in image_block_device; 0: it has its root disk only, a file
     root_volume_size_gib = number()  # 0: as large as the image
     root_delete_on_termination = flag(True)
     root_volume_type = text()
@@ -241,6 +245,37 @@ class Image(Table):
         )
 
 
+class ImageShare(Table):
+    """Accounts that may launch another's image."""
+
+    image_id = ref(Image.image_id, cascade=True)
+    account_id = TextField()  # of whoever: EC2 takes accounts that are not here
+
+    class Meta:
+        primary_key = CompositeKey("image_id", "account_id")
+        indexes = ((("account_id", "image_id"), False),)
+
+
+class ImageBlockDevice(Table):
+    """A disk of an image that is made of snapshots; position 0 is the root disk, whose digest and
+    sizes the image's own row has too. snapshot_id '': a blank disk."""
+
+    image_id = ref(Image.image_id, cascade=True)
+    position = small()
+    device_name = TextField()
+    snapshot_id = text()
+    virtual_name = text()  # an instance-store disk
+    size_gib = number()
+    delete_on_termination = flag(True)
+    volume_type = text(default="gp2")
+    iops = number()
+    throughput_mibps = number()
+
+    class Meta:
+        primary_key = CompositeKey("image_id", "position")
+        indexes = ((("snapshot_id",), False),)
+
+
 class HostImage(Table):
     """Which host holds which image, as it last said: a hint for the scheduler, nothing hangs on
     it."""
@@ -256,18 +291,44 @@ class HostImage(Table):
 # --- networks -------------------------------------------------------------------------------------
 
 
+class DhcpOptions(Table):
+    """What guests are told by DHCP. is_default: the set that an account's VPCs begin with."""
+
+    dhcp_options_id = id_key()
+    account_id = ref(Account.account_id)
+    is_default = flag()
+    created_ms = number()
+
+    class Meta:
+        indexes = ((("account_id", "dhcp_options_id"), False),)
+
+
+class DhcpOption(Table):
+    dhcp_options_id = ref(DhcpOptions.dhcp_options_id, cascade=True)
+    key = TextField()  # EC2's: domain-name, domain-name-servers, ntp-servers ...
+    position = small()  # among the key's values, as asked for
+    value = TextField()
+
+    class Meta:
+        primary_key = CompositeKey("dhcp_options_id", "key", "position")
+
+
 class Vpc(Table):
     vpc_id = id_key()
     account_id = ref(Account.account_id)
     cidr_block = TextField()
     cidr_association_id = TextField()
-    dhcp_options_id = TextField()
+    dhcp_options_id = ref(DhcpOptions.dhcp_options_id)
     is_default = flag()
+    default_zones = text(default="[]")  # JSON list: zones that it was given a default subnet for
     instance_tenancy = text(default="default")
+    enable_dns_support = flag(True)
+    enable_dns_hostnames = flag()
+    enable_network_address_usage_metrics = flag()
     created_ms = number()
 
     class Meta:
-        indexes = ((("account_id", "vpc_id"), False),)
+        indexes = ((("account_id", "vpc_id"), False), (("dhcp_options_id",), False))
 
 
 class HostVpc(Table):
@@ -430,12 +491,16 @@ class Placement(Table):
     intent_generation = number()  # of the host, when `desired` was last set
     observed = text(default="unseen")
     observed_generation = number()  # that the observation was made under
+    devices_generation = number()  # its guest has the disks and interfaces of this one
+    devices_wanted = number()  # when a disk or interface last came or went; 0: all is as wanted
     epoch = number()  # of the report that brought it
     sequence = number()
     reason_code = text()
     reason_message = text()
     since_ms = number()
     reboots_done = number()
+    reach = text()  # '' | initializing | passed | failed: does the guest answer on its network?
+    reach_since_ms = number()
     ran_ms = (
         number()
     )  # since when it was first seen running, 0: never; a launch that never ran failed
@@ -449,11 +514,15 @@ class Placement(Table):
 
 class Volume(Table):
     """A disk, with its attachment (it has at most one). size_gib counts in its host's disk_gib_used
-    while it exists."""
+    and in its account's quota while the row exists.
+
+    desired is written by volumes/rules and settle, observed by fleet/reports. A volume that only a
+    launch made has generation 0: its host knows it by its instance alone (docs/decisions/0600).
+    """
 
     volume_id = id_key()
     account_id = ref(Account.account_id)
-    host_id = ref(Host.host_id, null=True)  # where its file is
+    host_id = ref(Host.host_id, null=True)  # its home: where its file is
     availability_zone = TextField()
     size_gib = number()
     volume_type = text(default="gp2")
@@ -462,23 +531,107 @@ class Volume(Table):
     encrypted = flag()
     snapshot_id = text()
     created_ms = number()
-    image_id = text()  # what it starts as; '': blank
+    client_token = text()
+    request_digest = text()  # of the request that the token came with
+    image_id = text()  # what it starts as, an image or a snapshot; '': blank
     digest = maybe_text()
     disk_format = text()
     image_size_bytes = number()
     image_virtual_size_bytes = number()
+    desired = text(default="present")  # present | deleted
+    generation = number()  # of its home, when its VolumeSpec last changed; 0: none is sent
+    made = flag(True)  # False until its home has first seen it whole
+    observed = text()  # '' | making | here | failed | gone
+    observed_generation = number()  # that the observation was made under
+    observed_message = text()
+    epoch = number()  # of the report that brought it
+    sequence = number()
+    served_to = text()  # the host, if not its home, whose guest has it
     instance_id = ref(Instance.instance_id, null=True)
     device_name = text()
     position = small()  # 0: the root disk
     delete_on_termination = flag(True)
     attached_ms = number()
+    attach_generation = number()  # of the instance's host, when this came or began to go; 0: launch
+    detaching = flag()
+    forced = flag()  # taken from the guest without asking it
+    busy = flag()  # the guest does not let go of it
+    attach_message = text()  # why it could not be given to its guest, or taken from it
 
     class Meta:
         indexes = (
             (("account_id", "volume_id"), False),
             (("instance_id", "position"), False),
+            (("host_id", "generation"), False),
             (("digest",), False),
         )
+
+
+class VolumeModification(Table):
+    """The newest modification of a volume. What it waits for: its home's having seen
+    volume_generation, its guest's having devices_generation; 0: nothing."""
+
+    volume_id = ref(Volume.volume_id, cascade=True, key=True)
+    state = text(default="modifying")  # modifying | completed | failed
+    started_ms = number()
+    ended_ms = number()
+    message = text()
+    volume_generation = number()
+    devices_generation = number()
+    original_size_gib = number()
+    original_type = text()
+    original_iops = number()
+    original_throughput_mibps = number()
+    target_size_gib = number()
+    target_type = text()
+    target_iops = number()
+    target_throughput_mibps = number()
+
+
+class Snapshot(Table):
+    """A volume as it was at a moment. digest: of its manifest, NULL until the store has it whole.
+
+    Written by controller/snapshots alone.
+    """
+
+    snapshot_id = id_key()
+    account_id = ref(Account.account_id)
+    volume_id = text()  # no reference: volumes go
+    host_id = ref(Host.host_id, null=True)  # that copies it; NULL once it need not know of it
+    generation = number()  # of the host, when what it should know of this last changed
+    epoch = number()  # of the report that brought what was seen
+    sequence = number()
+    size_gib = number()
+    description = text()
+    status = TextField()  # pending | completed | error | deleting: not found any more
+    status_message = text()
+    progress = small()  # per cent
+    quiesce = flag()  # the guest is asked to freeze its file systems
+    digest = maybe_text()
+    size_bytes = number()  # of the blocks that it names
+    added_bytes = number()  # of those that the store did not have
+    public = flag()
+    started_ms = number()
+    completed_ms = number()
+
+    class Meta:
+        indexes = (
+            (("account_id", "snapshot_id"), False),
+            (("host_id", "generation"), False),
+            (("digest",), False),
+            (("volume_id",), False),
+        )
+
+
+class SnapshotShare(Table):
+    """Accounts that may make volumes of another's snapshot."""
+
+    snapshot_id = ref(Snapshot.snapshot_id, cascade=True)
+    account_id = TextField()
+
+    class Meta:
+        primary_key = CompositeKey("snapshot_id", "account_id")
+        indexes = ((("account_id", "snapshot_id"), False),)
 
 
 class NetworkInterface(Table):
@@ -533,32 +686,37 @@ class InternetGateway(Table):
     created_ms = number()
 
     class Meta:
-        indexes = ((("account_id", "internet_gateway_id"), False),)
+        indexes = ((("account_id", "internet_gateway_id"), False), (("vpc_id",), True))
 
 
 class RouteTable(Table):
     route_table_id = id_key()
     account_id = ref(Account.account_id)
     vpc_id = ref(Vpc.vpc_id)
+    client_token = text()
     created_ms = number()
 
     class Meta:
-        indexes = ((("account_id", "route_table_id"), False),)
+        indexes = ((("account_id", "route_table_id"), False), (("vpc_id",), False))
 
 
 class Route(Table):
     route_table_id = ref(RouteTable.route_table_id, cascade=True)
     destination_cidr_block = TextField()
-    gateway_id = TextField()  # "local" or an internet gateway
+    # The target. No references: it may go, which leaves the route without effect ("blackhole").
+    gateway_id = text()  # "local" or an internet gateway
+    network_interface_id = text()
     origin = TextField()  # CreateRouteTable | CreateRoute
 
     class Meta:
         primary_key = CompositeKey("route_table_id", "destination_cidr_block")
+        indexes = ((("network_interface_id",), False),)
 
 
 class RouteTableAssociation(Table):
     association_id = id_key()
     route_table_id = ref(RouteTable.route_table_id, cascade=True)
+    vpc_id = ref(Vpc.vpc_id)
     subnet_id = ref(Subnet.subnet_id, null=True)  # NULL: the VPC's main one
     main = flag()
 
@@ -574,7 +732,7 @@ class NetworkAcl(Table):
     created_ms = number()
 
     class Meta:
-        indexes = ((("account_id", "network_acl_id"), False),)
+        indexes = ((("account_id", "network_acl_id"), False), (("vpc_id",), False))
 
 
 class NetworkAclEntry(Table):
@@ -605,12 +763,18 @@ PARTIAL_INDEXES = (
     " AND observed IN ('exited', 'failed', 'absent', 'stopped')",
     "CREATE UNIQUE INDEX instance_client_token ON instance"
     " (account_id, client_token, ami_launch_index) WHERE client_token <> ''",
+    "CREATE UNIQUE INDEX volume_client_token ON volume (account_id, client_token)"
+    " WHERE client_token <> ''",
+    "CREATE INDEX volume_going ON volume (volume_id) WHERE detaching OR desired = 'deleted'",
+    "CREATE INDEX volume_modifying ON volume_modification (volume_id) WHERE state = 'modifying'",
     "CREATE INDEX instance_terminated ON instance (terminated_ms) WHERE terminated_ms IS NOT NULL",
     "CREATE UNIQUE INDEX vpc_one_default ON vpc (account_id) WHERE is_default",
     "CREATE UNIQUE INDEX image_name ON image (account_id, name)"
     " WHERE status IN ('queued', 'saving', 'active')",
-    "CREATE UNIQUE INDEX route_table_one_main ON route_table_association (route_table_id)"
-    " WHERE main",
+    "CREATE UNIQUE INDEX vpc_one_main_route_table ON route_table_association (vpc_id) WHERE main",
+    "CREATE UNIQUE INDEX route_table_client_token ON route_table (account_id, client_token)"
+    " WHERE client_token <> ''",
+    "CREATE UNIQUE INDEX dhcp_options_one_default ON dhcp_options (account_id) WHERE is_default",
     "CREATE INDEX join_token_expires ON join_token (expires_ms)",
 )
 
@@ -627,7 +791,11 @@ TABLES: tuple[type[Table], ...] = (
     ImageBlob,
     ImageUpload,
     Image,
+    ImageShare,
+    ImageBlockDevice,
     HostImage,
+    DhcpOptions,
+    DhcpOption,
     Vpc,
     HostVpc,
     Subnet,
@@ -638,6 +806,9 @@ TABLES: tuple[type[Table], ...] = (
     Instance,
     Placement,
     Volume,
+    VolumeModification,
+    Snapshot,
+    SnapshotShare,
     NetworkInterface,
     NicGroup,
     InternetGateway,

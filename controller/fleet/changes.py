@@ -30,6 +30,19 @@ class Changes:
         """What is wanted of the instances changed: what was observed before proves nothing now."""
         self._note_instances(tx, instance_ids, ("generation", "intent_generation"))
 
+    def devices(self, tx: Transaction, instance_ids: Collection[str]) -> dict[str, int]:
+        """Disks or interfaces of the instances came or are to go. Answers host id → the generation
+        that says so: what came or goes is stamped with it, and is so once its guest has the
+        devices of that generation (docs/decisions/0600)."""
+        return self._note_instances(tx, instance_ids, ("generation", "devices_wanted"))
+
+    def volumes(self, tx: Transaction, host_id: str) -> int:
+        """A volume or snapshot at home on the host changed in its own right: answers the generation
+        to stamp it with. The host is sent it at once."""
+        hosts = self.move(tx, Host.host_id == host_id, ("generation", "volumes_generation"))
+        self.send(tx, hosts)
+        return hosts[host_id]
+
     def vpc(self, tx: Transaction, vpc_id: str, *, at_once: bool = True) -> None:
         """What the VPC's hosts know of it changed: groups' rules (at_once), or members and
         addresses."""
@@ -45,9 +58,9 @@ class Changes:
         instance_ids: Collection[str],
         columns: Sequence[str],
         at_once: bool = True,
-    ) -> None:
+    ) -> dict[str, int]:
         if not instance_ids:
-            return
+            return {}
         live = Placement.live & Placement.instance_id.in_(list(instance_ids))
         hosts = self.move(tx, Host.host_id.in_(Placement.select(Placement.host_id).where(live)))
         for host_id, generation in hosts.items():
@@ -55,13 +68,16 @@ class Changes:
             tx.advance(Placement, changes, live, Placement.host_id == host_id)
         if at_once:
             self.send(tx, hosts)
+        return hosts
 
-    def move(self, tx: Transaction, which) -> dict[str, int]:
+    def move(
+        self, tx: Transaction, which, columns: Sequence[str] = ("generation",)
+    ) -> dict[str, int]:
         """Moves the generation of the hosts for which ``which`` holds: host id → its new
-        generation."""
+        generation, which ``columns`` have now."""
         rows = tx.advance_returning(
             Host,
-            {"generation": Host.generation + 1},
+            dict.fromkeys(columns, Host.generation + 1),
             which,
             returning=[Host.host_id, Host.generation],
         )

@@ -4,7 +4,7 @@ Called inside the transaction that makes or removes the thing, so that usage and
 differ: `used` equals the number of the living, and a rollback gives all back. One statement
 charges any number of names.
 
-    instances vcpus memory_mib addresses key_pairs security_groups   charged and refunded here
+    instances vcpus memory_mib addresses key_pairs security_groups volumes gigabytes   charged here
     rules_per_group                                    a bound on each group: counted, never charged
 
 A quota without an own maximum has the configured default, read at each charge: raising the
@@ -201,6 +201,17 @@ def _exceeded(name: str, maximum: int, used: int, amount: int) -> CloudError:
             Kind.QUOTA,
             f"The maximum number of key pairs ({maximum}) has been reached.",
             noun="key-pair",
+        )
+    if name == "volumes":
+        return CloudError(
+            Kind.QUOTA, f"You have exceeded your maximum of {maximum} volumes.", noun="volume"
+        )
+    if name == "gigabytes":
+        return CloudError(
+            Kind.QUOTA,
+            f"You have exceeded your maximum of {maximum} GiB of storage: {used} GiB are used, "
+            f"{amount} GiB were requested.",
+            noun="volume",
         )
     return CloudError(
         Kind.QUOTA,

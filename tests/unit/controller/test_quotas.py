@@ -42,6 +42,8 @@ def test_what_an_account_begins_with(world):
         "addresses": (5, 0),
         "key_pairs": (4, 0),
         "security_groups": (8, 1),
+        "volumes": (500, 0),
+        "gigabytes": (51200, 0),
         "rules_per_group": (6, 0),
     }
 
@@ -69,6 +71,8 @@ def test_any_number_of_names_is_one_statement(world):
         ({"addresses": 6}, "elastic-ip"),
         ({"key_pairs": 5}, "key-pair"),
         ({"security_groups": 8}, "security-group"),
+        ({"volumes": 501, "gigabytes": 1}, "volume"),
+        ({"volumes": 1, "gigabytes": 51201}, "volume"),
     ],
 )
 def test_too_much_is_refused_by_the_name_that_is_short_and_nothing_is_kept(world, amounts, noun):
