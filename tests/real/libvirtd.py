@@ -32,7 +32,7 @@ max_backups = 1
 SCRIPT = """
 set -e
 mount --make-rprivate /
-mkdir -p /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt
+mkdir -p /etc/libvirt /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt
 mount --bind $B/run /run/libvirt
 mount --bind $B/etc /etc/libvirt
 mount --bind $B/lib /var/lib/libvirt
