@@ -21,6 +21,7 @@ _WORDS = {
     "instance": "The instance ID '{}' does not exist",
     "image": "The image id '[{}]' does not exist",
     "volume": "The volume '{}' does not exist.",
+    "snapshot": "The snapshot '{}' does not exist.",
     "security-group": "The security group '{}' does not exist",
     "security-group-rule": "The security group rule ID '{}' does not exist",
     "key-pair": "The key pair '{}' does not exist",

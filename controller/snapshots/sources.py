@@ -1,0 +1,71 @@
+"""What a volume made of a snapshot begins as, and who may make one.
+
+Called by the rules of volumes and launches, and by images of snapshots, inside their transactions.
+An account sees its own snapshots, those shared with it, and public ones.
+"""
+
+from dataclasses import dataclass
+
+from peewee import SQL, fn
+
+from controller.call import Call
+from controller.db.schema import Snapshot, SnapshotShare
+from controller.db.session import Session
+from controller.lookup import check_ids, not_found
+from protos.errors import CloudError, Kind
+
+GIB = 1024**3
+DISK_FORMAT = "blocks"  # fleet.ImageSource: the digest is a manifest's
+GONE = "deleting"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A snapshot that volumes can be made of. The fields are those of a volume's row and of
+    fleet.ImageSource: the volume keeps them, so that it does not need the snapshot any more."""
+
+    snapshot_id: str
+    digest: str
+    size_gib: int
+    size_bytes: int  # of the blocks that it names
+    disk_format: str = DISK_FORMAT
+
+    @property
+    def virtual_size_bytes(self) -> int:
+        return self.size_gib * GIB
+
+
+def visible_to(account_id: str):
+    """The condition for snapshots that an account may see and restore."""
+    shared = SnapshotShare.select(SQL("1")).where(
+        SnapshotShare.snapshot_id == Snapshot.snapshot_id, SnapshotShare.account_id == account_id
+    )
+    own = Snapshot.account_id == account_id
+    return (Snapshot.status != GONE) & (own | Snapshot.public | fn.EXISTS(shared))
+
+
+def source_of(session: Session, call: Call, snapshot_id: str) -> Source:
+    """What a new volume of the caller's begins as.
+
+    Raises MALFORMED_ID, NOT_FOUND, WRONG_STATE for one that is not completed.
+    """
+    check_ids("snapshot", [snapshot_id])
+    row = session.one(
+        Snapshot.select(
+            Snapshot.snapshot_id,
+            Snapshot.status,
+            Snapshot.digest,
+            Snapshot.size_gib,
+            Snapshot.size_bytes,
+        ).where(Snapshot.snapshot_id == snapshot_id, visible_to(call.account_id))
+    )
+    if row is None:
+        raise not_found("snapshot", snapshot_id)
+    if row.status != "completed":
+        raise CloudError(
+            Kind.WRONG_STATE,
+            f"Snapshot is in invalid state - {row.status}",
+            noun="snapshot",
+            id=snapshot_id,
+        )
+    return Source(row.snapshot_id, row.digest, row.size_gib, row.size_bytes)
