@@ -135,7 +135,7 @@ def build(
 
     def open_account(tx: Transaction, account_id: str) -> None:
         quotas.make(tx, account_id)
-        make_default_vpc(tx, account_id, zones, rng, quotas)
+        make_default_vpc(tx, account_id, zones, rng, quotas, config.region.dns_suffix)
 
     def prepare(call: Call) -> None:
         with db.write(call) as tx:

@@ -4,8 +4,10 @@ Called inside the transaction that makes or removes the thing, so that usage and
 differ: `used` equals the number of the living, and a rollback gives all back. One statement
 charges any number of names.
 
-    instances vcpus memory_mib addresses key_pairs security_groups volumes gigabytes   charged here
-    rules_per_group                                    a bound on each group: counted, never charged
+    instances vcpus memory_mib addresses key_pairs security_groups network_interfaces volumes
+    gigabytes                                          charged here
+    vpcs internet_gateways                                                          and here
+    rules_per_group and the other COUNTED       a bound on each group (VPC, table): never charged
 
 A quota without an own maximum has the configured default, read at each charge: raising the
 default raises all.
@@ -24,7 +26,8 @@ from controller.db.session import Session, Transaction
 from protos.errors import CloudError, Kind
 
 NAMES = tuple(field.name for field in fields(QuotaLimits))
-CHARGED = tuple(name for name in NAMES if name != "rules_per_group")
+COUNTED = ("rules_per_group", "subnets_per_vpc", "route_tables_per_vpc", "routes_per_table")
+CHARGED = tuple(name for name in NAMES if name not in COUNTED)
 
 
 class Quotas:
@@ -202,6 +205,12 @@ def _exceeded(name: str, maximum: int, used: int, amount: int) -> CloudError:
             f"The maximum number of key pairs ({maximum}) has been reached.",
             noun="key-pair",
         )
+    if name == "network_interfaces":
+        return CloudError(
+            Kind.QUOTA,
+            f"The maximum number of network interfaces ({maximum}) has been reached.",
+            noun="network-interface",
+        )
     if name == "volumes":
         return CloudError(
             Kind.QUOTA, f"You have exceeded your maximum of {maximum} volumes.", noun="volume"
@@ -212,6 +221,16 @@ def _exceeded(name: str, maximum: int, used: int, amount: int) -> CloudError:
             f"You have exceeded your maximum of {maximum} GiB of storage: {used} GiB are used, "
             f"{amount} GiB were requested.",
             noun="volume",
+        )
+    if name == "vpcs":
+        return CloudError(
+            Kind.QUOTA, f"The maximum number of VPCs ({maximum}) has been reached.", noun="vpc"
+        )
+    if name == "internet_gateways":
+        return CloudError(
+            Kind.QUOTA,
+            f"The maximum number of internet gateways ({maximum}) has been reached.",
+            noun="internet-gateway",
         )
     return CloudError(
         Kind.QUOTA,

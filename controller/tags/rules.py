@@ -34,7 +34,7 @@ TAGGABLE = {
     "image": (schema.Image.image_id, schema.Image.account_id),
     "volume": (schema.Volume.volume_id, schema.Volume.account_id),
     "vpc": (schema.Vpc.vpc_id, schema.Vpc.account_id),
-    "dhcp-options": (schema.Vpc.dhcp_options_id, schema.Vpc.account_id),
+    "dhcp-options": (schema.DhcpOptions.dhcp_options_id, schema.DhcpOptions.account_id),
     "subnet": (schema.Subnet.subnet_id, schema.Subnet.account_id),
     "network-interface": (
         schema.NetworkInterface.network_interface_id,

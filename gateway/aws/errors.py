@@ -82,6 +82,8 @@ _INVALID = {  # by reason
     client_token="InvalidClientToken",
     manifest="InvalidManifest",
 )
+    vpc_range="InvalidVpc.Range",
+    subnet_range="InvalidSubnet.Range",
 
 _MALFORMED_ID = _rows(
     instance="InvalidInstanceID.Malformed",
@@ -147,6 +149,9 @@ _NOT_FOUND = {  # by (noun, reason)
     ("security-group-rule", "permission"): Answer("InvalidPermission.NotFound"),
     ("vpc", "no-default"): Answer("VPCIdNotSpecified"),
     ("subnet", "no-default"): Answer("MissingInput"),
+    ("vpc", "default"): Answer("DefaultVpcDoesNotExist"),
+    ("gateway", ""): Answer("InvalidGatewayID.NotFound"),  # as a route's target
+    ("route", ""): Answer("InvalidRoute.NotFound"),
     ("", ""): Answer("InvalidID"),
 }
 
@@ -159,6 +164,12 @@ _EXISTS = {
     ("network-interface", ""): Answer("InvalidIPAddress.InUse"),  # the private address asked for
     ("image", ""): Answer("InvalidAMIName.Duplicate"),
     ("client-token", ""): Answer("IdempotentParameterMismatch"),
+    ("vpc", "default"): Answer("DefaultVpcAlreadyExists"),
+    ("subnet", ""): Answer("InvalidSubnet.Conflict"),
+    ("subnet", "default"): Answer("DefaultSubnetAlreadyExistsInAvailabilityZone"),
+    ("internet-gateway", ""): Answer("Resource.AlreadyAssociated"),
+    ("route-table-association", ""): Answer("Resource.AlreadyAssociated"),
+    ("route", ""): Answer("RouteAlreadyExists"),
     ("account", ""): Answer("InvalidParameterValue"),
     ("host", ""): Answer("InvalidParameterValue"),
     ("", ""): Answer("InvalidParameterValue"),
@@ -194,6 +205,9 @@ _WRONG_STATE = {
     ("account", ""): Answer("IncorrectState"),
     ("host", ""): Answer("IncorrectState"),
     ("", ""): Answer("IncorrectState"),
+    ("internet-gateway", "in-use"): Answer("DependencyViolation"),
+    ("route-table", "in-use"): Answer("DependencyViolation"),
+    ("dhcp-options", "in-use"): Answer("DependencyViolation"),
 }
 
 _QUOTA = {
@@ -206,6 +220,11 @@ _QUOTA = {
     "security-group": Answer("SecurityGroupLimitExceeded"),
     "security-group-rule": Answer("RulesPerSecurityGroupLimitExceeded"),
     "network-interface": Answer("SecurityGroupsPerInterfaceLimitExceeded"),
+    "vpc": Answer("VpcLimitExceeded"),
+    "subnet": Answer("SubnetLimitExceeded"),
+    "internet-gateway": Answer("InternetGatewayLimitExceeded"),
+    "route-table": Answer("RouteTableLimitExceeded"),
+    "route": Answer("RouteLimitExceeded"),
     "key-pair": Answer("KeyPairLimitExceeded"),
     "tag": Answer("TagLimitExceeded"),
     "volume": Answer("VolumeLimitExceeded"),

@@ -44,7 +44,13 @@ def test_what_an_account_begins_with(world):
         "security_groups": (8, 1),
         "volumes": (500, 0),
         "gigabytes": (51200, 0),
+        "network_interfaces": (5000, 0),
         "rules_per_group": (6, 0),
+        "vpcs": (5, 1),
+        "subnets_per_vpc": (200, 0),
+        "internet_gateways": (5, 1),
+        "route_tables_per_vpc": (200, 0),
+        "routes_per_table": (50, 0),
     }
 
 
@@ -57,6 +63,8 @@ def test_any_number_of_names_is_one_statement(world):
         "vcpus": 6,
         "memory_mib": 3072,
         "security_groups": 1,
+        "vpcs": 1,
+        "internet_gateways": 1,
     }
     refund(world, instances=3, vcpus=6, memory_mib=3072)
     assert listed(world)["instances"] == (100, 0)
