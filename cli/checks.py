@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,31 +44,30 @@ def may_run(layout: Layout, cloud: Cloud) -> None:
     missing = [name for name in NEEDED_COMMANDS if not shutil.which(name, path=_path())]
     if missing:
         raise CliError(f"not installed: {', '.join(missing)}; `./pileus up` installs them by apt")
-    if cloud.hypervisor == "kvm" and not _has_kvm():
+    if cloud.hypervisor == "kvm" and (missing := kvm_lacks()):
         raise CliError(
-            "--hypervisor kvm: this CPU does not show the vmx or svm flag, or /dev/kvm is missing; "
-            "guests would hang. Use --hypervisor qemu, which emulates"
+            f"--hypervisor kvm: {missing}, and guests would hang. Use --hypervisor qemu, which "
+            "emulates"
         )
 
 
 def folder_is_free(layout: Layout) -> None:
     """A new cloud fills its state dir and `down --destroy` removes it: it is nobody else's."""
-    strangers = sorted(path.name for path in layout.root.iterdir() if path.name != "extra")
-    if strangers:
+    if strangers := layout.strangers():
         raise CliError(
             f"{layout.root} is no cloud's state dir and not empty ({strangers[0]} is in it): "
             "choose another --state-dir"
         )
 
 
-def ports_are_free(layout: Layout, cloud: Cloud) -> None:
-    """For a cloud whose services do not run yet."""
+def ports_are_free(layout: Layout, cloud: Cloud, take: Callable[[str], bool]) -> None:
+    """For a cloud whose services do not run yet. ``take`` claims them (cli/locks)."""
     inside = "127.0.0.1" if cloud.loopback else cloud.listen
     wanted = [(cloud.listen, cloud.port, "--port"), (inside, cloud.controller_port, "")]
     wanted.append((inside, cloud.join_port, ""))
     wanted += [("127.0.0.1", cloud.host_port + number, "") for number in range(cloud.hosts)]
     for address, port, option in wanted:
-        if port_is_free(port, address):
+        if take(f"port {port}") and port_is_free(port, address):
             continue
         others = services.running_elsewhere(layout)
         by = f" (perhaps by the cloud in {others[0]})" if others else ""
@@ -92,9 +91,17 @@ def port_is_free(port: int, address: str = "127.0.0.1") -> bool:
     return True
 
 
-def pool_is_free(cloud: Cloud, own: Layout) -> None:
-    """The public pool must be nobody's: what lies in it would no longer be reached from here."""
+def pool_is_free(cloud: Cloud, own: Layout, take: Callable[[str], bool]) -> None:
+    """The public pool must be nobody's: what lies in it would no longer be reached from here.
+
+    ``take`` claims it (cli/locks): its routes are made only when the agent starts.
+    """
     pool = ipaddress.IPv4Network(cloud.public_cidr)
+    if not take(f"addresses {pool}"):
+        raise CliError(
+            f"--public-cidr {pool} is what another cloud takes that comes up just now; "
+            "choose a range that nothing here uses"
+        )
     for route in routes():
         if route.network.prefixlen and route.network.overlaps(pool):
             others = services.running_elsewhere(own)
@@ -145,9 +152,26 @@ def resolvers(path: Path = Path("/etc/resolv.conf")) -> list[ipaddress.IPv4Addre
     return found
 
 
-def _has_kvm() -> bool:
-    flags = Path("/proc/cpuinfo").read_text().split()
-    return os.access("/dev/kvm", os.R_OK | os.W_OK) and not {"vmx", "svm"}.isdisjoint(flags)
+def hypervisor(asked: str, lacks: Callable[[], str]) -> tuple[str, str]:
+    """(what ``auto`` means on this machine, why). Anything else asked for is taken."""
+    if asked != "auto":
+        return asked, ""
+    missing = lacks()
+    return ("qemu", missing) if missing else ("kvm", "")
+
+
+def kvm_lacks(cpuinfo: Path = Path("/proc/cpuinfo"), device: Path = Path("/dev/kvm")) -> str:
+    """What this machine lacks for KVM, as a clause; "" where guests would run.
+
+    The device alone proves nothing: it is there, too, where the CPU has not what it needs.
+    """
+    if {"vmx", "svm"}.isdisjoint(cpuinfo.read_text().split()):
+        return "this CPU shows no vmx or svm flag"
+    try:
+        os.close(os.open(device, os.O_RDWR))
+    except OSError as failure:
+        return f"{device} cannot be opened ({failure.strerror})"
+    return ""
 
 
 def _path() -> str:

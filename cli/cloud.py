@@ -132,12 +132,16 @@ def choose(
     wishes: Wishes,
     port_is_free: Callable[[int], bool],
     routed: Collection[ipaddress.IPv4Network],
+    take: Callable[[str], bool] = lambda name: True,
 ) -> Cloud:
-    """The cloud that ``up`` brings up. Raises CliError for a wish that cannot be."""
+    """The cloud that ``up`` brings up. Raises CliError for a wish that cannot be.
+
+    ``routed`` is what leads somewhere already; ``take`` claims a range (see cli/locks).
+    """
     _check(wishes)
     known = load(layout)
     if known is None:
-        return _new(layout, wishes, port_is_free, routed)
+        return _new(layout, wishes, port_is_free, lambda public: _transit(public, routed, take))
     for fixed in ("hypervisor", "hosts", "region", "zone", "public_cidr"):
         wish, has = getattr(wishes, fixed), getattr(known, fixed)
         if wish is not None and wish != has:
@@ -154,7 +158,7 @@ def choose(
     return dataclasses.replace(known, **changed)
 
 
-def _new(layout: Layout, wishes: Wishes, port_is_free, routed) -> Cloud:
+def _new(layout: Layout, wishes: Wishes, port_is_free, choose_transit) -> Cloud:
     hypervisor = wishes.hypervisor or "auto"
     if (wishes.hosts or 1) > 1 and hypervisor != "fake":
         raise CliError("--hosts is for --hypervisor fake; real hosts join with `host join-token`")
@@ -173,7 +177,7 @@ def _new(layout: Layout, wishes: Wishes, port_is_free, routed) -> Cloud:
         region=region,
         zone=wishes.zone or f"{region}a",
         public_cidr=public,
-        transit_cidr=_free_transit(public, routed),
+        transit_cidr=choose_transit(public),
         network_prefix="pileus" if layout.is_default else f"pil{layout.tag}",
         controller_port=controller,
         join_port=join,
@@ -202,9 +206,8 @@ def _check(wishes: Wishes) -> None:
 
 
 def _first_inner_port(layout: Layout) -> int:
-    """7701, and elsewhere for further clouds of the machine: two that come up at the same moment
-    would both find the same ports free. Below the ports of outgoing connections (32768).
-    """
+    """7701, and elsewhere for further clouds of the machine, so that each finds its own free after
+    a while of being down. Below the ports of outgoing connections (32768)."""
     return 7701 if layout.is_default else 20000 + int(layout.tag, 16) % 10000
 
 
@@ -218,12 +221,12 @@ def _free(first: int, count: int, port_is_free, taken: set[int]) -> int:
     raise CliError(f"no {count} free ports in a row from {first} on")
 
 
-def _free_transit(public: str, routed) -> str:
+def _transit(public: str, routed, take) -> str:
     """The cables between the host and its VPCs' routers: nobody outside sees these addresses."""
     taken = [ipaddress.IPv4Network(public), *routed]
     for second in range(65, 128):
         candidate = ipaddress.IPv4Network(f"100.{second}.0.0/16")
-        if not any(candidate.overlaps(network) for network in taken):
+        if not any(map(candidate.overlaps, taken)) and take(f"addresses {candidate}"):
             return str(candidate)
     raise CliError("every /16 of 100.64.0.0/10 is routed somewhere; no room for the VPCs' cables")
 

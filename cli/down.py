@@ -8,10 +8,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from cli import checks, cloud, libvirtd, services, up
+from cli import checks, cloud, libvirtd, services
 from cli.cloud import Cloud
 from cli.errors import CliError
 from cli.layout import Layout
+from cli.locks import alone
 from cli.progress import Progress
 from cli.services import ROOT
 
@@ -25,26 +26,34 @@ class Down:
 
     def run(self, destroy: bool) -> None:
         """Raises CliError. May be run again at any time, also after a run that was cut off."""
-        chosen = cloud.load(self.layout)
-        if chosen is None and not services.is_supervised(self.layout):
-            if not destroy or not self.layout.root.exists():
-                self.progress.print(f"There is no cloud in {self.layout.root}.")
+        with alone(self.layout, self._wait_is_on, make=False) as lock:
+            chosen = cloud.load(self.layout) if lock is not None else None
+            ran = services.exists(self.layout)
+            if chosen is None and not ran:
+                self._nothing_there(destroy and lock is not None)
                 return
-            raise CliError(f"{self.layout.root} is not a cloud's state dir; it is left alone")
-        with up.alone(self.layout):
-            ran = services.is_supervised(self.layout)
             if destroy and chosen is not None:
                 checks.may_run(self.layout, chosen)
-                self._destroy_guests(chosen)
+                self._destroy_guests(chosen, lock)
             with self.progress.step("services") as step:
                 ran = services.stop(self.layout) or ran
                 step.result("stopped" if ran else "were not running")
-            if destroy:
+            if destroy and lock is not None:
                 self._remove_state(chosen)
         if not destroy and chosen is not None and not chosen.fake:
             self.progress.print("Guests keep running; `./pileus up` finds them again.")
 
-    def _destroy_guests(self, chosen: Cloud) -> None:
+    def _wait_is_on(self) -> None:
+        self.progress.print(f"waiting: another `pileus up` or `down` works on {self.layout.root}")
+
+    def _nothing_there(self, destroy: bool) -> None:
+        if destroy and self.layout.strangers():
+            raise CliError(f"{self.layout.root} is not a cloud's state dir; it is left alone")
+        if destroy:
+            self.layout.unfinished_cloud.unlink(missing_ok=True)
+        self.progress.print(f"There is no cloud in {self.layout.root}.")
+
+    def _destroy_guests(self, chosen: Cloud, lock: int) -> None:
         """Domains, networks and disks: by the agent, which made them, with nobody else at work."""
         if not self.layout.config("host").exists():
             return
@@ -60,6 +69,7 @@ class Down:
                 capture_output=True,
                 text=True,
                 timeout=DESTROY_TIMEOUT_S,
+                pass_fds=[lock],
             )
             if done.returncode != 0:
                 said = (done.stderr or done.stdout).strip()
@@ -77,6 +87,23 @@ class Down:
         with self.progress.step("state") as step:
             if chosen is not None and not chosen.fake:
                 libvirtd.stop_logging(self.layout)
-            shutil.rmtree(self.layout.root)
+            self._empty()
+            self.layout.supervisor_socket.unlink(missing_ok=True)  # may be elsewhere
             kept = f"; {self.layout.cache} is kept as a cache" if self.layout.cache.exists() else ""
             step.result(f"{self.layout.root} removed{kept}")
+
+    def _empty(self) -> None:
+        """Removes all that is in the state dir; the folder itself goes with the lock.
+
+        cloud.json last: as long as it is there, this can be done again.
+        """
+        last = self.layout.cloud
+        entries = sorted(self.layout.root.iterdir(), key=lambda path: path == last)
+        try:
+            for path in entries:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        except OSError as failure:
+            raise CliError(f"{self.layout.root} is not all removed: {failure}") from failure

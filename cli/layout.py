@@ -63,6 +63,11 @@ class Layout:
         return self.root / "cloud.json"
 
     @property
+    def unfinished_cloud(self) -> Path:
+        """All that an ``up`` leaves which was cut off at its very beginning."""
+        return unfinished(self.cloud)
+
+    @property
     def operator(self) -> Path:
         return self.root / "operator.json"
 
@@ -117,6 +122,11 @@ class Layout:
     def host(self, name: str) -> Path:
         return self.root / "hosts" / name
 
+    def strangers(self) -> list[str]:
+        """What is in a state dir that no ``up`` can have put there before it wrote cloud.json."""
+        own = ("extra", self.unfinished_cloud.name)
+        return sorted(path.name for path in self.root.iterdir() if path.name not in own)
+
     def make(self) -> None:
         """The folders that everything else is put into."""
         for folder in (self.root, self.pki, self.root / "hosts", self.root / "controller"):
@@ -127,10 +137,15 @@ class Layout:
             folder.chmod(0o700)
 
 
+def unfinished(path: Path) -> Path:
+    """What a file is called while it is being written."""
+    return path.with_name(path.name + ".new")
+
+
 def write_private(path: Path, content: bytes | str) -> None:
     """Whole or not at all, readable by its owner only."""
     data = content.encode() if isinstance(content, str) else content
-    written = path.with_name(path.name + ".new")
+    written = unfinished(path)
     with open(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
         file.flush()

@@ -11,11 +11,13 @@ the supervisor itself be killed, its services get SIGTERM from the kernel (setpr
 ``up``, ``down`` and ``status``. Decision and alternatives: docs/decisions/0300.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -128,6 +130,7 @@ def ensure_supervisor(layout: Layout) -> bool:
     """Answers whether it had to be started. Raises CliError where it does not come up."""
     if is_supervised(layout):
         return False
+    stop(layout)  # one that an `up` left behind which was killed: it may never listen
     with open(layout.logs / "supervisord.out", "ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(_configuration(layout))],
@@ -144,6 +147,7 @@ def ensure_supervisor(layout: Layout) -> bool:
         if process.poll() is not None:
             break
         time.sleep(0.05)
+    stop(layout)
     said = tail(layout.logs / "supervisord.out") or tail(layout.logs / "supervisord.log")
     raise CliError(f"the supervisor does not come up:\n{said}")
 
@@ -214,18 +218,28 @@ def is_supervised(layout: Layout) -> bool:
         return False
 
 
+def exists(layout: Layout) -> bool:
+    """Whether a supervisor of this cloud is there, also one that does not listen (yet)."""
+    return bool(_supervisors_of(layout))
+
+
 def stop(layout: Layout) -> bool:
-    """Stops the supervisor and what it supervises. Answers whether there was one."""
-    if not is_supervised(layout):
-        return False
-    pid = _server(layout).getPID()
-    _server(layout).shutdown()
+    """Stops the supervisor and what it supervises. Answers whether there was one.
+
+    It is found by its command line: also when it has not begun to listen, or its socket is gone.
+    """
+    pids = _supervisors_of(layout)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if not _alive(pid):
-            return True
+    while alive := [pid for pid in pids if _alive(pid)]:
+        if time.monotonic() > deadline:
+            raise CliError(
+                f"the supervisor (process {alive[0]}) has not ended within {STOP_TIMEOUT_S:.0f} s"
+            )
         time.sleep(0.05)
-    raise CliError(f"the supervisor (process {pid}) has not ended within {STOP_TIMEOUT_S:.0f} s")
+    return bool(pids)
 
 
 def _alive(pid: int) -> bool:
@@ -238,17 +252,33 @@ def _alive(pid: int) -> bool:
 
 def running_elsewhere(layout: Layout) -> list[Path]:
     """State dirs of the other clouds whose supervisors run on this machine."""
+    return sorted({root for _, _, root in _supervisors() if not _is_same(root, layout.root)})
+
+
+def _supervisors_of(layout: Layout) -> list[int]:
+    own = os.geteuid()
+    return [
+        pid for pid, owner, root in _supervisors() if owner == own and _is_same(root, layout.root)
+    ]
+
+
+def _supervisors() -> list[tuple[int, int, Path]]:
+    """(process, its owner, state dir) of every supervisor on this machine."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().decode(errors="replace").split("\0")
+            owner = path.stat().st_uid
         except OSError:
-            continue  # it ended meanwhile, or is somebody else's
+            continue  # it ended meanwhile
         if "supervisor.supervisord" in words and words[-2].endswith("/run/supervisord.conf"):
-            root = Path(words[-2]).parent.parent
-            if root != layout.root:
-                found.append(root)
-    return sorted(found)
+            found.append((int(path.parent.name), owner, Path(words[-2]).parent.parent))
+    return found
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Also by another path; one that has been removed is the same by its path only."""
+    return one == other or (one.exists() and other.exists() and one.samefile(other))
 
 
 def tail(log: Path) -> str:

@@ -4,21 +4,20 @@ Every step looks before it acts, so that a second run takes seconds and a run th
 simply run again. Called by cli/__main__.
 """
 
-import fcntl
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cli import checks, cloud, configs, demo_image, images, libvirtd, pki, services
 from cli.api import Api, ApiError
 from cli.cloud import Cloud, Wishes
 from cli.errors import CliError
 from cli.layout import Layout, write_private
+from cli.locks import Claims, alone
 from cli.progress import Progress
 from cli.services import ROOT, Program
 
@@ -41,10 +40,10 @@ class Up:
     def run(self, wishes: Wishes) -> Cloud:
         """Raises CliError with what is in the way."""
         layout, progress = self.layout, self.progress
-        with alone(layout):
+        with alone(layout, self._wait_is_on) as lock, Claims() as claims:
             with progress.step("machine") as step:
-                chosen = self._choose(wishes)
-                step.result(_described(chosen))
+                chosen, why = self._choose(wishes, claims)
+                step.result(_described(chosen, why))
             with progress.step("certificates") as step:
                 new_key = configs.ensure_master_key(layout)
                 made = pki.ensure(layout, chosen, pki.now_utc())
@@ -54,15 +53,16 @@ class Up:
             configs.write_controller(layout, chosen)
             configs.write_gateway(layout, chosen)
             with progress.step("first account") as step:
-                step.result("made" if self._ensure_operator() else "there")
-            self._ensure_host(chosen)
+                step.result("made" if self._ensure_operator(lock) else "there")
+            self._ensure_host(chosen, lock)
             write_env(layout, chosen)
-            with progress.step("services") as step:
-                step.result(self._start(chosen))
             api = Api(layout, chosen)
-            with progress.step("endpoint") as step:
-                self._await_answer(api, chosen)
-                step.result(chosen.endpoint)
+            with self._stopped_again_unless_it_answers():
+                with progress.step("services") as step:
+                    step.result(self._start(chosen))
+                with progress.step("endpoint") as step:
+                    self._await_answer(api, chosen)
+                    step.result(chosen.endpoint)
             with progress.step("demo image") as step:
                 step.result(self._ensure_image(api, chosen, step.say))
             with progress.step("ready") as step:
@@ -70,37 +70,61 @@ class Up:
             self._forget_tokens(chosen)
         return chosen
 
-    def _choose(self, wishes: Wishes) -> Cloud:
-        """Settles what the cloud is, and refuses what would go wrong later."""
+    def _wait_is_on(self) -> None:
+        self.progress.print(f"waiting: another `pileus up` or `down` works on {self.layout.root}")
+
+    @contextmanager
+    def _stopped_again_unless_it_answers(self) -> Iterator[None]:
+        """What does not answer at all is of no use; what does is left for ``status`` to look at."""
+        ran = services.exists(self.layout)
+        try:
+            yield
+        except BaseException:
+            if not ran:
+                with self.progress.step("services") as step:
+                    services.stop(self.layout)
+                    step.result("stopped again; `./pileus up` is the next try")
+            raise
+
+    def _choose(self, wishes: Wishes, claims: Claims) -> tuple[Cloud, str]:
+        """Settles what the cloud is here, with the reason for its hypervisor; refuses what would
+        go wrong later."""
         layout = self.layout
+
+        def port_is_free(port: int) -> bool:
+            return claims.take(f"port {port}") and checks.port_is_free(port)
+
         known = cloud.load(layout)
         if known is None:
             checks.folder_is_free(layout)
         routed = [route.network for route in checks.routes() if route.network.prefixlen]
-        chosen = cloud.choose(layout, wishes, checks.port_is_free, routed)
+        chosen = cloud.choose(layout, wishes, port_is_free, routed, claims.take)
         checks.may_run(layout, chosen)
         if not services.is_supervised(layout):
-            checks.ports_are_free(layout, chosen)
+            services.stop(layout)  # one that does not answer, but whose services hold the ports
+            checks.ports_are_free(layout, chosen, claims.take)
         if known is None and not chosen.fake:
-            checks.pool_is_free(chosen, layout)
+            checks.pool_is_free(chosen, layout, claims.take)
         cloud.save(layout, chosen)  # first: it says that the folder is ours to fill, and to remove
         layout.make()
-        return chosen
+        # Not as it is recorded: another machine, or this one's next processor, may have KVM.
+        hypervisor, why = checks.hypervisor(chosen.hypervisor, checks.kvm_lacks)
+        return replace(chosen, hypervisor=hypervisor), why
 
-    def _ensure_operator(self) -> bool:
+    def _ensure_operator(self, lock: int) -> bool:
         if self.layout.operator.exists():
             return False
-        self._controller("init", "--credentials-file", str(self.layout.operator))
+        self._controller(lock, "init", "--credentials-file", str(self.layout.operator))
         return True
 
-    def _ensure_host(self, chosen: Cloud) -> None:
+    def _ensure_host(self, chosen: Cloud, lock: int) -> None:
         """A host's configuration carries its one-time tokens until it has joined."""
         names = configs.host_names(chosen)
         if all((self.layout.host(name) / "pki" / "host.crt").exists() for name in names):
             configs.write_host(self.layout, chosen, [])
             return
         tokens = [
-            self._controller("join-token", "--host-name", name, "--zone", chosen.zone)
+            self._controller(lock, "join-token", "--host-name", name, "--zone", chosen.zone)
             for name in names
         ]
         configs.write_host(self.layout, chosen, tokens)
@@ -110,13 +134,21 @@ class Up:
         configs.write_host(self.layout, chosen, [])
         services.remember(self.layout, programs(self.layout, chosen))
 
-    def _controller(self, *arguments: str) -> str:
-        """A command of the controller's that needs no running one."""
+    def _controller(self, lock: int, *arguments: str) -> str:
+        """A command of the controller's that needs no running one. It holds the lock with us."""
         command = [sys.executable, "-m", "controller"]
         command += ["--config", str(self.layout.config("controller")), *arguments]
-        done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S
-        )
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_TIMEOUT_S,
+                pass_fds=[lock],
+            )
+        except subprocess.TimeoutExpired as failure:
+            raise CliError(f"the controller's `{arguments[0]}` does not end") from failure
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()
             raise CliError(f"the controller's `{arguments[0]}` failed:\n{said}")
@@ -205,30 +237,6 @@ def programs(layout: Layout, chosen: Cloud) -> list[Program]:
     return found
 
 
-@contextmanager
-def alone(layout: Layout) -> Iterator[None]:
-    """One ``up`` or ``down`` of a cloud at a time. Raises CliError while another one works."""
-    try:
-        layout.root.mkdir(parents=True, exist_ok=True)
-        folder = os.open(layout.root, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as failure:
-        raise CliError(f"the state dir cannot be made: {failure}") from failure
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise CliError(f"another `pileus up` or `down` works on {layout.root}") from None
-    finally:
-        os.close(folder)
-        _remove_if_empty(layout)
-
-
-def _remove_if_empty(layout: Layout) -> None:
-    """A cloud that was refused leaves no folder behind."""
-    if layout.root.exists() and not any(layout.root.iterdir()):
-        layout.root.rmdir()
-
-
 def exports(layout: Layout, chosen: Cloud, access_key: dict | None = None) -> str:
     """Shell exports for the operator, or for the account of ``access_key``.
 
@@ -252,7 +260,8 @@ def write_env(layout: Layout, chosen: Cloud) -> None:
     write_private(layout.env, exports(layout, chosen))
 
 
-def _described(chosen: Cloud) -> str:
+def _described(chosen: Cloud, why: str) -> str:
     if chosen.fake:
         return f"{chosen.hosts} fake host{'s' * (chosen.hosts != 1)}, no guests"
-    return f"hypervisor {chosen.hypervisor}, public addresses {chosen.public_cidr}"
+    because = f" ({why}: guests are emulated)" if why else ""
+    return f"hypervisor {chosen.hypervisor}{because}, public addresses {chosen.public_cidr}"

@@ -1,19 +1,16 @@
 """``pileus up --hypervisor fake`` from nothing to nothing: no root, no system packages."""
 
 import os
-import re
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-import boto3
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.harness.typed import Typed, free_port
+
 TIMEOUT_S = 60
 
 
@@ -25,58 +22,10 @@ def eventually(look, what: str):
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Fake:
-    """A cloud of fake hosts in a folder; ``pileus(...)`` as a user types it."""
-
-    def __init__(self, folder: Path):
-        self.state = folder / "state"
-        self.cache = folder / "cache"
-
-    def pileus(self, *words: object, expect: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", *map(str, words), "--state-dir", str(self.state)],
-            cwd=ROOT,
-            env={**os.environ, "PILEUS_CACHE_DIR": str(self.cache)},
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
-        assert done.returncode == expect, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def ec2(self, exports: str):
-        named = dict(re.findall(r"^export (\w+)=(.*)$", exports, re.MULTILINE))
-        return boto3.client(
-            "ec2",
-            endpoint_url=named["AWS_ENDPOINT_URL"],
-            aws_access_key_id=named["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=named["AWS_SECRET_ACCESS_KEY"],
-            region_name=named["AWS_DEFAULT_REGION"],
-            verify=named.get("AWS_CA_BUNDLE"),
-        )
-
-    def processes(self) -> list[int]:
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                line = path.read_bytes()
-            except OSError:
-                continue  # ended meanwhile
-            if str(self.state).encode() in line:
-                found.append(int(path.parent.name))
-        return found
-
-
 @pytest.fixture(scope="module")
 def fake():
     with tempfile.TemporaryDirectory(prefix="pileus-") as folder:
-        made = Fake(Path(folder))
+        made = Typed(Path(folder))
         try:
             yield made
         finally:
@@ -164,7 +113,7 @@ def test_what_dies_is_restarted(fake, first_up):
     eventually(lambda: _succeeds(fake, "status"), "ready again")
 
 
-def _succeeds(fake: Fake, *words: str) -> bool:
+def _succeeds(fake: Typed, *words: str) -> bool:
     try:
         fake.pileus(*words)
     except AssertionError:

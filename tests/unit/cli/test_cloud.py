@@ -141,3 +141,9 @@ def test_two_clouds_have_different_network_names(tmp_path):
         layout.make()
         names.add(choose(layout).network_prefix)
     assert len(names) == 2
+
+
+def test_cables_get_a_range_that_no_other_cloud_takes_just_now(layout):
+    taken = {"addresses 100.65.0.0/16"}
+    chosen = cloud.choose(layout, Wishes(), free, (), lambda name: name not in taken)
+    assert chosen.transit_cidr == "100.66.0.0/16"

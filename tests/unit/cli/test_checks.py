@@ -1,0 +1,52 @@
+"""What the machine can do, as `up` says it."""
+
+from dataclasses import replace
+
+import pytest
+
+from cli import checks, up
+from cli.cloud import Cloud
+
+INTEL, BARE = "flags\t\t: fpu vmx sse2\n", "flags\t\t: fpu sse2\n"
+CLOUD = Cloud(
+    *("auto", "127.0.0.1", 8773, 1, "us-east-1", "us-east-1a"),
+    *("100.64.0.0/24", "100.65.0.0/16", "pileus", 7701, 7702, 7711),
+)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "device", "lacks"),
+    [
+        (INTEL, True, ""),
+        (BARE, True, "this CPU shows no vmx or svm flag"),
+        (INTEL, False, "kvm cannot be opened (No such file or directory)"),
+    ],
+)
+def test_what_kvm_needs(tmp_path, cpuinfo, device, lacks):
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    if device:
+        (tmp_path / "kvm").write_text("")
+    found = checks.kvm_lacks(tmp_path / "cpuinfo", tmp_path / "kvm")
+    assert found.endswith(lacks) and bool(found) == bool(lacks)
+
+
+@pytest.mark.parametrize(
+    ("asked", "lacks", "chosen"),
+    [
+        ("auto", "", ("kvm", "")),
+        ("auto", "no flag", ("qemu", "no flag")),
+        ("qemu", "no flag", ("qemu", "")),
+        ("fake", "no flag", ("fake", "")),
+    ],
+)
+def test_what_auto_means(asked, lacks, chosen):
+    assert checks.hypervisor(asked, lambda: lacks) == chosen
+
+
+def test_the_first_step_says_what_was_chosen_and_why():
+    emulated = up._described(replace(CLOUD, hypervisor="qemu"), "no flag")
+    assert "hypervisor qemu (no flag: guests are emulated)" in emulated
+    assert "hypervisor kvm, public" in up._described(replace(CLOUD, hypervisor="kvm"), "")
+    assert (
+        up._described(replace(CLOUD, hypervisor="fake", hosts=2), "") == "2 fake hosts, no guests"
+    )
