@@ -100,6 +100,7 @@ class Guest:
     eth0: int
     seen: deque = field(default_factory=lambda: deque(maxlen=2000))
     services: list = field(default_factory=list)
+    further: dict[str, tuple[int, int]] = field(default_factory=dict)  # interface id -> ends
 
     @property
     def address(self) -> str:
@@ -208,6 +209,7 @@ class Lab:
         self.vpcs: dict[str, fleet_pb2.VpcSpec] = {}
         self.guests: list[Guest] = []
         self._closing: list[Callable[[], None]] = []
+        self.network.start()
 
     def driver(self) -> LinuxNetwork:
         """Another agent's driver after the first one's end, with no memory of it."""
@@ -271,21 +273,10 @@ class Lab:
         """A guest as the agent brings one up: VPC, port, domain, plug. It has asked for no address
         yet; ``configure`` gives it the one that DHCP would.
         """
-        subnet = self.vpcs[vpc_id].subnets[nic.pop("subnet", 0)]
-        address = ".".join(subnet.cidr_block.split(".")[:3]) + f".{number}"
         user_data = nic.pop("user_data", b"")
         options = nic.pop("options", instances_pb2.MetadataOptions())
         vpc_number = int(vpc_id[-4:], 16)
-        spec = fleet_pb2.NicSpec(
-            network_interface_id=f"eni-{vpc_number * 1000 + number:017x}",
-            mac_address=f"02:16:3e:00:{vpc_number:02x}:{number:02x}",
-            private_ip_address=address,
-            subnet_id=subnet.subnet_id,
-            vpc_id=vpc_id,
-            security_group_ids=groups,
-            source_dest_check=nic.pop("source_dest_check", True),
-            **nic,
-        )
+        spec = self._nic(vpc_id, number, groups, **nic)
         instance = fleet_pb2.InstanceSpec(
             instance_id=f"i-{vpc_number * 1000 + number:017x}", nics=[spec], account_id="1" * 12
         )
@@ -303,6 +294,22 @@ class Lab:
         self.power_on(guest)
         return guest
 
+    def _nic(self, vpc_id: str, number: int, groups, **nic) -> fleet_pb2.NicSpec:
+        subnet = self.vpcs[vpc_id].subnets[nic.pop("subnet", 0)]
+        start = ".".join(subnet.cidr_block.split(".")[:3])
+        vpc_number = int(vpc_id[-4:], 16)
+        return fleet_pb2.NicSpec(
+            network_interface_id=f"eni-{vpc_number * 1000 + number:017x}",
+            mac_address=f"02:16:3e:00:{vpc_number:02x}:{number:02x}",
+            private_ip_address=f"{start}.{number}",
+            subnet_id=subnet.subnet_id,
+            vpc_id=vpc_id,
+            security_group_ids=groups,
+            source_dest_check=nic.pop("source_dest_check", True),
+            secondary_private_ip_addresses=[f"{start}.{n}" for n in nic.pop("secondary", ())],
+            **nic,
+        )
+
     def power_on(self, guest: Guest) -> None:
         port = self.network.ensure_port(guest.nic)
         guest.tap = open_tap(port.tap)
@@ -318,12 +325,43 @@ class Lab:
         self.network.plug(guest.nic)
         self.wire.join(guest.tap, guest.eth0, guest.seen)
 
+    def attach(self, guest: Guest, number: int, **nic) -> fleet_pb2.NicSpec:
+        """Another interface, hot-plugged as the agent does it; it has its address at once."""
+        vpc_id, name = guest.nic.vpc_id, f"eth{len(guest.instance.nics)}"
+        spec = self._nic(vpc_id, number, guest.nic.security_group_ids, **nic)
+        spec.device_index = len(guest.instance.nics)
+        guest.instance.nics.append(spec)
+        self._membership(vpc_id)
+        self.ensure(vpc_id)
+        tap = open_tap(self.network.ensure_port(spec).tap)
+        inside = namespaces.inside(guest.namespace, lambda: open_tap(name))
+        guest.run("ip", "link", "set", name, "address", spec.mac_address)
+        guest.run("ip", "link", "set", name, "up")
+        guest.run("ip", "address", "add", f"{spec.private_ip_address}/20", "dev", name)
+        self.network.plug(spec)
+        self.wire.join(tap, inside, guest.seen)
+        guest.further[spec.network_interface_id] = (tap, inside)
+        return spec
+
+    def detach(self, guest: Guest, spec: fleet_pb2.NicSpec) -> None:
+        kept = [n for n in guest.instance.nics if n is not spec and n != spec]
+        del guest.instance.nics[:]
+        guest.instance.nics.extend(kept)
+        self._cut(*guest.further.pop(spec.network_interface_id))
+        self._membership(guest.nic.vpc_id)
+        self.ensure(guest.nic.vpc_id)
+        self.network.remove_port(spec)
+
+    def _cut(self, *ends: int) -> None:
+        self.wire.cut(*ends)
+        for end in ends:
+            os.close(end)
+
     def power_off(self, guest: Guest) -> None:
         for service in guest.services:
             service.close()
-        self.wire.cut(guest.tap, guest.eth0)
-        os.close(guest.tap)
-        os.close(guest.eth0)
+        for ends in ((guest.tap, guest.eth0), *guest.further.values()):
+            self._cut(*ends)
         shell.run(["ip", "netns", "delete", guest.namespace])
         self.guests.remove(guest)
 
@@ -337,24 +375,44 @@ class Lab:
         here = [guest.instance for guest in self.guests if guest.nic.vpc_id == vpc_id]
         self.network.ensure_vpc(self.vpcs[vpc_id], here)
 
-    def associate(self, guest: Guest, public: str) -> None:
-        vpc = self.vpcs[guest.nic.vpc_id]
+    def associate(self, guest: Guest, public: str, private: str = "") -> None:
+        vpc, private = self.vpcs[guest.nic.vpc_id], private or guest.address
         kept = [p for p in vpc.public_addresses if public != p.public_ip]
-        kept = [p for p in kept if p.private_ip != guest.address]
+        kept = [p for p in kept if p.private_ip != private]
         del vpc.public_addresses[:]
         vpc.public_addresses.extend(kept)
-        vpc.public_addresses.add(public_ip=public, private_ip=guest.address)
-        guest.nic.public_ip_address = public
-        guest.instance.nics[0].public_ip_address = public
+        vpc.public_addresses.add(public_ip=public, private_ip=private)
+        if private == guest.address:
+            guest.nic.public_ip_address = public
+            guest.instance.nics[0].public_ip_address = public
         self.ensure(guest.nic.vpc_id)
+
+    def route(self, vpc_id: str, subnet: int, *routes_wanted: str) -> None:
+        """Routes of a subnet in place of its former ones, each a range and a target: "internet",
+        "blackhole" or an address.
+        """
+        routes = self.vpcs[vpc_id].subnets[subnet].routes
+        del routes[:]
+        for text in routes_wanted:
+            destination, target = text.split()
+            route = routes.add(destination_cidr_block=destination)
+            if target == "internet":
+                route.internet_gateway = True
+            elif target == "blackhole":
+                route.blackhole = True
+            else:
+                route.private_ip_address = target
+        self.ensure(vpc_id)
 
     def _membership(self, vpc_id: str) -> None:
         for group in self.vpcs[vpc_id].security_groups:
             del group.member_addresses[:]
             group.member_addresses.extend(
-                guest.address
+                address
                 for guest in self.guests
-                if guest.nic.vpc_id == vpc_id and group.group_id in guest.nic.security_group_ids
+                for nic in guest.instance.nics
+                if nic.vpc_id == vpc_id and group.group_id in nic.security_group_ids
+                for address in (nic.private_ip_address, *nic.secondary_private_ip_addresses)
             )
 
 
