@@ -85,7 +85,8 @@ def _fake(config: Config, clock: Clock) -> Equipment:
     rng = random.Random(config.fake_seed) if config.fake_seed else random.Random()
     hypervisor = FakeHypervisor(clock, rng, config.faults, state, later=_timer)
     network = FakeNetwork(path=run / "fake-ports.json")
-    return Equipment(hypervisor, network, FakeImages(clock), FakeVolumes())
+    volumes = FakeVolumes(path=run / "fake-volumes.json")
+    return Equipment(hypervisor, network, FakeImages(clock), volumes)
 
 
 def _timer(delay_ms: int, call: Callable[[], None]) -> None:

@@ -1,18 +1,18 @@
-"""Images and volumes that make nothing but keep count: with FakeNetwork the other half of the fake
-hypervisor.
+"""Images that make nothing but keep count: with FakeNetwork and FakeVolumes, which are to be had
+from here too, the other half of the fake hypervisor.
 
 Shipped for ``--hypervisor fake`` and used by tests and simulations. They check what real ones would
 trip over (a disk on an image that is not cached), so that a wrong order of steps fails here too.
 What they hold stands for the host's disk: it outlives the agent as long as the object does.
 """
 
-import random
 import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from hostagent.drivers import Disk, DriverError, NotYet
+from hostagent.drivers import DriverError, NotYet
 from hostagent.network.fake import FakeNetwork as FakeNetwork
+from hostagent.volumes.fake import FakeVolumes as FakeVolumes
 from protos.cloud.v1 import fleet_pb2
 
 
@@ -45,35 +45,3 @@ class FakeImages:
 
     def watch(self, on_change: Callable[[str], None]) -> None:
         """They come by the clock: ``NotYet.retry_ms`` is exact."""
-
-
-class FakeVolumes:
-    """Volumes in memory. They outlive a power failure."""
-
-    def __init__(self, rng: random.Random | None = None, failures: float = 0.0):
-        self._rng, self.failures = rng or random.Random(0), failures
-        self._lock = threading.RLock()
-        self.made: dict[str, int] = {}  # volume -> size in bytes
-
-    def ensure(self, disk: fleet_pb2.DiskSpec, base: Path | None) -> Disk:
-        with self._lock:
-            self._maybe_fail()
-            if disk.image.digest and base is None:
-                raise DriverError(f"{disk.volume_id}: its image is not here", transient=False)
-            size = max(disk.size_bytes, self.made.get(disk.volume_id, 0))
-            self.made[disk.volume_id] = size
-        path = Path("/fake/volumes") / f"{disk.volume_id}.qcow2"
-        return Disk(disk.volume_id, disk.device_name, path, "qcow2", base, disk.image.disk_format)
-
-    def remove(self, volume_id: str) -> None:
-        with self._lock:
-            self._maybe_fail()
-            self.made.pop(volume_id, None)
-
-    def volumes(self) -> Collection[str]:
-        with self._lock:
-            return sorted(self.made)
-
-    def _maybe_fail(self) -> None:
-        if self.failures and self._rng.random() < self.failures:
-            raise DriverError("the disk did not do as it was told")

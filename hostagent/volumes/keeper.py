@@ -13,7 +13,6 @@ writes) and in the files (what stands on what), and the same call again goes on 
 
 import contextlib
 import threading
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from hostagent.drivers import DriverError, GuestDisk, Hypervisor, Layer, NotYet, Volumes
@@ -27,19 +26,23 @@ class Keeper:
     def __init__(self, volumes: Volumes, hypervisor: Hypervisor):
         self._volumes, self._hypervisor = volumes, hypervisor
         self._guard = threading.Lock()
-        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._held: dict[str, int] = {}  # volume -> the thread that is at it
 
     @contextlib.contextmanager
     def held(self, volume_ids: Iterable[str]) -> Iterator[None]:
         """Raises NotYet where another thread is at one of them (a commit may take minutes)."""
-        with contextlib.ExitStack() as taken:
-            for volume_id in sorted(set(volume_ids)):
-                with self._guard:
-                    lock = self._locks[volume_id]
-                if not lock.acquire(blocking=False):
-                    raise NotYet(f"{volume_id} is being worked on", retry_ms=BUSY_RETRY_MS)
-                taken.callback(lock.release)
+        me = threading.get_ident()
+        with self._guard:
+            wanted = {name for name in volume_ids if self._held.get(name) != me}
+            for name in sorted(wanted & self._held.keys()):
+                raise NotYet(f"{name} is being worked on", retry_ms=BUSY_RETRY_MS)
+            self._held.update(dict.fromkeys(wanted, me))
+        try:
             yield
+        finally:
+            with self._guard:
+                for name in wanted:
+                    del self._held[name]
 
     def top(self, volume_id: str) -> Layer:
         """The layer that is written, by a guest or by nobody. DriverError: not here."""
@@ -89,8 +92,6 @@ class Keeper:
             if holder is not None:
                 raise DriverError(f"{volume_id} is open in {holder}")
             self._volumes.remove(volume_id)
-        with self._guard:
-            self._locks.pop(volume_id, None)
 
     def _look(self, volume_id: str) -> tuple[str | None, Layer, list[Layer]]:
         """Who has it open, the layer that is written, and the chain up to that one."""

@@ -1,24 +1,77 @@
-"""Volumes as qcow2 files. qemu-img does the work here too."""
+"""What every volume backend keeps, asked of each; qemu-img does the work of the real one."""
 
 import json
 import shutil
+import threading
 
 import pytest
 
 from hostagent import shell
-from hostagent.drivers import DriverError
+from hostagent.drivers import READ_MOST_BYTES, DriverError, Extent, NotYet
+from hostagent.fake_drivers import FakeVolumes
+from hostagent.volumes.keeper import Keeper
 from hostagent.volumes.qcow2 import Qcow2Volumes
 from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
 
-pytestmark = pytest.mark.skipif(not shutil.which("qemu-img"), reason="needs qemu-img")
+needs_qemu_img = pytest.mark.skipif(not shutil.which("qemu-img"), reason="needs qemu-img")
 
 MIB = 1 << 20
 VOLUME = "vol-0123456789abcdef0"
 
 
+class Qcow2:
+    """The real backend, and what a guest would do to its files."""
+
+    def __init__(self, folder):
+        self.volumes = Qcow2Volumes(folder / "volumes", shell.run)
+        self.folder = folder
+
+    def again(self):
+        """The agent's process is another one."""
+        self.volumes = Qcow2Volumes(self.folder / "volumes", shell.run)
+        self.volumes.start()
+        return self.volumes
+
+    def write(self, start, data):
+        part = self.folder / "written"
+        part.write_bytes(data)
+        top = self.volumes.chain(VOLUME)[-1].path
+        shell.run(["qemu-io", "-f", "qcow2", "-c", f"write -s {part} {start} {len(data)}", top])
+
+    def discard(self, start, length):
+        top = self.volumes.chain(VOLUME)[-1].path
+        shell.run(["qemu-io", "-f", "qcow2", "-c", f"write -z {start} {length}", top])
+
+
+class Fake:
+    """The fake one, in a file."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.again()
+
+    def again(self):
+        self.volumes = FakeVolumes(path=self.folder / "volumes.json", read_base=self._read_base)
+        return self.volumes
+
+    def write(self, start, data):
+        self.volumes.write(VOLUME, start, data)
+
+    def discard(self, start, length):
+        self.volumes.write(VOLUME, start, bytes(length))
+
+    def _read_base(self, path, start, length):
+        return path.read_bytes()[start : start + length]
+
+
+@pytest.fixture(params=[Fake, pytest.param(Qcow2, marks=needs_qemu_img)])
+def backend(request, tmp_path):
+    return request.param(tmp_path)
+
+
 @pytest.fixture
-def volumes(tmp_path):
-    return Qcow2Volumes(tmp_path / "volumes", shell.run)
+def volumes(backend):
+    return backend.volumes
 
 
 @pytest.fixture
@@ -28,69 +81,303 @@ def base(tmp_path):
     return path
 
 
-def info(path):
-    told = shell.run(["qemu-img", "info", "--output=json", path]).stdout
-    return json.loads(told)
+class NoGuests:
+    """A hypervisor with none."""
+
+    def holder(self, volume_id):
+        return None
 
 
 def disk(size=4 * MIB, **fields):
     image = ImageSource(digest="sha256:" + "a" * 64, disk_format="raw", virtual_size_bytes=MIB)
-    return DiskSpec(volume_id=VOLUME, device_name="/dev/xvda", size_bytes=size, image=image)
+    return DiskSpec(
+        volume_id=VOLUME, device_name="/dev/xvda", size_bytes=size, image=image, **fields
+    )
+
+
+def blank(size=4 * MIB):
+    return DiskSpec(volume_id=VOLUME, device_name="/dev/xvdf", size_bytes=size)
+
+
+def numbers(volumes):
+    return [layer.number for layer in volumes.chain(VOLUME)]
+
+
+# -- made, grown, removed --------------------------------------------------------------------------
 
 
 def test_an_overlay_of_the_size_asked_for(volumes, base):
-    made = volumes.ensure(disk(), base)
-    told = info(made.path)
-    assert (told["virtual-size"], told["format"]) == (4 * MIB, "qcow2")
-    assert (told["backing-filename"], told["backing-filename-format"]) == (str(base), "raw")
+    made = volumes.ensure(disk(iops=100, throughput_mibps=5), base)
     assert (made.backing, made.backing_format, made.disk_format) == (base, "raw", "qcow2")
+    assert (made.size_bytes, made.frozen, made.iops, made.throughput_mibps) == (4 * MIB, (), 100, 5)
     assert list(volumes.volumes()) == [VOLUME]
+    assert list(volumes.bases()) == [base]
+    assert volumes.read(VOLUME, 0, 0, 8) == b"image\0\0\0"
 
 
 def test_blank(volumes):
-    made = volumes.ensure(DiskSpec(volume_id=VOLUME, size_bytes=MIB), None)
-    assert "backing-filename" not in info(made.path)
-    assert made.backing is None
+    made = volumes.ensure(blank(), None)
+    assert (made.backing, made.backing_format) == (None, "")
+    assert volumes.read(VOLUME, 0, 4 * MIB - 4, 8) == bytes(8)
+    assert list(volumes.bases()) == []
 
 
-def test_again_changes_nothing_and_larger_grows(volumes, base):
-    path = volumes.ensure(disk(), base).path
-    before = path.read_bytes()
-    volumes.ensure(disk(), base)
-    assert path.read_bytes() == before
-    volumes.ensure(disk(8 * MIB), base)
-    assert info(path)["virtual-size"] == 8 * MIB
-    volumes.ensure(disk(2 * MIB), base)
-    assert info(path)["virtual-size"] == 8 * MIB
+def test_one_made_of_blocks_stands_on_a_raw_file(volumes, base):
+    image = ImageSource(digest="sha256:" + "a" * 64, disk_format="blocks", virtual_size_bytes=MIB)
+    made = volumes.ensure(DiskSpec(volume_id=VOLUME, size_bytes=MIB, image=image), base)
+    assert (made.backing, made.backing_format) == (base, "raw")
+
+
+def test_again_changes_nothing_and_larger_grows(backend, volumes, base):
+    assert volumes.find(disk()) is None
+    made = volumes.ensure(disk(), base)
+    backend.write(MIB, b"x" * 4096)
+    assert volumes.ensure(disk(), base) == made == volumes.find(disk())
+    assert volumes.ensure(disk(8 * MIB), base).size_bytes == 8 * MIB
+    assert volumes.ensure(disk(2 * MIB), base).size_bytes == 8 * MIB
+    volumes.grow(VOLUME, 16 * MIB)
+    volumes.grow(VOLUME, MIB)
+    assert volumes.chain(VOLUME)[-1].size_bytes == 16 * MIB
+    assert volumes.read(VOLUME, 0, MIB, 4096) == b"x" * 4096
 
 
 def test_never_smaller_than_its_image(volumes, base):
-    made = volumes.ensure(disk(512), base)
-    assert info(made.path)["virtual-size"] == MIB
-
-
-def test_what_a_cut_left_is_made_anew(volumes, base):
-    volumes._folder.joinpath(f"{VOLUME}.new").write_text("half")
-    assert info(volumes.ensure(disk(), base).path)["virtual-size"] == 4 * MIB
-    volumes._folder.joinpath("vol-aaaaaaaa.new").write_text("half")
-    assert len(volumes.unfinished()) == 1
-    volumes.start()
-    assert volumes.unfinished() == []
+    assert volumes.ensure(disk(512), base).size_bytes == MIB
 
 
 def test_remove_is_repeatable(volumes, base):
     volumes.ensure(disk(), base)
+    volumes.add_layer(VOLUME, 0)
     volumes.remove(VOLUME)
     volumes.remove(VOLUME)
     assert list(volumes.volumes()) == []
-
-
-@pytest.mark.parametrize("volume_id", ["", "vol-1/../../x", "../etc", "vol-XYZ"])
-def test_what_is_no_id_never_becomes_a_path(volumes, volume_id):
-    with pytest.raises(DriverError, match="no volume's id"):
-        volumes.ensure(DiskSpec(volume_id=volume_id, size_bytes=MIB), None)
+    assert volumes.chain(VOLUME) == []
 
 
 def test_an_image_that_is_not_here_is_an_error(volumes):
     with pytest.raises(DriverError, match="not here"):
         volumes.ensure(disk(), None)
+
+
+def test_no_size_is_an_error(volumes):
+    with pytest.raises(DriverError, match="no size"):
+        volumes.ensure(blank(0), None)
+
+
+def test_what_is_not_here_cannot_be_worked_on(volumes, base):
+    for act in (
+        lambda: volumes.grow(VOLUME, MIB),
+        lambda: volumes.add_layer(VOLUME, 0),
+        lambda: volumes.extents(VOLUME, 0),
+        lambda: volumes.read(VOLUME, 0, 0, 1),
+    ):
+        with pytest.raises(DriverError):
+            act()
+    volumes.ensure(disk(), base)
+    with pytest.raises(DriverError, match="no layer 7"):
+        volumes.add_layer(VOLUME, 7)
+
+
+# -- layers ----------------------------------------------------------------------------------------
+
+
+def test_a_frozen_layer_keeps_what_it_was(backend, volumes, base):
+    volumes.ensure(disk(), base)
+    backend.write(0, b"one")
+    top = volumes.add_layer(VOLUME, 0)
+    backend.write(0, b"two")
+    backend.write(2 * MIB, b"more")
+    volumes.add_layer(VOLUME, 1)
+    backend.write(0, b"six")
+    assert volumes.read(VOLUME, 0, 0, 5) == b"onege"
+    assert volumes.read(VOLUME, 1, 0, 5) == b"twoge"
+    assert volumes.read(VOLUME, 2, 0, 5) == b"sixge"
+    assert volumes.read(VOLUME, 2, 2 * MIB - 2, 8) == b"\0\0more\0\0"
+    assert volumes.read(VOLUME, 0, 2 * MIB, 4) == bytes(4)
+    found = volumes.find(disk())
+    chain = volumes.chain(VOLUME)
+    assert numbers(volumes) == [0, 1, 2]
+    assert chain[1].path == top
+    assert found.path == chain[2].path
+    assert found.frozen == (chain[1].path, chain[0].path)
+    assert found.backing == base
+
+
+def test_a_layer_holds_what_was_changed_while_it_was_the_highest(backend, volumes, base):
+    volumes.ensure(disk(), base)
+    backend.write(3 * MIB, b"x" * MIB)
+    assert volumes.extents(VOLUME, 0) == [Extent(3 * MIB, MIB, False)]
+    volumes.add_layer(VOLUME, 0)
+    assert volumes.extents(VOLUME, 1) == []
+    backend.write(MIB, b"y" * MIB)
+    backend.discard(3 * MIB, MIB)
+    assert volumes.extents(VOLUME, 1) == [Extent(MIB, MIB, False), Extent(3 * MIB, MIB, True)]
+    assert volumes.read(VOLUME, 1, 3 * MIB, 4) == bytes(4)
+    assert volumes.read(VOLUME, 0, 3 * MIB, 4) == b"xxxx"
+
+
+def test_commit_makes_one_of_those_up_to_a_number(backend, volumes, base):
+    volumes.ensure(disk(), base)
+    backend.write(0, b"one")
+    volumes.add_layer(VOLUME, 0)
+    backend.write(MIB, b"two")
+    backend.discard(0, MIB)
+    volumes.grow(VOLUME, 8 * MIB)
+    volumes.add_layer(VOLUME, 1)
+    backend.write(6 * MIB, b"six")
+    volumes.add_layer(VOLUME, 2)
+    volumes.commit(VOLUME, 1)
+    assert numbers(volumes) == [0, 2, 3]
+    assert volumes.read(VOLUME, 0, MIB, 3) == b"two"
+    assert volumes.read(VOLUME, 0, 0, 3) == bytes(3)
+    volumes.commit(VOLUME, 3)  # the highest is never committed
+    assert numbers(volumes) == [0, 3]
+    volumes.commit(VOLUME, 3)
+    assert numbers(backend.again()) == [0, 3]
+    assert backend.volumes.read(VOLUME, 3, 6 * MIB, 4) == b"six\0"
+    assert backend.volumes.read(VOLUME, 3, 0, 4) == bytes(4)
+    assert [layer.size_bytes for layer in backend.volumes.chain(VOLUME)] == [8 * MIB] * 2
+    assert backend.volumes.find(disk()).backing == base
+
+
+def test_a_layer_nobody_was_moved_to_is_replaced_or_dropped(backend, volumes):
+    volumes.ensure(blank(), None)
+    volumes.add_layer(VOLUME, 0)
+    volumes.drop_unused(VOLUME, 0)
+    assert numbers(volumes) == [0]
+    volumes.add_layer(VOLUME, 0)
+    backend.again().grow(VOLUME, 8 * MIB)
+    backend.volumes.add_layer(VOLUME, 0)
+    assert [layer.size_bytes for layer in backend.volumes.chain(VOLUME)] == [4 * MIB] * 2
+
+
+def test_only_so_much_is_read_at_once(volumes):
+    volumes.ensure(blank(), None)
+    for start, length in ((0, READ_MOST_BYTES + 1), (-1, 1), (0, -1)):
+        with pytest.raises(DriverError, match="cannot be read"):
+            volumes.read(VOLUME, 0, start, length)
+    assert volumes.read(VOLUME, 0, 100, 0) == b""
+    assert volumes.read(VOLUME, 0, 1 << 40, 4) == bytes(4)
+
+
+def test_the_keeper_freezes_once_and_commits(backend, volumes):
+    keeper = Keeper(volumes, NoGuests())
+    volumes.ensure(blank(), None)
+    backend.write(0, b"one")
+    for _ in range(2):
+        keeper.freeze(VOLUME, 0)
+        assert keeper.top(VOLUME).number == 1
+    with pytest.raises(DriverError, match="no layer 5"):
+        keeper.freeze(VOLUME, 5)
+    backend.write(0, b"two")
+    keeper.freeze(VOLUME, 1)
+    assert keeper.grow(VOLUME, 8 * MIB) == keeper.grow(VOLUME, MIB) == 8 * MIB
+    for _ in range(2):
+        keeper.commit(VOLUME, 1)
+        assert numbers(volumes) == [0, 2]
+    assert volumes.read(VOLUME, 2, 0, 3) == b"two"
+    keeper.remove(VOLUME)
+    with pytest.raises(DriverError, match="not on this host"):
+        keeper.top(VOLUME)
+
+
+def test_one_at_a_time_is_at_a_volume(volumes):
+    volumes.ensure(blank(), None)
+    keeper, said = Keeper(volumes, NoGuests()), []
+
+    def another():
+        try:
+            keeper.freeze(VOLUME, 0)
+        except NotYet as wait:
+            said.append(str(wait))
+
+    with keeper.held([VOLUME]), keeper.held([VOLUME, "vol-2"]):
+        thread = threading.Thread(target=another)
+        thread.start()
+        thread.join()
+    assert said == [f"{VOLUME} is being worked on"]
+    assert numbers(volumes) == [0]
+    another()
+    assert numbers(volumes) == [0, 1]
+
+
+# -- files only ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path):
+    if not shutil.which("qemu-img"):
+        pytest.skip("needs qemu-img")
+    return Qcow2(tmp_path)
+
+
+def info(path):
+    return json.loads(shell.run(["qemu-img", "info", "--output=json", path]).stdout)
+
+
+def test_the_files_are_what_qemu_finds(files, base):
+    made = files.volumes.ensure(disk(), base)
+    told = info(made.path)
+    assert (told["virtual-size"], told["format"]) == (4 * MIB, "qcow2")
+    assert (told["backing-filename"], told["backing-filename-format"]) == (str(base), "raw")
+    assert made.path.stat().st_mode & 0o777 == 0o600
+    told = info(files.volumes.add_layer(VOLUME, 0))
+    assert (told["backing-filename"], told["backing-filename-format"]) == (str(made.path), "qcow2")
+
+
+def test_what_a_cut_left_is_made_anew(files, base):
+    folder = files.folder / "volumes"
+    folder.joinpath(f"{VOLUME}.new").write_text("half")
+    assert info(files.volumes.ensure(disk(), base).path)["virtual-size"] == 4 * MIB
+    folder.joinpath("vol-aaaaaaaa.new").write_text("half")
+    folder.joinpath("reading", "tmp1").write_text("half")
+    assert len(files.volumes.unfinished()) == 2
+    assert files.again().unfinished() == []
+
+
+def test_a_commit_cut_after_any_of_its_programs_goes_on(files, base):
+    """Programs ended; then the agent's process did."""
+
+    class Cut(Exception):
+        pass
+
+    for programs in range(1, 3):
+        files.volumes.remove(VOLUME)
+        files.volumes.ensure(disk(), base)
+        for layer in range(3):
+            files.write(layer * MIB, b"abc"[layer : layer + 1] * 512)
+            files.volumes.add_layer(VOLUME, layer)
+        left = [programs]
+
+        def run(argv, left=left, **how):
+            told = shell.run(argv, **how)
+            left[0] -= 1
+            if not left[0]:
+                raise Cut
+            return told
+
+        files.volumes._run = run
+        with pytest.raises(Cut):
+            files.volumes.commit(VOLUME, 2)
+        files.again().commit(VOLUME, 2)
+        assert numbers(files.volumes) == [0, 3]
+        names = {path.name for path in (files.folder / "volumes").glob("*.qcow2")}
+        assert names == {f"{VOLUME}.0.qcow2", f"{VOLUME}.3.qcow2"}
+        whole = files.volumes.read(VOLUME, 3, 0, 3 * MIB)
+        assert [whole[at : at + 1] for at in (0, MIB, 2 * MIB)] == [b"a", b"b", b"c"]
+
+
+def test_a_lost_layer_is_an_error_and_no_shorter_chain(files):
+    files.volumes.ensure(blank(), None)
+    files.volumes.add_layer(VOLUME, 0)
+    (files.folder / "volumes" / f"{VOLUME}.0.qcow2").unlink()
+    with pytest.raises(DriverError, match="is lost"):
+        files.volumes.chain(VOLUME)
+
+
+@pytest.mark.parametrize("volume_id", ["", "vol-1/../../x", "../etc", "vol-XYZ", "vol-*"])
+def test_what_is_no_id_never_becomes_a_path(files, volume_id):
+    with pytest.raises(DriverError, match="no volume's id"):
+        files.volumes.ensure(DiskSpec(volume_id=volume_id, size_bytes=MIB), None)
+    with pytest.raises(DriverError, match="no volume's id"):
+        files.volumes.remove(volume_id)
