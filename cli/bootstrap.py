@@ -6,21 +6,54 @@ of a second.
 
     .venv/             beside the code, for every command
     .venv/pileus.json  what it was made from; another pyproject.toml or libvirt makes it anew
+    .install.log       all that apt and pip said last; shown when they fail
 """
 
 import hashlib
 import json
 import os
+import re
+import select
 import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "pileus.json"
+INSTALL_LOG = ROOT / ".install.log"
+TAIL_LINES = 30
+TOLD_EVERY_S = 15.0  # where there is no terminal to show each step
+# What apt and pip say when they begin with something: the word for it, and which thing.
+STAGES = (
+    (re.compile(r"\s*Collecting ([\w.-]+)"), "looking for"),
+    (re.compile(r"\s*Downloading \S*?([\w.]+)-[^/]*(?: \(|$)"), "downloading"),
+    (re.compile(r"\s*Building wheel for (\S+)"), "building"),
+    (re.compile(r"Installing (collected packages)"), "installing"),
+    (re.compile(r"Get:\d+ \S+ \S+ \S+ (\S+)"), "downloading"),
+    (re.compile(r"Unpacking (\S+)"), "unpacking"),
+    (re.compile(r"Setting up (\S+)"), "setting up"),
+)
+TEST_HELP = """\
+Usage: ./pileus test [-e ENVIRONMENTS] [-- PYTEST'S ARGUMENTS]
+
+Runs every test of Pileus and ends with one line that counts them all. The exit code is 0 only when
+none failed. What the tests need (Debian's packages, Python's) is installed first.
+
+  -e lint       ruff: the rules and the format
+  -e unit       what needs neither root nor libvirt: units, the simulation of the whole cloud, boto3
+                and other clients against a cloud of fake hosts
+  -e real       guests, networks, crashes and a power failure for real; as root
+  -e lint,unit  several of them; all three unless said. Without root, real is left out, and said so.
+
+  ./pileus test                       everything
+  ./pileus test -e unit -- -k quota   those tests of one environment whose names have "quota"
+  ./pileus test -e real -- -x         stop at the first failure
+"""
 
 # For real guests: what runs them, what connects them, and what libvirt-python is compiled with.
 PACKAGES = (
@@ -55,6 +88,9 @@ def main(arguments: list[str]) -> int:
     try:
         real = wants_real_guests(arguments)
         testing = arguments[:1] == ["test"]
+        if testing and asks_for_help(arguments[1:]):
+            print(TEST_HELP, end="")
+            return 0
         if real and os.geteuid() == 0:
             install_packages((*PACKAGES, *headers(), *(TEST_PACKAGES if testing else ())))
             ensure_libvirts_user()
@@ -84,6 +120,12 @@ def wants_real_guests(arguments: list[str]) -> bool:
     if hypervisor:
         return hypervisor != "fake"
     return recorded_hypervisor(option(arguments, "--state-dir")) != "fake"
+
+
+def asks_for_help(arguments: list[str]) -> bool:
+    """Ours: what comes after -- is for pytest."""
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return not {"-h", "--help"}.isdisjoint(own)
 
 
 def option(arguments: list[str], name: str) -> str:
@@ -117,11 +159,11 @@ def install_packages(wanted: tuple[str, ...]) -> None:
     missing = [name for name in wanted if not is_installed(name)]
     if not missing:
         return
-    print(f"pileus: installing {len(missing)} packages: {' '.join(missing)}", flush=True)
-    run(["apt-get", "update", "-qq"], "apt-get update")
-    run(
-        ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing],
-        "apt-get install",
+    print(f"pileus: Debian packages that are missing: {' '.join(missing)}", flush=True)
+    install(["apt-get", "update"], "Debian's lists of packages")
+    install(
+        ["apt-get", "install", "-y", "--no-install-recommends", *missing],
+        f"{len(missing)} Debian packages",
         DEBIAN_FRONTEND="noninteractive",
         DEBCONF_NOWARNINGS="yes",
     )
@@ -169,9 +211,9 @@ def ensure_venv(extras: tuple[str, ...], tools: tuple[str, ...]) -> None:
         return
     if not (VENV / "bin" / "python").exists():
         make_venv()
-    print(f"pileus: installing {len(wanted)} Python packages into {VENV}", flush=True)
-    pip = [VENV / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    run([*pip, *wanted], "pip install")
+    pip = [VENV / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check"]
+    pip += ["--no-color", "--progress-bar", "off", "--no-input"]
+    install([*pip, *wanted], f"{len(wanted)} Python packages and what they need, into {VENV}")
     STAMP.write_text(json.dumps(stamp))
 
 
@@ -220,6 +262,70 @@ def libvirt_version() -> str:
             f"pkg-config does not know libvirt (package libvirt-dev): {failure}"
         ) from None
     return shown.stdout.strip()
+
+
+def install(command: list, what: str, log: Path = INSTALL_LOG, **environment: str) -> None:
+    """Runs apt or pip, showing how far it is and not what it says, which goes into a log.
+
+    Raises Refusal with the log's end when it fails.
+    """
+    began, told, stage = time.monotonic(), Telling(what), ""
+    with log.open("wb") as whole:
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        while True:
+            told.at(stage, time.monotonic() - began)
+            if not select.select([process.stdout], [], [], 1.0)[0]:
+                continue
+            if not (said := os.read(process.stdout.fileno(), 65536)):
+                break
+            whole.write(said)
+            for line in said.decode(errors="replace").splitlines():
+                stage = stage_of(line) or stage
+    process.stdout.close()
+    if process.wait() != 0:
+        told.end("failed", time.monotonic() - began)
+        end = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        raise Refusal("\n".join([f"{what}: see {log}, which ends so:", *end]))
+    told.end("installed", time.monotonic() - began)
+
+
+def stage_of(line: str) -> str:
+    """ "Downloading grpcio-1.66-cp311.whl (5.9 MB)" -> "downloading grpcio"; "" for other lines."""
+    for pattern, word in STAGES:
+        if match := pattern.match(line):
+            return f"{word} {match[1]}"
+    return ""
+
+
+class Telling:
+    """How far something is: one line of the terminal, or now and then a line of its own."""
+
+    OVERWRITE = "\r\033[K"
+
+    def __init__(self, what: str, terminal: bool | None = None):
+        self._last_s = 0.0
+        self._terminal = sys.stdout.isatty() if terminal is None else terminal
+        print(f"pileus: installing {what}", flush=True)
+
+    def at(self, stage: str, elapsed_s: float) -> None:
+        text = f"  {elapsed_s:4.0f} s  {stage}"
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"{self.OVERWRITE}{text[:width]}", end="", flush=True)
+        elif elapsed_s - self._last_s >= TOLD_EVERY_S:
+            self._last_s = elapsed_s
+            print(text, flush=True)
+
+    def end(self, how: str, elapsed_s: float) -> None:
+        begin = self.OVERWRITE if self._terminal else ""
+        print(f"{begin}  {elapsed_s:4.0f} s  {how}", flush=True)
 
 
 def run(command: list, what: str, **environment: str) -> None:

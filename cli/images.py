@@ -34,6 +34,7 @@ def register(
             "root_device_name": "/dev/xvda",
             "disk_format": disk_format,
             "virtualization_type": "hvm",
+            "ena_support": True,  # as every guest here is shown: the fast network card there is
             "public": public,
         },
     )

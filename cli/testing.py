@@ -16,13 +16,16 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli.bootstrap import ROOT, libvirt_version
+from cli.bootstrap import ROOT, TEST_HELP, asks_for_help, libvirt_version
 
 ENVIRONMENTS = ("lint", "unit", "real")
 RESULTS = ROOT / ".tox" / "results"
 
 
 def main(arguments: Sequence[str]) -> int:
+    if asks_for_help(list(arguments)):
+        print(TEST_HELP, end="")
+        return 0
     chosen, rest = choose(list(arguments))
     root = os.geteuid() == 0
     skipped = [name for name in chosen if name == "real" and not root]

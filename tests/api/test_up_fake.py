@@ -70,7 +70,9 @@ def test_the_first_up_says_what_to_do_next(fake, first_up):
 
 def test_a_launch_succeeds(fake, first_up):
     ec2 = fake.ec2(fake.pileus("env"))
-    assert launch(ec2)
+    reservation = ec2.describe_instances(InstanceIds=[launch(ec2)])["Reservations"][0]
+    (image,) = ec2.describe_images(ImageIds=[reservation["Instances"][0]["ImageId"]])["Images"]
+    assert image["EnaSupport"] and reservation["Instances"][0]["EnaSupport"]
     (zone,) = ec2.describe_availability_zones()["AvailabilityZones"]
     assert (zone["ZoneName"], zone["ZoneId"]) == ("eu-west-1a", "euw1-az1")
 
