@@ -30,11 +30,20 @@ from hostagent.network import (
     inventory,
     metadata_tree,
     namespaces,
+    neighbours,
     ports,
     router,
+    routes,
     uplink,
 )
-from hostagent.network.config import METADATA_ADDRESS, Names, NetworkConfig, checked, mac_of
+from hostagent.network.config import (
+    METADATA_ADDRESS,
+    Names,
+    NetworkConfig,
+    bridge_of,
+    checked,
+    mac_of,
+)
 from hostagent.network.guests import Guest, guests_of
 from hostagent.network.metadata_http import Caller
 from hostagent.network.metadata_server import MetadataServer, open_listener
@@ -48,15 +57,12 @@ METADATA_PORT = 80
 
 @dataclass(frozen=True)
 class Seen:
-    """What the VPC's rules translate, and whose flows may be in its namespace. ``private`` is None
-    where this process has not made the VPC yet: anybody's.
+    """What the VPC's rules translate, and who has which address: whose flows may be in its
+    namespace.
     """
 
     public: Mapping[str, str]  # public address -> private
-    private: frozenset[str] | None = None
-
-    def knows(self, private: str) -> bool:
-        return self.private is None or private in self.private
+    owners: Mapping[str, int]  # private address -> number of the NIC
 
 
 class LinuxNetwork:
@@ -116,14 +122,14 @@ class LinuxNetwork:
             namespace = self.names.namespace(vpc.vpc_id)
             mtu = self._mtu()
             if namespaces.ensure(namespace, self._run):
-                self._seen[vpc.vpc_id] = Seen({}, frozenset())  # nothing flows in it yet
+                self._seen[vpc.vpc_id] = Seen({}, {})  # nothing flows in it yet
             router.prepare(namespace)
             with self._host_lock:  # transit addresses are claimed one at a time
                 transit = uplink.ensure_cable(self.config, self.names, vpc.vpc_id, mtu)
             before = self._seen_before(vpc.vpc_id, namespace)
             self._load_rules(vpc, guests, namespace, transit)
             plan = router.Router(namespace, mac_of(f"host {vpc.vpc_id}"), transit, mtu)
-            router.converge(vpc, plan, self.config)
+            self._route(vpc, guests, plan)
             self._ensure_public(vpc, guests, namespace, transit, before)
             self._ensure_dhcp(vpc, guests, namespace, mtu)
             self._ensure_metadata(vpc, guests, namespace)
@@ -141,14 +147,17 @@ class LinuxNetwork:
     def is_plugged(self, nic: fleet_pb2.NicSpec) -> bool:
         return ports.is_plugged(nic, self.names)
 
+    def reached(self, nic: fleet_pb2.NicSpec, *, anew: bool) -> bool:
+        return neighbours.reached(nic, self.names, anew=anew)
+
     def remove_port(self, nic: fleet_pb2.NicSpec) -> None:
         """The next owner of its address inherits no flow of this one."""
         with self._locks[nic.vpc_id]:
             ports.remove(nic, self.names)
             namespace = self.names.namespace(nic.vpc_id)
             if namespaces.exists(namespace):
-                for end in ("--orig-src", "--orig-dst", "--reply-src"):
-                    self._forget_flows(namespace, end, nic.private_ip_address)
+                for address in (nic.private_ip_address, *nic.secondary_private_ip_addresses):
+                    self._forget_address(namespace, address)
 
     def remove_vpc(self, vpc_id: str) -> None:
         """Services first, then the cable (with it all routes to it), then what is inside."""
@@ -216,6 +225,20 @@ class LinuxNetwork:
             text = firewall.render(vpc, guests, uplink.nat_address(transit))
         self._run(["nft", "-f", "-"], input=text, netns=namespace)
 
+    def _route(self, vpc: fleet_pb2.VpcSpec, guests: list[Guest], plan: router.Router) -> None:
+        """Links and routes. What a subnet's former routes had allowed ends; this is done before
+        they are forgotten, so that a call that is killed here is made good by the next.
+        """
+        with _sense_of(vpc):
+            wanted = routes.routes_of(vpc, guests)
+        replaced = router.converge(vpc, plan, self.config, wanted)
+        if not replaced:
+            return
+        marks = {bridge_of(s.subnet_id): routes.mark_of(s.cidr_block) for s in vpc.subnets}
+        for bridge in sorted(set(replaced.values()) & set(marks)):
+            self._forget_flows(plan.namespace, "--mark", str(marks[bridge]))
+        router.sweep(plan, list(replaced))
+
     def _ensure_public(
         self,
         vpc: fleet_pb2.VpcSpec,
@@ -228,27 +251,36 @@ class LinuxNetwork:
         their translation would lead to the former owner for as long as they last.
         """
         now = Seen(
-            firewall.public_addresses(vpc, guests), frozenset(guest.address for guest in guests)
+            firewall.public_addresses(vpc, guests),
+            {address: guest.number for guest in guests for address in guest.addresses},
         )
         uplink.ensure_public_routes(self.config, self.names, vpc.vpc_id, transit, now.public)
-        if before.private != frozenset():  # somebody was here whose flows could be concerned
-            moved = set(before.public.items()) ^ set(now.public.items())
+        moved = set(before.public.items()) ^ set(now.public.items())
+        if before.owners:  # somebody was here whose flows could be concerned
             for public in sorted({public for public, _ in moved}):
                 self._forget_flows(namespace, "--orig-dst", public)
-            known = {private for _, private in moved if before.knows(private)}
-            for private in sorted(known):
-                self._forget_flows(namespace, "--src-nat", "--orig-src", private)
+        for private in sorted({private for _, private in moved} & set(before.owners)):
+            self._forget_flows(namespace, "--src-nat", "--orig-src", private)
+        for private, owner in before.owners.items():
+            if now.owners.get(private) != owner:
+                self._forget_address(namespace, private)
         self._seen[vpc.vpc_id] = now
 
     def _seen_before(self, vpc_id: str, namespace: str) -> Seen:
-        """The translation in force; after a restart, as the kernel has it."""
+        """The translation and owners in force; after a restart, as the kernel has them."""
         if vpc_id not in self._seen:
-            command = ["nft", "-j", "list", "map", "ip", firewall.TABLE, "to_private"]
-            listed = self._run(command, netns=namespace, accept=(0, 1))  # 1: no such table yet
-            entries = json.loads(listed.stdout)["nftables"] if listed.returncode == 0 else []
-            maps = [entry["map"] for entry in entries if "map" in entry]
-            return Seen({public: own for each in maps for public, own in each.get("elem", [])})
+            public = self._listed(namespace, "map", "to_private")
+            bound = self._listed(namespace, "set", "bound")
+            owners = {each["concat"][1]: each["concat"][0] for each in bound}
+            return Seen({public: private for public, private in public}, owners)
         return self._seen[vpc_id]
+
+    def _listed(self, namespace: str, kind: str, name: str) -> list:
+        """Elements of a set or map of the rules in force."""
+        command = ["nft", "-j", "list", kind, "ip", firewall.TABLE, name]
+        listed = self._run(command, netns=namespace, accept=(0, 1))  # 1: no such table yet
+        entries = json.loads(listed.stdout)["nftables"] if listed.returncode == 0 else []
+        return [element for entry in entries for element in entry.get(kind, {}).get("elem", [])]
 
     def _ensure_dhcp(
         self, vpc: fleet_pb2.VpcSpec, guests: list[Guest], namespace: str, mtu: int
@@ -268,12 +300,13 @@ class LinuxNetwork:
     def _ensure_metadata(self, vpc: fleet_pb2.VpcSpec, guests: list[Guest], namespace: str) -> None:
         region = self._settings().region or self.config.region
         callers = {
-            guest.address: Caller(
-                guest.network_interface_id,
+            address: Caller(
+                guest.instance.instance_id,
                 metadata_tree.tree_of(vpc, guest, region=region),
                 guest.instance.metadata.options,
             )
             for guest in guests
+            for address in guest.addresses
         }
         self._metadata.update(vpc.vpc_id, callers)
         inode = namespaces.inode(namespace)
@@ -297,6 +330,11 @@ class LinuxNetwork:
             folder = self.config.run_dir / checked(vpc_id)
             self._dhcp[vpc_id] = dnsmasq.Dnsmasq(self.names.namespace(vpc_id), folder, self._run)
         return self._dhcp[vpc_id]
+
+    def _forget_address(self, namespace: str, private: str) -> None:
+        """The address has another owner from now on, or none."""
+        for end in ("--orig-src", "--orig-dst", "--reply-src"):
+            self._forget_flows(namespace, end, private)
 
     def _forget_flows(self, namespace: str, *which: str) -> None:
         """conntrack(8) ends with 1 where no flow matches."""

@@ -2,9 +2,9 @@
 
 It trips over what the real one would (plugging into a VPC that is not there, or what has no tap),
 so that a wrong order of steps fails here too; ``strict`` also renders every specification with the
-real rule set, DHCP and metadata code, so that one that makes no sense fails here too. What it holds
-stands for the host's kernel: it outlives the agent as long as the object does, or its ``path``;
-``lose_power`` takes what a reboot would.
+real rule set, routes, DHCP and metadata code, so that one that makes no sense fails here too. What
+it holds stands for the host's kernel: it outlives the agent as long as the object does, or its
+``path``; ``lose_power`` takes what a reboot would.
 """
 
 import json
@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from hostagent.drivers import DriverError, Port
-from hostagent.network import dhcp, firewall, metadata_tree
+from hostagent.network import dhcp, firewall, metadata_tree, routes
 from hostagent.network.config import Names
 from hostagent.network.guests import guests_of
 from protos.cloud.v1 import fleet_pb2
@@ -27,7 +27,8 @@ class FakeNetwork:
     fails may have done its work, as a real one that dies at its end.
 
     ``made``, ``tenants`` and ``ports`` are for invariants: VPC id -> what it was made as, VPC id ->
-    the instances that it was made for, network interface id -> plugged?
+    the instances that it was made for, network interface id -> plugged? ``mute`` is a test's to
+    fill: network interface ids of guests that do not answer, or "*".
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class FakeNetwork:
         self.made: dict[str, fleet_pb2.VpcSpec] = {}
         self.tenants: dict[str, list[fleet_pb2.InstanceSpec]] = {}
         self.ports: dict[str, bool] = {}
+        self.mute: set[str] = set()
         self._homes: dict[str, str] = {}  # network interface id -> VPC id
         self._written = ""
         if path is not None and path.exists():
@@ -92,6 +94,12 @@ class FakeNetwork:
     def is_plugged(self, nic: fleet_pb2.NicSpec) -> bool:
         with self._lock:
             return self.ports.get(nic.network_interface_id, False)
+
+    def reached(self, nic: fleet_pb2.NicSpec, *, anew: bool) -> bool:
+        """Who is plugged answers at once, however it is asked, but for the ``mute``."""
+        with self._lock:
+            self._maybe_fail()
+            return self.is_plugged(nic) and not {"*", nic.network_interface_id} & self.mute
 
     def remove_port(self, nic: fleet_pb2.NicSpec) -> None:
         with self._lock:
@@ -149,6 +157,7 @@ def _render(vpc: fleet_pb2.VpcSpec, instances: Sequence[fleet_pb2.InstanceSpec])
     guests = guests_of(vpc, instances, Names("fake"))
     try:
         firewall.render(vpc, guests, "100.65.0.3")
+        routes.routes_of(vpc, guests)
         dhcp.render(vpc, guests, Path("/"), mtu=MTU, domain="internal", resolvers=(), user="fake")
         for guest in guests:
             metadata_tree.tree_of(vpc, guest, region="fake")

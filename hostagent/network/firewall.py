@@ -10,6 +10,11 @@ never none. The way of a packet:
       to the router              ip input: DHCP, DNS and metadata only
     from the uplink              ip prerouting (public -> private address) -> ip forward
 
+Where "elsewhere" is, the subnet's routes say (route_tables): to the uplink, or to a NIC that may
+receive for others, or nowhere. A subnet without a route to the internet gateway has no public
+addresses, and nothing comes in to it. Flows to and from beyond the VPC bear their subnet's mark
+(``ct mark``), so that they can be ended when its routes change.
+
 ``ip forward`` sees bridged packets through br_netfilter, because the bridge family has no
 connection tracking in many kernels; it knows the sender by mark and the receiver by address
 (docs/decisions/0251). Groups are evaluated for the first packet of a flow, at the sender (egress)
@@ -25,11 +30,13 @@ from hostagent.network.config import (
     METADATA_ADDRESS,
     RESOLVER_ADDRESS,
     UPLINK,
+    bridge_of,
     checked,
     checked_address,
     resolver_of,
 )
 from hostagent.network.guests import Guest
+from hostagent.network.routes import mark_of, with_internet
 from protos.cloud.v1 import fleet_pb2
 
 TABLE = "pileus"
@@ -53,8 +60,14 @@ def render(vpc: fleet_pb2.VpcSpec, guests: Sequence[Guest], nat_address: str) ->
 
 
 def public_addresses(vpc: fleet_pb2.VpcSpec, guests: Sequence[Guest]) -> dict[str, str]:
-    """Public address -> private address, of the guests that are here."""
-    here = {guest.address for guest in guests}
+    """Public address -> private address, of the guests that are here and reach the outside."""
+    reaching = with_internet(vpc)
+    here = {
+        address
+        for guest in guests
+        if guest.nic.subnet_id in reaching
+        for address in guest.addresses
+    }
     return {
         checked_address(entry.public_ip): entry.private_ip
         for entry in vpc.public_addresses
@@ -76,7 +89,7 @@ def _bridge_table(guests: Sequence[Guest]) -> list[str]:
         _set(
             "set bindings",
             "ifname . ether_addr . ipv4_addr",
-            (f'"{g.tap}" . {g.mac_address} . {g.address}' for g in guests),
+            (f'"{g.tap}" . {g.mac_address} . {a}' for g in guests for a in g.addresses),
         ),
         _set("set unchecked", "ifname", (f'"{guest.tap}"' for guest in unchecked)),
         _set("map numbers", "ifname : mark", (f'"{g.tap}" : 0x{g.number:08x}' for g in guests)),
@@ -131,8 +144,21 @@ def _ip_table(vpc: fleet_pb2.VpcSpec, guests: Sequence[Guest], nat_address: str)
     public = sorted(public_addresses(vpc, guests).items())
     unchecked = [guest for guest in guests if not guest.checked]
     return [
-        _set("set here", "ipv4_addr", (guest.address for guest in guests)),
-        _set("set bound", "mark . ipv4_addr", (f"0x{g.number:08x} . {g.address}" for g in guests)),
+        _set("set here", "ipv4_addr", (a for g in guests for a in g.addresses)),
+        _set(
+            "set bound",
+            "mark . ipv4_addr",
+            (f"0x{g.number:08x} . {a}" for g in guests for a in g.addresses),
+        ),
+        _set(
+            "map subnets",
+            "ifname : mark",
+            (
+                f'"{bridge_of(s.subnet_id)}" : 0x{mark_of(s.cidr_block):08x}'
+                for s in sorted(vpc.subnets, key=lambda each: each.subnet_id)
+            ),
+        ),
+        _set("set outside", "ifname", (f'"{bridge_of(s)}"' for s in sorted(with_internet(vpc)))),
         *_member_sets(groups, used),
         _set("map to_private", "ipv4_addr : ipv4_addr", (f"{a} : {b}" for a, b in public)),
         _set("map to_public", "ipv4_addr : ipv4_addr", (f"{b} : {a}" for a, b in public)),
@@ -146,7 +172,12 @@ def _ip_table(vpc: fleet_pb2.VpcSpec, guests: Sequence[Guest], nat_address: str)
         _set(
             "map ingress",
             "ipv4_addr : verdict",
-            (f"{guest.address} : goto to_{guest.tap}" for guest in guests),
+            (f"{a} : goto to_{guest.tap}" for guest in guests for a in guest.addresses),
+        ),
+        _set(
+            "map ingress_routed",
+            "ipv4_addr : verdict",
+            (f"{a} : goto to_{guest.tap}" for guest in unchecked for a in guest.addresses),
         ),
         _set(
             "map ingress_unchecked",
@@ -159,20 +190,26 @@ def _ip_table(vpc: fleet_pb2.VpcSpec, guests: Sequence[Guest], nat_address: str)
 
 def _base_chains(vpc: fleet_pb2.VpcSpec, nat_address: str) -> list[str]:
     resolvers = f"{{ {resolver_of(vpc.cidr_blocks)}, {RESOLVER_ADDRESS} }}"
+    own = f"{{ {', '.join(str(IPv4Network(block)) for block in vpc.cidr_blocks)} }}"
     return [
         _chain(
             "deliver",
+            f"ip daddr != {own} ct mark set iifname map @subnets",
+            f"ip saddr != {own} ct mark set oifname map @subnets",
             f"meta mark & 0x{RECEIVER:08x} vmap @ingress_unchecked",
             "ip daddr vmap @ingress",
             f'oifname "{UPLINK}" ip saddr @here accept',
+            "rt ip nexthop vmap @ingress_routed",
             "drop",
         ),
         _chain(
             "forward",
             "type filter hook forward priority 0; policy drop;",
+            f'iifname "{UPLINK}" oifname != @outside drop',
             "ct state established,related accept",
             "ct state invalid drop",
             f"meta mark & 0x{SENDER:08x} vmap @egress",
+            f'iifname "{UPLINK}" ct mark set oifname map @subnets',
             f'iifname "{UPLINK}" ct status dnat ip daddr vmap @ingress',
         ),
         _chain(

@@ -5,6 +5,7 @@ number gets into a rule set or a configuration file, whatever the controller sen
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -18,12 +19,15 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 @dataclass(frozen=True)
 class Guest:
-    """One NIC. ``number`` is its mark on packets: stable, 1..65535, unique in the VPC here."""
+    """One NIC. ``number`` is its mark on packets: stable, 1..65535, unique in the VPC here.
+    ``addresses`` are its private ones, the primary ``address`` first.
+    """
 
     network_interface_id: str
     tap: str
     mac_address: str
     address: str
+    addresses: tuple[str, ...]
     bridge: str
     group_ids: tuple[str, ...]
     checked: bool  # EC2's SourceDestCheck
@@ -60,14 +64,17 @@ def _guests(vpc, instances, names) -> list[Guest]:
             raise ValueError(f"MAC address {nic.mac_address!r}")
         if nic.subnet_id not in subnets:
             raise ValueError(f"{nic.network_interface_id} is in an unknown subnet {nic.subnet_id}")
-        if IPv4Address(nic.private_ip_address) not in subnets[nic.subnet_id]:
-            raise ValueError(f"{nic.private_ip_address} is outside {subnets[nic.subnet_id]}")
+        addresses = (nic.private_ip_address, *nic.secondary_private_ip_addresses)
+        for address in addresses:
+            if IPv4Address(address) not in subnets[nic.subnet_id]:
+                raise ValueError(f"{address} is outside {subnets[nic.subnet_id]}")
         found.append(
             Guest(
                 nic.network_interface_id,
                 names.tap(nic.network_interface_id),
                 mac,
                 nic.private_ip_address,
+                addresses,
                 bridge_of(nic.subnet_id),
                 tuple(sorted({checked(group) for group in nic.security_group_ids})),
                 nic.source_dest_check,
@@ -76,12 +83,16 @@ def _guests(vpc, instances, names) -> list[Guest]:
                 nic,
             )
         )
-    for what in ("address", "mac_address", "tap"):
-        values = [getattr(guest, what) for guest in found]
-        twice = {value for value in values if values.count(value) > 1}
-        if twice:
-            raise ValueError(f"two interfaces with one {what}: {', '.join(sorted(twice))}")
+    _refuse_twice("address", [address for guest in found for address in guest.addresses])
+    _refuse_twice("mac_address", [guest.mac_address for guest in found])
+    _refuse_twice("tap", [guest.tap for guest in found])
     return found
+
+
+def _refuse_twice(what: str, values: list[str]) -> None:
+    twice = [value for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ValueError(f"two interfaces with one {what}: {', '.join(sorted(twice))}")
 
 
 def _number(address: str, taken: dict[int, str]) -> int:

@@ -36,9 +36,9 @@ _PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
 
 @dataclass(frozen=True)
 class Caller:
-    """The network interface that asks, known by its address."""
+    """Who asks, known by an address: any interface of an instance. Tokens are the instance's."""
 
-    network_interface_id: str
+    instance_id: str
     tree: Tree
     options: instances_pb2.MetadataOptions
 
@@ -116,7 +116,7 @@ def _token(request: Request, caller: Caller, tokens: Tokens) -> Response:
         return refusal(HTTPStatus.BAD_REQUEST)
     return Response(
         HTTPStatus.OK,
-        tokens.issue(caller.network_interface_id, int(ttl)).encode(),
+        tokens.issue(caller.instance_id, int(ttl)).encode(),
         headers={TTL_HEADER: ttl},
         hop_limit=caller.options.http_put_response_hop_limit or DEFAULT_HOP_LIMIT,
     )
@@ -126,7 +126,7 @@ def _read(request: Request, caller: Caller, tokens: Tokens, version: str, rest: 
     headers = {}
     token = request.headers.get(TOKEN_HEADER)
     if token is not None:
-        left = tokens.seconds_left(token.strip(), caller.network_interface_id)
+        left = tokens.seconds_left(token.strip(), caller.instance_id)
         if left is None:
             return refusal(HTTPStatus.UNAUTHORIZED)
         headers[TTL_HEADER] = str(left)

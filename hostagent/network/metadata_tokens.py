@@ -1,7 +1,7 @@
 """Session tokens of the metadata service (IMDSv2), signed instead of stored.
 
 A guest may ask for tokens as often as it likes and costs no memory: a token says until when and for
-which network interface it is good, and an HMAC proves that this host said so.
+which instance it is good, and an HMAC proves that this host said so.
 """
 
 import base64
@@ -24,11 +24,11 @@ class Tokens:
     def __init__(self, secret: bytes, now_ms: Callable[[], int], randbytes: Callable[[int], bytes]):
         self._secret, self._now_ms, self._randbytes = secret, now_ms, randbytes
 
-    def issue(self, network_interface_id: str, ttl_s: int) -> str:
+    def issue(self, instance_id: str, ttl_s: int) -> str:
         head = _HEAD.pack(self._now_ms() + ttl_s * 1000, self._randbytes(8))
-        return base64.urlsafe_b64encode(head + self._sign(head, network_interface_id)).decode()
+        return base64.urlsafe_b64encode(head + self._sign(head, instance_id)).decode()
 
-    def seconds_left(self, token: str, network_interface_id: str) -> int | None:
+    def seconds_left(self, token: str, instance_id: str) -> int | None:
         """How long the token is still good for this interface; None where it is not."""
         try:
             raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
@@ -37,11 +37,11 @@ class Tokens:
         head, signature = raw[: _HEAD.size], raw[_HEAD.size :]
         if len(head) != _HEAD.size:
             return None
-        if not hmac.compare_digest(signature, self._sign(head, network_interface_id)):
+        if not hmac.compare_digest(signature, self._sign(head, instance_id)):
             return None
         left_ms = _HEAD.unpack(head)[0] - self._now_ms()
         return -(-left_ms // 1000) if left_ms > 0 else None
 
-    def _sign(self, head: bytes, network_interface_id: str) -> bytes:
-        message = head + network_interface_id.encode()
+    def _sign(self, head: bytes, instance_id: str) -> bytes:
+        message = head + instance_id.encode()
         return hmac.digest(self._secret, message, hashlib.sha256)[:_SIGNATURE_BYTES]

@@ -160,7 +160,7 @@ def _interface(
         "device-number": str(nic.device_index),
         "interface-id": nic.network_interface_id,
         "local-hostname": name,
-        "local-ipv4s": nic.private_ip_address,
+        "local-ipv4s": "\n".join((nic.private_ip_address, *nic.secondary_private_ip_addresses)),
         "mac": nic.mac_address,
         "owner-id": instance.account_id,
         "security-group-ids": "\n".join(nic.security_group_ids),
@@ -171,12 +171,21 @@ def _interface(
         "vpc-ipv4-cidr-block": _block_of(vpc, nic.private_ip_address),
         "vpc-ipv4-cidr-blocks": "\n".join(vpc.cidr_blocks),
     }
-    if nic.public_ip_address:
-        data["public-ipv4s"] = nic.public_ip_address
-        data["ipv4-associations"] = {nic.public_ip_address: nic.private_ip_address}
-        if primary:
-            data["public-hostname"] = instance.metadata.public_dns_name
+    if associations := _associations(vpc, nic):
+        data["public-ipv4s"] = "\n".join(associations)
+        data["ipv4-associations"] = associations
+    if nic.public_ip_address and primary:
+        data["public-hostname"] = instance.metadata.public_dns_name
     return data
+
+
+def _associations(vpc: fleet_pb2.VpcSpec, nic: fleet_pb2.NicSpec) -> dict[str, str]:
+    """Public address -> private, in the order of the private ones."""
+    public = {each.private_ip: each.public_ip for each in vpc.public_addresses}
+    if nic.public_ip_address:
+        public[nic.private_ip_address] = nic.public_ip_address
+    private = (nic.private_ip_address, *nic.secondary_private_ip_addresses)
+    return {public[address]: address for address in private if address in public}
 
 
 def _private_name(instance: fleet_pb2.InstanceSpec, nic: fleet_pb2.NicSpec) -> str:

@@ -1,16 +1,16 @@
-"""The inside of a VPC's namespace: its router and a bridge per subnet.
+"""The inside of a VPC's namespace: its router, a bridge and a route table per subnet.
 
 ``converge`` makes it what the specification says, whatever a crash has left; the driver calls it
 after the rule set is loaded, so nothing in here is ever up without a firewall.
 """
 
-import socket
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from pyroute2 import IPRoute
 
-from hostagent.network import links, namespaces
+from hostagent.network import links, namespaces, route_tables
 from hostagent.network.config import (
     METADATA_ADDRESS,
     RESOLVER_ADDRESS,
@@ -21,6 +21,7 @@ from hostagent.network.config import (
     resolver_of,
     router_of,
 )
+from hostagent.network.routes import Route
 from protos.cloud.v1 import fleet_pb2
 
 # Before any link is there: forwarding only, no IPv6 at all, bridged packets seen by the ip hooks.
@@ -60,24 +61,46 @@ def prepare(namespace: str) -> None:
     namespaces.inside(namespace, lambda: namespaces.set_sysctls(SYSCTLS))
 
 
-def converge(vpc: fleet_pb2.VpcSpec, router: Router, config: NetworkConfig) -> None:
-    """Links, addresses and routes as the specification says. Bridges of subnets that it does not
-    name go; their ports have gone before, or the instances there have no subnet either.
+def converge(
+    vpc: fleet_pb2.VpcSpec,
+    router: Router,
+    config: NetworkConfig,
+    routes: Mapping[str, Collection[Route]],
+) -> dict[int, str]:
+    """Links, addresses and routes as the specification says; ``routes`` by subnet id. Bridges of
+    subnets that it does not name go; their ports have gone before, or the instances there have no
+    subnet either.
+
+    Answers what this call or an earlier one that was cut off has replaced: table -> bridge ("" for
+    one that is gone). The flows that it allowed have to end, then ``sweep`` forgets it.
     """
 
-    def work(ip: IPRoute) -> None:
+    def work(ip: IPRoute) -> dict[int, str]:
         namespaces.set_sysctls(CONNTRACK_SYSCTLS)
         present = links.all_links(ip)
         _loopback(ip, present, vpc)
-        _uplink(ip, present, router, config)
+        uplink = _uplink(ip, present, router, config)
+        blocks = [str(IPv4Network(block)) for block in vpc.cidr_blocks]
+        route_tables.ensure_own(ip, blocks, uplink, config.transit_gateway, router.transit)
         wanted = {bridge_of(subnet.subnet_id): subnet for subnet in vpc.subnets}
         for name, subnet in wanted.items():
             _bridge(ip, present, name, subnet, router.mtu)
         for name in present:
             if name.startswith("br") and name not in wanted:
                 links.remove_link(ip, name)
+        indexes = {name: link["index"] for name, link in links.all_links(ip).items()}
+        by_bridge = {name: routes[subnet.subnet_id] for name, subnet in wanted.items()}
+        route_tables.converge(ip, by_bridge, indexes, uplink, config.transit_gateway)
+        names = {index: name for name, index in indexes.items()}
+        replaced = route_tables.superseded(ip)
+        return {table: names.get(index, "") for table, index in replaced.items()}
 
-    namespaces.netlink(router.namespace, work)
+    return namespaces.netlink(router.namespace, work)
+
+
+def sweep(router: Router, tables: Collection[int]) -> None:
+    """Forgets replaced tables whose flows have ended."""
+    namespaces.netlink(router.namespace, lambda ip: route_tables.sweep(ip, tables))
 
 
 def _loopback(ip: IPRoute, present: dict, vpc: fleet_pb2.VpcSpec) -> None:
@@ -89,26 +112,11 @@ def _loopback(ip: IPRoute, present: dict, vpc: fleet_pb2.VpcSpec) -> None:
     links.ensure_addresses(ip, index, {(address, 32) for address in local})
 
 
-def _uplink(ip: IPRoute, present: dict, router: Router, config: NetworkConfig) -> None:
+def _uplink(ip: IPRoute, present: dict, router: Router, config: NetworkConfig) -> int:
     index = links.ensure_link(ip, present, UPLINK, mtu=router.mtu)
     links.ensure_addresses(ip, index, {(router.transit, 32)})
     links.ensure_neighbour(ip, index, config.transit_gateway, router.cable_mac)
-    ip.route(
-        "replace",
-        dst=config.transit_gateway,
-        dst_len=32,
-        oif=index,
-        scope=253,
-        family=socket.AF_INET,
-    )
-    ip.route(
-        "replace",
-        dst="default",
-        gateway=config.transit_gateway,
-        oif=index,
-        prefsrc=router.transit,
-        family=socket.AF_INET,
-    )
+    return index
 
 
 def _bridge(ip: IPRoute, present: dict, name: str, subnet: fleet_pb2.SubnetSpec, mtu: int) -> None:

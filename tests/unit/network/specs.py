@@ -10,14 +10,21 @@ NAMES = Names("pileus")
 
 
 def vpc(**changes) -> fleet_pb2.VpcSpec:
-    """Two subnets and two groups with a rule of every kind."""
+    """Two subnets, the first with routes, and two groups with a rule of every kind."""
     spec = fleet_pb2.VpcSpec(
         vpc_id=VPC,
         generation=7,
         account_id="1" * 12,
         cidr_blocks=["172.31.0.0/16"],
         subnets=[
-            fleet_pb2.SubnetSpec(subnet_id=SUBNET, cidr_block="172.31.0.0/20"),
+            fleet_pb2.SubnetSpec(
+                subnet_id=SUBNET,
+                cidr_block="172.31.0.0/20",
+                routes=[
+                    route("0.0.0.0/0", internet_gateway=True),
+                    route("10.99.0.0/16", private_ip_address="172.31.16.20"),
+                ],
+            ),
             fleet_pb2.SubnetSpec(subnet_id=FAR_SUBNET, cidr_block="172.31.16.0/20"),
         ],
         security_groups=[
@@ -57,6 +64,10 @@ def vpc(**changes) -> fleet_pb2.VpcSpec:
     for name, value in changes.items():
         setattr(spec, name, value)
     return spec
+
+
+def route(destination: str, **target) -> fleet_pb2.RouteSpec:
+    return fleet_pb2.RouteSpec(destination_cidr_block=destination, **target)
 
 
 def rule(protocol: str, first: int = -1, last: int = -1, **where) -> fleet_pb2.RuleSpec:
@@ -108,8 +119,14 @@ def instance(number: int, *nics: fleet_pb2.NicSpec, **told) -> fleet_pb2.Instanc
 
 
 def instances() -> list[fleet_pb2.InstanceSpec]:
-    """A web server with a public address, a database in the other subnet that may forward."""
-    web = nic(0x10, "172.31.0.10", [WEB, EMPTY], public_ip_address="100.64.0.10")
+    """A web server with a public and a secondary address, a database elsewhere that may forward."""
+    web = nic(
+        0x10,
+        "172.31.0.10",
+        [WEB, EMPTY],
+        public_ip_address="100.64.0.10",
+        secondary_private_ip_addresses=["172.31.0.11"],
+    )
     database = nic(0x20, "172.31.16.20", [DB], subnet_id=FAR_SUBNET, source_dest_check=False)
     return [instance(1, web), instance(2, database)]
 

@@ -61,6 +61,14 @@ def test_strict_refuses_what_could_not_be_rendered(network):
     assert not refused.value.transient
 
 
+def test_strict_refuses_routes_that_make_no_sense(network):
+    bad = specs.vpc()
+    bad.subnets[1].routes.add(destination_cidr_block="10.0.0.1/8", internet_gateway=True)
+    with pytest.raises(DriverError) as refused:
+        network.ensure_vpc(bad, specs.instances())
+    assert not refused.value.transient
+
+
 def test_it_keeps_its_own_copy(network):
     spec = specs.vpc()
     network.ensure_vpc(spec, specs.instances())

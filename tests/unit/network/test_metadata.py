@@ -97,6 +97,17 @@ def test_what_is_not_there_is_absent():
     assert get("meta-data/public-keys/", without) is None
 
 
+def test_secondary_addresses_and_their_public_ones():
+    vpc = specs.vpc()
+    vpc.public_addresses.add(public_ip="100.64.0.11", private_ip="172.31.0.11")
+    told, mac = tree_of(vpc, WEB, region="us-east-1"), f"meta-data/network/interfaces/macs/{MAC}"
+    assert get(f"{mac}/local-ipv4s", told) == "172.31.0.10\n172.31.0.11"
+    assert get(f"{mac}/public-ipv4s", told) == "100.64.0.10\n100.64.0.11"
+    assert get(f"{mac}/ipv4-associations/100.64.0.11", told) == "172.31.0.11"
+    assert get(f"{mac}/ipv4-associations/100.64.0.10", told) == "172.31.0.10"
+    assert get("meta-data/local-ipv4", told) == "172.31.0.10"
+
+
 def test_tags_only_where_enabled():
     options = instances_pb2.MetadataOptions(instance_metadata_tags="enabled")
     tagged = specs.instance(1, specs.nic(1, "172.31.0.10", []), options=options)
@@ -152,7 +163,7 @@ def test_a_token_lasts_as_long_as_asked_for(tokens, clock):
     assert tokens.seconds_left(token, "eni-1") is None
 
 
-def test_a_token_is_good_for_its_interface_and_host_only(tokens, clock):
+def test_a_token_is_good_for_its_instance_and_host_only(tokens, clock):
     token = tokens.issue("eni-1", 10)
     other = Tokens(b"other", lambda: clock[0], random.Random(1).randbytes)
     assert tokens.seconds_left(token, "eni-2") is None
