@@ -1,6 +1,6 @@
 """The controller, wired. One call makes all of it; nothing in it starts a thread or opens a socket.
 
-    app = build(config, db, clock=…, rng=…, agents=…, master_key=…, store=…)
+    app = build(config, db, clock=…, rng=…, agents=…, master_key=…, store=…, blocks=…)
     app.prepare(call)            once after migrating: types, address pool, missing subnets
     app.servicers["Instances"]   by the service's name, as protos/rpc.serve and LocalClient want it
     app.guard                    protos/rpc.Guard: who may call what
@@ -12,9 +12,9 @@
 What is passed in: ``db`` (db/session.Database, migrated), ``clock`` (milliseconds since the epoch),
 ``rng`` (random.SystemRandom in life, a seeded Random in simulations), ``agents(host_id, endpoint)``
 → a client with ``Apply(HostSpec, timeout_s=)`` and ``ReadConsole(…)``, raising CloudError
-(protos/rpc.Client), ``master_key`` (identity/sealing), ``store`` (images/store), ``authority``
-(identity/authority; without one nobody can join), ``checkpoint`` (called around each call to an
-agent; the database's commits have their own).
+(protos/rpc.Client), ``master_key`` (identity/sealing), ``store`` (images/store), ``blocks``
+(snapshots/blocks), ``authority`` (identity/authority; without one nobody can join), ``checkpoint``
+(called around each call to an agent; the database's commits have their own).
 
 How a noun is built, for all of them: a servicer's method is ``def Describe(self, request, call)``
 with a Call; ``door.Door`` stands before it (gRPC, clock, retry). It reads with ``db.read()``,
@@ -70,6 +70,10 @@ from controller.reconcile.host_health import HostHealth
 from controller.regions.rpc import RegionsServicer
 from controller.scheduling.model import Settings
 from controller.scheduling.place import Scheduler
+from controller.snapshots.blocks import BlockStore
+from controller.snapshots.collect import BlockCollector
+from controller.snapshots.rpc import SnapshotsServicer
+from controller.snapshots.rules import SnapshotRules
 from controller.tags.rpc import TagsServicer
 from controller.volumes.rpc import VolumesServicer
 from protos.cloud.v1 import fleet_pb2
@@ -115,6 +119,7 @@ def build(
     agents: Agents,
     master_key: MasterKey,
     store: ImageStore,
+    blocks: BlockStore,
     authority: Authority | None = None,
     checkpoint: Callable[[str], None] = lambda name: None,
 ) -> App:
@@ -128,6 +133,7 @@ def build(
     instances = InstanceRules(db, _settings(config), quotas, changes)
     settle = Settle(db, instances, quotas, changes)
     reports = Reports(db, settle.run_once)
+    snapshots = SnapshotRules(rng, quotas, changes)
     around = _surroundings(config)
     dispatcher = Dispatcher(
         db, reports, agents, around, clock, config.hosts.apply_timeout_s, checkpoint
@@ -147,11 +153,12 @@ def build(
     enrolment = Enrolment(db, rng, config, authority)
     servicers = {
         "Fleet": FleetServicer(
-            db, reports, dispatcher, around, store.read, max(1, config.rpc_threads // 2)
+            db, reports, dispatcher, around, store.read, blocks, max(1, config.rpc_threads // 2)
         ),
         "Enrolment": enrolment,
         "Hosts": HostsServicer(db, enrolment),
         "Identity": IdentityServicer(db, identity),
+        "Snapshots": SnapshotsServicer(db, snapshots),
         "Instances": _instances(config, db, rng, quotas, changes, instances, agents),
         **_resources(config, db, rng, quotas, changes, store),
     }
@@ -161,7 +168,9 @@ def build(
         servicers=doors,
         guard=Guard(),
         dispatcher=dispatcher,
-        driver=Driver(_tasks(config, db, clock, settle, instances, store, identity, enrolment)),
+        driver=Driver(
+            _tasks(config, db, clock, settle, instances, store, blocks, identity, enrolment)
+        ),
         identity=identity,
         enrolment=enrolment,
         prepare=prepare,
@@ -176,6 +185,7 @@ def _tasks(
     settle: Settle,
     instances: InstanceRules,
     store: ImageStore,
+    blocks: BlockStore,
     identity: Identity,
     enrolment: Enrolment,
 ) -> list[Task]:
@@ -186,6 +196,7 @@ def _tasks(
         Task("overdue", MINUTE, Overdue(db, instances, config.instances.pending_limit_ms).run_once),
         Task("purge", MINUTE, Purge(db, config.instances.keep_terminated_ms).run_once),
         Task("images", MINUTE, ImageCollector(db, store).run_once),
+        Task("blocks", HOUR, BlockCollector(db, blocks).run_once),
         Task("key changes", HOUR, identity.forget_changes),
         Task("join tokens", HOUR, enrolment.forget_expired),
         Task("audit", HOUR, Audit(db).run_once),

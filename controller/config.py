@@ -80,6 +80,7 @@ class QuotaLimits:
     security_groups: int = 500
     volumes: int = 500
     gigabytes: int = 50 * 1024
+    snapshots: int = 10_000
     rules_per_group: int = 60
     vpcs: int = 5
     subnets_per_vpc: int = 200
@@ -167,6 +168,10 @@ class Config:
     @property
     def image_dir(self) -> Path:
         return self.state_dir / "images"
+
+    @property
+    def snapshot_dir(self) -> Path:
+        return self.state_dir / "snapshots"
 
 
 def load(path: Path) -> Config:

@@ -25,6 +25,7 @@ from controller.db.session import Database, open_sqlite
 from controller.identity.authority import Authority
 from controller.identity.sealing import read_master_key
 from controller.images.store import FileStore
+from controller.snapshots.blocks import FolderBlocks
 from protos import rpc
 from protos.cloud.v1 import (
     fleet_pb2_grpc,
@@ -83,6 +84,7 @@ def build_app(config: Config, db: Database, agents=None) -> wiring.App:
         agents=agents or AgentClients(config),
         master_key=read_master_key(config.master_key_file, rng),
         store=FileStore(config.image_dir),
+        blocks=FolderBlocks(config.snapshot_dir, time.time),
         authority=read_authority(config, rng),
     )
     made.prepare(system_call(now_ms()))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from controller.networks.names import DnsNames
+from controller.snapshots import spec as snapshot_spec
 from protos.cloud.v1 import fleet_pb2, instances_pb2
 
 DESIRED = {
@@ -52,6 +53,7 @@ def render(rows, around: Surroundings) -> fleet_pb2.HostSpec:
             _vpc(list(group), [row for row in rows.nics if row.vpc_id == vpc_id], rows.rules)
             for vpc_id, group in groupby(rows.vpcs, key=lambda row: row.vpc_id)
         ],
+        snapshots=map(snapshot_spec.render, rows.snapshots),
     )
 
 

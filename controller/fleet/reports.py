@@ -16,8 +16,9 @@ from peewee import Case
 
 from controller.call import Call
 from controller.db.prepared import prepared
-from controller.db.schema import Host, HostImage, HostVpc, Placement
+from controller.db.schema import Host, HostImage, HostVpc, Placement, Snapshot
 from controller.db.session import Database, Transaction
+from controller.snapshots import observe as snapshots
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 
@@ -66,6 +67,8 @@ class Reports:
             if report.spec_generation > heard.generation:
                 heard = replace(heard, generation=self._leap(tx, report))
             ends = [self._observe(tx, report, one) for one in report.observations]
+            if report.snapshots and snapshots.take_in(tx, report):
+                ends.append(True)
             if report.cached_images_known:
                 self._note_images(tx, report)
             if any(ends):
@@ -130,6 +133,7 @@ class Reports:
         placed = {"generation": generation, "intent_generation": generation}
         tx.advance(Placement, placed, Placement.host_id == report.host_id, Placement.live)
         tx.advance(HostVpc, {"generation": generation}, HostVpc.host_id == report.host_id)
+        tx.advance(Snapshot, {"generation": generation}, Snapshot.host_id == report.host_id)
         return generation
 
     def _observe(self, tx: Transaction, report, one: fleet_pb2.InstanceObservation) -> bool:

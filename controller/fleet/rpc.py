@@ -8,6 +8,8 @@ from controller.db.session import Database
 from controller.fleet import host_spec, spec_rows
 from controller.fleet.dispatch import Dispatcher
 from controller.fleet.reports import Reports
+from controller.snapshots.blocks import BlockStore
+from controller.snapshots.fleet_rpc import BlocksRpc
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 
@@ -26,11 +28,16 @@ class FleetServicer:
         dispatcher: Dispatcher,
         around: host_spec.Surroundings,
         read_blob: Callable[[str, int], Iterator[bytes]],
+        blocks: BlockStore,
         streams: int,
     ):
         self._db, self._reports, self._dispatcher = db, reports, dispatcher
         self._around, self._read_blob = around, read_blob
         self._streams = threading.BoundedSemaphore(streams)
+        carried = BlocksRpc(db, blocks, self._streams)
+        self.MissingBlocks, self.StoreBlocks = carried.MissingBlocks, carried.StoreBlocks
+        self.StoreManifest = carried.StoreManifest
+        self.FetchManifest, self.FetchBlocks = carried.FetchManifest, carried.FetchBlocks
 
     def Report(self, request: fleet_pb2.HostReport, call: Call) -> fleet_pb2.HostSpec:
         _check_peer(call, request.host_id)

@@ -26,6 +26,7 @@ from controller.db.schema import (
     Vpc,
 )
 from controller.db.session import Session
+from controller.snapshots import spec as snapshot_spec
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class HostRows:
     nics: Sequence = ()
     rules: Sequence = ()
     tags: Sequence = field(default_factory=tuple)
+    snapshots: Sequence = ()  # of volumes at home here
 
 
 def nothing_new(host) -> HostRows:
@@ -85,7 +87,10 @@ def read(session: Session, host_id: str, base: int | None) -> HostRows | None:
     rules = _folded(session.tuples(_rules(group_ids=sorted(groups)))) if groups else []
     tagged = {row.instance_id for row in instances if row.metadata_tags == "enabled"}
     tags = session.rows(_tags(instance_ids=sorted(tagged))) if tagged else []
-    return HostRows(host, base, instances, vpcs, nics, rules, tags)
+    snapshots = (
+        snapshot_spec.read(session, host_id, base) if host.volumes_generation > base else ()
+    )
+    return HostRows(host, base, instances, vpcs, nics, rules, tags, snapshots)
 
 
 class RuleRow(NamedTuple):
@@ -125,6 +130,7 @@ def _host_and_vpcs(host_id, base):
             Host.endpoint,
             Host.generation,
             Host.known_generation,
+            Host.volumes_generation,
             Host.epoch,
             Host.sequence,
             HostVpc.vpc_id,

@@ -5,7 +5,7 @@ differ: `used` equals the number of the living, and a rollback gives all back. O
 charges any number of names.
 
     instances vcpus memory_mib addresses key_pairs security_groups network_interfaces volumes
-    gigabytes                                          charged here
+    gigabytes snapshots                                charged here
     vpcs internet_gateways                                                          and here
     rules_per_group and the other COUNTED       a bound on each group (VPC, table): never charged
 
@@ -214,6 +214,10 @@ def _exceeded(name: str, maximum: int, used: int, amount: int) -> CloudError:
     if name == "volumes":
         return CloudError(
             Kind.QUOTA, f"You have exceeded your maximum of {maximum} volumes.", noun="volume"
+        )
+    if name == "snapshots":
+        return CloudError(
+            Kind.QUOTA, f"You have exceeded your maximum of {maximum} snapshots.", noun="snapshot"
         )
     if name == "gigabytes":
         return CloudError(

@@ -79,11 +79,12 @@ _INVALID = {  # by reason
     attribute_value="InvalidInstanceAttributeValue",
     filter="InvalidFilter",
     zone_mismatch="InvalidVolume.ZoneMismatch",
+    several_interfaces="InvalidInstanceID",
     client_token="InvalidClientToken",
     manifest="InvalidManifest",
-)
     vpc_range="InvalidVpc.Range",
     subnet_range="InvalidSubnet.Range",
+)
 
 _MALFORMED_ID = _rows(
     instance="InvalidInstanceID.Malformed",
@@ -148,10 +149,10 @@ _NOT_FOUND = {  # by (noun, reason)
     ("elastic-ip", "public-ip"): Answer("InvalidAddress.NotFound"),
     ("security-group-rule", "permission"): Answer("InvalidPermission.NotFound"),
     ("vpc", "no-default"): Answer("VPCIdNotSpecified"),
-    ("subnet", "no-default"): Answer("MissingInput"),
     ("vpc", "default"): Answer("DefaultVpcDoesNotExist"),
     ("gateway", ""): Answer("InvalidGatewayID.NotFound"),  # as a route's target
     ("route", ""): Answer("InvalidRoute.NotFound"),
+    ("subnet", "no-default"): Answer("MissingInput"),
     ("", ""): Answer("InvalidID"),
 }
 
@@ -163,13 +164,13 @@ _EXISTS = {
     ("elastic-ip", ""): Answer("InvalidIPAddress.InUse"),
     ("network-interface", ""): Answer("InvalidIPAddress.InUse"),  # the private address asked for
     ("image", ""): Answer("InvalidAMIName.Duplicate"),
-    ("client-token", ""): Answer("IdempotentParameterMismatch"),
     ("vpc", "default"): Answer("DefaultVpcAlreadyExists"),
     ("subnet", ""): Answer("InvalidSubnet.Conflict"),
     ("subnet", "default"): Answer("DefaultSubnetAlreadyExistsInAvailabilityZone"),
     ("internet-gateway", ""): Answer("Resource.AlreadyAssociated"),
     ("route-table-association", ""): Answer("Resource.AlreadyAssociated"),
     ("route", ""): Answer("RouteAlreadyExists"),
+    ("client-token", ""): Answer("IdempotentParameterMismatch"),
     ("account", ""): Answer("InvalidParameterValue"),
     ("host", ""): Answer("InvalidParameterValue"),
     ("", ""): Answer("InvalidParameterValue"),
@@ -198,16 +199,18 @@ _WRONG_STATE = {
     ("vpc", "in-use"): Answer("DependencyViolation"),
     ("network-interface", ""): Answer("IncorrectState"),
     ("network-interface", "in-use"): Answer("InvalidNetworkInterface.InUse"),
+    ("network-interface-attachment", ""): Answer("IncorrectState"),
+    ("network-interface-attachment", "primary"): Answer("OperationNotPermitted"),
     ("elastic-ip", ""): Answer("InvalidIPAddress.InUse"),
     ("elastic-ip", "in-use"): Answer("InvalidIPAddress.InUse"),
     ("elastic-ip-association", ""): Answer("Resource.AlreadyAssociated"),
     ("internet-gateway", "not-attached"): Answer("Gateway.NotAttached"),
-    ("account", ""): Answer("IncorrectState"),
-    ("host", ""): Answer("IncorrectState"),
-    ("", ""): Answer("IncorrectState"),
     ("internet-gateway", "in-use"): Answer("DependencyViolation"),
     ("route-table", "in-use"): Answer("DependencyViolation"),
     ("dhcp-options", "in-use"): Answer("DependencyViolation"),
+    ("account", ""): Answer("IncorrectState"),
+    ("host", ""): Answer("IncorrectState"),
+    ("", ""): Answer("IncorrectState"),
 }
 
 _QUOTA = {
@@ -217,18 +220,22 @@ _QUOTA = {
         "InstanceLimitExceeded"
     ),  # EC2 counts no memory; the message says what ran out
     "elastic-ip": Answer("AddressLimitExceeded"),
-    "security-group": Answer("SecurityGroupLimitExceeded"),
-    "security-group-rule": Answer("RulesPerSecurityGroupLimitExceeded"),
-    "network-interface": Answer("SecurityGroupsPerInterfaceLimitExceeded"),
     "vpc": Answer("VpcLimitExceeded"),
     "subnet": Answer("SubnetLimitExceeded"),
     "internet-gateway": Answer("InternetGatewayLimitExceeded"),
     "route-table": Answer("RouteTableLimitExceeded"),
     "route": Answer("RouteLimitExceeded"),
+    "security-group": Answer("SecurityGroupLimitExceeded"),
+    "security-group-rule": Answer("RulesPerSecurityGroupLimitExceeded"),
+    "groups-per-interface": Answer("SecurityGroupsPerInterfaceLimitExceeded"),
+    "network-interface": Answer("NetworkInterfaceLimitExceeded"),
+    "network-interface-attachment": Answer("AttachmentLimitExceeded"),
+    "private-address": Answer("PrivateIpAddressLimitExceeded"),
     "key-pair": Answer("KeyPairLimitExceeded"),
     "tag": Answer("TagLimitExceeded"),
     "volume": Answer("VolumeLimitExceeded"),
     "snapshot": Answer("SnapshotLimitExceeded"),
+    "pending-snapshot": Answer("ConcurrentSnapshotLimitExceeded"),
     "image": Answer("ResourceLimitExceeded"),
     "access-key": Answer("ResourceLimitExceeded"),
     "": Answer("ResourceLimitExceeded"),

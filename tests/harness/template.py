@@ -21,6 +21,7 @@ from controller.db.schema import Host
 from controller.db.session import Database, open_sqlite
 from controller.identity.sealing import MasterKey
 from controller.images.store import FileStore
+from controller.snapshots.blocks import FolderBlocks
 from protos.cloud.v1 import fleet_pb2, images_pb2
 from protos.ids import new_id
 from protos.rpc import Caller, LocalClient
@@ -72,6 +73,7 @@ def build_app(
         agents=agents,
         master_key=MasterKey({0: bytes(32)}, rng),
         store=FileStore(config.image_dir, checkpoint),
+        blocks=FolderBlocks(config.snapshot_dir, lambda: clock() / 1000, checkpoint),
         checkpoint=checkpoint,
     )
 

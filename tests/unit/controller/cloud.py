@@ -23,6 +23,7 @@ from controller.db.session import open_sqlite
 from controller.identity.sealing import MasterKey
 from controller.images.store import FileStore
 from controller.reconcile.audit import discrepancies
+from controller.snapshots.blocks import FolderBlocks
 from protos.cloud.v1 import common_pb2, fleet_pb2, instances_pb2
 from protos.errors import CloudError, Kind
 from protos.rpc import Caller, LocalClient
@@ -162,6 +163,7 @@ class Cloud:
         self.hosts: dict[str, ObedientHost] = {}
         migrate(self.db, self.now_ms)
         self.store = FileStore(self.config.image_dir)
+        self.blocks = FolderBlocks(self.config.snapshot_dir, lambda: self.now_ms / 1000)
         self.rebuild()
         call = system_call(self.now_ms)
         self.app.prepare(call)
@@ -182,6 +184,7 @@ class Cloud:
             agents=lambda host_id, endpoint: self.hosts[host_id],
             master_key=self.master_key,
             store=self.store,
+            blocks=self.blocks,
             authority=self.authority,
         )
         return self

@@ -44,6 +44,7 @@ def test_what_an_account_begins_with(world):
         "security_groups": (8, 1),
         "volumes": (500, 0),
         "gigabytes": (51200, 0),
+        "snapshots": (10000, 0),
         "network_interfaces": (5000, 0),
         "rules_per_group": (6, 0),
         "vpcs": (5, 1),
@@ -81,6 +82,7 @@ def test_any_number_of_names_is_one_statement(world):
         ({"security_groups": 8}, "security-group"),
         ({"volumes": 501, "gigabytes": 1}, "volume"),
         ({"volumes": 1, "gigabytes": 51201}, "volume"),
+        ({"snapshots": 10001}, "snapshot"),
     ],
 )
 def test_too_much_is_refused_by_the_name_that_is_short_and_nothing_is_kept(world, amounts, noun):
