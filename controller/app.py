@@ -60,8 +60,9 @@ from controller.instances.types import Types
 from controller.keys.rpc import KeyPairsServicer
 from controller.networks.defaults import add_missing_subnets, make_default_vpc
 from controller.networks.names import DnsNames
+from controller.networks.networks_rpc import NetworksServicer
 from controller.networks.pool import ensure_pool
-from controller.networks.rpc import AddressesServicer, NetworksServicer, SecurityGroupsServicer
+from controller.networks.rpc import AddressesServicer, SecurityGroupsServicer
 from controller.quotas.rpc import QuotasServicer
 from controller.quotas.rules import Quotas
 from controller.reconcile.audit import Audit
@@ -235,7 +236,7 @@ def _resources(
     return {
         "Images": ImagesServicer(db, rng, store, config.images),
         "Volumes": VolumesServicer(db),
-        "Networks": NetworksServicer(db, _names(config), region.zones),
+        "Networks": NetworksServicer(db, rng, quotas, changes, _names(config), region),
         "SecurityGroups": SecurityGroupsServicer(db, rng, quotas, changes),
         "Addresses": AddressesServicer(db, rng, quotas, changes, region.name),
         "KeyPairs": KeyPairsServicer(db, rng, quotas),

@@ -720,6 +720,7 @@ class RouteTableAssociation(Table):
     subnet_id = ref(Subnet.subnet_id, null=True)  # NULL: the VPC's main one
     main = flag()
 
+    request_digest = text()  # of the request that the token came with
     class Meta:
         indexes = ((("route_table_id",), False), (("subnet_id",), True))
 

@@ -19,6 +19,7 @@ from controller.fleet.changes import Changes
 from controller.networks import gateways, subnets, vpcs
 from controller.networks.blocks import ANYWHERE, overlap
 from controller.quotas.rules import Quotas
+from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
 
 VPC_BLOCK = "172.31.0.0/16"
@@ -66,20 +67,18 @@ def make_default_vpc(
 
 
 def create_default_subnet(
-    tx: Transaction, rng: random.Random, changes: Changes, zones: Sequence[Zone], zone_name: str
+    tx: Transaction,
+    rng: random.Random,
+    changes: Changes,
+    zones: Sequence[Zone],
+    request: networks_pb2.CreateDefaultSubnetRequest,
 ) -> str:
     """A default subnet in a zone that has none any more; answers its id.
 
     Raises NOT_FOUND (no default VPC), INVALID (zone), EXISTS, NO_CAPACITY.
     """
-    zone = next((zone for zone in zones if zone.name == zone_name), None)
-    if zone is None:
-        raise CloudError(
-            Kind.INVALID,
-            f"Value ({zone_name}) for parameter availabilityZone is invalid.",
-            noun="availability-zone",
-            id=zone_name,
-        )
+    name, zone_id = request.availability_zone, request.availability_zone_id
+    chosen = subnets.choose_zone(tx, zones, name, zone_id)
     vpc = _default_vpc(tx, tx.call.account_id)
     if vpc is None:
         raise CloudError(
@@ -90,15 +89,16 @@ def create_default_subnet(
         )
     there = tx.rows(Subnet.select().where(Subnet.vpc_id == vpc.vpc_id))
     for subnet in there:
-        if subnet.default_for_az and subnet.availability_zone == zone.name:
+        if subnet.default_for_az and subnet.availability_zone == chosen:
             raise CloudError(
                 Kind.EXISTS,
-                f"A default subnet already exists in availability zone {zone.name}.",
+                f"A default subnet already exists in availability zone {chosen}.",
                 noun="subnet",
                 reason="default",
                 id=subnet.subnet_id,
             )
-    made = _insert_subnets(tx, rng, vpc, [zone], [subnet.cidr_block for subnet in there])
+    taken = [subnet.cidr_block for subnet in there]
+    made = _insert_subnets(tx, rng, vpc, [zone for zone in zones if zone.name == chosen], taken)
     if not made:
         raise CloudError(
             Kind.NO_CAPACITY, "The default VPC has no free range for a subnet.", noun="subnet"

@@ -1,10 +1,9 @@
-"""The services Networks, SecurityGroups and Addresses: from the wire to the rules and back."""
+"""The services SecurityGroups and Addresses: from the wire to the rules and back. Networks is
+networks_rpc."""
 
 import random
-from collections.abc import Sequence
 
 from controller.call import Call
-from controller.config import Zone
 from controller.db.session import Database
 from controller.fleet.changes import Changes
 from controller.networks import addresses, group_rules, groups
@@ -14,48 +13,8 @@ from controller.networks.describe_addresses import (
     describe_addresses,
 )
 from controller.networks.describe_groups import describe_group, describe_groups, describe_rules
-from controller.networks.describe_interfaces import describe_interfaces, interface_filters
-from controller.networks.describe_routing import (
-    describe_internet_gateways,
-    describe_network_acls,
-    describe_route_tables,
-)
-from controller.networks.describe_vpcs import describe_subnets, describe_vpcs
-from controller.networks.names import DnsNames
 from controller.quotas.rules import Quotas
 from protos.cloud.v1 import common_pb2, networks_pb2
-
-
-class NetworksServicer:
-    def __init__(self, db: Database, names: DnsNames, zones: Sequence[Zone]):
-        self._db, self._names, self._zones = db, names, zones
-        self._interface_filters = interface_filters(names, zones)
-
-    def DescribeVpcs(self, request, call: Call):
-        with self._db.read() as session:
-            return describe_vpcs(session, call.account_id, request)
-
-    def DescribeSubnets(self, request, call: Call):
-        with self._db.read() as session:
-            return describe_subnets(session, call.account_id, self._zones, request)
-
-    def DescribeNetworkInterfaces(self, request, call: Call):
-        with self._db.read() as session:
-            return describe_interfaces(
-                session, call.account_id, self._interface_filters, self._names, request
-            )
-
-    def DescribeRouteTables(self, request, call: Call):
-        with self._db.read() as session:
-            return describe_route_tables(session, call.account_id, request)
-
-    def DescribeInternetGateways(self, request, call: Call):
-        with self._db.read() as session:
-            return describe_internet_gateways(session, call.account_id, request)
-
-    def DescribeNetworkAcls(self, request, call: Call):
-        with self._db.read() as session:
-            return describe_network_acls(session, call.account_id, request)
 
 
 class SecurityGroupsServicer:

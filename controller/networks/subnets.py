@@ -53,7 +53,7 @@ def create(
     if not request.cidr_block:
         raise missing_parameter("cidrBlock")
     block = subnet_block(request.cidr_block, vpc.cidr_block)
-    zone = _zone(tx, zones, request.availability_zone, request.availability_zone_id)
+    zone = choose_zone(tx, zones, request.availability_zone, request.availability_zone_id)
     there = tx.tuples(Subnet.select(Subnet.cidr_block).where(Subnet.vpc_id == vpc.vpc_id))
     if any(overlap(block, other) for (other,) in there):
         raise CloudError(
@@ -132,14 +132,16 @@ def delete(tx: Transaction, changes: Changes, subnet_id: str) -> None:
 
 def modify(tx: Transaction, request: networks_pb2.ModifySubnetAttributeRequest) -> None:
     """Raises INVALID, MALFORMED_ID, NOT_FOUND."""
-    if not request.HasField("map_public_ip_on_launch"):
+    given = request.HasField("map_public_ip_on_launch")
+    if not given and not request.as_it_is:
         raise missing_parameter("MapPublicIpOnLaunch or another attribute")
     find(tx, request.subnet_id)
-    tx.advance(
-        Subnet,
-        {"map_public_ip_on_launch": request.map_public_ip_on_launch},
-        Subnet.subnet_id == request.subnet_id,
-    )
+    if given:
+        tx.advance(
+            Subnet,
+            {"map_public_ip_on_launch": request.map_public_ip_on_launch},
+            Subnet.subnet_id == request.subnet_id,
+        )
 
 
 def find(tx: Transaction, subnet_id: str):
@@ -164,7 +166,7 @@ def _check_room(tx: Transaction, quotas: Quotas, vpc_id: str, there: int) -> Non
         )
 
 
-def _zone(tx: Transaction, zones: Sequence[Zone], name: str, zone_id: str) -> str:
+def choose_zone(tx: Transaction, zones: Sequence[Zone], name: str, zone_id: str) -> str:
     """The zone of this name or id; without either the first one in which a host lives."""
     if name and zone_id:
         raise CloudError(

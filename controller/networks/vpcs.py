@@ -105,16 +105,13 @@ def _insert_main_table(tx: Transaction, rng, account_id: str, vpc_id: str, block
     tx.insert(RouteTableAssociation, [association])
 
 
-def insert_table(
-    tx: Transaction, rng, account_id: str, vpc_id: str, block: str, client_token: str = ""
-) -> str:
+def insert_table(tx: Transaction, rng, account_id: str, vpc_id: str, block: str, **columns) -> str:
     """The rows of a route table with the local route; answers its id."""
     table_id = new_id("route-table", rng)
     table = {
         "route_table_id": table_id,
         "account_id": account_id,
         "vpc_id": vpc_id,
-        "client_token": client_token,
         "created_ms": tx.call.now_ms,
     }
     local = {
@@ -123,7 +120,7 @@ def insert_table(
         "gateway_id": "local",
         "origin": "CreateRouteTable",
     }
-    tx.insert(RouteTable, [table])
+    tx.insert(RouteTable, [table | columns])
     tx.insert(Route, [local])
     return table_id
 

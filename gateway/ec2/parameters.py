@@ -31,6 +31,11 @@ class TagSpecification:
     tags: Sequence[Tag] = ()
 
 
+@dataclass(frozen=True)
+class BooleanValue:
+    value: bool | None = None
+
+
 def invalid(message: str, reason: str = "parameter-value") -> CloudError:
     return CloudError(Kind.INVALID, message, noun="parameter", reason=reason)
 

@@ -1,4 +1,4 @@
-"""VPCs, subnets, route tables, internet gateways and network ACLs as EC2 shows them."""
+"""VPCs, and what a VPC has, as EC2 shows them."""
 
 from gateway.ec2.views.shared import arn, tags
 from protos.cloud.v1 import networks_pb2
@@ -60,7 +60,10 @@ def route_table(given: networks_pb2.RouteTable) -> dict:
         "Routes": [
             {
                 "DestinationCidrBlock": route.destination_cidr_block,
-                "GatewayId": route.gateway_id,
+                "GatewayId": route.gateway_id or None,
+                "NetworkInterfaceId": route.network_interface_id or None,
+                "InstanceId": route.instance_id or None,
+                "InstanceOwnerId": route.instance_owner_id or None,
                 "State": route.state,
                 "Origin": route.origin,
             }
@@ -87,6 +90,18 @@ def internet_gateway(given: networks_pb2.InternetGateway) -> dict:
         "OwnerId": given.owner_id,
         # EC2 says "available" of these, which the model's enumeration does not know.
         "Attachments": [{"VpcId": vpc_id, "State": "available"} for vpc_id in given.vpc_ids],
+        "Tags": tags(given.tags),
+    }
+
+
+def dhcp_options(given: networks_pb2.DhcpOptions) -> dict:
+    return {
+        "DhcpOptionsId": given.dhcp_options_id,
+        "OwnerId": given.owner_id,
+        "DhcpConfigurations": [
+            {"Key": option.key, "Values": [{"Value": value} for value in option.values]}
+            for option in given.options
+        ],
         "Tags": tags(given.tags),
     }
 

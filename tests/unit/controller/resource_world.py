@@ -19,7 +19,8 @@ from controller.networks import pool
 from controller.networks.defaults import make_default_vpc
 from controller.networks.launch import NewInterface, create_interfaces, find_launch_network
 from controller.networks.names import DnsNames
-from controller.networks.rpc import AddressesServicer, NetworksServicer, SecurityGroupsServicer
+from controller.networks.networks_rpc import NetworksServicer
+from controller.networks.rpc import AddressesServicer, SecurityGroupsServicer
 from controller.quotas.rpc import QuotasServicer
 from controller.quotas.rules import Quotas
 from controller.regions.rpc import RegionsServicer
@@ -59,7 +60,10 @@ class World:
             for account_id in (OPERATOR, ANN, BOB):
                 self._open_account(tx, account_id)
         self.db.on_statement = self.statements.append
-        self.networks = NetworksServicer(self.db, self.dns, ZONES)
+        region = RegionConfig(zones=ZONES)
+        self.networks = NetworksServicer(
+            self.db, self.rng, self.quota_rules, self.changes, self.dns, region
+        )
         self.groups = SecurityGroupsServicer(self.db, self.rng, self.quota_rules, self.changes)
         self.addresses = AddressesServicer(
             self.db, self.rng, self.quota_rules, self.changes, "us-east-1"
@@ -67,7 +71,7 @@ class World:
         self.keys = KeyPairsServicer(self.db, self.rng, self.quota_rules)
         self.tags = TagsServicer(self.db, self.changes)
         self.quotas = QuotasServicer(self.db, self.quota_rules)
-        self.regions = RegionsServicer(self.db, RegionConfig(zones=ZONES), self.quota_rules)
+        self.regions = RegionsServicer(self.db, region, self.quota_rules)
 
     def call(self, account_id: str = ANN, *, dry_run: bool = False) -> Call:
         self.now_ms += 1
