@@ -17,6 +17,7 @@ from cli import cloud, services
 from cli.administration import commands as administration_commands
 from cli.cloud import Wishes
 from cli.down import Down
+from cli.following import Following
 from cli.layout import Layout
 from cli.progress import Progress
 from cli.services import ROOT
@@ -101,29 +102,17 @@ def _welcome(layout: Layout, chosen) -> str:
 
 def _follow(layout: Layout, progress: Progress) -> None:
     """Shows what the services say until Ctrl-C, which stops them; guests keep running."""
-    progress.print("Ctrl-C stops the services; guests keep running.\n")
-    read = {log: log.stat().st_size for log in layout.logs.glob("*.log")}
+    progress.print(f"Ctrl-C stops the services; guests keep running. All they say: {layout.logs}\n")
+    following = Following(layout.logs)
     try:
         while services.is_supervised(layout):
-            for log in sorted(layout.logs.glob("*.log")):
-                read[log] = _show_new(log, read.get(log, 0), progress)
+            for line in following.new_lines():
+                progress.print(line)
             time.sleep(FOLLOW_POLL_S)
         progress.print("The supervisor has ended.")
     except KeyboardInterrupt:
         progress.print()
         Down(layout, progress).run(destroy=False)
-
-
-def _show_new(log: Path, shown: int, progress: Progress) -> int:
-    size = log.stat().st_size
-    if size < shown:
-        shown = 0  # rotated
-    if size > shown:
-        with log.open("rb") as file:
-            file.seek(shown)
-            for line in file.read(size - shown).decode(errors="replace").splitlines():
-                progress.print(f"{log.stem:<11}| {line}")
-    return size
 
 
 @main.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cli import cloud, images
-from cli.api import Api
+from cli.api import Api, own_account
 from cli.errors import CliError
 from cli.layout import Layout
 from cli.status import described
@@ -23,6 +23,11 @@ def commands(state_dir_option: Callable) -> list[click.Command]:
         for command in group.commands.values():
             state_dir_option(command)
     return groups
+
+
+account_option = click.option(
+    "--account", help="The account's id or name; the operator's own unless said."
+)
 
 
 def _open(state_dir: Path | None) -> tuple[Layout, cloud.Cloud, Api]:
@@ -60,20 +65,21 @@ def key():
 
 
 @key.command("create")
-@click.option("--account", required=True, help="The account's id or name.")
+@account_option
 def create_key(account, state_dir):
     """Make one more access key; print its exports. The secret is shown this once."""
     layout, chosen, api = _open(state_dir)
-    made = api.call("POST", f"/v1/accounts/{_account_id(api, account)}/access-keys", {})
+    account_id = _account_id(layout, api, account)
+    made = api.call("POST", f"/v1/accounts/{account_id}/access-keys", {})
     click.echo(exports(layout, chosen, made), nl=False)
 
 
 @key.command("list")
-@click.option("--account", required=True, help="The account's id or name.")
+@account_option
 def list_keys(account, state_dir):
     """List an account's access keys."""
-    _, _, api = _open(state_dir)
-    answer = api.call("GET", f"/v1/accounts/{_account_id(api, account)}/access-keys")
+    layout, _, api = _open(state_dir)
+    answer = api.call("GET", f"/v1/accounts/{_account_id(layout, api, account)}/access-keys")
     for one in answer["access_keys"]:
         click.echo(f"{one['access_key_id']}  {one['status']}")
 
@@ -106,23 +112,23 @@ def quota():
 
 
 @quota.command("list")
-@click.option("--account", required=True, help="The account's id or name.")
+@account_option
 def list_quotas(account, state_dir):
     """List an account's quotas and what it has used of them."""
-    _, _, api = _open(state_dir)
-    answer = api.call("GET", f"/v1/accounts/{_account_id(api, account)}/quotas")
+    layout, _, api = _open(state_dir)
+    answer = api.call("GET", f"/v1/accounts/{_account_id(layout, api, account)}/quotas")
     for one in answer["quotas"]:
         click.echo(f"{one['name']:<16} {one['used']:>8} of {one['limit']}")
 
 
-@quota.command("set")
-@click.option("--account", required=True, help="The account's id or name.")
+@quota.command("set", context_settings={"ignore_unknown_options": True})  # -3 is a value
+@account_option
 @click.argument("name")
 @click.argument("value", type=click.IntRange(min=0))
 def set_quota(account, name, value, state_dir):
-    """Set one quota of an account."""
-    _, _, api = _open(state_dir)
-    path = f"/v1/accounts/{_account_id(api, account)}/quotas/{name}"
+    """Set one quota of an account; 0 forbids."""
+    layout, _, api = _open(state_dir)
+    path = f"/v1/accounts/{_account_id(layout, api, account)}/quotas/{name}"
     answer = api.call("PUT", path, {"limit": value})
     click.echo(f"{answer['name']}: {answer['used']} of {answer['limit']}")
 
@@ -200,9 +206,13 @@ def _set_status(access_key_id: str, status: str, state_dir: Path | None) -> None
     api.call("POST", f"/v1/access-keys/{access_key_id}:setStatus", {"status": status})
 
 
-def _account_id(api: Api, name_or_id: str) -> str:
-    accounts = api.every("/v1/accounts", "accounts")
-    for one in accounts:
+def _account_id(layout: Layout, api: Api, name_or_id: str | None) -> str:
+    """The account that is meant. That it is the caller's own is said, since nobody has."""
+    if name_or_id is None:
+        own = own_account(layout)
+        click.echo(f"account {own} (the operator's own; --account names another)", err=True)
+        return own
+    for one in api.every("/v1/accounts", "accounts"):
         if name_or_id in (one["account_id"], one["name"]):
             return one["account_id"]
     raise CliError(f"there is no account {name_or_id!r}; `./pileus account list` shows them")

@@ -24,6 +24,7 @@ from cli.layout import Layout
 SERVICE = "pileus"
 TIMEOUT_S, UPLOAD_TIMEOUT_S = 15.0, 3600.0
 PIECE_BYTES = 1024 * 1024
+_OPERATORS = ("account_id", "access_key_id", "secret_access_key")  # what operator.json says
 
 
 class ApiError(CliError):
@@ -105,9 +106,19 @@ class Api:
 
 def credentials(layout: Layout) -> Credentials:
     """The operator's access key, as ``controller init`` wrote it."""
+    content = _operator(layout)
+    return Credentials(content["access_key_id"], content["secret_access_key"])
+
+
+def own_account(layout: Layout) -> str:
+    """The id of the account that every call is made as."""
+    return _operator(layout)["account_id"]
+
+
+def _operator(layout: Layout) -> dict[str, str]:
     try:
         content = json.loads(layout.operator.read_text())
-        return Credentials(content["access_key_id"], content["secret_access_key"])
+        return {name: content[name] for name in _OPERATORS}
     except PermissionError as failure:
         raise CliError(
             f"{layout.operator} is not yours to read: run this as its owner"

@@ -130,7 +130,7 @@ def call_native(exchange: Exchange) -> flask.Response | None:
     if exchange.identified.service != "pileus":
         return None
     request, native, call = exchange.request, exchange.parts.native, the_call(exchange)
-    exchange.did = f"{request.method} {exchange.path}"
+    exchange.did = exchange.path
     if exchange.body is None:
         size = -1 if request.content_length is None else request.content_length
         promised = exchange.identified.payload_hash

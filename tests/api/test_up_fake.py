@@ -87,6 +87,10 @@ def test_accounts_keys_and_quotas(fake, first_up):
     again = fake.pileus("key", "create", "--account", "web")
     assert fake.ec2(again).describe_instances()["Reservations"] == []
     assert len(fake.pileus("key", "list", "--account", "web").splitlines()) == 2
+    own = fake.pileus("quota", "list")
+    assert "the operator's own" in own and "instances" in own
+    assert "AKIA" in fake.pileus("key", "list")
+    assert "of 7" in fake.pileus("quota", "set", "key_pairs", 7)
     assert "no account 'nobody'" in fake.pileus("quota", "list", "--account", "nobody", expect=1)
 
 

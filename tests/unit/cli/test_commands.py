@@ -29,6 +29,8 @@ def pileus(*words: object):
         ("account", "create", "web"),
         ("quota", "list", "--account", "web"),
         ("quota", "set", "--account", "web", "instances", "3"),
+        ("quota", "list"),
+        ("key", "list"),
         ("host", "list"),
         ("image", "list"),
     ],
@@ -110,3 +112,14 @@ def test_env_prints_exports(state):
         "export AWS_DEFAULT_REGION=eu-west-1",
         f"export AWS_CA_BUNDLE={state}/pki/ca.crt",
     ]
+
+
+@pytest.mark.parametrize("words", [("-3",), ("--", "-3")])
+def test_a_quota_below_nothing_is_refused_as_a_value(state, words):
+    result = pileus("quota", "set", "--state-dir", state, "instances", *words)
+    assert result.exit_code == 2 and "-3 is not in the range x>=0" in result.output
+
+
+def test_a_misspelt_option_is_still_refused(state):
+    result = pileus("quota", "set", "--acount", "web", "instances", "3", "--state-dir", state)
+    assert result.exit_code == 2
