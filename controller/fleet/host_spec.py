@@ -4,10 +4,11 @@ Called with what ``spec_rows.read`` found. Where a list's order means nothing it
 order, which is sorted, so that specs of one state compare equal.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from controller.networks import spec as network_spec
 from controller.networks.names import DnsNames
 from controller.snapshots import spec as snapshot_spec
 from protos.cloud.v1 import fleet_pb2, instances_pb2
@@ -50,7 +51,7 @@ def render(rows, around: Surroundings) -> fleet_pb2.HostSpec:
             for name, group in groupby(rows.instances, key=lambda row: row.instance_id)
         ],
         vpcs=[
-            _vpc(list(group), [row for row in rows.nics if row.vpc_id == vpc_id], rows.rules)
+            _vpc(list(group), [row for row in rows.nics if row.vpc_id == vpc_id], rows)
             for vpc_id, group in groupby(rows.vpcs, key=lambda row: row.vpc_id)
         ],
         snapshots=map(snapshot_spec.render, rows.snapshots),
@@ -140,20 +141,19 @@ def _metadata(row, nics: list, tags: dict, around: Surroundings) -> fleet_pb2.In
     )
 
 
-def _vpc(subnets: list, nics: list, rules: Iterable) -> fleet_pb2.VpcSpec:
-    row = subnets[0]
+def _vpc(routes: list, nics: list, rows) -> fleet_pb2.VpcSpec:
+    """routes: a row for each subnet and route."""
+    row = routes[0]
     public = {nic.public_ip: nic.private_ip for nic in nics if nic.public_ip}
     return fleet_pb2.VpcSpec(
         vpc_id=row.vpc_id,
         generation=row.vpc_generation,
         account_id=row.account_id,
         cidr_blocks=[row.vpc_cidr_block],
-        subnets=[
-            fleet_pb2.SubnetSpec(subnet_id=subnet.subnet_id, cidr_block=subnet.cidr_block)
-            for subnet in subnets
-            if subnet.subnet_id is not None
-        ],
-        security_groups=_groups([rule for rule in rules if rule.vpc_id == row.vpc_id]),
+        subnets=network_spec.subnets(routes),
+        dns_disabled=not row.enable_dns_support,
+        dhcp_options=network_spec.dhcp(row, rows.dhcp),
+        security_groups=_groups([rule for rule in rows.rules if rule.vpc_id == row.vpc_id]),
         public_addresses=[
             fleet_pb2.PublicAddress(public_ip=public_ip, private_ip=private_ip)
             for public_ip, private_ip in sorted(public.items())

@@ -20,20 +20,20 @@ from controller.db.schema import (
     Placement,
     SecurityGroup,
     SecurityGroupRule,
-    Subnet,
     Tag,
     Volume,
     Vpc,
 )
 from controller.db.session import Session
+from controller.networks import spec as network_spec
 from controller.snapshots import spec as snapshot_spec
 
 
 @dataclass(frozen=True)
 class HostRows:
     """host: its row. instances: instance and placement, a row for each volume. vpcs: VPC and
-    host_vpc, a row for each subnet. nics: of those instances and VPCs on this host, a row for each
-    group. rules: of their groups. tags: of instances whose metadata shows them."""
+    host_vpc, a row for each subnet and route. nics: of those instances and VPCs on this host, a row
+    for each group. rules: of their groups. tags: of instances whose metadata shows them."""
 
     host: object
     base: int
@@ -42,6 +42,7 @@ class HostRows:
     nics: Sequence = ()
     rules: Sequence = ()
     tags: Sequence = field(default_factory=tuple)
+    dhcp: Sequence = ()  # options of sets that accounts have made
     snapshots: Sequence = ()  # of volumes at home here
 
 
@@ -90,7 +91,8 @@ def read(session: Session, host_id: str, base: int | None) -> HostRows | None:
     snapshots = (
         snapshot_spec.read(session, host_id, base) if host.volumes_generation > base else ()
     )
-    return HostRows(host, base, instances, vpcs, nics, rules, tags, snapshots)
+    dhcp = network_spec.read_dhcp(session, vpcs)
+    return HostRows(host, base, instances, vpcs, nics, rules, tags, dhcp, snapshots)
 
 
 class RuleRow(NamedTuple):
@@ -124,7 +126,7 @@ def _folded(rows: Sequence[tuple]) -> list[RuleRow]:
 
 def _host_and_vpcs(host_id, base):
     changed = (HostVpc.host_id == Host.host_id) & (HostVpc.generation > base)
-    return (
+    query = (
         Host.select(
             Host.host_id,
             Host.endpoint,
@@ -135,17 +137,12 @@ def _host_and_vpcs(host_id, base):
             Host.sequence,
             HostVpc.vpc_id,
             HostVpc.generation.alias("vpc_generation"),
-            Vpc.account_id,
-            Vpc.cidr_block.alias("vpc_cidr_block"),
-            Subnet.subnet_id,
-            Subnet.cidr_block,
+            *network_spec.VPC_FIELDS,
         )
         .join(HostVpc, JOIN.LEFT_OUTER, on=changed)
         .join(Vpc, JOIN.LEFT_OUTER, on=Vpc.vpc_id == HostVpc.vpc_id)
-        .join(Subnet, JOIN.LEFT_OUTER, on=Subnet.vpc_id == Vpc.vpc_id)
-        .where(Host.host_id == host_id)
-        .order_by(HostVpc.vpc_id, Subnet.subnet_id)
     )
+    return network_spec.with_routes(query).where(Host.host_id == host_id)
 
 
 _host_from = prepared(_host_and_vpcs, names=("host_id", "base"))
