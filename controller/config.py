@@ -78,6 +78,7 @@ class QuotaLimits:
     addresses: int = 20
     key_pairs: int = 500
     security_groups: int = 500
+    network_interfaces: int = 5000
     volumes: int = 500
     gigabytes: int = 50 * 1024
     snapshots: int = 10_000

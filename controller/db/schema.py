@@ -400,7 +400,8 @@ class PublicAddress(Table):
     """The pool, one row an address. account_id NULL: free. allocation_id NULL: lent at launch, goes
     with the instance.
 
-    Which interface has it is said by network_interface.public_ip.
+    Which private address has it is said by network_interface.public_ip or
+    secondary_address.public_ip.
     """
 
     public_ip = id_key()
@@ -635,7 +636,8 @@ class SnapshotShare(Table):
 
 
 class NetworkInterface(Table):
-    """A NIC, with its attachment (it has at most one) and its public address."""
+    """A NIC, with its attachment (it has at most one), its primary address and the public one of
+    that."""
 
     network_interface_id = id_key()
     account_id = ref(Account.account_id)
@@ -647,11 +649,17 @@ class NetworkInterface(Table):
     description = text()
     source_dest_check = flag(True)
     created_ms = number()
+    client_token = text()
+    request_digest = text()  # of the request that the token came with
     instance_id = ref(Instance.instance_id, null=True)
     attachment_id = text()
     device_index = small()
     delete_on_termination = flag(True)
     attached_ms = number()
+    attach_generation = number()  # of the instance's host, when this came or began to go; 0: launch
+    detaching = flag()
+    busy = flag()  # the guest does not let go of it
+    attach_message = text()  # why it could not be given to its guest, or taken from it
     public_ip = ref(PublicAddress.public_ip, null=True)
     association_id = text()  # '' where the address was lent at launch
     auto_public = flag()  # wants a public address lent at each start
@@ -664,6 +672,22 @@ class NetworkInterface(Table):
             (("instance_id", "device_index"), False),
             (("vpc_id",), False),
         )
+
+
+class SecondaryAddress(Table):
+    """A private address of a NIC beside its primary one, with its elastic address. None is also a
+    primary one: private_addresses looks at both, in the transaction that takes them."""
+
+    subnet_id = ref(Subnet.subnet_id)
+    private_ip = TextField()
+    network_interface_id = ref(NetworkInterface.network_interface_id, cascade=True)
+    position = small()  # in the order in which they came
+    public_ip = ref(PublicAddress.public_ip, null=True)
+    association_id = text()
+
+    class Meta:
+        primary_key = CompositeKey("subnet_id", "private_ip")
+        indexes = ((("network_interface_id", "position"), False), (("public_ip",), True))
 
 
 class NicGroup(Table):
@@ -769,6 +793,10 @@ PARTIAL_INDEXES = (
     "CREATE INDEX volume_going ON volume (volume_id) WHERE detaching OR desired = 'deleted'",
     "CREATE INDEX volume_modifying ON volume_modification (volume_id) WHERE state = 'modifying'",
     "CREATE INDEX instance_terminated ON instance (terminated_ms) WHERE terminated_ms IS NOT NULL",
+    "CREATE UNIQUE INDEX network_interface_client_token ON network_interface"
+    " (account_id, client_token) WHERE client_token <> ''",
+    "CREATE INDEX network_interface_going ON network_interface (network_interface_id)"
+    " WHERE detaching",
     "CREATE UNIQUE INDEX vpc_one_default ON vpc (account_id) WHERE is_default",
     "CREATE UNIQUE INDEX image_name ON image (account_id, name)"
     " WHERE status IN ('queued', 'saving', 'active')",
@@ -811,6 +839,7 @@ TABLES: tuple[type[Table], ...] = (
     Snapshot,
     SnapshotShare,
     NetworkInterface,
+    SecondaryAddress,
     NicGroup,
     InternetGateway,
     RouteTable,

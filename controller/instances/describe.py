@@ -17,7 +17,7 @@ from controller.db.session import Database, Session
 from controller.instances import view
 from controller.instances.filters import instance_filters, status_filters
 from controller.lookup import check_ids, not_found, select_page
-from controller.networks.interfaces import groups_of, interfaces_query
+from controller.networks.interfaces import groups_of, interfaces_query, secondary_of
 from controller.networks.names import DnsNames
 from controller.networks.view import interface_message
 from controller.tags.rules import tags_of
@@ -153,10 +153,11 @@ class Describer:
         found: dict[str, list[networks_pb2.NetworkInterface]] = defaultdict(list)
         if instance_ids:
             rows = session.rows(_nics_query(instance_ids=instance_ids))
-            groups = groups_of(session, [row.network_interface_id for row in rows])
-            for row in rows:
-                own = groups[row.network_interface_id]
-                found[row.instance_id].append(interface_message(row, self._names, own, ()))
+            nic_ids = [row.network_interface_id for row in rows]
+            groups, more = groups_of(session, nic_ids), secondary_of(session, nic_ids)
+            for nic_id, row in zip(nic_ids, rows, strict=True):
+                message = interface_message(row, self._names, groups[nic_id], (), more[nic_id])
+                found[row.instance_id].append(message)
         return found
 
 

@@ -18,7 +18,7 @@ from controller.call import Call
 from controller.config import InstancesConfig
 from controller.db.session import Database, Transaction
 from controller.fleet.changes import Changes
-from controller.instances import launch_checks, launch_read
+from controller.instances import launch_checks, launch_interfaces, launch_read
 from controller.instances.describe import Describer
 from controller.instances.launch_place import Placer
 from controller.instances.launch_plan import make_plan
@@ -51,6 +51,7 @@ class Launcher:
     ) -> instances_pb2.Reservation:
         """The reservation. Raises every refusal that EC2 has for RunInstances."""
         wanted = launch_checks.check_request(request, self._config.max_per_call)
+        launch_interfaces.check_interfaces(request)
         digest = _digest(request)
         type_name = request.instance_type or self._config.default_type
         with self._db.write(call) as tx:
@@ -58,8 +59,8 @@ class Launcher:
             if known.earlier:
                 return self._again(tx, known, digest)
             plan = make_plan(tx, request, digest, wanted, known.row)
-            subnet, placed = self._placer.place(tx, plan)
-            return self._rows.write(tx, plan, subnet, placed)
+            zone, placed = self._placer.place(tx, plan)
+            return self._rows.write(tx, plan, zone, placed)
 
     def _again(self, tx: Transaction, known: launch_read.Known, digest: str):
         """The token was used before: the first answer, as its instances are now."""

@@ -24,7 +24,6 @@ _IOPS = {"io1": (100, 64_000), "io2": (100, 256_000), "gp3": (3_000, 80_000)}
 _THROUGHPUT = {"gp3": (125, 2_000)}
 _DEVICE = re.compile(r"/dev/(sd[a-z][1-9]?|xvd[a-z]{1,2}|vd[a-z]|hd[a-z])|xvd[a-z]{1,2}|sd[a-z]")
 _VIRTUAL_NAME = re.compile(r"ephemeral([0-9]|1[0-9]|2[0-3])")
-DESCRIPTION_CHARS_MAX = 255
 _METADATA_CHOICES = {
     "http_endpoint": ("enabled", "disabled"),
     "http_tokens": ("optional", "required"),
@@ -76,28 +75,9 @@ def check_request(request: instances_pb2.RunInstancesRequest, max_per_call: int)
         )
     check_user_data(request.user_data)
     check_shutdown_behavior(request.instance_initiated_shutdown_behavior or "stop")
-    if len(request.network_interface_description) > DESCRIPTION_CHARS_MAX:
-        raise invalid(
-            "The description of a network interface has at most "
-            f"{DESCRIPTION_CHARS_MAX} characters."
-        )
     if request.tenancy not in ("", "default"):
         raise CloudError(
             Kind.UNSUPPORTED, f"The tenancy '{request.tenancy}' is not supported.", noun="parameter"
-        )
-    keeps_interface = request.HasField("delete_network_interface_on_termination") and not (
-        request.delete_network_interface_on_termination
-    )
-    if keeps_interface:
-        raise CloudError(
-            Kind.UNSUPPORTED,
-            "A network interface that outlives its instance is not supported.",
-            noun="parameter",
-        )
-    if request.private_ip_address and request.max_count > 1:
-        raise invalid(
-            "The parameter privateIpAddress cannot be used when launching more than one instance",
-            reason="parameter-combination",
         )
     return Wanted(
         tags_of_specifications(

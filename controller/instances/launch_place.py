@@ -12,7 +12,6 @@ from controller.db.session import Transaction
 from controller.fleet.changes import Changes
 from controller.instances import claims, launch_read
 from controller.instances.launch_plan import Place, Plan
-from controller.networks.launch import LaunchSubnet
 from controller.quotas.rules import Quotas
 from controller.scheduling.model import Candidate, Proposal
 from controller.scheduling.place import Scheduler
@@ -23,9 +22,9 @@ class Placer:
     def __init__(self, scheduler: Scheduler, quotas: Quotas, changes: Changes):
         self._scheduler, self._quotas, self._changes = scheduler, quotas, changes
 
-    def place(self, tx: Transaction, plan: Plan) -> tuple[LaunchSubnet, list[Place]]:
-        """Where each instance goes, charged and claimed: at least min_count of them, in one
-        zone."""
+    def place(self, tx: Transaction, plan: Plan) -> tuple[str, list[Place]]:
+        """The zone, and where in it each instance goes, charged and claimed: at least min_count of
+        them."""
         hosts = launch_read.candidates(tx, plan.known.image_digest)
         zone, proposal = self._choose_zone(hosts, plan)
         if len(proposal.host_ids) < plan.request.min_count:
@@ -37,8 +36,7 @@ class Placer:
             raise self._no_capacity(plan, refusals)
         if len(placed) < count:  # others were quicker between the proposal and the claim
             self._quotas.refund(tx, tx.call.account_id, _charges(plan, count - len(placed)))
-        subnet = next(one for one in plan.network.subnets if one.availability_zone == zone)
-        return subnet, placed
+        return zone, placed
 
     def _choose_zone(self, hosts: Sequence[Candidate], plan: Plan) -> tuple[str, Proposal]:
         """The zone that the scheduler's first choice is in, or the first other that holds
@@ -64,7 +62,7 @@ class Placer:
         account_id, least = tx.call.account_id, plan.request.min_count
         if count > least:
             room = self._quotas.room(tx, account_id)
-            one = _charges(plan, 1)
+            one = {name: amount for name, amount in _charges(plan, 1).items() if amount}
             count = max(least, min(count, *(room[name] // amount for name, amount in one.items())))
         self._quotas.charge(tx, account_id, _charges(plan, count))
         return count
@@ -123,4 +121,5 @@ def _charges(plan: Plan, count: int) -> dict[str, int]:
         "instances": count,
         "vcpus": plan.ask.vcpus * count,
         "memory_mib": plan.ask.memory_mib * count,
+        "network_interfaces": plan.new_interfaces * count,
     }

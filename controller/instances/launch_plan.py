@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from controller.db.session import Transaction
 from controller.instances import launch_checks, launch_read
 from controller.instances.claims import Amount
-from controller.networks.launch import LaunchNetwork, find_launch_network
+from controller.instances.launch_interfaces import Limits, Planned, common_zones, plan_interfaces
+from controller.networks.launch import LaunchNetwork
 from controller.scheduling.model import Ask
 from protos.cloud.v1 import instances_pb2
 
@@ -26,8 +27,18 @@ class Plan:
     wanted: launch_checks.Wanted
     known: object  # launch_read's row
     disks: tuple[launch_checks.Disk, ...]
-    network: LaunchNetwork
+    interfaces: tuple[Planned, ...]  # of each instance, the primary one first
     ask: Ask
+
+    @property
+    def network(self) -> LaunchNetwork:
+        """The primary interface's."""
+        return self.interfaces[0].network
+
+    @property
+    def new_interfaces(self) -> int:
+        """How many are made with each instance."""
+        return sum(not one.existing for one in self.interfaces)
 
     @property
     def each(self) -> Amount:
@@ -53,24 +64,18 @@ def make_plan(tx: Transaction, request, digest: str, wanted, row) -> Plan:
         bool(row.root_delete_on_termination),
         row.root_volume_type,
     )
-    network = find_launch_network(
-        tx,
-        tx.call.account_id,
-        subnet_id=request.subnet_id,
-        availability_zone=request.availability_zone,
-        group_ids=request.security_group_ids,
-        group_names=request.security_group_names,
-    )
+    limits = Limits(row.type_name, row.maximum_network_interfaces, row.ipv4_addresses_per_interface)
+    interfaces = plan_interfaces(tx, request, limits)
     ask = Ask(
         vcpus=row.vcpus,
         memory_mib=row.memory_mib,
         disk_gib=sum(disk.size_gib for disk in disks),
         architecture=row.image_architecture,
-        availability_zones=frozenset(one.availability_zone for one in network.subnets),
+        availability_zones=common_zones(interfaces),
         image_id=row.image_id,
     )
     ask = _with_hints(tx, ask, request.scheduler_hints)
-    return Plan(request, digest, wanted, row, tuple(disks), network, ask)
+    return Plan(request, digest, wanted, row, tuple(disks), interfaces, ask)
 
 
 def _with_hints(tx: Transaction, ask: Ask, hints) -> Ask:

@@ -109,6 +109,8 @@ def _query(account_id, type_name, image_id, key_name, client_token) -> ModelSele
             InstanceType.vcpus,
             InstanceType.memory_mib,
             InstanceType.architecture.alias("type_architecture"),
+            InstanceType.maximum_network_interfaces,
+            InstanceType.ipv4_addresses_per_interface,
             Image.image_id,
             Image.status.alias("image_status"),
             Image.architecture.alias("image_architecture"),

@@ -11,12 +11,11 @@ from types import SimpleNamespace
 from controller.db.schema import Instance, Placement, Volume
 from controller.db.session import Transaction
 from controller.instances import view
+from controller.instances.launch_nics import LaunchNics
 from controller.instances.launch_plan import Place, Plan
-from controller.networks.launch import LaunchSubnet, NewInterface, create_interfaces
 from controller.networks.names import DnsNames
-from controller.networks.view import interface_message
 from controller.tags import rules as tags
-from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2
+from protos.cloud.v1 import common_pb2, instances_pb2
 from protos.ids import new_id
 
 # What an instance's row has beside what a launch writes: the schema's defaults, and a placement not
@@ -31,11 +30,12 @@ _DEFAULTS = {
 class LaunchRows:
     def __init__(self, rng: random.Random, names: DnsNames):
         self._rng, self._names = rng, names
+        self._nics = LaunchNics(rng, names)
 
-    def write(self, tx: Transaction, plan: Plan, subnet: LaunchSubnet, placed: Sequence[Place]):
+    def write(self, tx: Transaction, plan: Plan, zone: str, placed: Sequence[Place]):
         reservation_id = new_id("reservation", self._rng)
         instances = [
-            self._instance(tx, plan, subnet, reservation_id, index) for index in range(len(placed))
+            self._instance(tx, plan, zone, reservation_id, index) for index in range(len(placed))
         ]
         volumes = [
             self._volume(tx, plan, instance, place.host_id, position)
@@ -51,24 +51,28 @@ class LaunchRows:
             ],
         )
         tx.insert(Volume, volumes)
-        nics = self._create_interfaces(tx, plan, subnet, [one["instance_id"] for one in instances])
+        instance_ids = [one["instance_id"] for one in instances]
+        shown = {
+            kind: [common_pb2.Tag(key=key, value=value) for key, value in sorted(chosen.items())]
+            for kind, chosen in plan.wanted.tags.items()
+        }
+        nics, made = self._nics.write(
+            tx, plan.interfaces, zone, instance_ids, shown["network-interface"]
+        )
         tags.add(
             tx,
             tx.call.account_id,
             [
-                ("instance", [i["instance_id"] for i in instances], plan.wanted.tags["instance"]),
+                ("instance", instance_ids, plan.wanted.tags["instance"]),
                 ("volume", [v["volume_id"] for v in volumes], plan.wanted.tags["volume"]),
-                (
-                    "network-interface",
-                    [nic.network_interface_id for nic in nics],
-                    plan.wanted.tags["network-interface"],
-                ),
+                ("network-interface", made, plan.wanted.tags["network-interface"]),
             ],
         )
-        return self._answer(tx, plan, subnet, reservation_id, instances, placed, volumes, nics)
+        tagged = shown["instance"]
+        return self._answer(tx, plan, reservation_id, instances, placed, volumes, nics, tagged)
 
     def _instance(
-        self, tx: Transaction, plan: Plan, subnet: LaunchSubnet, reservation_id: str, index: int
+        self, tx: Transaction, plan: Plan, zone: str, reservation_id: str, index: int
     ) -> dict:
         request, row = plan.request, plan.known
         metadata = dict(plan.wanted.metadata)
@@ -86,7 +90,7 @@ class LaunchRows:
             "vcpus": row.vcpus,
             "memory_mib": row.memory_mib,
             "architecture": row.image_architecture,
-            "availability_zone": subnet.availability_zone,
+            "availability_zone": zone,
             "key_name": request.key_name,
             "public_key": row.public_key or "",
             "user_data": request.user_data,
@@ -144,76 +148,20 @@ class LaunchRows:
             }
         return volume
 
-    def _create_interfaces(
-        self, tx: Transaction, plan: Plan, subnet: LaunchSubnet, instance_ids: list[str]
-    ) -> list[NewInterface]:
-        request = plan.request
-        public = None
-        if request.HasField("associate_public_ip_address"):
-            public = request.associate_public_ip_address
-        return create_interfaces(
-            tx,
-            self._rng,
-            plan.network,
-            subnet,
-            instance_ids,
-            private_ip=request.private_ip_address,
-            public=public,
-            description=request.network_interface_description,
-        )
-
     def _answer(
-        self, tx, plan, subnet, reservation_id, instances, placed, volumes, nics
+        self, tx, plan, reservation_id, instances, placed, volumes, nics, tagged
     ) -> instances_pb2.Reservation:
         """The reservation from what was written: no statement more."""
-        groups = [
-            networks_pb2.GroupIdentifier(group_id=group_id, group_name=name)
-            for group_id, name in plan.network.groups.items()
-        ]
-        shown = {
-            kind: [common_pb2.Tag(key=key, value=value) for key, value in sorted(chosen.items())]
-            for kind, chosen in plan.wanted.tags.items()
-        }
         reservation = instances_pb2.Reservation(
             reservation_id=reservation_id, owner_id=tx.call.account_id
         )
         each = len(plan.disks)
-        for index, (instance, place, nic) in enumerate(zip(instances, placed, nics, strict=True)):
+        for index, (instance, place) in enumerate(zip(instances, placed, strict=True)):
             row = SimpleNamespace(**{**_DEFAULTS, **instance, "host_id": place.host_id})
-            message = interface_message(
-                _nic_row(tx, plan, subnet, nic), self._names, groups, shown["network-interface"]
-            )
             own = [SimpleNamespace(**one) for one in volumes[index * each : (index + 1) * each]]
             reservation.instances.append(
                 view.instance_message(
-                    row,
-                    [message],
-                    own,
-                    shown["instance"],
-                    self._names,
-                    operator=tx.call.operator,
+                    row, nics[index], own, tagged, self._names, operator=tx.call.operator
                 )
             )
         return reservation
-
-
-def _nic_row(tx: Transaction, plan: Plan, subnet: LaunchSubnet, nic: NewInterface):
-    return SimpleNamespace(
-        network_interface_id=nic.network_interface_id,
-        account_id=tx.call.account_id,
-        vpc_id=plan.network.vpc_id,
-        subnet_id=subnet.subnet_id,
-        availability_zone=subnet.availability_zone,
-        mac_address=nic.mac_address,
-        private_ip=nic.private_ip,
-        description=plan.request.network_interface_description,
-        source_dest_check=True,
-        instance_id=nic.instance_id,
-        attachment_id=nic.attachment_id,
-        device_index=0,
-        delete_on_termination=True,
-        attached_ms=tx.call.now_ms,
-        public_ip=nic.public_ip,
-        association_id="",
-        allocation_id=None,
-    )

@@ -103,12 +103,14 @@ class Settle:
         instance_ids = [row.instance_id for row in over]
         self._release(tx, over)
         self._remove_volumes(tx, instance_ids)
-        for vpc_id in interfaces.release_interfaces(tx, instance_ids):
+        released = interfaces.release_interfaces(tx, instance_ids)
+        for vpc_id in released.vpc_ids:
             _forget_vpc(tx, vpc_id, sorted({row.host_id for row in over}))
             self._changes.vpc(tx, vpc_id, at_once=False)
         for account_id in sorted({row.account_id for row in over}):
             gone = sum(row.account_id == account_id for row in over)
-            self._quotas.refund(tx, account_id, {"instances": gone})
+            nics = released.gone.get(account_id, 0)
+            self._quotas.refund(tx, account_id, {"instances": gone, "network_interfaces": nics})
         ended = {"terminated_ms": tx.call.now_ms}
         tx.advance(Instance, ended, Instance.instance_id.in_(instance_ids))
 

@@ -1,25 +1,19 @@
-"""What a launch needs of the network: where it may go, its groups, and its interfaces.
+"""Where a launch's interface may be, or one made by itself: its subnet and its groups.
 
-Called by instances/rules inside RunInstances' transaction, whose statements are counted:
-
-    find_launch_network   1 statement    the subnets that it may use and its groups
-    create_interfaces     4 statements   free addresses found, public ones lent, interfaces,
-                                         memberships; the same four for fifty instances as for one
+Called by instances/launch_interfaces and networks/interface_rules inside their transactions, whose
+statements are counted: ``find_launch_network`` is one. new_interfaces makes it.
 """
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from peewee import JOIN
 
 from controller.db.prepared import among, prepared
-from controller.db.schema import NetworkInterface, NicGroup, SecurityGroup, Subnet, Vpc
-from controller.db.session import Session, Transaction
+from controller.db.schema import SecurityGroup, Subnet, Vpc
+from controller.db.session import Session
 from controller.lookup import check_ids, not_found
-from controller.networks import pool, private_addresses
 from protos.errors import CloudError, Kind
-from protos.ids import new_id
 
 GROUPS_PER_INTERFACE_MAX = 5
 
@@ -40,15 +34,8 @@ class LaunchNetwork:
     subnets: tuple[LaunchSubnet, ...]
     groups: Mapping[str, str]  # id → name, in the order asked for
 
-
-@dataclass(frozen=True)
-class NewInterface:
-    network_interface_id: str
-    instance_id: str
-    attachment_id: str
-    mac_address: str
-    private_ip: str
-    public_ip: str  # "" for none
+    def subnet_in(self, zone: str) -> LaunchSubnet:
+        return next(one for one in self.subnets if one.availability_zone == zone)
 
 
 def find_launch_network(
@@ -116,7 +103,7 @@ def _asked_groups(
         raise CloudError(
             Kind.QUOTA,
             "The maximum number of security groups per interface has been reached.",
-            noun="network-interface",
+            noun="groups-per-interface",
         )
     if not group_ids and not group_names and default:
         return [], ["default"]
@@ -149,84 +136,6 @@ def _choose_groups(
                 )
             chosen[rows[one].group_id] = rows[one].group_name
     return chosen
-
-
-def create_interfaces(
-    tx: Transaction,
-    rng: random.Random,
-    network: LaunchNetwork,
-    subnet: LaunchSubnet,
-    instance_ids: Sequence[str],
-    *,
-    private_ip: str = "",
-    public: bool | None = None,
-    description: str = "",
-    delete_on_termination: bool = True,
-    source_dest_check: bool = True,
-) -> list[NewInterface]:
-    """The first interface of each of these instances, in their order.
-
-    ``private_ip``: this one (one instance only). ``public``: lend a public address; None: as the
-    subnet says. Raises NO_CAPACITY (subnet, elastic-ip), INVALID and EXISTS for a private_ip that
-    cannot be had.
-    """
-    account_id, count = tx.call.account_id, len(instance_ids)
-    wants_public = subnet.map_public_ip_on_launch if public is None else public
-    place = subnet.subnet_id, subnet.cidr_block
-    private = (
-        [private_addresses.check_free(tx, *place, private_ip)]
-        if private_ip
-        else private_addresses.draw_free(tx, rng, *place, count)
-    )
-    lent = pool.lend(tx, account_id, count) if wants_public else [""] * count
-    made = [
-        NewInterface(
-            new_id("network-interface", rng),
-            instance_id,
-            new_id("network-interface-attachment", rng),
-            _new_mac(rng),
-            own_ip,
-            public_ip,
-        )
-        for instance_id, own_ip, public_ip in zip(instance_ids, private, lent, strict=True)
-    ]
-    alike = {
-        "account_id": account_id,
-        "vpc_id": network.vpc_id,
-        "subnet_id": subnet.subnet_id,
-        "availability_zone": subnet.availability_zone,
-        "description": description,
-        "source_dest_check": source_dest_check,
-        "delete_on_termination": delete_on_termination,
-        "auto_public": wants_public,
-        "created_ms": tx.call.now_ms,
-        "attached_ms": tx.call.now_ms,
-    }
-    tx.insert(NetworkInterface, [alike | _own_columns(one) for one in made])
-    tx.insert(
-        NicGroup,
-        [
-            {
-                "network_interface_id": one.network_interface_id,
-                "group_id": group_id,
-                "position": position,
-            }
-            for one in made
-            for position, group_id in enumerate(network.groups)
-        ],
-    )
-    return made
-
-
-def _own_columns(one: NewInterface) -> dict:
-    return {
-        "network_interface_id": one.network_interface_id,
-        "instance_id": one.instance_id,
-        "attachment_id": one.attachment_id,
-        "mac_address": one.mac_address,
-        "private_ip": one.private_ip,
-        "public_ip": one.public_ip or None,
-    }
 
 
 def _find_subnets(
@@ -300,8 +209,3 @@ def _named_subnet(subnet_id, account_id, group_ids, group_names):
 def _default_subnets(account_id, group_ids, group_names):
     defaults = _subnets(account_id, group_ids, group_names)
     return defaults.where(Vpc.is_default, Subnet.default_for_az)
-
-
-def _new_mac(rng: random.Random) -> str:
-    """Locally administered, unicast: 02 and forty random bits (IEEE 802)."""
-    return bytes((2, *rng.getrandbits(40).to_bytes(5, "big"))).hex(":")

@@ -1,17 +1,17 @@
-"""Private addresses of a subnet: drawn at random, or one that was asked for.
+"""Private addresses of a subnet: drawn at random, or those that were asked for.
 
-Called by networks/launch within the transaction that then takes them; the unique index of
-network_interface has the last word. Random, so that no row is everybody's bottleneck and a gone
-instance's address rests. EC2 keeps the first four addresses of a subnet and the last (User Guide,
-"Subnet CIDR blocks").
+Called by networks/new_interfaces and secondary_addresses within the transaction that then takes
+them. An address is an interface's primary or secondary one: two tables, of which both are asked.
+Random, so that no row is everybody's bottleneck and a gone instance's address rests. EC2 keeps the
+first four addresses of a subnet and the last (User Guide, "Subnet CIDR blocks").
 """
 
 import ipaddress
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from controller.db.prepared import among, prepared
-from controller.db.schema import NetworkInterface
+from controller.db.schema import NetworkInterface, SecondaryAddress
 from controller.db.session import Transaction
 from protos.errors import CloudError, Kind
 
@@ -25,8 +25,30 @@ def usable_addresses(cidr_block: str) -> int:
     return ipaddress.ip_network(cidr_block).num_addresses - RESERVED_FIRST - RESERVED_LAST
 
 
-def check_free(tx: Transaction, subnet_id: str, cidr_block: str, private_ip: str) -> str:
-    """The address as the subnet writes it. Raises INVALID, EXISTS."""
+def check_free(
+    tx: Transaction, subnet_id: str, cidr_block: str, private_ips: Sequence[str]
+) -> list[str]:
+    """The addresses as the subnet writes them. Raises INVALID (no address of it; one said twice),
+    EXISTS."""
+    asked = [check_address(cidr_block, private_ip) for private_ip in private_ips]
+    if len(set(asked)) < len(asked):
+        raise CloudError(
+            Kind.INVALID,
+            "The same private IP address was specified more than once.",
+            noun="parameter",
+        )
+    if used := sorted(_used(tx, subnet_id, asked)) if asked else []:
+        raise CloudError(
+            Kind.EXISTS,
+            f"Address {used[0]} is in use.",
+            noun="network-interface",
+            id=used[0],
+        )
+    return asked
+
+
+def check_address(cidr_block: str, private_ip: str) -> str:
+    """An address that instances can have, as the subnet writes it. Raises INVALID. Pure."""
     network = ipaddress.ip_network(cidr_block)
     try:
         address = ipaddress.IPv4Address(private_ip)
@@ -46,20 +68,18 @@ def check_free(tx: Transaction, subnet_id: str, cidr_block: str, private_ip: str
             else f"The address {private_ip} is reserved in its subnet",
             noun="parameter",
         )
-    if _used(tx, subnet_id, [str(address)]):
-        raise CloudError(
-            Kind.EXISTS,
-            f"Address {private_ip} is in use.",
-            noun="network-interface",
-            id=private_ip,
-        )
     return str(address)
 
 
 def draw_free(
-    tx: Transaction, rng: random.Random, subnet_id: str, cidr_block: str, count: int
+    tx: Transaction,
+    rng: random.Random,
+    subnet_id: str,
+    cidr_block: str,
+    count: int,
+    but: Collection[str] = (),
 ) -> list[str]:
-    """Random free addresses, in one statement unless the subnet is rather full.
+    """Random free addresses, none of ``but``, in one statement unless the subnet is rather full.
 
     Raises NO_CAPACITY.
     """
@@ -71,7 +91,7 @@ def draw_free(
     free: list[str] = []
     while True:
         candidates = [str(ipaddress.IPv4Address(start + offset)) for offset in offsets]
-        used = _used(tx, subnet_id, candidates)
+        used = _used(tx, subnet_id, candidates).union(but)
         free += [address for address in candidates if address not in used]
         if len(free) >= count:
             return free[:count]
@@ -97,7 +117,11 @@ def _used(tx: Transaction, subnet_id: str, candidates: Sequence[str]) -> set[str
 
 @prepared
 def _used_query(subnet_id, addresses):
-    nic = NetworkInterface
-    return nic.select(nic.private_ip).where(
+    nic, more = NetworkInterface, SecondaryAddress
+    primary = nic.select(nic.private_ip).where(
         nic.subnet_id == subnet_id, among(nic.private_ip, addresses)
     )
+    secondary = more.select(more.private_ip).where(
+        more.subnet_id == subnet_id, among(more.private_ip, addresses)
+    )
+    return primary.union_all(secondary)

@@ -47,10 +47,24 @@ def rule_message(
     return message
 
 
+def attachment_status(row) -> str:
+    """Derived (docs/decisions/0600): a change of a running guest's devices is done once the host
+    has seen that generation of them. ``row``: columns of interfaces.INTERFACE_COLUMNS."""
+    if row.detaching:
+        return "detaching"
+    waits = row.attach_generation > (row.devices_generation or 0)
+    return "attaching" if waits and row.observed == "running" else "attached"
+
+
 def interface_message(
-    row, names: DnsNames, groups: Sequence[networks_pb2.GroupIdentifier], tags
+    row,
+    names: DnsNames,
+    groups: Sequence[networks_pb2.GroupIdentifier],
+    tags,
+    secondary: Sequence = (),
 ) -> networks_pb2.NetworkInterface:
-    """A NIC. ``row`` has the columns of interfaces.INTERFACE_COLUMNS."""
+    """A NIC. ``row`` has the columns of interfaces.INTERFACE_COLUMNS, ``secondary`` are rows of its
+    other addresses (private_ip, public_ip, association_id, allocation_id)."""
     message = networks_pb2.NetworkInterface(
         network_interface_id=row.network_interface_id,
         owner_id=row.account_id,
@@ -66,26 +80,38 @@ def interface_message(
         groups=groups,
         tags=tags,
     )
+    for address in (row, *secondary):
+        shown = message.private_ip_addresses.add(
+            private_ip_address=address.private_ip,
+            private_dns_name=names.private(address.private_ip),
+            primary=address is row,
+        )
+        if address.public_ip:
+            shown.association.CopyFrom(_association(row, address, names))
     if row.instance_id:
-        message.attachment.CopyFrom(
-            networks_pb2.NetworkInterfaceAttachment(
-                attachment_id=row.attachment_id,
-                instance_id=row.instance_id,
-                instance_owner_id=row.account_id,
-                device_index=row.device_index,
-                status="attached",
-                attach_time_ms=row.attached_ms,
-                delete_on_termination=row.delete_on_termination,
-            )
-        )
+        message.attachment.CopyFrom(attachment_message(row))
     if row.public_ip:
-        message.association.CopyFrom(
-            networks_pb2.NetworkInterfaceAssociation(
-                public_ip=row.public_ip,
-                public_dns_name=names.public(row.public_ip),
-                ip_owner_id=row.account_id if row.association_id else LENDER,
-                allocation_id=row.allocation_id or "",
-                association_id=row.association_id,
-            )
-        )
+        message.association.CopyFrom(_association(row, row, names))
     return message
+
+
+def attachment_message(row) -> networks_pb2.NetworkInterfaceAttachment:
+    return networks_pb2.NetworkInterfaceAttachment(
+        attachment_id=row.attachment_id,
+        instance_id=row.instance_id,
+        instance_owner_id=row.account_id,
+        device_index=row.device_index,
+        status=attachment_status(row),
+        attach_time_ms=row.attached_ms,
+        delete_on_termination=row.delete_on_termination,
+    )
+
+
+def _association(row, address, names: DnsNames) -> networks_pb2.NetworkInterfaceAssociation:
+    return networks_pb2.NetworkInterfaceAssociation(
+        public_ip=address.public_ip,
+        public_dns_name=names.public(address.public_ip),
+        ip_owner_id=row.account_id if address.association_id else LENDER,
+        allocation_id=address.allocation_id or "",
+        association_id=address.association_id,
+    )

@@ -17,9 +17,10 @@ from controller.fleet.changes import Changes
 from controller.keys.rpc import KeyPairsServicer
 from controller.networks import pool
 from controller.networks.defaults import make_default_vpc
-from controller.networks.launch import NewInterface, create_interfaces, find_launch_network
+from controller.networks.launch import find_launch_network
 from controller.networks.names import DnsNames
 from controller.networks.networks_rpc import NetworksServicer
+from controller.networks.new_interfaces import NewInterface, Wish, create_interfaces
 from controller.networks.rpc import AddressesServicer, SecurityGroupsServicer
 from controller.quotas.rpc import QuotasServicer
 from controller.quotas.rules import Quotas
@@ -146,9 +147,9 @@ class World:
             )
             if host_id:
                 self._place(tx, instance_ids, host_id, network.vpc_id)
-            return create_interfaces(
-                tx, self.rng, network, network.subnets[0], instance_ids, **interface
-            )
+            self.quota_rules.charge(tx, account_id, {"network_interfaces": count})
+            subnet, wish = network.subnets[0], Wish(**interface)
+            return create_interfaces(tx, self.rng, network, subnet, instance_ids, wish)
 
     def _place(self, tx, instance_ids: Sequence[str], host_id: str, vpc_id: str) -> None:
         tx.insert(

@@ -58,7 +58,8 @@ def test_fifty_interfaces_cost_the_statements_of_one(tmp_path):
         counts.append(len(world.statements) - before)
         assert len({one.private_ip for one in made}) == number
         assert len({one.public_ip for one in made}) == number
-    assert counts == [6, 6]  # one to find the network, four for interfaces, one for the instances
+    # One to find the network, one for the quota, four for interfaces, one for the instances.
+    assert counts == [7, 7]
 
 
 def test_addresses_are_never_the_reserved_ones_and_never_doubled(world):
@@ -138,7 +139,7 @@ def test_groups_come_in_the_order_asked_for_and_at_most_five(world):
     assert list(find(world, group_ids=asked).groups) == asked
     world.launch(group_ids=asked)
     assert [group.group_id for group in shown(world)[0].groups] == asked
-    with refused(Kind.QUOTA, "network-interface"):
+    with refused(Kind.QUOTA, "groups-per-interface"):
         find(world, group_ids=made)
     assert list(find(world, group_names=["g1"], group_ids=[made[0]]).groups) == made[:2]
 
@@ -172,8 +173,9 @@ def test_stop_start_and_the_end(world):
     assert again not in ("", made.public_ip)  # the longest free is lent first
     vpc_id = world.default_vpc()
     with world.db.write(world.call()) as tx:
-        assert interfaces.release_interfaces(tx, [made.instance_id]) == [vpc_id]
-        assert interfaces.release_interfaces(tx, [made.instance_id]) == []
+        released = interfaces.release_interfaces(tx, [made.instance_id])
+        assert (released.vpc_ids, released.gone) == ([vpc_id], {ANN: 1})
+        assert interfaces.release_interfaces(tx, [made.instance_id]).vpc_ids == []
     assert not shown(world)
     assert all(one.public_ip for one in world.launch(13))  # all of the pool is free again
 

@@ -259,7 +259,6 @@ def test_a_rehearsal_changes_nothing_and_does_not_use_up_the_token(cloud):
         ({"client_token": "x" * 65}, Kind.INVALID, "parameter", ""),
         ({"instance_initiated_shutdown_behavior": "sleep"}, Kind.INVALID, "parameter", ""),
         ({"tenancy": "dedicated"}, Kind.UNSUPPORTED, "parameter", ""),
-        ({"delete_network_interface_on_termination": False}, Kind.UNSUPPORTED, "parameter", ""),
         (
             {"private_ip_address": "172.31.0.9", "max_count": 2},
             Kind.INVALID,
