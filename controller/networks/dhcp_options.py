@@ -25,7 +25,7 @@ from protos.ids import new_id
 OWN_RESOLVER = "AmazonProvidedDNS"  # EC2's word for the VPC's own
 SERVERS_MAX = 4
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
-_DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?", re.ASCII)
+_DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
 _NODE_TYPES = ("1", "2", "4", "8")  # RFC 2132, option 46
 
 

@@ -25,6 +25,7 @@ from protos.cloud.v1 import fleet_pb2
 
 LEASE_S = 3600  # as in EC2
 MAX_LEASES = 4096
+OWN_RESOLVER = "AmazonProvidedDNS"  # EC2's word for the VPC's own
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def render(
         *(f"synth-domain={domain},{IPv4Network(block)},ip-" for block in vpc.cidr_blocks),
         f"local=/{domain}/",
         *(f"server={checked_address(resolver)}" for resolver in resolvers),
-        f"dhcp-option=option:dns-server,{resolver_of(vpc.cidr_blocks)}",
         f"dhcp-option=option:mtu,{mtu}",
+        *_told(vpc),
     ]
     for subnet in sorted(vpc.subnets, key=lambda each: each.subnet_id):
         network, tag = IPv4Network(subnet.cidr_block), bridge_of(subnet.subnet_id)
@@ -74,6 +75,8 @@ def render(
             f"dhcp-range=set:{tag},{network.network_address},static,{network.netmask},{LEASE_S}",
             f"dhcp-option=tag:{tag},option:router,{router_of(subnet.cidr_block)}",
         ]
+    if vpc.dns_disabled:
+        lines.append("port=0")
     hosts = [
         f"{guest.mac_address},{guest.address},ip-{guest.address.replace('.', '-')}"
         for guest in guests
@@ -83,3 +86,27 @@ def render(
         "".join(f"{line}\n" for line in hosts),
         frozenset((guest.mac_address, guest.address) for guest in guests),
     )
+
+
+def _told(vpc: fleet_pb2.VpcSpec) -> list[str]:
+    """The options of the VPC's set; without one the VPC's resolver, and the domain is the region's
+    (dnsmasq says its own). An option without a value is not said."""
+    own, told = resolver_of(vpc.cidr_blocks), vpc.dhcp_options
+    servers = told.domain_name_servers if vpc.HasField("dhcp_options") else [OWN_RESOLVER]
+    if vpc.dns_disabled:
+        servers = [server for server in servers if server != OWN_RESOLVER]
+    addresses = {
+        "dns-server": [own if server == OWN_RESOLVER else server for server in servers],
+        "ntp-server": told.ntp_servers,
+        "netbios-ns": told.netbios_name_servers,
+    }
+    lines = [
+        ",".join([f"dhcp-option=option:{name}", *map(checked_address, values)])
+        for name, values in addresses.items()
+        if values or name == "dns-server"  # which dnsmasq would say by itself
+    ]
+    if told.domain_name:
+        lines.append(f"dhcp-option=option:domain-name,{checked_domain(told.domain_name)}")
+    if told.netbios_node_type:
+        lines.append(f"dhcp-option=option:netbios-nodetype,{told.netbios_node_type}")
+    return lines

@@ -9,7 +9,7 @@ that may receive for others (no SourceDestCheck) and is on this host; any other 
 its packets would be dropped there.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
@@ -43,7 +43,7 @@ def routes_of(vpc: fleet_pb2.VpcSpec, guests: Iterable[Guest]) -> Mapping[str, t
     found = {}
     for subnet in vpc.subnets:
         routes = {EVERYWHERE: Route(EVERYWHERE)}
-        for spec in _told(vpc, subnet):
+        for spec in subnet.routes:
             if ":" in spec.destination_cidr_block:
                 IPv6Network(spec.destination_cidr_block)  # guests have no IPv6: no effect
                 continue
@@ -58,7 +58,7 @@ def with_internet(vpc: fleet_pb2.VpcSpec) -> frozenset[str]:
     return frozenset(
         subnet.subnet_id
         for subnet in vpc.subnets
-        if any(route.WhichOneof("target") == "internet_gateway" for route in _told(vpc, subnet))
+        if any(route.WhichOneof("target") == "internet_gateway" for route in subnet.routes)
     )
 
 
@@ -67,13 +67,6 @@ def mark_of(cidr_block: str) -> int:
     change. The same at any time; two subnets of different ranges may share one.
     """
     return MARKED | (int(IPv4Network(cidr_block).network_address) >> 4 & 0xFFFF)
-
-
-def _told(vpc: fleet_pb2.VpcSpec, subnet: fleet_pb2.SubnetSpec) -> Sequence[fleet_pb2.RouteSpec]:
-    """Until the controller says routes: every subnet reaches the outside."""
-    if any(each.routes for each in vpc.subnets):
-        return subnet.routes
-    return [fleet_pb2.RouteSpec(destination_cidr_block=EVERYWHERE, internet_gateway=True)]
 
 
 def _route(spec: fleet_pb2.RouteSpec, destination: str, forwarding: Mapping[str, str]) -> Route:

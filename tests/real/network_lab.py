@@ -27,6 +27,7 @@ TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 QUICK_S, PATIENT_S = 1.0, 15.0
 POOL, TRANSIT, OUTSIDE = "100.126.7.0/24", "100.127.0.0/16", "198.18.77.0/30"
 ANYWHERE = "0.0.0.0/0"
+OUTSIDE = fleet_pb2.RouteSpec(destination_cidr_block=ANYWHERE, internet_gateway=True)
 
 
 def eventually(check: Callable[[], object], within_s: float = PATIENT_S):
@@ -243,7 +244,13 @@ class Lab:
             shell.run(["ip", *words.split()], netns=name)
         return name
 
-    def vpc(self, number: int, cidr: str = "172.31.0.0/16", subnets: int = 2) -> str:
+    def vpc(
+        self,
+        number: int,
+        cidr: str = "172.31.0.0/16",
+        subnets: int = 2,
+        routes: tuple[fleet_pb2.RouteSpec, ...] = (OUTSIDE,),
+    ) -> str:
         vpc_id = f"vpc-{number:017x}"
         first, second = cidr.split(".")[:2]
         self.vpcs[vpc_id] = fleet_pb2.VpcSpec(
@@ -251,7 +258,9 @@ class Lab:
             cidr_blocks=[cidr],
             subnets=[
                 fleet_pb2.SubnetSpec(
-                    subnet_id=subnet_id(number, n), cidr_block=f"{first}.{second}.{n * 16}.0/20"
+                    subnet_id=subnet_id(number, n),
+                    cidr_block=f"{first}.{second}.{n * 16}.0/20",
+                    routes=routes,
                 )
                 for n in range(subnets)
             ],

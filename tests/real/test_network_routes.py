@@ -55,7 +55,7 @@ def outside(lab):
 def vpc(lab, request):
     """Two subnets; the first is routed to the internet gateway, the second is not."""
     number = 1 + len(lab.vpcs)
-    vpc = lab.vpc(number, f"10.{number}.0.0/16")
+    vpc = lab.vpc(number, f"10.{number}.0.0/16", routes=())
     lab.group(vpc, number, EVERYTHING_OUT, allow("-1"))
     lab.vpcs[vpc].subnets[0].routes.add(destination_cidr_block="0.0.0.0/0", internet_gateway=True)
     yield vpc

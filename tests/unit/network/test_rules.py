@@ -60,6 +60,50 @@ def test_dhcp_of_a_vpc():
     }
 
 
+def test_dhcp_says_what_the_vpcs_options_say():
+    def of(**options) -> list[str]:
+        spec = specs.vpc()
+        spec.dhcp_options.CopyFrom(fleet_pb2.DhcpSpec(**options))
+        files = dhcp.render(
+            spec, [], Path("/f"), mtu=1400, domain="ec2.internal", resolvers=[], user="dnsmasq"
+        )
+        return [line for line in files.config.splitlines() if "=option:" in line]
+
+    assert "dhcp-option=option:dns-server" in of()
+    every = of(
+        domain_name="example.com",
+        domain_name_servers=["192.0.2.1", "AmazonProvidedDNS"],
+        ntp_servers=["192.0.2.2"],
+        netbios_name_servers=["192.0.2.3"],
+        netbios_node_type=2,
+    )
+    for line in (
+        "dns-server,192.0.2.1,172.31.0.2",
+        "ntp-server,192.0.2.2",
+        "netbios-ns,192.0.2.3",
+        "domain-name,example.com",
+        "netbios-nodetype,2",
+    ):
+        assert f"dhcp-option=option:{line}" in every
+    with pytest.raises(ValueError):
+        of(domain_name="a\nserver=192.0.2.66")
+
+
+def test_a_vpc_without_dns_has_no_resolver():
+    files = dhcp.render(
+        specs.vpc(dns_disabled=True),
+        [],
+        Path("/f"),
+        mtu=1400,
+        domain="ec2.internal",
+        resolvers=[],
+        user="dnsmasq",
+    )
+    lines = files.config.splitlines()
+    assert "port=0" in lines
+    assert "dhcp-option=option:dns-server" in lines
+
+
 def test_a_pool_that_is_routed_here_keeps_its_addresses():
     rules = uplink.render(NetworkConfig(route_pool=True), Names("pileus"), [])
     assert "ip saddr 100.65.0.0/16 oifname" in rules
