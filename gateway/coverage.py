@@ -23,25 +23,48 @@ HEAD = """# What is covered
 Generated from the actions' signatures by `python -m gateway.coverage`; do not edit. An action that
 is not here is refused with `UnsupportedOperation`, and so is a member that is not here, by its
 name. A value after a member is the only one that is taken. Every action takes `DryRun` where EC2's
-does.
+does. To clients of AWS's other services it is said that they are not here.
 """
+# Files of gateway/ec2 that are about another's noun.
+SAME_NOUN = {"launch": "instances", "instance_attributes": "instances"}
 
 
 def page() -> str:
-    return "\n".join([HEAD, *(_service(*each) for each in SERVICES)])
+    tables = [_table(*each) for each in SERVICES if each[2]]
+    return "\n".join([HEAD, *tables, *(_service(*each) for each in SERVICES)])
+
+
+def _table(name: str, title: str, actions: Sequence[Callable]) -> str:
+    """One row a noun, with the names of its actions."""
+    lines = [f"| {title} | actions |", "| --- | --- |"]
+    for noun, operations in _by_noun(model.load(name), actions).items():
+        anchor = f"{title}-{noun}".lower().replace(" ", "-")
+        lines.append(f"| [{noun}](#{anchor}) | {', '.join(sorted(operations))} |")
+    return "\n".join([*lines, ""])
 
 
 def _service(name: str, title: str, actions: Sequence[Callable]) -> str:
     service = model.load(name)
-    by_keyword = {keyword(operation): operation for operation in service.operations}
     lines = [f"## {title}: {len(actions)} of {len(service.operations)} actions", ""]
-    for function in sorted(actions, key=lambda action: by_keyword[action.__name__]):
-        operation = by_keyword[function.__name__]
-        shape = service.operations[operation].input
-        members = list(members_of(service, shape, function, "")) if shape else []
-        told = ", ".join(members) if members else "*no members*"
-        lines += [f"- **{operation}**: {told}"]
-    return "\n".join([*lines, ""])
+    for noun, operations in _by_noun(service, actions).items():
+        lines += [f"### {title} {noun}", ""]
+        for operation, function in sorted(operations.items()):
+            shape = service.operations[operation].input
+            members = list(members_of(service, shape, function, "")) if shape else []
+            lines.append(f"- **{operation}**: {', '.join(members) if members else '*no members*'}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _by_noun(service: Service, actions: Sequence[Callable]) -> dict[str, dict[str, Callable]]:
+    """noun -> operation -> its function. An action's noun is the file that it is in."""
+    by_keyword = {keyword(operation): operation for operation in service.operations}
+    found: dict[str, dict[str, Callable]] = {}
+    for function in actions:
+        file = function.__module__.rpartition(".")[2]
+        noun = SAME_NOUN.get(file, file).replace("_", " ")
+        found.setdefault(noun, {})[by_keyword[function.__name__]] = function
+    return dict(sorted(found.items()))
 
 
 def members_of(service: Service, shape: str, target: Callable, prefix: str):
