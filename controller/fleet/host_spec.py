@@ -123,7 +123,9 @@ def _metadata(row, nics: list, tags: dict, around: Surroundings) -> fleet_pb2.In
         availability_zone=row.availability_zone,
         availability_zone_id=around.zone_ids.get(row.availability_zone, ""),
         private_dns_name=around.names.private(primary.private_ip) if primary else "",
-        public_dns_name=around.names.public(primary.public_ip or "") if primary else "",
+        public_dns_name=around.names.public(primary.public_ip or "", primary.dns_hostnames)
+        if primary
+        else "",
         security_group_names=[
             nic.group_name
             for nic in nics

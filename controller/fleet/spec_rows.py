@@ -26,6 +26,7 @@ from controller.db.schema import (
 )
 from controller.db.session import Session
 from controller.networks import spec as network_spec
+from controller.networks.launch import DNS_HOSTNAMES
 from controller.snapshots import spec as snapshot_spec
 
 
@@ -186,6 +187,7 @@ def _nics(host_id, base, vpc_ids):
             NetworkInterface.subnet_id,
             NetworkInterface.vpc_id,
             NetworkInterface.public_ip,
+            DNS_HOSTNAMES,
             NetworkInterface.source_dest_check,
             NetworkInterface.attachment_id,
             NicGroup.group_id,
@@ -194,6 +196,7 @@ def _nics(host_id, base, vpc_ids):
         )
         .join(Placement, on=Placement.instance_id == NetworkInterface.instance_id)
         .join(
+        .join(Vpc, on=Vpc.vpc_id == NetworkInterface.vpc_id)
             NicGroup,
             JOIN.LEFT_OUTER,
             on=NicGroup.network_interface_id == NetworkInterface.network_interface_id,

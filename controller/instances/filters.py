@@ -30,6 +30,7 @@ from controller.db.schema import (
     Placement,
     SecurityGroup,
     Volume,
+    Vpc,
 )
 from controller.instances import state
 from controller.networks.names import DnsNames
@@ -144,7 +145,10 @@ def _network(names: DnsNames) -> Mapping[str, Callable]:
         .where(nic.instance_id == Instance.instance_id)
     )
     by_private_name = _by_address(any_of(first, nic.private_ip), f".{names.private_suffix}")
-    by_public_name = _by_address(any_of(first, nic.public_ip), f".{names.public_suffix}")
+    named = first.join(Vpc, on=Vpc.vpc_id == nic.vpc_id).where(
+        Vpc.enable_dns_support, Vpc.enable_dns_hostnames
+    )
+    by_public_name = _by_address(any_of(named, nic.public_ip), f".{names.public_suffix}")
     return {
         "vpc-id": any_of(first, nic.vpc_id),
         "subnet-id": any_of(first, nic.subnet_id),

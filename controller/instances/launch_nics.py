@@ -99,6 +99,7 @@ class LaunchNics:
             public_ip=nic.public_ip,
             association_id="",
             allocation_id=None,
+            dns_hostnames=one.network.dns_hostnames,
         )
         secondary = [
             SimpleNamespace(

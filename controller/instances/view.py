@@ -90,7 +90,7 @@ def _add_network(
     message.source_dest_check = primary.source_dest_check
     if primary.association.public_ip:
         message.public_ip_address = primary.association.public_ip
-        message.public_dns_name = names.public(primary.association.public_ip)
+        message.public_dns_name = primary.association.public_dns_name
 
 
 def metadata_options(row) -> instances_pb2.MetadataOptions:

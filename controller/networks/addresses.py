@@ -18,7 +18,7 @@ from controller.db.schema import Instance, NetworkInterface, PublicAddress
 from controller.db.session import Transaction
 from controller.fleet.changes import Changes
 from controller.lookup import check_ids, not_found
-from controller.networks import pool
+from controller.networks import gateways, pool
 from controller.networks.groups import missing_parameter
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
@@ -74,13 +74,14 @@ def associate(
 ) -> str:
     """Puts an address on an interface; answers its allocation id. The same again changes nothing.
 
-    Raises INVALID, MALFORMED_ID, NOT_FOUND, WRONG_STATE, EXISTS (associated and
-    AllowReassociation=false).
+    Raises INVALID, MALFORMED_ID, NOT_FOUND, WRONG_STATE (also: the VPC has no gateway), EXISTS
+    (associated and AllowReassociation=false).
     """
     address = _find_address(tx, request.allocation_id, request.public_ip)
     nic = _find_target(tx, request)
     if nic.public_ip == address.public_ip:
         return address.allocation_id
+    gateways.require_gateway(tx, nic.vpc_id)
     may_move = not request.HasField("allow_reassociation") or request.allow_reassociation
     if not may_move and address.network_interface_id:
         raise _already_associated(address.allocation_id, address.association_id)

@@ -23,7 +23,7 @@ from controller.db.filters import (
     timestamp,
     where,
 )
-from controller.db.schema import NetworkInterface, NicGroup, PublicAddress, SecurityGroup
+from controller.db.schema import NetworkInterface, NicGroup, PublicAddress, SecurityGroup, Vpc
 from controller.db.session import Session
 from controller.lookup import select_page
 from controller.networks.interfaces import interfaces_query, messages
@@ -63,7 +63,9 @@ def interface_filters(names: DnsNames, zones: Sequence[Zone]) -> Mapping[str, Co
         "addresses.association.public-ip": column(_NIC.public_ip),
         "addresses.association.owner-id": lender,
         "association.public-ip": column(_NIC.public_ip),
-        "association.public-dns-name": column(_public_name(names)),
+        "association.public-dns-name": _while(
+            Vpc.enable_dns_support & Vpc.enable_dns_hostnames, column(_public_name(names))
+        ),
         "association.ip-owner-id": lender,
         "association.allocation-id": column(PublicAddress.allocation_id),
         "association.association-id": _present(_NIC.association_id),

@@ -21,7 +21,7 @@ from controller.db.filters import (
     tag_filters,
     where,
 )
-from controller.db.schema import NetworkInterface, Subnet, Vpc
+from controller.db.schema import NetworkInterface, SecondaryAddress, Subnet, Vpc
 from controller.db.session import Session
 from controller.lookup import select_page
 from controller.networks.private_addresses import usable_addresses
@@ -83,7 +83,10 @@ def describe_vpcs(
 
 # --- subnets --------------------------------------------------------------------------------------
 
-_IN_USE = fn.COALESCE(_NIC.select(fn.COUNT(_ONE)).where(_NIC.subnet_id == Subnet.subnet_id), 0)
+_MORE = SecondaryAddress
+_IN_USE = fn.COALESCE(
+    _NIC.select(fn.COUNT(_ONE)).where(_NIC.subnet_id == Subnet.subnet_id), 0
+) + fn.COALESCE(_MORE.select(fn.COUNT(_ONE)).where(_MORE.subnet_id == Subnet.subnet_id), 0)
 
 
 def _with_free_addresses(values: Sequence[str]):

@@ -8,7 +8,7 @@ import random
 
 from peewee import SQL
 
-from controller.db.schema import InternetGateway, NetworkInterface
+from controller.db.schema import InternetGateway, NetworkInterface, SecondaryAddress
 from controller.db.session import Session, Transaction
 from controller.fleet.changes import Changes
 from controller.lookup import check_ids, not_found
@@ -84,10 +84,13 @@ def detach(tx: Transaction, changes: Changes, request: networks_pb2.InternetGate
             reason="not-attached",
             id=gateway.internet_gateway_id,
         )
-    mapped = NetworkInterface.select(SQL("1")).where(
-        NetworkInterface.vpc_id == vpc.vpc_id, NetworkInterface.public_ip.is_null(False)
+    of_vpc = NetworkInterface.select(SQL("1")).where(NetworkInterface.vpc_id == vpc.vpc_id)
+    own = SecondaryAddress.network_interface_id == NetworkInterface.network_interface_id
+    mapped = (
+        of_vpc.where(NetworkInterface.public_ip.is_null(False)),
+        of_vpc.join(SecondaryAddress, on=own).where(SecondaryAddress.public_ip.is_null(False)),
     )
-    if tx.one(mapped.limit(1)) is not None:
+    if any(tx.one(query.limit(1)) is not None for query in mapped):
         raise CloudError(
             Kind.WRONG_STATE,
             f"Network {vpc.vpc_id} has some mapped public address(es). Please unmap those public "

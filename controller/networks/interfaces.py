@@ -22,11 +22,12 @@ from controller.db.schema import (
     PublicAddress,
     SecondaryAddress,
     SecurityGroup,
+    Vpc,
 )
 from controller.db.session import Session, Transaction
 from controller.fleet.changes import Changes
 from controller.networks import pool
-from controller.networks.launch import resolve_groups
+from controller.networks.launch import DNS_HOSTNAMES, resolve_groups
 from controller.networks.names import DnsNames
 from controller.networks.new_interfaces import group_rows
 from controller.networks.view import interface_message
@@ -57,6 +58,7 @@ INTERFACE_COLUMNS = (
     PublicAddress.allocation_id,
     Placement.devices_generation,
     Placement.observed,
+    DNS_HOSTNAMES,
 )
 FREE = {
     "instance_id": None,
@@ -91,6 +93,7 @@ def interfaces_query():
             JOIN.LEFT_OUTER,
             on=(Placement.instance_id == _NIC.instance_id) & Placement.live,
         )
+        .join(Vpc, on=Vpc.vpc_id == _NIC.vpc_id)
     )
 
 

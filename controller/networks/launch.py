@@ -16,6 +16,8 @@ from controller.lookup import check_ids, not_found
 from protos.errors import CloudError, Kind
 
 GROUPS_PER_INTERFACE_MAX = 5
+# Whether a VPC gives its public addresses names (EC2 User Guide, "DNS attributes for your VPC").
+DNS_HOSTNAMES = (Vpc.enable_dns_support & Vpc.enable_dns_hostnames).alias("dns_hostnames")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class LaunchNetwork:
     vpc_id: str
     subnets: tuple[LaunchSubnet, ...]
     groups: Mapping[str, str]  # id → name, in the order asked for
+    dns_hostnames: bool = True
 
     def subnet_in(self, zone: str) -> LaunchSubnet:
         return next(one for one in self.subnets if one.availability_zone == zone)
@@ -72,6 +75,7 @@ def find_launch_network(
             for row in subnets
         ),
         groups,
+        bool(first.dns_hostnames),
     )
 
 
@@ -132,6 +136,7 @@ def _choose_groups(
                     Kind.INVALID,
                     f"Security group {one} and VPC {vpc_id} belong to different networks.",
                     noun="security-group",
+                    reason="different-networks",
                     id=one,
                 )
             chosen[rows[one].group_id] = rows[one].group_name
@@ -189,6 +194,7 @@ def _subnets(account_id, group_ids, group_names):
             Subnet.availability_zone,
             Subnet.map_public_ip_on_launch,
             Vpc.is_default,
+            DNS_HOSTNAMES,
             SecurityGroup.group_id,
             SecurityGroup.group_name,
             SecurityGroup.vpc_id.alias("group_vpc_id"),

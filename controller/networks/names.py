@@ -20,7 +20,10 @@ class DnsNames:
     def private(self, address: str) -> str:
         return f"ip-{address.replace('.', '-')}.{self.private_suffix}" if address else ""
 
-    def public(self, address: str) -> str:
+    def public(self, address: str, dns_hostnames: bool = True) -> str:
+        """``dns_hostnames``: whether its VPC gives such names (DNS_HOSTNAMES)."""
+        if not dns_hostnames:
+            return ""
         if not address or not self.public_suffix:
             return address
         return f"ec2-{address.replace('.', '-')}.{self.public_suffix}"

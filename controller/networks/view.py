@@ -110,7 +110,7 @@ def attachment_message(row) -> networks_pb2.NetworkInterfaceAttachment:
 def _association(row, address, names: DnsNames) -> networks_pb2.NetworkInterfaceAssociation:
     return networks_pb2.NetworkInterfaceAssociation(
         public_ip=address.public_ip,
-        public_dns_name=names.public(address.public_ip),
+        public_dns_name=names.public(address.public_ip, row.dns_hostnames),
         ip_owner_id=row.account_id if address.association_id else LENDER,
         allocation_id=address.allocation_id or "",
         association_id=address.association_id,

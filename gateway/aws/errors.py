@@ -82,6 +82,7 @@ _INVALID = {  # by reason
     several_interfaces="InvalidInstanceID",
     client_token="InvalidClientToken",
     manifest="InvalidManifest",
+    different_networks="InvalidParameter",
     vpc_range="InvalidVpc.Range",
     subnet_range="InvalidSubnet.Range",
 )
