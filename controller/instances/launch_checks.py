@@ -6,7 +6,7 @@ INVALID, UNSUPPORTED or MALFORMED_ID; what names something is looked up by launc
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.tags.checks import tags_of_specifications
 from protos import ids
@@ -22,6 +22,7 @@ VOLUME_TYPES = ("standard", "gp2", "gp3", "io1", "io2", "sc1", "st1")
 # shown, as what a client planned; no disk is throttled here.
 _IOPS = {"io1": (100, 64_000), "io2": (100, 256_000), "gp3": (3_000, 80_000)}
 _THROUGHPUT = {"gp3": (125, 2_000)}
+_UNSAID = {"gp3": (3_000, 125)}  # type -> IOPS and MiB/s of a disk of which nothing else was said
 _DEVICE = re.compile(r"/dev/(sd[a-z][1-9]?|xvd[a-z]{1,2}|vd[a-z]|hd[a-z])|xvd[a-z]{1,2}|sd[a-z]")
 _VIRTUAL_NAME = re.compile(r"ephemeral([0-9]|1[0-9]|2[0-3])")
 _METADATA_CHOICES = {
@@ -171,7 +172,15 @@ def plan_disks(
             f"Volume of size {root.size_gib}GB is smaller than snapshot, "
             f"expect size >= {image_gib}GB"
         )
-    return [root, *others]
+    return [_with_rates(disk) for disk in (root, *others)]
+
+
+def _with_rates(disk: Disk) -> Disk:
+    """As EC2 shows a disk: a gp3 without a word of its rates has those that it begins with."""
+    iops, throughput = _UNSAID.get(disk.volume_type, (0, 0))
+    return replace(
+        disk, iops=disk.iops or iops, throughput_mibps=disk.throughput_mibps or throughput
+    )
 
 
 def _disk(mapping: instances_pb2.BlockDeviceMapping, default: Disk) -> Disk:

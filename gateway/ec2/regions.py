@@ -17,7 +17,7 @@ def describe_regions(
     all_regions: bool = False,  # harmless: there is one, and it is shown
 ) -> dict:
     request = regions_pb2.DescribeRegionsRequest(
-        region_names=region_names, filters=filters_of(filters)
+        region_names=region_names, filters=filters_of(filters), endpoint=call.host
     )
     answer = call.clients.regions.Describe(request, caller=call.caller)
     return {

@@ -367,3 +367,19 @@ def test_a_root_disk_of_the_asked_size(cloud, account):
     assert (volume["Size"], volume["State"]) == (11, "in-use")
     assert volume["Attachments"][0]["Device"] == "/dev/xvda"
     account.ec2.get_waiter("volume_in_use").wait(VolumeIds=[volume["VolumeId"]])
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ({}, (3000, 125)),
+        ({"Iops": 4000}, (4000, 125)),
+        ({"Throughput": 250}, (3000, 250)),
+    ],
+)
+def test_a_gp3_volume_shows_the_rates_that_nobody_asked_for(cloud, account, asked, shown):
+    device = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeType": "gp3", **asked}}
+    instance_id = launch_one(cloud, account, BlockDeviceMappings=[device])
+    mine = [{"Name": "attachment.instance-id", "Values": [instance_id]}]
+    (volume,) = account.ec2.describe_volumes(Filters=mine)["Volumes"]
+    assert (volume["VolumeType"], volume["Iops"], volume["Throughput"]) == ("gp3", *shown)

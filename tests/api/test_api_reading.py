@@ -255,3 +255,13 @@ def test_a_just_launched_guest_has_its_types_and_zones(account):
         kind["InstanceType"] for kind in account.ec2.describe_instance_types()["InstanceTypes"]
     }
     assert {"t2.nano", "t2.micro", "t2.small"} <= names
+
+
+def test_a_region_is_found_by_its_endpoint(account):
+    def found(endpoint):
+        by_endpoint = [{"Name": "endpoint", "Values": [endpoint]}]
+        return account.ec2.describe_regions(Filters=by_endpoint)["Regions"]
+
+    (region,) = found("127.0.0.*")
+    assert region["Endpoint"] == "127.0.0.1"
+    assert found("ec2.us-east-1.amazonaws.com") == []

@@ -35,6 +35,8 @@ def test_one_region(world):
     assert (region.region_name, region.opt_in_status) == ("us-east-1", "opt-in-not-required")
     assert ask(region_names=["us-east-1"], filters=filters(region_name="us-*"))
     assert not ask(filters=filters(region_name="eu-*"))
+    assert ask(endpoint="cloud.example", filters=filters(endpoint="cloud.*"))
+    assert not ask(endpoint="cloud.example", filters=filters(endpoint="ec2.*"))
     for asked in ({"region_names": ["eu-west-1"]}, {"filters": filters(nonsense="x")}):
         with refused(Kind.INVALID):
             ask(**asked)
