@@ -73,7 +73,7 @@ def route_table(given: networks_pb2.RouteTable) -> dict:
             {
                 "RouteTableAssociationId": association.association_id,
                 "RouteTableId": given.route_table_id,
-                "SubnetId": association.subnet_id,
+                "SubnetId": association.subnet_id or None,  # the main one has none
                 "Main": association.main,
                 "AssociationState": {"State": "associated"},
             }
