@@ -59,6 +59,7 @@ from controller.instances.settle import Settle
 from controller.instances.types import Types
 from controller.keys.rpc import KeyPairsServicer
 from controller.networks.defaults import add_missing_subnets, make_default_vpc
+from controller.networks.interfaces_rpc import NetworkInterfacesServicer
 from controller.networks.names import DnsNames
 from controller.networks.networks_rpc import NetworksServicer
 from controller.networks.pool import ensure_pool
@@ -237,6 +238,7 @@ def _resources(
         "Images": ImagesServicer(db, rng, store, config.images),
         "Volumes": VolumesServicer(db),
         "Networks": NetworksServicer(db, rng, quotas, changes, _names(config), region),
+        "NetworkInterfaces": NetworkInterfacesServicer(db, rng, quotas, changes, _names(config)),
         "SecurityGroups": SecurityGroupsServicer(db, rng, quotas, changes),
         "Addresses": AddressesServicer(db, rng, quotas, changes, region.name),
         "KeyPairs": KeyPairsServicer(db, rng, quotas),

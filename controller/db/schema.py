@@ -659,6 +659,7 @@ class NetworkInterface(Table):
     attach_generation = number()  # of the instance's host, when this came or began to go; 0: launch
     detaching = flag()
     busy = flag()  # the guest does not let go of it
+    failed = flag()  # it could not be given to its guest, and is taken back
     attach_message = text()  # why it could not be given to its guest, or taken from it
     public_ip = ref(PublicAddress.public_ip, null=True)
     association_id = text()  # '' where the address was lent at launch
@@ -745,6 +746,7 @@ class RouteTableAssociation(Table):
     main = flag()
 
     request_digest = text()  # of the request that the token came with
+
     class Meta:
         indexes = ((("route_table_id",), False), (("subnet_id",), True))
 
@@ -797,6 +799,8 @@ PARTIAL_INDEXES = (
     " (account_id, client_token) WHERE client_token <> ''",
     "CREATE INDEX network_interface_going ON network_interface (network_interface_id)"
     " WHERE detaching",
+    "CREATE INDEX network_interface_failed ON network_interface (network_interface_id)"
+    " WHERE failed",
     "CREATE UNIQUE INDEX vpc_one_default ON vpc (account_id) WHERE is_default",
     "CREATE UNIQUE INDEX image_name ON image (account_id, name)"
     " WHERE status IN ('queued', 'saving', 'active')",

@@ -4,7 +4,7 @@ Called with what ``spec_rows.read`` found. Where a list's order means nothing it
 order, which is sorted, so that specs of one state compare equal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -104,11 +104,19 @@ def _nic(groups: list) -> fleet_pb2.NicSpec:
         private_ip_address=row.private_ip,
         subnet_id=row.subnet_id,
         vpc_id=row.vpc_id,
-        security_group_ids=[group.group_id for group in groups if group.group_id],
+        security_group_ids=_each(group.group_id for group in groups),
         public_ip_address=row.public_ip or "",
         source_dest_check=row.source_dest_check,
         attachment_id=row.attachment_id,
+        secondary_private_ip_addresses=_each(
+            row.secondary_ip for row in sorted(groups, key=lambda row: row.secondary_position or 0)
+        ),
     )
+
+
+def _each(values: Iterable) -> list:
+    """Each once, in their order; a join repeats them, and says None for none."""
+    return list(dict.fromkeys(value for value in values if value))
 
 
 def _metadata(row, nics: list, tags: dict, around: Surroundings) -> fleet_pb2.InstanceMetadata:
@@ -126,11 +134,11 @@ def _metadata(row, nics: list, tags: dict, around: Surroundings) -> fleet_pb2.In
         public_dns_name=around.names.public(primary.public_ip or "", primary.dns_hostnames)
         if primary
         else "",
-        security_group_names=[
+        security_group_names=_each(
             nic.group_name
             for nic in nics
-            if nic.group_id and nic.network_interface_id == primary.network_interface_id
-        ],
+            if nic.network_interface_id == primary.network_interface_id
+        ),
         options=instances_pb2.MetadataOptions(
             http_endpoint=row.metadata_http_endpoint,
             http_tokens=row.metadata_http_tokens,
@@ -147,6 +155,7 @@ def _vpc(routes: list, nics: list, rows) -> fleet_pb2.VpcSpec:
     """routes: a row for each subnet and route."""
     row = routes[0]
     public = {nic.public_ip: nic.private_ip for nic in nics if nic.public_ip}
+    public |= {nic.secondary_public_ip: nic.secondary_ip for nic in nics if nic.secondary_public_ip}
     return fleet_pb2.VpcSpec(
         vpc_id=row.vpc_id,
         generation=row.vpc_generation,

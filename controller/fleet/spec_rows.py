@@ -18,6 +18,7 @@ from controller.db.schema import (
     NetworkInterface,
     NicGroup,
     Placement,
+    SecondaryAddress,
     SecurityGroup,
     SecurityGroupRule,
     Tag,
@@ -34,7 +35,8 @@ from controller.snapshots import spec as snapshot_spec
 class HostRows:
     """host: its row. instances: instance and placement, a row for each volume. vpcs: VPC and
     host_vpc, a row for each subnet and route. nics: of those instances and VPCs on this host, a row
-    for each group. rules: of their groups. tags: of instances whose metadata shows them."""
+    for each group and secondary address. rules: of their groups. tags: of instances whose metadata
+    shows them."""
 
     host: object
     base: int
@@ -89,9 +91,7 @@ def read(session: Session, host_id: str, base: int | None) -> HostRows | None:
     rules = _folded(session.tuples(_rules(group_ids=sorted(groups)))) if groups else []
     tagged = {row.instance_id for row in instances if row.metadata_tags == "enabled"}
     tags = session.rows(_tags(instance_ids=sorted(tagged))) if tagged else []
-    snapshots = (
-        snapshot_spec.read(session, host_id, base) if host.volumes_generation > base else ()
-    )
+    snapshots = snapshot_spec.read(session, host_id, base) if host.volumes_generation > base else ()
     dhcp = network_spec.read_dhcp(session, vpcs)
     return HostRows(host, base, instances, vpcs, nics, rules, tags, dhcp, snapshots)
 
@@ -116,9 +116,9 @@ class RuleRow(NamedTuple):
 def _folded(rows: Sequence[tuple]) -> list[RuleRow]:
     """A group may have thousands of members, and each is a row: nothing is made of it but its
     address. Sorted here, as a database would sort the whole rows."""
-    members: dict[tuple, list[str]] = {}
+    members: dict[tuple, set[str]] = {}
     for row in rows:
-        members.setdefault(row[:10], []).append(row[10])
+        members.setdefault(row[:10], set()).update(row[10:])
     return [
         RuleRow(*rule, sorted(filter(None, addresses)))
         for rule, addresses in sorted(members.items(), key=lambda item: (item[0][0], item[0][3]))
@@ -193,22 +193,31 @@ def _nics(host_id, base, vpc_ids):
             NicGroup.group_id,
             NicGroup.position,
             SecurityGroup.group_name,
+            SecondaryAddress.private_ip.alias("secondary_ip"),
+            SecondaryAddress.position.alias("secondary_position"),
+            SecondaryAddress.public_ip.alias("secondary_public_ip"),
         )
         .join(Placement, on=Placement.instance_id == NetworkInterface.instance_id)
         .join(
-        .join(Vpc, on=Vpc.vpc_id == NetworkInterface.vpc_id)
             NicGroup,
             JOIN.LEFT_OUTER,
             on=NicGroup.network_interface_id == NetworkInterface.network_interface_id,
         )
         .join(SecurityGroup, JOIN.LEFT_OUTER, on=SecurityGroup.group_id == NicGroup.group_id)
-        .where(Placement.host_id == host_id, Placement.live, changed)
+        .join(Vpc, on=Vpc.vpc_id == NetworkInterface.vpc_id)
+        .join(
+            SecondaryAddress,
+            JOIN.LEFT_OUTER,
+            on=SecondaryAddress.network_interface_id == NetworkInterface.network_interface_id,
+        )
+        .where(Placement.host_id == host_id, Placement.live, changed, ~NetworkInterface.detaching)
     )
 
 
 @prepared
 def _rules(group_ids):
     member, member_group = NetworkInterface.alias("member"), NicGroup.alias("member_group")
+    more = SecondaryAddress.alias("more")
     return (
         SecurityGroup.select(
             SecurityGroup.group_id,
@@ -222,6 +231,7 @@ def _rules(group_ids):
             SecurityGroupRule.peer_kind,
             SecurityGroupRule.peer,
             member.private_ip.alias("member_address"),
+            more.private_ip.alias("other_address"),
         )
         .join(
             SecurityGroupRule,
@@ -237,6 +247,11 @@ def _rules(group_ids):
             member,
             JOIN.LEFT_OUTER,
             on=member.network_interface_id == member_group.network_interface_id,
+        )
+        .join(
+            more,
+            JOIN.LEFT_OUTER,
+            on=more.network_interface_id == member_group.network_interface_id,
         )
         .where(among(SecurityGroup.group_id, group_ids))
     )

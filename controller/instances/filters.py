@@ -28,12 +28,15 @@ from controller.db.schema import (
     NetworkInterface,
     NicGroup,
     Placement,
+    SecondaryAddress,
     SecurityGroup,
     Volume,
     Vpc,
 )
 from controller.instances import state
+from controller.networks.describe_interfaces import attachment_states
 from controller.networks.names import DnsNames
+from controller.networks.view import LENDER
 
 ONE = SQL("1")
 _FRESH = Placement.observed_generation >= Placement.intent_generation
@@ -174,15 +177,52 @@ def _network(names: DnsNames) -> Mapping[str, Callable]:
         "network-interface.source-dest-check": exists_where(nics, boolean(nic.source_dest_check)),
         "network-interface.group-id": any_of(groups, NicGroup.group_id),
         "network-interface.group-name": any_of(groups, SecurityGroup.group_name),
-        "network-interface.addresses.private-ip-address": any_of(nics, nic.private_ip),
-        "network-interface.addresses.association.public-ip": any_of(nics, nic.public_ip),
-        "network-interface.association.public-ip": any_of(nics, nic.public_ip),
+        **_addresses(nics),
         "network-interface.attachment.attachment-id": any_of(nics, nic.attachment_id),
         "network-interface.attachment.instance-id": any_of(nics, nic.instance_id),
+        "network-interface.attachment.instance-owner-id": any_of(nics, nic.account_id),
+        "network-interface.attachment.status": exists_where(nics, choice(attachment_states())),
+        "network-interface.attachment.attach-time": exists_where(nics, timestamp(nic.attached_ms)),
+        "network-interface.status": exists_where(nics, constant("in-use")),
+        "network-interface.requester-managed": exists_where(nics, constant("false")),
+        "network-interface.requester-id": lambda values: NOTHING,
         "network-interface.attachment.device-index": exists_where(nics, integer(nic.device_index)),
         "network-interface.attachment.delete-on-termination": exists_where(
             nics, boolean(nic.delete_on_termination)
         ),
+    }
+
+
+def _addresses(nics) -> Mapping[str, Callable]:
+    """Of any interface: its primary address or any other one."""
+    nic, more = NetworkInterface, SecondaryAddress
+    others = nics.join(more, on=more.network_interface_id == nic.network_interface_id)
+
+    def of_any(primary, secondary) -> Callable:
+        first, second = any_of(nics, primary), any_of(others, secondary)
+        return lambda values: first(values) | second(values)
+
+    private_ip = of_any(nic.private_ip, more.private_ip)
+    public_ip = of_any(nic.public_ip, more.public_ip)
+    lent = exists_where(
+        nics.where(nic.public_ip.is_null(False), nic.association_id == ""), constant(LENDER)
+    )
+    own = any_of(nics.where(nic.public_ip.is_null(False), nic.association_id != ""), nic.account_id)
+    secondary_own = any_of(others.where(more.public_ip.is_null(False)), nic.account_id)
+
+    def by_owner(values: Sequence[str]):
+        return lent(values) | own(values) | secondary_own(values)
+
+    return {
+        "network-interface.addresses.private-ip-address": private_ip,
+        "network-interface.addresses.primary": lambda values: (
+            exists_where(nics, constant("true"))(values)
+            | exists_where(others, constant("false"))(values)
+        ),
+        "network-interface.addresses.association.public-ip": public_ip,
+        "network-interface.addresses.association.ip-owner-id": by_owner,
+        "network-interface.association.public-ip": public_ip,
+        "network-interface.association.ip-owner-id": by_owner,
     }
 
 

@@ -14,6 +14,7 @@ from peewee import fn
 from controller.db.schema import NetworkInterface, SecondaryAddress, Subnet
 from controller.db.session import Transaction
 from controller.lookup import check_ids, not_found
+from controller.networks.interfaces import in_use, too_many_interfaces
 from controller.networks.launch import LaunchNetwork, LaunchSubnet, find_launch_network
 from controller.networks.new_interfaces import Wish, check_address_count, check_wish
 from protos.cloud.v1 import instances_pb2
@@ -138,14 +139,6 @@ def common_zones(planned: Sequence[Planned]) -> frozenset[str]:
     return reduce(lambda one, other: one & other, zones)
 
 
-def too_many_interfaces(count: int, type_name: str) -> CloudError:
-    return CloudError(
-        Kind.QUOTA,
-        f"Interface count {count} exceeds the limit for {type_name}",
-        noun="network-interface-attachment",
-    )
-
-
 def _of_instance(request: instances_pb2.RunInstancesRequest) -> instances_pb2.LaunchInterface:
     """The one interface of a launch that says nothing of interfaces."""
     one = instances_pb2.LaunchInterface(
@@ -221,7 +214,7 @@ def _plan_existing(
     if row is None:
         raise not_found("network-interface", nic_id)
     if row.instance_id:
-        raise interface_in_use(nic_id)
+        raise in_use(nic_id)
     if request.availability_zone not in ("", row.availability_zone):
         raise _combination(
             f"The network interface '{nic_id}' is in {row.availability_zone}, "
@@ -231,16 +224,6 @@ def _plan_existing(
     subnet = LaunchSubnet(row.subnet_id, row.cidr_block, row.availability_zone, False)
     wish = Wish(device_index=one.device_index, delete_on_termination=False)
     return Planned(wish, LaunchNetwork(row.vpc_id, (subnet,), {}), nic_id)
-
-
-def interface_in_use(nic_id: str) -> CloudError:
-    return CloudError(
-        Kind.WRONG_STATE,
-        f"Interface: [{nic_id}] in use.",
-        noun="network-interface",
-        reason="in-use",
-        id=nic_id,
-    )
 
 
 def _invalid(message: str, reason: str = "") -> CloudError:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 from controller.db.schema import NetworkInterface
 from controller.db.session import Transaction
-from controller.instances.launch_interfaces import Planned, interface_in_use
+from controller.instances.launch_interfaces import Planned
 from controller.networks import interfaces
 from controller.networks.launch import LaunchSubnet
 from controller.networks.names import DnsNames
@@ -61,7 +61,7 @@ class LaunchNics:
             "attached_ms": tx.call.now_ms,
         }
         if not tx.advance(_NIC, changes, is_it, _NIC.instance_id.is_null()):
-            raise interface_in_use(one.existing)
+            raise interfaces.in_use(one.existing)
         rows = tx.rows(interfaces.interfaces_query().where(is_it))
         return interfaces.messages(tx, rows, self._names)[0]
 

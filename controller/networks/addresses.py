@@ -7,19 +7,23 @@ Reference:
   leaves, a running instance that was launched with a public address is lent another (where none
   is left, it stays without);
 - associating an address that another interface carries moves it, unless AllowReassociation=false;
-- an interface that carries one elastic address and gets another keeps the new one only; the old
-  stays allocated;
+- each private address of an interface can carry one; one that carries one and gets another keeps
+  the new one only, and the old stays allocated;
 - an associated address cannot be released.
 """
 
 import random
+from dataclasses import dataclass
 
-from controller.db.schema import Instance, NetworkInterface, PublicAddress
+from peewee import fn
+
+from controller.db.schema import Instance, NetworkInterface, PublicAddress, SecondaryAddress
 from controller.db.session import Transaction
 from controller.fleet.changes import Changes
 from controller.lookup import check_ids, not_found
 from controller.networks import gateways, pool
 from controller.networks.groups import missing_parameter
+from controller.networks.interfaces import may_be_lent_another, several_interfaces, tell_hosts
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
@@ -27,7 +31,19 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
 from protos.ids import new_id
 
-_NIC = NetworkInterface
+_NIC, _MORE = NetworkInterface, SecondaryAddress
+# An address's association: its secondary private address's, or that of the interface's primary one.
+carried_association_id = fn.COALESCE(_MORE.association_id, _NIC.association_id)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A private address of an interface, and the public one that it carries now."""
+
+    nic: object
+    secondary_ip: str  # "": the primary one
+    public_ip: str | None
+    association_id: str
 
 
 def allocate(
@@ -78,28 +94,29 @@ def associate(
     (associated and AllowReassociation=false).
     """
     address = _find_address(tx, request.allocation_id, request.public_ip)
-    nic = _find_target(tx, request)
-    if nic.public_ip == address.public_ip:
+    target = _find_target(tx, request)
+    nic = target.nic
+    if target.public_ip == address.public_ip:
         return address.allocation_id
     gateways.require_gateway(tx, nic.vpc_id)
     may_move = not request.HasField("allow_reassociation") or request.allow_reassociation
     if not may_move and address.network_interface_id:
         raise _already_associated(address.allocation_id, address.association_id)
-    if not may_move and nic.association_id:
-        raise _already_associated(nic.network_interface_id, nic.association_id)
+    if not may_move and target.association_id:
+        raise _already_associated(nic.network_interface_id, target.association_id)
     if address.network_interface_id:
         _take_off(tx, changes, address)
-    if nic.public_ip and not nic.association_id:
-        pool.give_back(tx, [nic.public_ip])
-    tx.advance(
-        _NIC,
-        {
-            "public_ip": address.public_ip,
-            "association_id": new_id("elastic-ip-association", rng),
-        },
-        _NIC.network_interface_id == nic.network_interface_id,
-    )
-    _tell_hosts(tx, changes, nic)
+    if target.public_ip and not target.association_id:
+        pool.give_back(tx, [target.public_ip])
+    carries = {
+        "public_ip": address.public_ip,
+        "association_id": new_id("elastic-ip-association", rng),
+    }
+    if target.secondary_ip:
+        tx.advance(_MORE, carries, *_is_secondary(nic, target.secondary_ip))
+    else:
+        tx.advance(_NIC, carries, _NIC.network_interface_id == nic.network_interface_id)
+    tell_hosts(tx, changes, nic)
     return address.allocation_id
 
 
@@ -114,7 +131,7 @@ def disassociate(
         raise _either("associationId", "publicIp")
     if request.association_id:
         check_ids("elastic-ip-association", [request.association_id])
-        query = _address_query(tx).where(_NIC.association_id == request.association_id)
+        query = _address_query(tx).where(carried_association_id == request.association_id)
         address = tx.one(query)
         if address is None:
             raise not_found("elastic-ip-association", request.association_id)
@@ -173,22 +190,37 @@ def _take_this(tx: Transaction, address: str) -> str:
 
 def _address_query(tx: Transaction):
     """The caller's allocated addresses, each with the interface that carries it, or NULLs."""
-    return (
+    return with_carriers(
         PublicAddress.select(
             PublicAddress.public_ip,
             PublicAddress.allocation_id,
             _NIC.network_interface_id,
-            _NIC.association_id,
+            carried_association_id.alias("association_id"),
             _NIC.instance_id,
             _NIC.vpc_id,
+            _NIC.subnet_id,
             _NIC.auto_public,
-        )
-        .left_outer_join(_NIC, on=_NIC.public_ip == PublicAddress.public_ip)
-        .where(
+            _MORE.private_ip.alias("secondary_ip"),
+        ).where(
             PublicAddress.account_id == tx.call.account_id,
             PublicAddress.allocation_id.is_null(False),
         )
     )
+
+
+def with_carriers(query):
+    """Public addresses with the private address that carries each: the interface, and its secondary
+    address where it is one."""
+    carries = (_NIC.public_ip == PublicAddress.public_ip) | (
+        _NIC.network_interface_id == _MORE.network_interface_id
+    )
+    return query.left_outer_join(
+        _MORE, on=_MORE.public_ip == PublicAddress.public_ip
+    ).left_outer_join(_NIC, on=carries)
+
+
+def _is_secondary(nic, private_ip: str):
+    return _MORE.subnet_id == nic.subnet_id, _MORE.private_ip == private_ip
 
 
 def _find_address(tx: Transaction, allocation_id: str, public_ip: str):
@@ -208,8 +240,9 @@ def _find_address(tx: Transaction, allocation_id: str, public_ip: str):
     return found
 
 
-def _find_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest):
-    """The caller's interface, by its own id or its instance's, which must not be on its way out."""
+def _find_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest) -> Target:
+    """An address of the caller's interface, which is named by its own id or by that of its
+    instance, which has no other and must not be on its way out."""
     if request.instance_id and request.network_interface_id:
         raise _either("instanceId", "networkInterfaceId")
     query = (
@@ -217,6 +250,7 @@ def _find_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest)
             _NIC.network_interface_id,
             _NIC.instance_id,
             _NIC.vpc_id,
+            _NIC.subnet_id,
             _NIC.private_ip,
             _NIC.public_ip,
             _NIC.association_id,
@@ -228,7 +262,10 @@ def _find_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest)
     )
     if request.instance_id:
         check_ids("instance", [request.instance_id])
-        nic = tx.one(query.where(_NIC.instance_id == request.instance_id))
+        found = tx.rows(query.where(_NIC.instance_id == request.instance_id).limit(2))
+        if len(found) > 1:
+            raise several_interfaces(request.instance_id)
+        nic = found[0] if found else None
     elif request.network_interface_id:
         check_ids("network-interface", [request.network_interface_id])
         nic = tx.one(query.where(_NIC.network_interface_id == request.network_interface_id))
@@ -238,14 +275,22 @@ def _find_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest)
         raise _no_target(tx, request)
     if nic.desired == "terminated":
         raise _invalid_instance(nic.instance_id)
-    if request.private_ip_address not in ("", nic.private_ip):
+    if request.private_ip_address in ("", nic.private_ip):
+        return Target(nic, "", nic.public_ip, nic.association_id)
+    private_ip = request.private_ip_address
+    secondary = tx.one(
+        _MORE.select(_MORE.public_ip, _MORE.association_id).where(
+            *_is_secondary(nic, private_ip), _MORE.network_interface_id == nic.network_interface_id
+        )
+    )
+    if secondary is None:
         raise CloudError(
             Kind.INVALID,
-            f"Invalid value '{request.private_ip_address}' for PrivateIpAddress: it is not an "
-            "address of the network interface.",
+            f"Invalid value '{private_ip}' for PrivateIpAddress: it is not an address of the "
+            "network interface.",
             noun="parameter",
         )
-    return nic
+    return Target(nic, private_ip, secondary.public_ip, secondary.association_id)
 
 
 def _no_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest) -> CloudError:
@@ -262,29 +307,25 @@ def _no_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest) -
 
 
 def _take_off(tx: Transaction, changes: Changes, carried) -> None:
-    """Off the interface that carries it, which is lent another where it wants one and runs."""
+    """Off the private address that carries it; an interface's primary one is lent another where it
+    wants one and runs."""
+    if carried.secondary_ip:
+        bare = {"public_ip": None, "association_id": ""}
+        tx.advance(_MORE, bare, *_is_secondary(carried, carried.secondary_ip))
+        tell_hosts(tx, changes, carried)
+        return
+    is_it = _NIC.network_interface_id == carried.network_interface_id
     instead = ""
     if carried.auto_public and carried.instance_id:
         runs = tx.value(
-            Instance.select(Instance.instance_id).where(
-                Instance.instance_id == carried.instance_id, Instance.desired == "running"
-            )
+            _NIC.select(Instance.instance_id)
+            .join(Instance, on=Instance.instance_id == _NIC.instance_id)
+            .where(is_it, Instance.desired == "running", may_be_lent_another())
         )
         if runs:
             instead = next(iter(pool.take(tx, tx.call.account_id, 1)), "")
-    tx.advance(
-        _NIC,
-        {"public_ip": instead or None, "association_id": ""},
-        _NIC.network_interface_id == carried.network_interface_id,
-    )
-    _tell_hosts(tx, changes, carried)
-
-
-def _tell_hosts(tx: Transaction, changes: Changes, nic) -> None:
-    """The instance's own spec at once, and the addresses of its VPC with it."""
-    changes.vpc(tx, nic.vpc_id, at_once=False)
-    if nic.instance_id:
-        changes.instances(tx, [nic.instance_id])
+    tx.advance(_NIC, {"public_ip": instead or None, "association_id": ""}, is_it)
+    tell_hosts(tx, changes, carried)
 
 
 def no_address(public_ip: str) -> CloudError:

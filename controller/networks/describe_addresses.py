@@ -5,15 +5,18 @@ Called by the door (rpc).
 
 from collections.abc import Mapping, Sequence
 
+from peewee import fn
+
 from controller.db.filters import Condition, column, constant, tag_filters, where
-from controller.db.schema import NetworkInterface, PublicAddress
+from controller.db.schema import NetworkInterface, PublicAddress, SecondaryAddress
 from controller.db.session import Session
 from controller.lookup import check_ids, not_found
-from controller.networks.addresses import no_address
+from controller.networks.addresses import carried_association_id, no_address, with_carriers
 from controller.tags import rules as tags
 from protos.cloud.v1 import networks_pb2
 
 _NIC = NetworkInterface
+_PRIVATE_IP = fn.COALESCE(SecondaryAddress.private_ip, _NIC.private_ip)
 
 
 def address_filters(region: str) -> Mapping[str, Condition]:
@@ -21,11 +24,11 @@ def address_filters(region: str) -> Mapping[str, Condition]:
         "allocation-id": column(PublicAddress.allocation_id),
         "public-ip": column(PublicAddress.public_ip),
         "domain": constant("vpc"),
-        "association-id": column(_NIC.association_id),
+        "association-id": column(carried_association_id),
         "instance-id": column(_NIC.instance_id),
         "network-interface-id": column(_NIC.network_interface_id),
         "network-interface-owner-id": column(_NIC.account_id),
-        "private-ip-address": column(_NIC.private_ip),
+        "private-ip-address": column(_PRIVATE_IP),
         "network-border-group": constant(region),
         **tag_filters(PublicAddress.allocation_id),
     }
@@ -59,17 +62,16 @@ def describe_address(session: Session, allocation_id: str) -> networks_pb2.Addre
 
 
 def _addresses(account_id: str | None):
-    query = (
+    query = with_carriers(
         PublicAddress.select(
             PublicAddress.allocation_id,
             PublicAddress.public_ip,
-            _NIC.association_id,
+            carried_association_id.alias("association_id"),
             _NIC.instance_id,
             _NIC.network_interface_id,
             _NIC.account_id.alias("interface_owner_id"),
-            _NIC.private_ip,
+            _PRIVATE_IP.alias("private_ip"),
         )
-        .left_outer_join(_NIC, on=_NIC.public_ip == PublicAddress.public_ip)
         .where(PublicAddress.allocation_id.is_null(False))
         .order_by(PublicAddress.allocation_id)
     )

@@ -17,13 +17,22 @@ from controller.db.filters import (
     column,
     constant,
     custom,
+    either,
     integer,
     page_of,
     tag_filters,
     timestamp,
     where,
 )
-from controller.db.schema import NetworkInterface, NicGroup, PublicAddress, SecurityGroup, Vpc
+from controller.db.schema import (
+    NetworkInterface,
+    NicGroup,
+    Placement,
+    PublicAddress,
+    SecondaryAddress,
+    SecurityGroup,
+    Vpc,
+)
 from controller.db.session import Session
 from controller.lookup import select_page
 from controller.networks.interfaces import interfaces_query, messages
@@ -36,15 +45,24 @@ _GROUPS = NicGroup.select(SQL("1")).where(
     NicGroup.network_interface_id == _NIC.network_interface_id
 )
 _ABSENT = custom(lambda values: NOTHING)  # known to EC2; nothing here has it
+_MORE = SecondaryAddress
+_SECONDARY = _MORE.select(SQL("1")).where(_MORE.network_interface_id == _NIC.network_interface_id)
+
+
+def attachment_states() -> Mapping[str, object]:
+    """``view.attachment_status`` as SQL, on interfaces joined with their live placements."""
+    attached = _NIC.instance_id.is_null(False)
+    waits = _NIC.attach_generation > fn.COALESCE(Placement.devices_generation, 0)
+    attaching = waits & (fn.COALESCE(Placement.observed, "") == "running")
+    return {
+        "detaching": attached & _NIC.detaching,
+        "attaching": attached & ~_NIC.detaching & attaching,
+        "attached": attached & ~_NIC.detaching & ~attaching,
+    }
 
 
 def interface_filters(names: DnsNames, zones: Sequence[Zone]) -> Mapping[str, Condition]:
-    attached = _NIC.instance_id.is_null(False)
-    lender = _while(
-        _NIC.public_ip.is_null(False),
-        column(Case(None, [(_NIC.association_id == "", LENDER)], _NIC.account_id)),
-    )
-    private_name = column(_private_name(names))
+    private_name = column(_private_name(names, _NIC.private_ip))
     return {
         "network-interface-id": column(_NIC.network_interface_id),
         "vpc-id": column(_NIC.vpc_id),
@@ -56,27 +74,9 @@ def interface_filters(names: DnsNames, zones: Sequence[Zone]) -> Mapping[str, Co
         ),
         "description": column(_NIC.description),
         "mac-address": column(_NIC.mac_address),
-        "private-ip-address": column(_NIC.private_ip),
         "private-dns-name": private_name,
-        "addresses.private-ip-address": column(_NIC.private_ip),
-        "addresses.primary": constant("true"),
-        "addresses.association.public-ip": column(_NIC.public_ip),
-        "addresses.association.owner-id": lender,
-        "association.public-ip": column(_NIC.public_ip),
-        "association.public-dns-name": _while(
-            Vpc.enable_dns_support & Vpc.enable_dns_hostnames, column(_public_name(names))
-        ),
-        "association.ip-owner-id": lender,
-        "association.allocation-id": column(PublicAddress.allocation_id),
-        "association.association-id": _present(_NIC.association_id),
-        "attachment.attachment-id": _present(_NIC.attachment_id),
-        "attachment.instance-id": column(_NIC.instance_id),
-        "attachment.instance-owner-id": _while(attached, column(_NIC.account_id)),
-        "attachment.device-index": _while(attached, integer(_NIC.device_index)),
-        "attachment.status": choice({"attached": attached}),
-        "attachment.attach-time": _while(attached, timestamp(_NIC.attached_ms)),
-        "attachment.attach.time": _while(attached, timestamp(_NIC.attached_ms)),
-        "attachment.delete-on-termination": _while(attached, boolean(_NIC.delete_on_termination)),
+        **_addresses(names),
+        **_attachment(),
         "group-id": any_of(_GROUPS, NicGroup.group_id),
         "group-name": any_of(
             _GROUPS.join(SecurityGroup, on=SecurityGroup.group_id == NicGroup.group_id),
@@ -86,12 +86,88 @@ def interface_filters(names: DnsNames, zones: Sequence[Zone]) -> Mapping[str, Co
         "requester-managed": constant("false"),
         "operator.managed": constant("false"),
         "source-dest-check": boolean(_NIC.source_dest_check),
-        "status": choice({"in-use": attached, "available": _NIC.instance_id.is_null()}),
+        "status": choice(
+            {"in-use": _NIC.instance_id.is_null(False), "available": _NIC.instance_id.is_null()}
+        ),
         "ipv6-addresses.ipv6-address": _ABSENT,
         "operator.principal": _ABSENT,
         "requester-id": _ABSENT,
         **tag_filters(_NIC.network_interface_id),
     }
+
+
+def _addresses(names: DnsNames) -> Mapping[str, Condition]:
+    """Of the primary address or of any other one."""
+    private_ip = _of_any(_NIC.private_ip, _MORE.private_ip)
+    public_ip = _of_any(_NIC.public_ip, _MORE.public_ip)
+    lender = _of_any_where(
+        (
+            _NIC.public_ip.is_null(False),
+            Case(None, [(_NIC.association_id == "", LENDER)], _NIC.account_id),
+        ),
+        (_MORE.public_ip.is_null(False), _NIC.account_id),
+    )
+    return {
+        "private-ip-address": private_ip,
+        "addresses.private-ip-address": private_ip,
+        "addresses.primary": _is_primary,
+        "addresses.association.public-ip": public_ip,
+        "addresses.association.owner-id": lender,
+        "association.public-ip": public_ip,
+        "association.public-dns-name": _while(
+            Vpc.enable_dns_support & Vpc.enable_dns_hostnames,
+            _of_any(_public_name(names, _NIC.public_ip), _public_name(names, _MORE.public_ip)),
+        ),
+        "association.ip-owner-id": lender,
+        "association.allocation-id": _by_allocation,
+        "association.association-id": _of_any_where(
+            (_NIC.association_id != "", _NIC.association_id),
+            (_MORE.association_id != "", _MORE.association_id),
+        ),
+    }
+
+
+def _attachment() -> Mapping[str, Condition]:
+    attached = _NIC.instance_id.is_null(False)
+    return {
+        "attachment.attachment-id": _present(_NIC.attachment_id),
+        "attachment.instance-id": column(_NIC.instance_id),
+        "attachment.instance-owner-id": _while(attached, column(_NIC.account_id)),
+        "attachment.device-index": _while(attached, integer(_NIC.device_index)),
+        "attachment.status": choice(attachment_states()),
+        "attachment.attach-time": _while(attached, timestamp(_NIC.attached_ms)),
+        "attachment.attach.time": _while(attached, timestamp(_NIC.attached_ms)),
+        "attachment.delete-on-termination": _while(attached, boolean(_NIC.delete_on_termination)),
+    }
+
+
+def _of_any(primary, secondary) -> Condition:
+    """A column of the primary address, or of any secondary one."""
+    of_others = any_of(_SECONDARY, secondary)
+    return lambda values: column(primary)(values) | of_others(values)
+
+
+def _of_any_where(primary: tuple, secondary: tuple) -> Condition:
+    """As ``_of_any``, each column on rows for which the condition before it holds."""
+    of_primary = _while(primary[0], column(primary[1]))
+    of_others = any_of(_SECONDARY.where(secondary[0]), secondary[1])
+    return lambda values: of_primary(values) | of_others(values)
+
+
+def _is_primary(values: Sequence[str]):
+    """Each has a primary address; "false" finds those that have others too."""
+    found = [constant("true")(values)]
+    if "false" in values:
+        found.append(fn.EXISTS(_SECONDARY))
+    return either(found)
+
+
+def _by_allocation(values: Sequence[str]):
+    """Through the addresses themselves, which are few."""
+    allocated = PublicAddress.alias("allocated")
+    chosen = allocated.select(allocated.public_ip).where(column(allocated.allocation_id)(values))
+    secondary = _SECONDARY.where(_MORE.public_ip.in_(chosen))
+    return _NIC.public_ip.in_(chosen) | fn.EXISTS(secondary)
 
 
 def describe_interfaces(
@@ -117,17 +193,17 @@ def describe_interfaces(
     )
 
 
-def _private_name(names: DnsNames):
+def _private_name(names: DnsNames, private_ip):
     """``names.private`` as SQL."""
-    dashed = fn.REPLACE(_NIC.private_ip, ".", "-")
+    dashed = fn.REPLACE(private_ip, ".", "-")
     return Value("ip-").concat(dashed).concat(f".{names.private_suffix}")
 
 
-def _public_name(names: DnsNames):
+def _public_name(names: DnsNames, public_ip):
     """``names.public`` as SQL; NULL where there is no address."""
     if not names.public_suffix:
-        return _NIC.public_ip
-    dashed = fn.REPLACE(_NIC.public_ip, ".", "-")
+        return public_ip
+    dashed = fn.REPLACE(public_ip, ".", "-")
     return Value("ec2-").concat(dashed).concat(f".{names.public_suffix}")
 
 

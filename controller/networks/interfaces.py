@@ -69,6 +69,7 @@ FREE = {
     "attach_generation": 0,
     "detaching": False,
     "busy": False,
+    "failed": False,
     "attach_message": "",
     "auto_public": False,
 }  # attached to nothing
@@ -83,10 +84,10 @@ class Released:
     gone: dict[str, int]
 
 
-def interfaces_query():
+def interfaces_query(*more):
     """All interfaces with the columns that ``messages`` takes."""
     return (
-        _NIC.select(*INTERFACE_COLUMNS)
+        _NIC.select(*INTERFACE_COLUMNS, *more)
         .join(PublicAddress, JOIN.LEFT_OUTER, on=PublicAddress.public_ip == _NIC.public_ip)
         .join(
             Placement,
@@ -337,6 +338,24 @@ def _only_interface(tx: Transaction, instance_id: str):
             id=instance_id,
         )
     return rows[0]
+
+
+def in_use(nic_id: str) -> CloudError:
+    return CloudError(
+        Kind.WRONG_STATE,
+        f"Interface: [{nic_id}] in use.",
+        noun="network-interface",
+        reason="in-use",
+        id=nic_id,
+    )
+
+
+def too_many_interfaces(count: int, type_name: str) -> CloudError:
+    return CloudError(
+        Kind.QUOTA,
+        f"Interface count {count} exceeds the limit for {type_name}",
+        noun="network-interface-attachment",
+    )
 
 
 def several_interfaces(instance_id: str) -> CloudError:

@@ -53,13 +53,7 @@ class NewInterface:
 
 def check_wish(wish: Wish, addresses_max: int) -> None:
     """Raises INVALID, QUOTA."""
-    if len(wish.description) > DESCRIPTION_CHARS_MAX:
-        raise CloudError(
-            Kind.INVALID,
-            "The description of a network interface has at most "
-            f"{DESCRIPTION_CHARS_MAX} characters.",
-            noun="parameter",
-        )
+    check_description(wish.description)
     if wish.secondary_count < 0:
         raise CloudError(
             Kind.INVALID,
@@ -75,6 +69,16 @@ def check_wish(wish: Wish, addresses_max: int) -> None:
             reason="parameter-combination",
         )
     check_address_count(wish.addresses, addresses_max)
+
+
+def check_description(description: str) -> None:
+    if len(description) > DESCRIPTION_CHARS_MAX:
+        raise CloudError(
+            Kind.INVALID,
+            "The description of a network interface has at most "
+            f"{DESCRIPTION_CHARS_MAX} characters.",
+            noun="parameter",
+        )
 
 
 def check_address_count(count: int, addresses_max: int) -> None:

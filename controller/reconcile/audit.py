@@ -8,6 +8,7 @@ run.
     quota of an account   = sum of the living
     an instance           has at most one live placement, and none once it is terminated
     a public address      belongs to one interface at most; one lent to nobody is free
+    a private address     is that of one interface, as its primary or a secondary one
 """
 
 import logging
@@ -22,6 +23,7 @@ from controller.db.schema import (
     Placement,
     PublicAddress,
     Quota,
+    SecondaryAddress,
     Volume,
 )
 from controller.db.session import Database, Session
@@ -95,9 +97,14 @@ def _quotas(session: Session) -> list[str]:
             .group_by(Instance.account_id)
         )
     }
+    nics = NetworkInterface.select(
+        NetworkInterface.account_id, fn.COUNT(NetworkInterface.network_interface_id)
+    )
+    for account_id, count in session.tuples(nics.group_by(NetworkInterface.account_id)):
+        living.setdefault(account_id, {})["network_interfaces"] = count
     found = []
     for quota in session.rows(Quota.select()):
-        if quota.name in ("vcpus", "memory_mib", "instances"):
+        if quota.name in ("vcpus", "memory_mib", "instances", "network_interfaces"):
             there = living.get(quota.account_id, {}).get(quota.name, 0)
             if quota.used != there:
                 found.append(
@@ -146,7 +153,21 @@ def _addresses(session: Session) -> list[str]:
             | (PublicAddress.account_id != NetworkInterface.account_id)
         )
     )
+    doubled = session.tuples(
+        SecondaryAddress.select(SecondaryAddress.private_ip, SecondaryAddress.subnet_id).join(
+            NetworkInterface,
+            on=(NetworkInterface.subnet_id == SecondaryAddress.subnet_id)
+            & (NetworkInterface.private_ip == SecondaryAddress.private_ip),
+        )
+    )
+    carried_twice = session.tuples(
+        SecondaryAddress.select(SecondaryAddress.public_ip).join(
+            NetworkInterface, on=NetworkInterface.public_ip == SecondaryAddress.public_ip
+        )
+    )
     return [
+        *(f"{row[0]} of {row[1]} is a primary and a secondary address" for row in doubled),
+        *(f"{row[0]} is carried twice" for row in carried_twice),
         *(f"{row[0]} is lent and nobody has it" for row in idle),
         *(f"{row[0]} is carried by an interface whose account it is not" for row in stolen),
     ]
