@@ -1,6 +1,7 @@
 """Elastic IP addresses: allocate, look at, associate, disassociate, release."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from gateway.call import Call
 from gateway.ec2.parameters import (
@@ -48,6 +49,23 @@ def describe_addresses(
     )
     answer = call.clients.addresses.Describe(request, caller=call.caller)
     return {"Addresses": [address(each, call.region) for each in answer.addresses]}
+
+
+def describe_addresses_attribute(
+    call: Call,
+    *,
+    allocation_ids: Sequence[str] = (),
+    attribute: Literal["domain-name"] = "domain-name",  # the only one that there is
+) -> dict:
+    """Which names addresses have in the reverse zone: none here, so none is shown."""
+    request = networks_pb2.DescribeAddressesRequest(allocation_ids=allocation_ids)
+    answer = call.clients.addresses.Describe(request, caller=call.caller)
+    return {
+        "Addresses": [
+            {"PublicIp": each.public_ip, "AllocationId": each.allocation_id}
+            for each in answer.addresses
+        ]
+    }
 
 
 def associate_address(

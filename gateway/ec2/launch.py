@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.call import Call
+from gateway.ec2.network_interfaces import PrivateIpAddress, addresses_of
 from gateway.ec2.parameters import (
     TagSpecification,
-    combination,
     invalid,
     missing,
     tag_specifications_of,
-    unsupported,
     user_data_of,
 )
 from gateway.ec2.views import instances as views
@@ -59,14 +58,9 @@ class MetadataOptions:
 
 
 @dataclass(frozen=True)
-class PrivateIpAddress:
-    private_ip_address: str = ""
-    primary: bool = False
-
-
-@dataclass(frozen=True)
 class NetworkInterface:
     device_index: int | None = None
+    network_interface_id: str = ""
     subnet_id: str = ""
     description: str = ""
     groups: Sequence[str] = ()
@@ -76,7 +70,7 @@ class NetworkInterface:
     delete_on_termination: bool | None = None
     interface_type: Literal["interface"] = "interface"
     network_card_index: Literal[0] = 0
-    secondary_private_ip_address_count: Literal[0] = 0
+    secondary_private_ip_address_count: int = 0
     ipv6_address_count: Literal[0] = 0
 
 
@@ -170,9 +164,11 @@ def run_instances(
         tag_specifications=tag_specifications_of(
             tag_specifications, "instance", "volume", "network-interface"
         ),
+        network_interfaces=[
+            launch_interface_of(position, each)
+            for position, each in enumerate(network_interfaces, 1)
+        ],
     )
-    if network_interfaces:
-        _set_network_interface(request, network_interfaces)
     if metadata_options:
         request.metadata_options.CopyFrom(metadata_options_of(metadata_options))
     return views.reservation(call.clients.instances.Run(request, caller=call.caller))
@@ -206,45 +202,21 @@ def metadata_options_of(given: MetadataOptions) -> instances_pb2.MetadataOptions
     )
 
 
-def _set_network_interface(
-    request: instances_pb2.RunInstancesRequest, given: Sequence[NetworkInterface]
-) -> None:
-    """EC2's longer way to say subnet, groups and addresses. The two ways exclude each other."""
-    if len(given) > 1:
-        raise unsupported("More than one network interface at launch")
-    (interface,) = given
-    for value, what in (
-        (request.subnet_id, "subnet ID"),
-        (request.security_group_ids or request.security_group_names, "security groups"),
-        (request.private_ip_address, "private address"),
-    ):
-        if value:
-            raise combination(
-                f"Network interfaces and an instance-level {what} may not be specified on the same"
-                " request"
-            )
-    if interface.device_index is None:
-        raise missing("NetworkInterface.1.DeviceIndex")
-    if interface.device_index != 0:
-        raise invalid("The first network interface of an instance has the device index 0.")
-    request.subnet_id = interface.subnet_id
-    request.security_group_ids[:] = interface.groups
-    request.private_ip_address = _primary_address(interface)
-    request.network_interface_description = interface.description
-    if interface.associate_public_ip_address is not None:
-        request.associate_public_ip_address = interface.associate_public_ip_address
-    if interface.delete_on_termination is not None:
-        request.delete_network_interface_on_termination = interface.delete_on_termination
-
-
-def _primary_address(interface: NetworkInterface) -> str:
-    if not interface.private_ip_addresses:
-        return interface.private_ip_address
-    if len(interface.private_ip_addresses) > 1:
-        raise unsupported("More than one private address of a network interface")
-    (address,) = interface.private_ip_addresses
-    if not address.primary:
-        raise unsupported("A secondary private address of a network interface")
-    if interface.private_ip_address not in ("", address.private_ip_address):
-        raise combination("Only one primary private IP address can be specified")
-    return address.private_ip_address
+def launch_interface_of(position: int, given: NetworkInterface) -> instances_pb2.LaunchInterface:
+    """EC2's longer way to say subnet, groups and addresses. What goes together is the controller's
+    to judge."""
+    if given.device_index is None:
+        raise missing(f"NetworkInterface.{position}.DeviceIndex")
+    primary, others = addresses_of(given.private_ip_address, given.private_ip_addresses)
+    return instances_pb2.LaunchInterface(
+        device_index=given.device_index,
+        network_interface_id=given.network_interface_id,
+        subnet_id=given.subnet_id,
+        security_group_ids=given.groups,
+        description=given.description,
+        private_ip_address=primary,
+        secondary_private_ip_addresses=others,
+        secondary_private_ip_address_count=given.secondary_private_ip_address_count,
+        delete_on_termination=given.delete_on_termination,
+        associate_public_ip_address=given.associate_public_ip_address,
+    )

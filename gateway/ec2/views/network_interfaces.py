@@ -5,10 +5,8 @@ from protos.cloud.v1 import networks_pb2
 
 
 def network_interface(given: networks_pb2.NetworkInterface) -> dict:
-    association = _association(given, full=True)
-    return _common(given, association) | {
-        "Attachment": _attachment(given, full=True),
-        "Association": association,
+    return _common(given, full=True) | {
+        "Attachment": attachment(given, full=True),
         "AvailabilityZone": given.availability_zone,
         "RequesterManaged": False,
         "TagSet": tags(given.tags),
@@ -16,14 +14,10 @@ def network_interface(given: networks_pb2.NetworkInterface) -> dict:
 
 
 def in_instance(given: networks_pb2.NetworkInterface) -> dict:
-    association = _association(given, full=False)
-    return _common(given, association) | {
-        "Attachment": _attachment(given, full=False),
-        "Association": association,
-    }
+    return _common(given, full=False) | {"Attachment": attachment(given, full=False)}
 
 
-def _common(given: networks_pb2.NetworkInterface, association: dict | None) -> dict:
+def _common(given: networks_pb2.NetworkInterface, *, full: bool) -> dict:
     return {
         "NetworkInterfaceId": given.network_interface_id,
         "SubnetId": given.subnet_id,
@@ -37,37 +31,41 @@ def _common(given: networks_pb2.NetworkInterface, association: dict | None) -> d
         "SourceDestCheck": given.source_dest_check,
         "Groups": groups(given.groups),
         "Ipv6Addresses": [],
+        "Association": _association(given, full=full),
         "PrivateIpAddresses": [
             {
-                "PrivateIpAddress": given.private_ip_address,
-                "PrivateDnsName": given.private_dns_name,
-                "Primary": True,
-                "Association": association,
+                "PrivateIpAddress": address.private_ip_address,
+                "PrivateDnsName": address.private_dns_name,
+                "Primary": address.primary,
+                "Association": _association(address, full=full),
             }
+            for address in given.private_ip_addresses
         ],
         "InterfaceType": "interface",
     }
 
 
-def _attachment(given: networks_pb2.NetworkInterface, *, full: bool) -> dict | None:
+def attachment(given: networks_pb2.NetworkInterface, *, full: bool) -> dict | None:
     if not given.HasField("attachment"):
         return None
-    attachment = given.attachment
     shown = {
-        "AttachmentId": attachment.attachment_id,
-        "DeviceIndex": attachment.device_index,
-        "Status": attachment.status,
-        "AttachTime": attachment.attach_time_ms,
-        "DeleteOnTermination": attachment.delete_on_termination,
+        "AttachmentId": given.attachment.attachment_id,
+        "DeviceIndex": given.attachment.device_index,
+        "Status": given.attachment.status,
+        "AttachTime": given.attachment.attach_time_ms,
+        "DeleteOnTermination": given.attachment.delete_on_termination,
         "NetworkCardIndex": 0,
     }
     if full:
-        shown["InstanceId"] = attachment.instance_id
-        shown["InstanceOwnerId"] = attachment.instance_owner_id
+        shown["InstanceId"] = given.attachment.instance_id
+        shown["InstanceOwnerId"] = given.attachment.instance_owner_id
     return shown
 
 
-def _association(given: networks_pb2.NetworkInterface, *, full: bool) -> dict | None:
+def _association(
+    given: networks_pb2.NetworkInterface | networks_pb2.InterfaceAddress, *, full: bool
+) -> dict | None:
+    """Of the interface (its primary address), or of one of its addresses."""
     if not given.HasField("association"):
         return None
     association = given.association

@@ -13,6 +13,9 @@ from tests.unit.gateway.world import ACCOUNT
 LAUNCHED = 1_769_860_800_123
 
 
+LENT = networks_pb2.NetworkInterfaceAssociation(public_ip="100.64.0.7", ip_owner_id="amazon")
+
+
 def nic():
     return networks_pb2.NetworkInterface(
         network_interface_id="eni-1",
@@ -32,9 +35,13 @@ def nic():
             attach_time_ms=LAUNCHED,
             delete_on_termination=True,
         ),
-        association=networks_pb2.NetworkInterfaceAssociation(
-            public_ip="100.64.0.7", ip_owner_id="amazon"
-        ),
+        association=LENT,
+        private_ip_addresses=[
+            networks_pb2.InterfaceAddress(
+                private_ip_address="172.31.0.4", primary=True, association=LENT
+            ),
+            networks_pb2.InterfaceAddress(private_ip_address="172.31.0.5"),
+        ],
     )
 
 
@@ -173,7 +180,7 @@ def test_22_botocore_fills_in_a_client_token(served):
     assert len(launch(served).client_token) == 36
 
 
-def test_a_network_interface_says_the_same_in_another_way(served):
+def test_network_interfaces_are_the_controllers_to_judge(served):
     request = launch(
         served,
         NetworkInterfaces=[
@@ -181,37 +188,53 @@ def test_a_network_interface_says_the_same_in_another_way(served):
                 "DeviceIndex": 0,
                 "SubnetId": "subnet-1",
                 "Groups": ["sg-1"],
-                "PrivateIpAddresses": [{"PrivateIpAddress": "172.31.0.9", "Primary": True}],
+                "PrivateIpAddresses": [
+                    {"PrivateIpAddress": "172.31.0.9", "Primary": True},
+                    {"PrivateIpAddress": "172.31.0.10"},
+                ],
                 "AssociatePublicIpAddress": False,
                 "DeleteOnTermination": True,
                 "Description": "d",
-            }
+            },
+            {"DeviceIndex": 1, "NetworkInterfaceId": "eni-1", "DeleteOnTermination": False},
+            {"DeviceIndex": 2, "SecondaryPrivateIpAddressCount": 2},
         ],
     )
-    assert request.subnet_id == "subnet-1"
-    assert request.security_group_ids == ["sg-1"]
-    assert request.private_ip_address == "172.31.0.9"
-    assert request.HasField("associate_public_ip_address")
-    assert not request.associate_public_ip_address
-    assert request.delete_network_interface_on_termination
-    assert request.network_interface_description == "d"
+    assert list(request.network_interfaces) == [
+        instances_pb2.LaunchInterface(
+            device_index=0,
+            subnet_id="subnet-1",
+            security_group_ids=["sg-1"],
+            private_ip_address="172.31.0.9",
+            secondary_private_ip_addresses=["172.31.0.10"],
+            associate_public_ip_address=False,
+            delete_on_termination=True,
+            description="d",
+        ),
+        instances_pb2.LaunchInterface(
+            device_index=1, network_interface_id="eni-1", delete_on_termination=False
+        ),
+        instances_pb2.LaunchInterface(device_index=2, secondary_private_ip_address_count=2),
+    ]
+    assert not request.subnet_id
 
 
+PRIMARY = {"PrivateIpAddress": "172.31.0.9", "Primary": True}
 NIC = {"DeviceIndex": 0}
 
 
 @pytest.mark.parametrize(
     ("parameters", "expected"),
     [
-        ({"NetworkInterfaces": [NIC], "SubnetId": "s"}, "InvalidParameterCombination"),
-        ({"NetworkInterfaces": [NIC], "SecurityGroups": ["s"]}, "InvalidParameterCombination"),
-        ({"NetworkInterfaces": [NIC], "PrivateIpAddress": "1"}, "InvalidParameterCombination"),
-        ({"NetworkInterfaces": [NIC, {"DeviceIndex": 1}]}, "UnsupportedOperation"),
-        ({"NetworkInterfaces": [{"DeviceIndex": 1}]}, "InvalidParameterValue"),
         ({"NetworkInterfaces": [{"SubnetId": "s"}]}, "MissingParameter"),
+        ({"NetworkInterfaces": [{**NIC, "Ipv6AddressCount": 1}]}, "UnsupportedOperation"),
         (
-            {"NetworkInterfaces": [{**NIC, "NetworkInterfaceId": "eni-1"}]},
-            "UnsupportedOperation",
+            {
+                "NetworkInterfaces": [
+                    {**NIC, "PrivateIpAddress": "172.31.0.8", "PrivateIpAddresses": [PRIMARY]}
+                ]
+            },
+            "InvalidParameterCombination",
         ),
         ({"LaunchTemplate": {"LaunchTemplateName": "x"}}, "UnsupportedOperation"),
         ({"IamInstanceProfile": {"Name": "x"}}, "UnsupportedOperation"),
@@ -317,7 +340,7 @@ def test_34_an_instance_has_all_that_terraform_and_ansible_read(served):
     assert interface["Attachment"]["DeleteOnTermination"] is True
     assert interface["Association"]["PublicIp"] == "100.64.0.7"
     assert interface["Groups"] == shown["SecurityGroups"]
-    assert interface["PrivateIpAddresses"][0]["Primary"] is True
+    assert [each["Primary"] for each in interface["PrivateIpAddresses"]] == [True, False]
     assert interface["PrivateIpAddresses"][0]["Association"]["PublicIp"] == "100.64.0.7"
     assert interface["Ipv6Addresses"] == []
     assert shown["LaunchTime"].isoformat() == "2026-01-31T12:00:00.123000+00:00"
