@@ -1,9 +1,14 @@
 """Builds the demo image, once for each state of this folder and of Debian's packages."""
 
+import contextlib
+import fcntl
 import hashlib
+import os
 import platform
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cli.demo_image import contents, debian, disk
@@ -29,9 +34,7 @@ def ensure(cache: Path, say: Callable[[str], None]) -> Path:
     target = cache / f"pileus-demo-{key}.qcow2"
     if target.exists():
         return target
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="build-", dir=cache) as folder:
-        work = Path(folder)
+    with work_folder(cache) as work:
         say(f"downloading {len(names)} Debian packages")
         sysroot = Sysroot.unpack(names, work)
         say("making the root file system")
@@ -42,6 +45,49 @@ def ensure(cache: Path, say: Callable[[str], None]) -> Path:
         (work / "disk.qcow2").rename(target)
     _forget_old(cache, target)
     return target
+
+
+@contextmanager
+def work_folder(cache: Path) -> Iterator[Path]:
+    """A folder to build in, gone at the end; those of builds that were killed go at the beginning.
+
+    Each is locked by who builds in it. The cache itself is locked only until ours is.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache, fcntl.LOCK_EX):
+        for folder in cache.glob("build-*"):
+            with (
+                contextlib.suppress(BlockingIOError),
+                _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB),
+            ):
+                shutil.rmtree(folder, ignore_errors=True)  # what is left goes the next time
+        made = tempfile.mkdtemp(prefix="build-", dir=cache)
+        held = _lock(Path(made), fcntl.LOCK_EX)
+    try:
+        yield Path(made)
+    finally:
+        shutil.rmtree(made)
+        os.close(held)
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    held = _lock(folder, how)
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+def _lock(folder: Path, how: int) -> int:
+    """The folder, opened: closing it ends the lock. BlockingIOError where another has it."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(opened, how)
+    except OSError:
+        os.close(opened)
+        raise
+    return opened
 
 
 def _key(packages: list[debian.Package]) -> str:

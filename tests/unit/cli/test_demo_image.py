@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.demo_image import contents, disk
+from cli.demo_image.build import work_folder
 from cli.demo_image.debian import BuildError, Sysroot
 
 SCRIPTS = [
@@ -74,3 +75,13 @@ def test_the_boot_sector_has_one_bootable_linux_partition(sysroot):
 def test_the_guests_scripts_are_shell(path: Path):
     done = subprocess.run(["sh", "-n", path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_killed_build_left_goes_with_the_next(tmp_path):
+    (tmp_path / "build-killed").mkdir()
+    (tmp_path / "build-killed" / "disk.qcow2").write_bytes(b"half")
+    (tmp_path / "pileus-demo-0.qcow2").write_bytes(b"whole")
+    with work_folder(tmp_path) as mine, work_folder(tmp_path) as theirs:
+        assert mine.exists() and theirs.exists() and mine != theirs
+        assert not (tmp_path / "build-killed").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["pileus-demo-0.qcow2"]
