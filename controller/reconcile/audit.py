@@ -13,22 +13,34 @@ run.
 
 import logging
 
-from peewee import JOIN, fn
+from peewee import JOIN, SQL, fn
 
 from controller.call import Call
 from controller.db.schema import (
     Host,
     Instance,
+    InternetGateway,
     NetworkInterface,
     Placement,
     PublicAddress,
     Quota,
     SecondaryAddress,
+    SecurityGroup,
+    Table,
     Volume,
+    Vpc,
 )
 from controller.db.session import Database, Session
 
 log = logging.getLogger(__name__)
+
+# Quotas of which each row of a table is one.
+_ONE_EACH: dict[str, type[Table]] = {
+    "network_interfaces": NetworkInterface,
+    "security_groups": SecurityGroup,
+    "vpcs": Vpc,
+    "internet_gateways": InternetGateway,
+}
 
 
 class Audit:
@@ -97,14 +109,13 @@ def _quotas(session: Session) -> list[str]:
             .group_by(Instance.account_id)
         )
     }
-    nics = NetworkInterface.select(
-        NetworkInterface.account_id, fn.COUNT(NetworkInterface.network_interface_id)
-    )
-    for account_id, count in session.tuples(nics.group_by(NetworkInterface.account_id)):
-        living.setdefault(account_id, {})["network_interfaces"] = count
+    for name, model in _ONE_EACH.items():
+        counted = model.select(model.account_id, fn.COUNT(SQL("1"))).group_by(model.account_id)
+        for account_id, count in session.tuples(counted):
+            living.setdefault(account_id, {})[name] = count
     found = []
     for quota in session.rows(Quota.select()):
-        if quota.name in ("vcpus", "memory_mib", "instances", "network_interfaces"):
+        if quota.name in ("vcpus", "memory_mib", "instances", *_ONE_EACH):
             there = living.get(quota.account_id, {}).get(quota.name, 0)
             if quota.used != there:
                 found.append(
