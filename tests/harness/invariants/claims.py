@@ -4,7 +4,15 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterator
 
-QUOTAS = ("instances", "vcpus", "memory_mib", "addresses", "key_pairs", "security_groups")
+QUOTAS = (
+    "instances",
+    "vcpus",
+    "memory_mib",
+    "addresses",
+    "key_pairs",
+    "security_groups",
+    "network_interfaces",
+)
 
 
 def no_host_is_oversubscribed(world) -> Iterator[str]:
@@ -96,6 +104,7 @@ UNION ALL SELECT account_id, 'addresses', count(*) FROM public_address
   WHERE allocation_id IS NOT NULL GROUP BY 1
 UNION ALL SELECT account_id, 'key_pairs', count(*) FROM key_pair GROUP BY 1
 UNION ALL SELECT account_id, 'security_groups', count(*) FROM security_group GROUP BY 1
+UNION ALL SELECT account_id, 'network_interfaces', count(*) FROM network_interface GROUP BY 1
 """
 
 
@@ -123,7 +132,7 @@ def a_private_address_has_one_owner(world) -> Iterator[str]:
         row["subnet_id"]: ipaddress.ip_network(row["cidr_block"])
         for row in world.records.table("subnet")
     }
-    nics = world.records.table("network_interface")
+    nics = world.records.table("network_interface") + world.records.table("secondary_address")
     yield from _shared("private address", ((nic["subnet_id"], nic["private_ip"]) for nic in nics))
     for nic in nics:
         block, address = blocks[nic["subnet_id"]], ipaddress.ip_address(nic["private_ip"])
@@ -141,7 +150,13 @@ def a_mac_address_has_one_owner(world) -> Iterator[str]:
 def a_public_address_has_one_owner(world) -> Iterator[str]:
     """It is on one interface at most, that of the account which holds it; a lent one is nobody's
     when no interface has it."""
-    nics = [nic for nic in world.records.table("network_interface") if nic["public_ip"]]
+    owners = {nic["network_interface_id"]: nic for nic in world.records.table("network_interface")}
+    nics = [nic for nic in owners.values() if nic["public_ip"]]
+    nics += [
+        {**owners[more["network_interface_id"]], "public_ip": more["public_ip"]}
+        for more in world.records.table("secondary_address")
+        if more["public_ip"]
+    ]
     yield from _shared("public address", (nic["public_ip"] for nic in nics))
     users = {nic["public_ip"]: nic for nic in nics}
     for row in world.records.table("public_address"):

@@ -1,0 +1,9 @@
+"""Every service of the controller can be put on a server: the process has stubs for each."""
+
+from controller import server
+from tests.unit.controller.cloud import Cloud
+
+
+def test_every_servicer_has_its_stubs(tmp_path):
+    for name in Cloud(tmp_path).app.servicers:
+        assert callable(server._add_to_server(name)), name
