@@ -63,10 +63,26 @@ class Progress:
     attempts: int = 0  # failed tries of the bring-up or tear-down that is going on
     crashes: int = 0  # times that the guest was restarted by itself, lately
     boot_id: str = ""  # boot of the machine under which it was brought up
+    reach: int = fleet_pb2.NOT_ASKED
+    reach_since_ms: int = 0
 
     @property
     def seen(self) -> Seen:
         return Seen(self.observed, self.code, self.message)
+
+    def observing(self, seen: Seen, generation: int, now_ms: int) -> "Progress":
+        """With this observation, made now. Only a guest that runs can answer."""
+        runs = seen.observed == fleet_pb2.OBSERVED_RUNNING
+        return replace(
+            self,
+            observed=seen.observed,
+            code=seen.code,
+            message=seen.message,
+            generation=max(generation, self.generation),
+            since_ms=now_ms if seen.observed != self.observed else self.since_ms,
+            reach=self.reach if runs else fleet_pb2.NOT_ASKED,
+            reach_since_ms=self.reach_since_ms if runs else 0,
+        )
 
 
 @dataclass(frozen=True)
@@ -204,7 +220,7 @@ class Ledger:
             before = entry.progress
             after = replace(before, **changes)
             if seen is not None and (seen != before.seen or before.generation < generation):
-                after = _with_observation(after, before, seen, generation, now_ms)
+                after = after.observing(seen, generation, now_ms)
             if after == before:
                 return False
             entry = self._stamped(instance_id, Entry(entry.spec, after))
@@ -332,22 +348,16 @@ class Ledger:
         return replace(entry, progress=replace(entry.progress, **stamp))
 
 
-def _with_observation(
-    progress: Progress, before: Progress, seen: Seen, generation: int, now_ms: int
-) -> Progress:
-    return replace(
-        progress,
-        observed=seen.observed,
-        code=seen.code,
-        message=seen.message,
-        generation=max(generation, before.generation),
-        since_ms=now_ms if seen.observed != before.observed else before.since_ms,
-    )
-
-
 def _observation(progress: Progress) -> tuple:
     """What of the progress the controller hears of."""
-    return progress.seen, progress.generation, progress.reboots_done, progress.since_ms
+    return (
+        progress.seen,
+        progress.generation,
+        progress.reboots_done,
+        progress.since_ms,
+        progress.reach,
+        progress.reach_since_ms,
+    )
 
 
 def _progress(text: str) -> Progress:

@@ -19,6 +19,7 @@ class Limits:
     backoff_most_ms: int = 30_000
     crashes: int = 5  # restarts by itself before it has failed
     calm_ms: int = 600_000  # after so long without a crash all is forgiven
+    reach_ms: int = 300_000  # from a guest's start to its first answer on its network: or impaired
     poll_ms: int = 2_000  # while the guest was asked for something; events come sooner
     audit_ms: int = 60_000  # how often a running guest and a VPC are looked at unasked
 

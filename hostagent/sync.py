@@ -18,9 +18,8 @@ rules for a spec (fleet.proto):
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
-from hostagent.ledger import Entry, Ledger, Progress
+from hostagent.ledger import Entry, Ledger, Progress, Seen
 from hostagent.table import start_of
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
@@ -112,14 +111,7 @@ class Sync:
         progress = known.progress if known else Progress(since_ms=self._clock())
         observed = _seen_at_once(told, known)
         if observed is not None:
-            progress = replace(
-                progress,
-                observed=observed,
-                code="",
-                message="",
-                generation=told.generation,
-                since_ms=self._clock(),
-            )
+            progress = progress.observing(Seen(observed), told.generation, self._clock())
         return Entry(told, progress)
 
     def _acknowledge(self, epoch: int, sequence: int) -> set[tuple[str, str]]:
@@ -200,6 +192,8 @@ class Sync:
             since_ms=progress.since_ms,
             reboots_done=progress.reboots_done,
             sequence=progress.sequence if this_epoch else 0,
+            reach=progress.reach,
+            reach_since_ms=progress.reach_since_ms,
         )
         if progress.code:
             observation.reason.code = progress.code

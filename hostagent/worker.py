@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from hostagent.drivers import DriverError, NotYet, Power
 from hostagent.ledger import Entry, Ledger, Seen
 from hostagent.limits import Limits
+from hostagent.reach import Reach
 from hostagent.steps import Context, Drivers, Step
 from hostagent.steps.domain import plug
 from hostagent.steps.order import STEPS
@@ -71,6 +72,7 @@ class Worker:
         self._trying_since: int | None = None
         self._calm_since: int | None = None
         self._audited_at: int | None = None
+        self._reach = Reach(drivers.network, limits, clock)
         self._down = False  # taken down whole since this process began
 
     def step(self, now: int) -> int | None:
@@ -160,10 +162,11 @@ class Worker:
             reboots_done=entry.spec.reboots,
             attempts=0,
             boot_id=self._ledger.boot_id,
+            **self._reach.begin(entry.spec, now),
         )
         self._trying_since, self._asked_first = None, None
         self._calm_since = self._audited_at = now
-        return now + self._limits.audit_ms
+        return min(now + self._limits.audit_ms, self._reach.due)
 
     def _restart(self, entry: Entry, power: Power, now: int) -> int | None:
         """Clears away a dead domain, so that the next step brings it up. Crashes in a row pause."""
@@ -204,6 +207,8 @@ class Worker:
             self._calm_since = now
         if progress.crashes and now - self._calm_since >= self._limits.calm_ms:
             self._note(entry, crashes=0)
+        if changes := self._reach.look(entry, now):
+            self._note(entry, **changes)
         due = now if self._audited_at is None else self._audited_at + self._limits.audit_ms
         news = (
             progress.seen != Seen(OBSERVED_RUNNING)
@@ -213,7 +218,7 @@ class Worker:
             plug(Context(entry.spec, self._on, alive=True))
             self._note(entry, Seen(OBSERVED_RUNNING) if news else None, attempts=0)
             self._audited_at, due = now, now + self._limits.audit_ms
-        return due
+        return min(due, self._reach.due)
 
     def _note_exit(self, entry: Entry, power: Power, now: int) -> None:
         self._note(entry, GUEST_SHUTDOWN, ended=start_of(entry.spec))
@@ -226,7 +231,7 @@ class Worker:
         return self._asked(now, self._limits.reboot_ms)
 
     def _note_reboot(self, entry: Entry, power: Power, now: int) -> int | None:
-        self._note(entry, reboots_done=entry.spec.reboots)
+        self._note(entry, reboots_done=entry.spec.reboots, **self._reach.begin(entry.spec, now))
         self._asked_first = None
         return now
 

@@ -1,5 +1,5 @@
-"""Takes in what hosts say: the only writer of placement.observed, and of what a host says about
-itself.
+"""Takes in what hosts say: the only writer of placement.observed and placement.reach, and of what a
+host says about itself.
 
 Called by fleet/rpc for Fleet.Report and by fleet/dispatch for the answer of an Apply. One
 transaction a report. Late and doubled reports touch nothing: a host's row takes only a newer
@@ -33,6 +33,12 @@ OBSERVED = {
     fleet_pb2.EXITED: "exited",
     fleet_pb2.FAILED: "failed",
     fleet_pb2.ABSENT: "absent",
+}
+REACH = {
+    fleet_pb2.NOT_ASKED: "",
+    fleet_pb2.INITIALIZING: "initializing",
+    fleet_pb2.REACHED: "passed",
+    fleet_pb2.UNREACHED: "failed",
 }
 HAS_CONSEQUENCES = {"stopped", "exited", "failed", "absent"}
 _HEARD = (Host.host_id, Host.generation, Host.epoch, Host.sequence)
@@ -148,6 +154,8 @@ class Reports:
             "reason_message": one.reason.message,
             "since_ms": one.since_ms,
             "reboots_done": one.reboots_done,
+            "reach": REACH[one.reach],
+            "reach_since_ms": one.reach_since_ms,
         }
         about = {"about": one.instance_id, "host_id": report.host_id}
         ran_ms = one.since_ms if observed == "running" else 0
@@ -197,6 +205,8 @@ _OBSERVED_COLUMNS = (
     "reason_message",
     "since_ms",
     "reboots_done",
+    "reach",
+    "reach_since_ms",
 )
 _observe_query = prepared(_observe_build, names=("about", "host_id", "ran_ms", *_OBSERVED_COLUMNS))
 

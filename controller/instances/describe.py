@@ -14,8 +14,9 @@ from controller.db.filters import page_of, where
 from controller.db.prepared import among, prepared
 from controller.db.schema import Host, Instance, NetworkInterface, Placement, Volume
 from controller.db.session import Database, Session
-from controller.instances import view
+from controller.instances import checks, view
 from controller.instances.filters import instance_filters, status_filters
+from controller.instances.state import RUNNING
 from controller.lookup import check_ids, not_found, select_page
 from controller.networks.interfaces import groups_of, interfaces_query, secondary_of
 from controller.networks.names import DnsNames
@@ -35,7 +36,7 @@ PLACEMENT_FIELDS = (
     Placement.intent_generation,
     Placement.ran_ms,
 )
-STATUS_OF_HEALTH = {"up": "ok", "silent": "insufficient-data", "lost": "impaired"}
+_CHECKED = (Host.health, Host.last_seen_ms, Placement.reach, Placement.reach_since_ms)
 
 
 def instances_query(*more) -> ModelSelect:
@@ -111,7 +112,7 @@ class Describer:
         if not request.include_all_instances:
             conditions.append(self._status_filters["instance-state-name"](["running"]))
         with self._db.read() as session:
-            query = _own(call, Host.health, Host.last_seen_ms).join(
+            query = _own(call, *_CHECKED).join(
                 Host, JOIN.LEFT_OUTER, on=Host.host_id == Placement.host_id
             )
             rows, next_token = select_page(
@@ -205,14 +206,20 @@ def _nics_query(instance_ids) -> ModelSelect:
 def _status(row) -> instances_pb2.InstanceStatus:
     """A host's silence changes the checks, never the state: not seeing is not knowing."""
     state = view.state_of(row)
-    status = STATUS_OF_HEALTH[row.health] if state == "running" else "not-applicable"
     message = instances_pb2.InstanceStatus(
         instance_id=row.instance_id,
         availability_zone=row.availability_zone,
         state=state,
-        instance_status=status,
-        system_status=status,
+        instance_status=checks.NOT_APPLICABLE,
+        system_status=checks.NOT_APPLICABLE,
     )
-    if status == "impaired":
-        message.impaired_since_ms = row.last_seen_ms
+    if state != RUNNING:
+        return message
+    message.system_status = checks.system_status(row.health)
+    message.instance_status = checks.instance_status(row.health, row.reach)
+    if message.system_status == "impaired":
+        message.system_impaired_since_ms = row.last_seen_ms
+    if message.instance_status == "impaired":
+        lost = message.system_status == "impaired"
+        message.instance_impaired_since_ms = row.last_seen_ms if lost else row.reach_since_ms
     return message

@@ -33,7 +33,7 @@ from controller.db.schema import (
     Volume,
     Vpc,
 )
-from controller.instances import state
+from controller.instances import checks, state
 from controller.networks.describe_interfaces import attachment_states
 from controller.networks.names import DnsNames
 from controller.networks.view import LENDER
@@ -77,27 +77,32 @@ def instance_filters(names: DnsNames) -> Mapping[str, Callable]:
 
 
 def status_filters() -> Mapping[str, Callable]:
-    checked = {
-        "ok": _BY_NAME["running"] & (Host.health == "up"),
-        "insufficient-data": _BY_NAME["running"] & (Host.health == "silent"),
-        "impaired": _BY_NAME["running"] & (Host.health == "lost"),
-        "not-applicable": ~_BY_NAME["running"],
-    }
-    reached = {
-        "passed": checked["ok"],
-        "failed": checked["impaired"],
-        "insufficient-data": checked["insufficient-data"],
-    }
+    running = _BY_NAME[state.RUNNING]
+    systems = {checks.system_status(one): running & (Host.health == one) for one in checks.SYSTEM}
+    instances = {status: running & _checked(status) for status in checks.STATUSES}
     return {
         "availability-zone": column(Instance.availability_zone),
         "instance-state-code": choice(_BY_CODE),
         "instance-state-name": choice(_BY_NAME),
-        "instance-status.status": choice(checked),
-        "instance-status.reachability": choice(reached),
-        "system-status.status": choice(checked),
-        "system-status.reachability": choice(reached),
+        "instance-status.status": choice(instances | {checks.NOT_APPLICABLE: ~running}),
+        "instance-status.reachability": choice(_reachability(instances)),
+        "system-status.status": choice(systems | {checks.NOT_APPLICABLE: ~running}),
+        "system-status.reachability": choice(_reachability(systems)),
         **tag_filters(Instance.instance_id),
     }
+
+
+def _checked(status: str):
+    """The condition under which a running instance's own status is this one."""
+    shown = [
+        (Host.health == health) & (Placement.reach == reach)
+        for health, reach in checks.cells(status)
+    ]
+    return reduce(lambda one, other: one | other, shown)
+
+
+def _reachability(conditions: Mapping[str, object]) -> Mapping[str, object]:
+    return {checks.REACHABILITY[status]: each for status, each in conditions.items()}
 
 
 def _own() -> Mapping[str, Callable]:

@@ -15,6 +15,7 @@ import random
 import shutil
 from collections.abc import Iterable
 
+from hostagent.limits import Limits
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError
 from protos.rpc import Caller
@@ -35,6 +36,7 @@ from tests.harness.trace import Trace
 REST_LIMIT_MS = 150_000  # of simulated time, from the last fault to rest: deaf guests take 60 s
 SOON_MS = 15_000  # two heartbeats and a restart
 RESTART_MS = (100, 4_000)  # from a process's death to its next life
+LIMITS = Limits(reach_ms=8_000)  # a run is too short for guests that boot for minutes
 
 
 class SimCloud:
@@ -80,6 +82,7 @@ class SimCloud:
                 self._report,
                 self._fetch,
                 self._on_death,
+                LIMITS,
                 keep_checkpoints=keep_checkpoints,
             )
             for number, (host_id, facts) in enumerate(self._template.hosts)
@@ -242,6 +245,7 @@ class SimCloud:
         for host in self.hosts:
             host.supply.mend()
             host.behave()
+            host.network.mute.clear()
         for process in (self.controller, *self.hosts):
             if not process.alive and process.name not in self._dead_for_ever:
                 process.start()
@@ -251,6 +255,8 @@ class SimCloud:
         self.calm_down()
         self.run_for(max(0, self.network.last_arrival_ms - self.agenda.now_ms))
         self._look_until_it_holds(SOON, 1_000, SOON_MS)
+        last_plan_ms = max(host.last_plan_ms() for host in self.hosts)
+        self.run_for(max(0, last_plan_ms - self.agenda.now_ms))
         self._look_until_it_holds(AT_REST, 5_000, REST_LIMIT_MS)
         self.check_truth()
         self.run_for(6_000)

@@ -164,9 +164,15 @@ class SimHost:
             self._rng,
             self.faults,
             self.state,
-            later=lambda delay_ms, call: self._agenda.after(delay_ms, f"{self.name} guest", call),
+            later=lambda delay_ms, _: self._agenda.after(
+                delay_ms, f"{self.name} guest", self._tick
+            ),
             facts=self._facts,
         )
+
+    def _tick(self) -> None:
+        """Guests live on the machine: whoever watches by now is told, not who watched before."""
+        self.hypervisor.tick()
 
     # -- what others ask of it -----------------------------------------------------------------
 
@@ -253,6 +259,11 @@ class SimHost:
         """``others`` is how often calls of the network's and the disks' driver fail."""
         self.faults = self.hypervisor.faults = faults
         self.network.failures = self.volumes.failures = others
+
+    def last_plan_ms(self) -> int:
+        """When the last of its guests does what a fault, or a call, made it plan; 0: none does."""
+        guests = self.state.guests.values()
+        return max((guest.next_at for guest in guests if guest.next_power), default=0)
 
     # -- what an auditor sees ------------------------------------------------------------------
 

@@ -3,8 +3,8 @@
     Nemesis(cloud, rng).step()     one more fault, of a kind and at a place drawn from the seed
 
 Processes lose their power at a checkpoint to come or between two events, machines fail, the network
-loses, delays and doubles, hosts are cut off, hypervisors and drivers misbehave, guests crash or
-power themselves off. ``SimCloud.calm_down`` ends all of it.
+loses, delays and doubles, hosts are cut off, hypervisors and drivers misbehave, guests crash, fall
+silent or power themselves off. ``SimCloud.calm_down`` ends all of it.
 """
 
 import random
@@ -108,6 +108,15 @@ class Nemesis:
         self._cloud.agenda.after(duration_ms, f"{host.name} behaves", host.behave)
         return f"{host.name} {faults} {others}"
 
+    def mute_guests(self) -> str:
+        """No guest of a host answers on its network for a while, nor any that starts there."""
+        host, duration_ms = self._a_host(), self._rng.choice([1_000, 10_000, 30_000])
+        host.network.mute.add("*")
+        self._cloud.agenda.after(
+            duration_ms, f"{host.name}'s guests answer", host.network.mute.clear
+        )
+        return f"{host.name} for {duration_ms}"
+
     def power_off_guest(self) -> str:
         return self._end_guest("power_off_inside")
 
@@ -143,6 +152,7 @@ KINDS = (
     (Nemesis.change_weather, 8),
     (Nemesis.cut_off, 6),
     (Nemesis.spoil_drivers, 5),
+    (Nemesis.mute_guests, 4),
     (Nemesis.power_off_guest, 5),
     (Nemesis.crash_guest, 4),
 )

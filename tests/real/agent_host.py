@@ -24,7 +24,14 @@ from protos.cloud.v1.fleet_pb2 import RUNNING, InstanceSpec
 from tests.real.boot_sector import GREETING, Guest, boot_sector
 from tests.unit.hostagent.rig import HOST, host_spec
 
-LIMITS = Limits(shutdown_ms=6_000, reboot_ms=3_000, ask_again_ms=1_000, poll_ms=500, backoff_ms=200)
+LIMITS = Limits(
+    shutdown_ms=6_000,
+    reboot_ms=3_000,
+    ask_again_ms=1_000,
+    reach_ms=4_000,
+    poll_ms=500,
+    backoff_ms=200,
+)
 IMAGES = {
     "sha256:" + hashlib.sha256(content).hexdigest(): content
     for content in (boot_sector(guest) for guest in Guest)

@@ -13,10 +13,12 @@ from hostagent.network.config import NetworkConfig
 from hostagent.network.driver import LinuxNetwork
 from protos.cloud.v1.fleet_pb2 import (
     ABSENT,
+    INITIALIZING,
     OBSERVED_RUNNING,
     OBSERVED_STOPPED,
     STOPPED,
     TERMINATED,
+    UNREACHED,
     NicSpec,
     SecurityGroupSpec,
     SubnetSpec,
@@ -125,6 +127,21 @@ def test_taps_come_and_go_with_their_guests(host, daemon):
         host.until(name, ABSENT)
     assert host.network.inventory().of_vpcs() == {}
     assert host.leftovers() == []
+
+
+def test_a_guest_that_nobody_hears_of_is_out_of_reach(host, daemon):
+    """A boot sector has no network: the router asks it in vain."""
+    name = NAMES[0]
+    tell(host, name)
+    host.until(name, OBSERVED_RUNNING)
+    assert host.ledger.get(name).progress.reach == INITIALIZING
+    eventually(lambda: host.ledger.get(name).progress.reach == UNREACHED)
+    began = host.ledger.get(name).progress.reach_since_ms
+
+    tell(host, name, reboots=1)
+    eventually(lambda: host.ledger.get(name).progress.reach == INITIALIZING)
+    assert host.ledger.get(name).progress.reach_since_ms > began
+    assert host.observed(name) == OBSERVED_RUNNING
 
 
 def test_the_machine_loses_its_power(host, daemon):

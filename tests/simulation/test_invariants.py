@@ -254,6 +254,10 @@ def _lose_guest(s: Spoiler) -> None:
     del s.host.state.guests[s.running]
 
 
+def _fail_check(s: Spoiler) -> None:
+    s.sql("UPDATE placement SET reach = 'failed' WHERE instance_id = ?", s.running)
+
+
 def _lose_volume(s: Spoiler) -> None:
     s.host.volumes.made.clear()
 
@@ -342,6 +346,7 @@ CASES = (
     (machines.no_two_running_guests_share_an_address, _share_guests_address),
     (machines.no_volume_is_lost, _lose_volume),
     (machines.every_desire_is_reached, _lose_guest),
+    (machines.every_guest_is_seen_to_answer, _fail_check),
     (machines.nothing_is_left_on_hosts, _leave_volume),
     (machines.nothing_is_left_on_hosts, _leave_tap),
     (machines.nothing_is_left_on_hosts, _leave_vpc),

@@ -111,7 +111,7 @@ def state_change(given: instances_pb2.InstanceStateChange) -> dict:
     }
 
 
-_REACHABILITY = {"ok": "passed", "impaired": "failed"}
+_REACHABILITY = {"ok": "passed", "impaired": "failed"}  # other words are the same in both
 
 
 def instance_status(given: instances_pb2.InstanceStatus) -> dict:
@@ -119,8 +119,8 @@ def instance_status(given: instances_pb2.InstanceStatus) -> dict:
         "InstanceId": given.instance_id,
         "AvailabilityZone": given.availability_zone,
         "InstanceState": state(given.state),
-        "InstanceStatus": _summary(given.instance_status, given.impaired_since_ms),
-        "SystemStatus": _summary(given.system_status, given.impaired_since_ms),
+        "InstanceStatus": _summary(given.instance_status, given.instance_impaired_since_ms),
+        "SystemStatus": _summary(given.system_status, given.system_impaired_since_ms),
         "Events": [],
     }
 

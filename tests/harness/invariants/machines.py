@@ -88,6 +88,20 @@ FROM instance i LEFT JOIN placement p ON p.instance_id = i.instance_id AND p.liv
 """
 
 
+def every_guest_is_seen_to_answer(world) -> Iterator[str]:
+    """Nobody is mute at rest: who runs on a host that lives has passed its status check."""
+    dead = {host.host_id for host in world.hosts if not host.alive}
+    for row in world.records.rows(_REACHED):
+        if row["host_id"] not in dead and row["reach"] != "passed":
+            yield f"{row['instance_id']} on {row['host_id']} answers, its check is {row['reach']!r}"
+
+
+_REACHED = """
+SELECT p.instance_id, p.host_id, p.reach FROM placement p JOIN instance i USING (instance_id)
+WHERE p.live AND i.desired = 'running'
+"""
+
+
 def nothing_is_left_on_hosts(world) -> Iterator[str]:
     """Domains, volumes, taps, VPCs, console files and ledger entries are those of the database."""
     for host in world.hosts:

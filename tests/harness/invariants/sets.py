@@ -43,6 +43,7 @@ AT_REST = (
     *ON_MACHINES,
     course.every_reference_is_answered,
     machines.every_desire_is_reached,
+    machines.every_guest_is_seen_to_answer,
     machines.nothing_is_left_on_hosts,
     machines.all_is_told_and_acknowledged,
     machines.hosts_networks_are_as_decided,

@@ -111,7 +111,18 @@ class ObedientHost:
                 news = True
         return news
 
-    def see(self, instance_id: str, observed: int, code: str = "", message: str = "") -> None:
+    def see(
+        self,
+        instance_id: str,
+        observed: int,
+        code: str = "",
+        message: str = "",
+        reach: int | None = None,
+    ) -> None:
+        """A guest that runs answers, unless ``reach`` says otherwise."""
+        if reach is None:
+            running = observed == fleet_pb2.OBSERVED_RUNNING
+            reach = fleet_pb2.REACHED if running else fleet_pb2.NOT_ASKED
         spec = self.specs[instance_id]
         self.cloud.last_seen[instance_id] = (observed, spec.generation)
         self.observed[instance_id] = fleet_pb2.InstanceObservation(
@@ -121,6 +132,8 @@ class ObedientHost:
             reason=common_pb2.StateReason(code=code, message=message),
             since_ms=self.cloud.now_ms,
             sequence=self.next(),
+            reach=reach,
+            reach_since_ms=self.cloud.now_ms,
         )
 
     def report(self, **more) -> fleet_pb2.HostReport:

@@ -1,8 +1,13 @@
 """DescribeInstances, DescribeInstanceStatus, DescribeVolumes and the types: filters, pages, ids."""
 
+from contextlib import contextmanager
+
 import pytest
 
-from protos.cloud.v1 import common_pb2, instances_pb2, volumes_pb2
+from controller.call import system_call
+from controller.db.schema import Host, Placement
+from controller.instances import checks
+from protos.cloud.v1 import common_pb2, fleet_pb2, instances_pb2, volumes_pb2
 from protos.errors import CloudError, Kind
 from tests.unit.controller.cloud import IMAGE_ID, Cloud
 
@@ -150,11 +155,87 @@ def test_silence_shows_in_the_checks_only(tmp_path):
     (one,) = cloud.run_ids()
     seen = cloud.now_ms
     cloud.tasks(16_000)
-    assert statuses(cloud)[one].system_status == "insufficient-data"
+    status = statuses(cloud)[one]
+    assert (status.system_status, status.instance_status) == ("insufficient-data",) * 2
     cloud.tasks(60_000)
     status = statuses(cloud)[one]
-    assert (status.instance_status, status.impaired_since_ms) == ("impaired", seen)
+    assert (status.system_status, status.instance_status) == ("impaired",) * 2
+    assert status.system_impaired_since_ms == status.instance_impaired_since_ms == seen
     assert status.state == "running"
+
+
+def test_an_instance_initializes_until_its_guest_answers(tmp_path):
+    cloud = Cloud(tmp_path)
+    (one,) = cloud.run_ids()
+
+    def see(reach: int, after_ms: int = 1_000) -> instances_pb2.InstanceStatus:
+        cloud.now_ms += after_ms
+        cloud.host.see(one, fleet_pb2.OBSERVED_RUNNING, reach=reach)
+        cloud.host.heartbeat()
+        return statuses(cloud)[one]
+
+    for reach, word in (
+        (fleet_pb2.INITIALIZING, "initializing"),
+        (fleet_pb2.REACHED, "ok"),
+        (fleet_pb2.UNREACHED, "impaired"),
+        (fleet_pb2.NOT_ASKED, "insufficient-data"),
+    ):
+        status = see(reach)
+        assert (status.instance_status, status.system_status) == (word, "ok")
+        since = cloud.now_ms if word == "impaired" else 0
+        assert (status.instance_impaired_since_ms, status.system_impaired_since_ms) == (since, 0)
+    assert see(fleet_pb2.REACHED).instance_status == "ok"
+    cloud.host.see(one, fleet_pb2.STOPPING)
+    cloud.host.heartbeat()
+    assert statuses(cloud) == {}
+
+
+STATUS_WORDS = ("ok", "initializing", "impaired", "insufficient-data", "not-applicable")
+DETAIL_WORDS = ("passed", "initializing", "failed", "insufficient-data")
+
+
+@pytest.mark.parametrize("reach", checks.REACHED)
+@pytest.mark.parametrize("health", checks.SYSTEM)
+def test_filters_by_status_show_what_the_answer_says(cloud, health, reach):
+    """Each word, for each pair of columns, finds just those that show it."""
+    with _checked_as(cloud, health, reach):
+        every = statuses(cloud, include_all_instances=True)
+        for check, shown in (
+            ("instance-status", {key: one.instance_status for key, one in every.items()}),
+            ("system-status", {key: one.system_status for key, one in every.items()}),
+        ):
+            for word in STATUS_WORDS:
+                expected = {key for key, status in shown.items() if status == word}
+                assert _with(cloud, f"{check}.status", word) == expected, word
+            for word in DETAIL_WORDS:
+                expected = {key for key, status in shown.items() if _detail(status) == word}
+                assert _with(cloud, f"{check}.reachability", word) == expected, word
+
+
+@contextmanager
+def _checked_as(cloud, health: str, reach: str):
+    """The running instance and its host so, for a while."""
+
+    def become(health: str, reach: str) -> None:
+        with cloud.db.write(system_call(cloud.now_ms)) as tx:
+            tx.advance(Placement, {"reach": reach}, Placement.instance_id == cloud.web)
+            tx.advance(Host, {"health": health}, Host.host_id == cloud.host.host_id)
+
+    become(health, reach)
+    try:
+        yield
+    finally:
+        become("up", "passed")
+
+
+def _with(cloud, name: str, word: str) -> set[str]:
+    named = [Filter(name=name, values=[word])]
+    return set(statuses(cloud, include_all_instances=True, filters=named))
+
+
+def _detail(status: str) -> str:
+    """As EC2 words it."""
+    return {"ok": "passed", "impaired": "failed"}.get(status, status)
 
 
 # --- volumes --------------------------------------------------------------------------------------

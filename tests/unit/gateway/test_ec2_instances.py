@@ -450,7 +450,7 @@ def test_statuses(served):
                     state="running",
                     instance_status="ok",
                     system_status="impaired",
-                    impaired_since_ms=LAUNCHED,
+                    system_impaired_since_ms=LAUNCHED,
                 ),
                 instances_pb2.InstanceStatus(
                     instance_id="i-2",

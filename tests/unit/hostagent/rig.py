@@ -65,12 +65,13 @@ class Rig:
     faults: Faults = field(default_factory=Faults)
     limits: Limits = LIMITS
     checkpoint: object = lambda name: None
+    network: FakeNetwork = field(default_factory=FakeNetwork)
 
     def __post_init__(self):
         self.clock = Clock()
         self.db = open_file(":memory:")
         self.hypervisor = FakeHypervisor(self.clock, random.Random(1), self.faults)
-        self.network, self.volumes = FakeNetwork(), FakeVolumes()
+        self.volumes = FakeVolumes()
         self.images = FakeImages(self.clock)
         self.boot_id = "boot-1"
         self.spec_generation = 0

@@ -1,0 +1,188 @@
+"""Whether a guest answers on its network, from its start to its end, and what is reported of it."""
+
+import pytest
+
+from hostagent.limits import Limits
+from hostagent.network.fake import FakeNetwork
+from protos.cloud.v1 import fleet_pb2
+from protos.cloud.v1.fleet_pb2 import STOPPED
+from tests.unit.hostagent.rig import Rig, host_spec, instance
+
+LIMITS = Limits()
+NIC = "eni-i-1"
+
+
+class SlowNetwork(FakeNetwork):
+    """As the real one: who was just asked has not answered yet. ``asked`` counts questions."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = 0
+
+    def reached(self, nic, *, anew):
+        self.asked += anew
+        return super().reached(nic, anew=anew) and not anew
+
+
+@pytest.fixture(params=[FakeNetwork, SlowNetwork])
+def rig(tmp_path, request):
+    return Rig(tmp_path, network=request.param())
+
+
+def reach(rig) -> tuple[str, int]:
+    """What it is, and for how many ms."""
+    progress = rig.ledger.get("i-1").progress
+    since_ms = rig.clock() - progress.reach_since_ms if progress.reach_since_ms else 0
+    return fleet_pb2.Reach.Name(progress.reach), since_ms
+
+
+def reported(rig) -> str:
+    (observation,) = rig.agent.report().observations
+    return fleet_pb2.Reach.Name(observation.reach)
+
+
+def test_a_guest_that_answers_at_once_is_one_observation(tmp_path):
+    rig = Rig(tmp_path)
+    rig.agent.apply(host_spec(instance()))
+    rig.acknowledge()
+    news = []
+
+    def tell():
+        news.append(reported(rig))
+        rig.acknowledge()
+
+    rig.agent.on_news = tell
+    rig.run()
+    rig.pass_ms(LIMITS.audit_ms)
+    assert news == ["REACHED"]
+
+
+def test_initializing_until_it_answers(rig):
+    rig.network.mute.add(NIC)
+    rig.tell(instance())
+    assert (rig.observed(), reach(rig)) == ("OBSERVED_RUNNING", ("INITIALIZING", 0))
+    rig.pass_ms(LIMITS.reach_ms - LIMITS.poll_ms - 1)
+    assert reach(rig)[0] == "INITIALIZING"
+    rig.acknowledge()
+    rig.network.mute.clear()
+    rig.pass_ms(LIMITS.poll_ms)
+    assert reach(rig)[0] == "REACHED"
+    assert rig.agent.has_news() and reported(rig) == "REACHED"
+
+
+def test_who_never_answers_is_out_of_reach_since_its_start(rig):
+    rig.network.mute.add(NIC)
+    rig.tell(instance())
+    rig.pass_ms(LIMITS.reach_ms - 1)
+    assert reach(rig)[0] == "INITIALIZING"
+    rig.pass_ms(1)
+    assert reach(rig) == ("UNREACHED", LIMITS.reach_ms)
+    assert rig.agent.has_news() and reported(rig) == "UNREACHED"
+    rig.network.mute.clear()
+    rig.pass_ms(LIMITS.audit_ms + LIMITS.poll_ms)
+    assert reach(rig)[0] == "REACHED"
+
+
+def test_an_answer_that_is_missed_once_is_forgiven(rig):
+    rig.tell(instance())
+    rig.pass_ms(10_000)
+    rig.network.mute.add(NIC)
+    rig.pass_ms(LIMITS.audit_ms)
+    rig.network.mute.clear()
+    rig.pass_ms(2 * LIMITS.audit_ms)
+    rig.network.mute.add(NIC)
+    rig.pass_ms(LIMITS.audit_ms)
+    assert reach(rig)[0] == "REACHED"
+
+
+def test_two_audits_in_a_row_without_an_answer(rig):
+    rig.tell(instance())
+    rig.pass_ms(10_000)
+    rig.network.mute.add(NIC)
+    rig.pass_ms(2 * (LIMITS.audit_ms + LIMITS.poll_ms))
+    word, since_ms = reach(rig)
+    assert word == "UNREACHED" and LIMITS.audit_ms <= since_ms <= 2 * LIMITS.audit_ms
+    rig.pass_ms(10 * LIMITS.audit_ms)
+    assert reach(rig) == ("UNREACHED", since_ms + 10 * LIMITS.audit_ms)
+    rig.network.mute.clear()
+    rig.pass_ms(LIMITS.audit_ms + LIMITS.poll_ms)
+    assert reach(rig)[0] == "REACHED"
+
+
+def test_a_start_begins_anew(rig):
+    rig.tell(instance())
+    rig.pass_ms(10_000)
+    rig.tell(instance(generation=2, desired=STOPPED), base=1)
+    assert reach(rig) == ("NOT_ASKED", 0)
+    rig.pass_ms(100)
+    rig.network.mute.add(NIC)
+    rig.tell(instance(generation=3, starts=2), base=2)
+    assert reach(rig) == ("INITIALIZING", 0)
+
+
+def test_a_reboot_begins_anew(rig):
+    rig.tell(instance())
+    rig.pass_ms(10_000)
+    rig.network.mute.add(NIC)
+    rig.tell(instance(generation=2, reboots=1), base=1)
+    rig.pass_ms(100)
+    assert rig.ledger.get("i-1").progress.reboots_done == 1
+    assert reach(rig)[0] == "INITIALIZING"
+
+
+def test_a_crash_begins_anew(rig):
+    rig.tell(instance())
+    rig.network.mute.add(NIC)
+    rig.hypervisor.crash("i-1")
+    rig.run()
+    assert (rig.observed(), reach(rig)) == ("OBSERVED_RUNNING", ("INITIALIZING", 0))
+
+
+def test_an_agent_that_comes_back_asks_again_and_keeps_what_it_knew(rig):
+    rig.network.mute.add(NIC)
+    rig.tell(instance())
+    rig.pass_ms(LIMITS.reach_ms - 1_000)
+    rig.restart()
+    rig.pass_ms(LIMITS.reach_ms - 1)
+    assert reach(rig) == ("INITIALIZING", 2 * LIMITS.reach_ms - 1_001)
+    rig.pass_ms(1)
+    assert reach(rig)[0] == "UNREACHED"
+    rig.network.mute.clear()
+    rig.restart()
+    assert reach(rig)[0] == "UNREACHED"
+    rig.pass_ms(LIMITS.poll_ms)
+    assert reach(rig)[0] == "REACHED"
+
+
+def test_a_network_that_cannot_be_asked_is_not_an_answer_and_does_no_harm(tmp_path, caplog):
+    rig = Rig(tmp_path)
+    rig.tell(instance())
+    rig.network.failures = 2.0  # each call
+    rig.pass_ms(2 * (LIMITS.audit_ms + LIMITS.poll_ms))
+    assert (rig.power(), reach(rig)[0]) == ("running", "UNREACHED")
+    assert "i-1 cannot be asked: the network did not do as it was told" in caplog.text
+    rig.network.failures = 0.0
+    rig.pass_ms(LIMITS.audit_ms)
+    assert reach(rig)[0] == "REACHED"
+
+
+def test_an_audit_asks_once(tmp_path):
+    rig = Rig(tmp_path, network=SlowNetwork())
+    rig.tell(instance())
+    rig.pass_ms(LIMITS.poll_ms)
+    asked = rig.network.asked
+    for _ in range(20):
+        rig.agent.look_at("i-1")  # events of the hypervisor
+        rig.run()
+    assert rig.network.asked == asked
+    rig.pass_ms(5 * LIMITS.audit_ms)
+    assert rig.network.asked == asked + 5
+
+
+def test_only_the_primary_interface_is_asked(tmp_path):
+    rig = Rig(tmp_path)
+    spec = instance()
+    spec.nics.add(network_interface_id="eni-second", vpc_id="vpc-1", device_index=1)
+    rig.network.mute.add("eni-second")
+    rig.tell(spec)
+    assert reach(rig)[0] == "REACHED"
