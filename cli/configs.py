@@ -52,11 +52,16 @@ def write_controller(layout: Layout, cloud: Cloud) -> None:
     )
 
 
-def write_gateway(layout: Layout, cloud: Cloud) -> None:
+def _controller(cloud: Cloud) -> str:
+    """Where this machine's services find it."""
     inside = "127.0.0.1" if cloud.loopback else cloud.address
+    return f"{bracketed(inside)}:{cloud.controller_port}"
+
+
+def write_gateway(layout: Layout, cloud: Cloud) -> None:
     config = {
         "listen": f"{bracketed(cloud.listen)}:{cloud.port}",
-        "controller": f"{bracketed(inside)}:{cloud.controller_port}",
+        "controller": _controller(cloud),
         "region": cloud.region,
         "ca": str(layout.ca),
         "certificate": str(layout.pki / "gateway.crt"),
@@ -80,6 +85,7 @@ def write_host(layout: Layout, cloud: Cloud, tokens: list[str]) -> None:
     config: dict = {
         "name": name,
         "state_dir": str(layout.host(name)),
+        "controller": _controller(cloud),  # what its join said is of then: --listen may change
         "listen": f"127.0.0.1:{cloud.host_port}",
         "availability_zone": cloud.zone,
         "hypervisor": cloud.hypervisor,

@@ -148,7 +148,7 @@ def test_another_address_is_served_over_tls(fake, first_up):
     fake.pileus("up", "--detach", "--listen", address)
     exports = fake.pileus("env")
     assert f"https://{address}:" in exports and "AWS_CA_BUNDLE=" in exports
-    assert fake.ec2(exports).describe_instances()["Reservations"]
+    assert launch(fake.ec2(exports)), "the hosts have followed the controller"
     fake.pileus("up", "--detach", "--listen", "127.0.0.1")
 
 

@@ -95,6 +95,7 @@ def test_the_services_accept_their_configurations(layout):
     assert gateway.tls_files == (layout.pki / "endpoint.crt", layout.pki / "endpoint.key")
     host = hostagent_config.load(layout.config("host"))
     assert (host.join_token, host.network.prefix) == ("pileus-join:x", real.network_prefix)
+    assert host.controller == gateway.controller == controller.listen
     assert host.libvirt.uri == f"qemu:///system?socket={layout.libvirt_socket}"
 
 
