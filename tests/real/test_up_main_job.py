@@ -1,10 +1,12 @@
 """The main job, for real: unmodified boto3 launches guests on this machine and works with them.
 
-The tests of this file are one story, in order; each leaves the three instances running.
+The tests of this file are one story, in order; each leaves the three instances running. A fourth
+falls silent meanwhile.
 """
 
 import base64
 import subprocess
+import time
 
 import pytest
 from botocore.exceptions import ClientError
@@ -15,6 +17,13 @@ FAST = {"Delay": 1, "MaxAttempts": 120}
 USER_DATA = """#!/bin/bash
 echo "made by user-data on $(hostname)" > /home/ec2-user/made
 """
+FALL_SILENT = """#!/bin/bash
+sleep 10
+ip link set eth0 down
+"""
+BOOT_S = 180
+SSH_S = 20  # from a guest's first word on its network to its SSH server's
+SILENCE_S = 180  # two audits in a row, a minute apart
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +53,51 @@ def open_ssh(ec2, key) -> str:
     return group
 
 
-@pytest.fixture(scope="module")
-def instances(ec2, key) -> list[str]:
-    group = open_ssh(ec2, key)
+def launched(ec2, count: int, **more) -> list[str]:
     run = ec2.run_instances(
         ImageId=demo_image(ec2),
         InstanceType="t2.nano",
-        MinCount=3,
-        MaxCount=3,
+        MinCount=count,
+        MaxCount=count,
         KeyName="mine",
-        SecurityGroupIds=[group],
-        UserData=USER_DATA,
+        **more,
     )
-    ids = [instance["InstanceId"] for instance in run["Instances"]]
-    ec2.get_waiter("instance_running").wait(InstanceIds=ids, WaiterConfig=FAST)
-    return ids
+    return [instance["InstanceId"] for instance in run["Instances"]]
+
+
+def statuses(ec2, ids: list[str]) -> dict[str, dict]:
+    answer = ec2.describe_instance_status(InstanceIds=ids, IncludeAllInstances=True)
+    return {each["InstanceId"]: each for each in answer["InstanceStatuses"]}
+
+
+@pytest.fixture(scope="module")
+def boots(ec2, key) -> dict[str, list[str]]:
+    """Three instances, each with the words of its status check from its launch to `ok`."""
+    ids = launched(ec2, 3, SecurityGroupIds=[open_ssh(ec2, key)], UserData=USER_DATA)
+    seen: dict[str, list[str]] = {instance_id: [] for instance_id in ids}
+    deadline = time.monotonic() + BOOT_S
+    while not all(words and words[-1] == "ok" for words in seen.values()):
+        for instance_id, each in statuses(ec2, ids).items():
+            status = each["InstanceStatus"]["Status"]
+            if seen[instance_id][-1:] != [status]:
+                seen[instance_id].append(status)
+        assert time.monotonic() < deadline, f"not within {BOOT_S} s: {seen}"
+        time.sleep(0.1)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def instances(ec2, boots) -> list[str]:
+    ec2.get_waiter("instance_status_ok").wait(InstanceIds=list(boots), WaiterConfig=FAST)
+    return list(boots)
+
+
+@pytest.fixture(scope="module")
+def silent(ec2, instances) -> str:
+    """One whose network dies soon after its boot."""
+    (instance_id,) = launched(ec2, 1, UserData=FALL_SILENT)
+    ec2.get_waiter("instance_status_ok").wait(InstanceIds=[instance_id], WaiterConfig=FAST)
+    return instance_id
 
 
 def described(ec2, instance_id: str) -> dict:
@@ -77,6 +116,13 @@ def logged_in(ec2, instance_id: str, key, command: str = "true", user: str = "ec
     return eventually(attempt, f"ssh to {instance_id}").removesuffix("done\n")
 
 
+def test_initializing_until_its_guest_answers_and_then_ssh_does_too(ec2, boots, instances, key):
+    for instance_id, words in boots.items():
+        assert [word for word in words if word != "not-applicable"] == ["initializing", "ok"]
+        address = described(ec2, instance_id)["PublicIpAddress"]
+        eventually(lambda a=address: ssh(a, key, "true") is not None, f"ssh to {address}", SSH_S)
+
+
 def test_each_is_reached_and_has_run_its_user_data(ec2, instances, key):
     for instance_id in instances:
         logged_in(ec2, instance_id, key)
@@ -88,8 +134,11 @@ def test_each_is_reached_and_has_run_its_user_data(ec2, instances, key):
         assert logged_in(ec2, instance_id, key, "id -u", "root") == "0\n"
 
 
-def test_status_checks_pass(ec2, instances):
-    ec2.get_waiter("instance_status_ok").wait(InstanceIds=instances, WaiterConfig=FAST)
+def test_status_checks_pass(ec2, instances, silent):
+    for each in statuses(ec2, [*instances, silent]).values():
+        for check in ("InstanceStatus", "SystemStatus"):
+            detail = {"Name": "reachability", "Status": "passed"}
+            assert each[check] == {"Status": "ok", "Details": [detail]}
 
 
 def test_the_disk_has_the_size_of_its_volume(ec2, instances, key):
@@ -175,6 +224,7 @@ def test_reboot(ec2, instances, key):
     ec2.reboot_instances(InstanceIds=[instances[0]])
     eventually(lambda: logged_in(ec2, instances[0], key, boots) != before, "another boot")
     assert described(ec2, instances[0])["State"]["Name"] == "running"
+    ec2.get_waiter("instance_status_ok").wait(InstanceIds=[instances[0]], WaiterConfig=FAST)
 
 
 def test_console_output_shows_the_host_key(ec2, instances):
@@ -253,6 +303,20 @@ def test_a_guest_that_powers_itself_off_is_stopped(ec2, instances, key):
     assert reason == "Client.InstanceInitiatedShutdown"
 
 
+def test_a_guest_that_falls_silent_is_impaired(ec2, silent):
+    impaired = [{"Name": "instance-status.status", "Values": ["impaired"]}]
+    (found,) = eventually(
+        lambda: ec2.describe_instance_status(Filters=impaired)["InstanceStatuses"],
+        f"{silent} is impaired",
+        SILENCE_S,
+    )
+    assert (found["InstanceId"], found["InstanceState"]["Name"]) == (silent, "running")
+    (detail,) = found["InstanceStatus"]["Details"]
+    assert (detail["Name"], detail["Status"]) == ("reachability", "failed")
+    assert detail["ImpairedSince"] > described(ec2, silent)["LaunchTime"]
+    assert found["SystemStatus"]["Status"] == "ok"
+
+
 def test_services_stop_and_come_back_while_guests_run(cloud, ec2, instances, key):
     before = logged_in(ec2, instances[0], key, "cat /proc/sys/kernel/random/boot_id")
     cloud.down()
@@ -263,9 +327,10 @@ def test_services_stop_and_come_back_while_guests_run(cloud, ec2, instances, key
     assert ssh(address, key, "cat /proc/sys/kernel/random/boot_id") == before
 
 
-def test_terminated_is_gone_without_trace(cloud, ec2, instances):
-    ec2.terminate_instances(InstanceIds=instances)
-    ec2.get_waiter("instance_terminated").wait(InstanceIds=instances, WaiterConfig=FAST)
+def test_terminated_is_gone_without_trace(cloud, ec2, instances, silent):
+    everyone = [*instances, silent]
+    ec2.terminate_instances(InstanceIds=everyone)
+    ec2.get_waiter("instance_terminated").wait(InstanceIds=everyone, WaiterConfig=FAST)
     audit = eventually(
         lambda: (done := cloud.pileus("audit", check=False)).returncode == 0 and done,
         "a clean host",
