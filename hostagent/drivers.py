@@ -304,6 +304,9 @@ class Volumes(Protocol):
         highest. What is in no extent is as in the layer below. Also while a guest has it open.
         """
 
+    def base_extents(self, volume_id: str) -> list[Extent]:
+        """The same of what its lowest layer stands on: what is in none reads as zeros."""
+
     def read(self, volume_id: str, number: int, start: int, length: int) -> bytes:
         """A range of the volume as it was when layer ``number`` was frozen, with all below it and
         the base; zeros behind its end. At most READ_MOST_BYTES. Also while a guest has it open.

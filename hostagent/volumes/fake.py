@@ -174,6 +174,12 @@ class FakeVolumes:
                     extents.append(part)
             return extents
 
+    def base_extents(self, volume_id: str) -> list[Extent]:
+        with self._lock:
+            volume = self._volume(volume_id)
+            whole = Extent(0, volume.layers[-1].size_bytes, zeros=False)
+            return [whole] if volume.base else []
+
     def read(self, volume_id: str, number: int, start: int, length: int) -> bytes:
         if start < 0 or not 0 <= length <= READ_MOST_BYTES:
             raise DriverError(f"{length} bytes at {start} cannot be read at once", transient=False)

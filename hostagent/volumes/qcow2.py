@@ -159,8 +159,20 @@ class Qcow2Volumes:
     def extents(self, volume_id: str, number: int) -> list[Extent]:
         path = self._layer(volume_id, number)
         alone = {"driver": "qcow2", "backing": None, "file": _file(path)}
+        return self._map(alone, header.read(path).size_bytes)
+
+    def base_extents(self, volume_id: str) -> list[Extent]:
+        chain = self.chain(volume_id)
+        lowest = header.read(chain[0].path) if chain else None
+        if lowest is None or lowest.backing is None:
+            return []
+        alone = {"driver": lowest.backing_format, "file": _file(lowest.backing)}
+        return self._map(alone, chain[-1].size_bytes)
+
+    def _map(self, alone: dict, size_bytes: int) -> list[Extent]:
+        """What a file itself holds, without what it may stand on."""
         extents: list[Extent] = []
-        for start in range(0, header.read(path).size_bytes, MAP_BYTES):
+        for start in range(0, size_bytes, MAP_BYTES):
             told = self._qemu_img(
                 *("map", "-U", "--output=json", f"--start-offset={start}"),
                 *(f"--max-length={MAP_BYTES}", _as_json(alone)),
