@@ -24,12 +24,13 @@ from hostagent.ledger import Ledger
 from hostagent.limits import Limits
 from hostagent.steps import Drivers
 from hostagent.sync import Sync
+from hostagent.volumes.worker import VolumeWorker
 from hostagent.worker import Worker
 from protos.cloud.v1 import fleet_pb2
 
 log = logging.getLogger(__name__)
 
-Key = tuple[str, str]  # ("instance" | "vpc" | "host", id)
+Key = tuple[str, str]  # ("instance" | "volume" | "vpc" | "host", id)
 _HOST: Key = ("host", "")
 
 
@@ -44,11 +45,14 @@ class Agent:
         audit: Audit,
         limits: Limits,
         new_worker: Callable[[str], Worker],
+        new_volume_worker: Callable[[str], VolumeWorker],
     ):
         self._ledger, self._sync, self._on, self._audit = ledger, sync, drivers, audit
         self._limits, self._new_worker = limits, new_worker
+        self._new_volume_worker = new_volume_worker
         self._agenda: Agenda[Key] = Agenda()
         self._workers: dict[str, Worker] = {}
+        self._volume_workers: dict[str, VolumeWorker] = {}
         self.on_work: Callable[[], None] = lambda: None
         self.on_news: Callable[[], None] = lambda: None
         drivers.hypervisor.watch(self.look_at)
@@ -56,6 +60,8 @@ class Agent:
         self._wake(_HOST)
         for instance_id in ledger.instances():
             self._wake(("instance", instance_id))
+        for volume_id in ledger.volumes.all():
+            self._wake(("volume", volume_id))
         for vpc_id in sorted(drivers.vpcs.wanted()):
             self._wake(("vpc", vpc_id))
 
@@ -133,6 +139,8 @@ class Agent:
             if self._ledger.get(name) is None:
                 self._workers.pop(name, None)
             return when
+        if kind == "volume":
+            return self._step_volume(name, now)
         if kind == "vpc":
             return self._on.vpcs.step(name, now)
         try:
@@ -143,6 +151,14 @@ class Agent:
             return now + self._limits.backoff_most_ms
         return now + self._limits.audit_ms
 
+    def _step_volume(self, volume_id: str, now: int) -> int | None:
+        if volume_id not in self._volume_workers:
+            self._volume_workers[volume_id] = self._new_volume_worker(volume_id)
+        when = self._volume_workers[volume_id].step(now)
+        if self._ledger.volumes.get(volume_id) is None:
+            self._volume_workers.pop(volume_id, None)
+        return when
+
     def _worker(self, instance_id: str) -> Worker:
         if instance_id not in self._workers:
             self._workers[instance_id] = self._new_worker(instance_id)
@@ -152,6 +168,9 @@ class Agent:
         for name, entry in self._ledger.instances().items():
             if any(disk.image.digest == digest for disk in entry.spec.disks):
                 self._wake(("instance", name))
+        for name, record in self._ledger.volumes.all().items():
+            if record.spec.source.digest == digest:
+                self._wake(("volume", name))
 
     def _wake(self, key: Key) -> None:
         self._agenda.wake(key)

@@ -27,6 +27,8 @@ from hostagent.ledger import Ledger
 from hostagent.limits import Limits
 from hostagent.steps import Drivers
 from hostagent.sync import Sync
+from hostagent.volumes.keeper import Keeper
+from hostagent.volumes.worker import VolumeWorker
 from hostagent.vpcs import Vpcs
 from hostagent.worker import Worker
 from protos.cloud.v1 import fleet_pb2
@@ -53,12 +55,17 @@ def build(parts: Parts) -> Agent:
     """The agent, with all that its ledger holds due at once."""
     limits, ledger = parts.limits, parts.ledger
     vpcs = Vpcs(ledger, parts.network, audit_ms=limits.audit_ms, retry_ms=limits.backoff_ms)
+    keeper = Keeper(parts.volumes, parts.hypervisor, parts.images, ledger.volumes)
     drivers = Drivers(
-        parts.hypervisor, parts.network, parts.images, parts.volumes, vpcs, parts.consoles
+        parts.hypervisor, parts.network, parts.images, parts.volumes, keeper, vpcs, parts.consoles
     )
     sync = Sync(ledger, parts.clock, parts.facts, parts.usage, parts.images.cached)
 
     def new_worker(instance_id: str) -> Worker:
         return Worker(instance_id, ledger, drivers, limits, parts.clock, parts.checkpoint)
 
-    return Agent(ledger, sync, drivers, Audit(ledger, drivers), limits, new_worker)
+    def new_volume_worker(volume_id: str) -> VolumeWorker:
+        return VolumeWorker(volume_id, ledger, drivers, limits, parts.checkpoint)
+
+    audit = Audit(ledger, drivers)
+    return Agent(ledger, sync, drivers, audit, limits, new_worker, new_volume_worker)

@@ -73,11 +73,10 @@ class Audit:
 
     def _belongs(self) -> dict[str, set[str]]:
         entries = self._ledger.instances()
-        volumes = {disk.volume_id for entry in entries.values() for disk in entry.spec.disks}
         return {
             "domain": set(entries),
             "vpc": self._on.vpcs.wanted(),
-            "volume": volumes | set(self._ledger.kept_volumes()),
+            "volume": self._ledger.volumes_here(),
             "console": set(entries),
         }
 
@@ -85,7 +84,7 @@ class Audit:
         removers: dict[str, Callable[[str], object]] = {
             "domain": self._on.hypervisor.remove,
             "vpc": self._on.network.remove_vpc,
-            "volume": self._on.volumes.remove,
+            "volume": self._on.keeper.remove,
             "console": self._remove_console,
         }
         removers[finding.kind](finding.name)

@@ -156,11 +156,11 @@ class Hypervisor(Protocol):
         """Which living domain has the volume open, whatever its instance's spec says."""
 
     def attach_disk(self, instance_id: str, disk: Disk) -> None:
-        """Gives a running guest a disk, now and for its next start. The same again is the same."""
+        """Gives a running guest a disk. The same again is the same."""
 
     def detach_disk(self, instance_id: str, volume_id: str) -> None:
-        """Asks a running guest to let go of a disk, and takes it out of the definition. Returns at
-        once; ``disks`` tells, and ``watch`` when it may have. May be asked again.
+        """Asks a running guest to let go of a disk. Returns at once; ``disks`` tells, and ``watch``
+        when it may have. May be asked again.
         """
 
     def resize_disk(self, instance_id: str, volume_id: str, size_bytes: int) -> None:
@@ -179,6 +179,19 @@ class Hypervisor(Protocol):
         """Writes the layers above ``lowest`` up to ``top``, all frozen, into ``lowest``. Raises
         NotYet until it is done; the files that nobody needs then are the caller's to remove. The
         same again goes on waiting.
+        """
+
+    def nics(self, instance_id: str) -> Sequence[str]:
+        """Ids of the network interfaces of a domain as it is now; none where there is no domain.
+        One that the guest was asked to let go of is there until it has.
+        """
+
+    def attach_nic(self, instance_id: str, port: Port) -> None:
+        """Gives a running guest an interface on its tap. The same again is the same."""
+
+    def detach_nic(self, instance_id: str, network_interface_id: str) -> None:
+        """Asks a running guest to let go of an interface. Returns at once; ``nics`` tells, and
+        ``watch`` when it may have. May be asked again.
         """
 
     def domains(self) -> Collection[str]:

@@ -83,9 +83,9 @@ def _fake(config: Config, clock: Clock) -> Equipment:
     run = config.state_dir / "run"
     state = FakeState(run / "fake-guests.json", facts.boot_id())
     rng = random.Random(config.fake_seed) if config.fake_seed else random.Random()
-    hypervisor = FakeHypervisor(clock, rng, config.faults, state, later=_timer)
-    network = FakeNetwork(path=run / "fake-ports.json")
     volumes = FakeVolumes(path=run / "fake-volumes.json")
+    hypervisor = FakeHypervisor(clock, rng, config.faults, state, later=_timer, volumes=volumes)
+    network = FakeNetwork(path=run / "fake-ports.json")
     return Equipment(hypervisor, network, FakeImages(clock), volumes)
 
 

@@ -17,80 +17,30 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
+from hostagent.progress import Entry as Entry
+from hostagent.progress import Progress as Progress
+from hostagent.progress import Seen as Seen
+from hostagent.progress import observation_of, progress_of
+from hostagent.records import VOLUME_OBSERVED, Record, Records, VolumeProgress
 from protos.cloud.v1 import fleet_pb2
 
 SCHEMA_VERSION = 1
 TOMBSTONES_KEPT = 10_000  # enough to recognise leftovers; older ones are reported as strangers
 
-# volume: outlives its instance (DeleteOnTermination false), with the image that it stands on.
+# volume: in its own right, or outlives its instance (then of generation 0, until it is specified).
 # tombstone: a name that was here and was forgotten, proof that a leftover may be cleared away.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS host      (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS instance  (instance_id TEXT PRIMARY KEY, spec BLOB NOT NULL,
                                       progress TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS vpc       (vpc_id TEXT PRIMARY KEY, spec BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS volume    (volume_id TEXT PRIMARY KEY, disk BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS volume    (id TEXT PRIMARY KEY, spec BLOB NOT NULL,
+                                      progress TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS tombstone (name TEXT PRIMARY KEY, number INTEGER NOT NULL);
 """
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One observation's content: what is, and why where that needs a word (EC2's StateReason)."""
-
-    observed: int  # fleet_pb2.Observed
-    code: str = ""
-    message: str = ""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far this host got with one instance. Kept as JSON: a later field needs a default."""
-
-    observed: int = fleet_pb2.UNSEEN
-    code: str = ""
-    message: str = ""
-    since_ms: int = 0
-    generation: int = 0  # of the instance's spec, when this was seen
-    epoch: int = 0  # when it was noted
-    sequence: int = 0
-    started: int = 0  # highest `starts` that was brought up whole
-    ended: int = 0  # highest `starts` that came to its end (exited, failed): not brought up again
-    reboots_done: int = 0
-    attempts: int = 0  # failed tries of the bring-up or tear-down that is going on
-    crashes: int = 0  # times that the guest was restarted by itself, lately
-    boot_id: str = ""  # boot of the machine under which it was brought up
-    reach: int = fleet_pb2.NOT_ASKED
-    reach_since_ms: int = 0
-
-    @property
-    def seen(self) -> Seen:
-        return Seen(self.observed, self.code, self.message)
-
-    def observing(self, seen: Seen, generation: int, now_ms: int) -> "Progress":
-        """With this observation, made now. Only a guest that runs can answer."""
-        runs = seen.observed == fleet_pb2.OBSERVED_RUNNING
-        return replace(
-            self,
-            observed=seen.observed,
-            code=seen.code,
-            message=seen.message,
-            generation=max(generation, self.generation),
-            since_ms=now_ms if seen.observed != self.observed else self.since_ms,
-            reach=self.reach if runs else fleet_pb2.NOT_ASKED,
-            reach_since_ms=self.reach_since_ms if runs else 0,
-        )
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An instance in the ledger."""
-
-    spec: fleet_pb2.InstanceSpec
-    progress: Progress
 
 
 def open_file(path: Path | str) -> sqlite3.Connection:
@@ -124,17 +74,23 @@ class Ledger:
             db.execute("ROLLBACK")
         self._create_or_check(only_look)
         self._entries = {
-            name: Entry(fleet_pb2.InstanceSpec.FromString(spec), _progress(progress))
+            name: Entry(fleet_pb2.InstanceSpec.FromString(spec), progress_of(progress))
             for name, spec, progress in db.execute("SELECT * FROM instance")
         }
         self._vpcs = {
             name: fleet_pb2.VpcSpec.FromString(spec)
             for name, spec in db.execute("SELECT vpc_id, spec FROM vpc")
         }
-        self._volumes = {
-            name: fleet_pb2.DiskSpec.FromString(disk)
-            for name, disk in db.execute("SELECT volume_id, disk FROM volume")
-        }
+        self.volumes: Records[VolumeProgress] = Records(
+            db,
+            "volume",
+            fleet_pb2.VolumeSpec,
+            VolumeProgress,
+            VOLUME_OBSERVED,
+            lock=self._lock,
+            write=self._write,
+            stamp=self._stamp,
+        )
         self._generation = int(self._get("generation") or 0)
         self._settings = fleet_pb2.HostSettings.FromString(
             bytes.fromhex(self._get("settings") or "")
@@ -162,6 +118,7 @@ class Ledger:
         generation: int,
         settings: fleet_pb2.HostSettings | None,
         unused_vpcs: Iterable[str] = (),
+        volumes: Mapping[str, Record[VolumeProgress]] | None = None,
     ) -> None:
         """Keeps what was told, whole or not at all. Survives a power failure once this has
         returned.
@@ -172,8 +129,10 @@ class Ledger:
             host = {"generation": str(generation)}
             if settings is not None:
                 host["settings"] = settings.SerializeToString().hex()
-            self._write("take-in", self._keep, stamped, vpcs, unused, host, power_safe=True)
+            told = self.volumes.stamped(volumes or {})
+            self._write("take-in", self._keep, stamped, vpcs, unused, host, told, power_safe=True)
             self._entries.update(stamped)
+            self.volumes.update(told)
             self._vpcs.update((vpc.vpc_id, vpc) for vpc in vpcs)
             for name in unused:
                 self._vpcs.pop(name, None)
@@ -230,30 +189,49 @@ class Ledger:
             return True
 
     def forget(self, instance_id: str) -> None:
-        """Drops an instance whose `absent` was acknowledged. Its disks that outlive it, and names
+        """Drops an instance whose `absent` was acknowledged. Its volumes that outlive it, and names
         of what is gone, are kept in mind.
         """
         with self._lock:
-            entry = self._entries[instance_id]
-            kept = [disk for disk in entry.spec.disks if not disk.delete_on_termination]
-            gone = [disk.volume_id for disk in entry.spec.disks if disk.delete_on_termination]
-            self._write("forget", self._bury, instance_id, kept, [instance_id, *gone])
+            disks = [disk for disk in self._entries[instance_id].spec.disks if is_here(disk)]
+            kept = self.volumes.stamped(
+                {
+                    disk.volume_id: Record(volume_of(disk), VolumeProgress())
+                    for disk in disks
+                    if outlives(disk) and self.volumes.get(disk.volume_id) is None
+                }
+            )
+            gone = [disk.volume_id for disk in disks if not outlives(disk)]
+            self._write("forget", self._bury, instance_id, kept, gone)
             del self._entries[instance_id]
-            self._volumes.update((disk.volume_id, disk) for disk in kept)
+            self.volumes.update(kept, gone)
+
+    def forget_volume(self, volume_id: str) -> None:
+        """Drops a volume whose end was acknowledged."""
+        with self._lock:
+            self._write("forget volume", self._bury_volumes, [volume_id])
+            self.volumes.update({}, [volume_id])
 
     # -- what belongs here ---------------------------------------------------------------------
 
-    def kept_volumes(self) -> dict[str, fleet_pb2.DiskSpec]:
-        """Volumes of instances that are gone, which outlive them."""
+    def kept_volumes(self) -> set[str]:
+        """Volumes that are here for no instance of this host."""
         with self._lock:
-            return dict(self._volumes)
+            disks = (disk for entry in self._entries.values() for disk in entry.spec.disks)
+            return set(self.volumes.all()) - {disk.volume_id for disk in disks}
+
+    def volumes_here(self) -> set[str]:
+        """Volumes at home on this host, as far as anybody has said."""
+        with self._lock:
+            disks = (disk for entry in self._entries.values() for disk in entry.spec.disks)
+            return {disk.volume_id for disk in disks if is_here(disk)} | set(self.volumes.all())
 
     def images_in_use(self) -> set[str]:
         """Digests that some disk on this host stands on, or is about to."""
         with self._lock:
-            disks = [disk for entry in self._entries.values() for disk in entry.spec.disks]
-            disks += self._volumes.values()
-            return {disk.image.digest for disk in disks if disk.image.digest}
+            sources = [disk.image for entry in self._entries.values() for disk in entry.spec.disks]
+            sources += [record.spec.source for record in self.volumes.all().values()]
+            return {source.digest for source in sources if source.digest}
 
     def was_here(self, name: str) -> bool:
         """Whether an instance or volume of this id was here, was torn down and forgotten: what is
@@ -302,8 +280,9 @@ class Ledger:
     def _set(self, values: Mapping[str, str]) -> None:
         self._db.executemany("INSERT OR REPLACE INTO host VALUES (?, ?)", values.items())
 
-    def _keep(self, entries, vpcs, unused_vpcs, host) -> None:
+    def _keep(self, entries, vpcs, unused_vpcs, host, volumes) -> None:
         self._set(host)
+        self.volumes.put(volumes)
         self._db.executemany(
             "INSERT OR REPLACE INTO instance VALUES (?, ?, ?)",
             [
@@ -326,10 +305,12 @@ class Ledger:
 
     def _bury(self, instance_id, kept, gone) -> None:
         self._db.execute("DELETE FROM instance WHERE instance_id = ?", (instance_id,))
-        self._db.executemany(
-            "INSERT OR REPLACE INTO volume VALUES (?, ?)",
-            [(disk.volume_id, disk.SerializeToString()) for disk in kept],
-        )
+        self.volumes.put(kept)
+        self._add_tombstones([instance_id])
+        self._bury_volumes(gone)
+
+    def _bury_volumes(self, gone) -> None:
+        self.volumes.drop(gone)
         self._add_tombstones(gone)
 
     def _add_tombstones(self, names: Iterable[str]) -> None:
@@ -342,25 +323,28 @@ class Ledger:
     def _stamped(self, instance_id: str, entry: Entry) -> Entry:
         """The entry, its observation numbered when it differs from the one that is kept."""
         known = self._entries.get(instance_id)
-        if known is not None and _observation(known.progress) == _observation(entry.progress):
+        if known is not None and observation_of(known.progress) == observation_of(entry.progress):
             return entry
-        stamp = {"epoch": self.epoch, "sequence": self.next_sequence()}
-        return replace(entry, progress=replace(entry.progress, **stamp))
+        return replace(entry, progress=replace(entry.progress, **self._stamp()))
+
+    def _stamp(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "sequence": self.next_sequence()}
 
 
-def _observation(progress: Progress) -> tuple:
-    """What of the progress the controller hears of."""
-    return (
-        progress.seen,
-        progress.generation,
-        progress.reboots_done,
-        progress.since_ms,
-        progress.reach,
-        progress.reach_since_ms,
-    )
+def is_here(disk: fleet_pb2.DiskSpec) -> bool:
+    """At home on this host."""
+    return not disk.HasField("remote")
 
 
-def _progress(text: str) -> Progress:
-    """Fields that a newer agent wrote are left out: after a downgrade the rest still counts."""
-    known = {field.name for field in fields(Progress)}
-    return Progress(**{key: value for key, value in json.loads(text).items() if key in known})
+def outlives(disk: fleet_pb2.DiskSpec) -> bool:
+    """The volume stays when its instance ends."""
+    return not (disk.delete_on_termination or disk.ephemeral)
+
+
+def volume_of(disk: fleet_pb2.DiskSpec) -> fleet_pb2.VolumeSpec:
+    """A volume that nobody has specified by itself yet: generation 0."""
+    spec = fleet_pb2.VolumeSpec(volume_id=disk.volume_id, size_bytes=disk.size_bytes)
+    spec.desired = fleet_pb2.VOLUME_PRESENT
+    if disk.HasField("image"):
+        spec.source.CopyFrom(disk.image)
+    return spec

@@ -20,6 +20,10 @@ class Limits:
     crashes: int = 5  # restarts by itself before it has failed
     calm_ms: int = 600_000  # after so long without a crash all is forgiven
     reach_ms: int = 300_000  # from a guest's start to its first answer on its network: or impaired
+    detach_ms: int = 60_000  # from asking a guest to let go of a device to saying that it is busy
+    force_ms: int = 10_000  # the same, where the guest's opinion was not asked for
+    device_attempts: int = 4  # tries of attaching, growing or limiting a device before it is said
+    volume_attempts: int = 6  # tries of making or growing a volume before it has failed
     poll_ms: int = 2_000  # while the guest was asked for something; events come sooner
     audit_ms: int = 60_000  # how often a running guest and a VPC are looked at unasked
 

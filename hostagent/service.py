@@ -25,6 +25,7 @@ from hostagent.ledger import Ledger, open_file
 from hostagent.loops import Heartbeat, Pump
 from hostagent.server import HostAgent, guard
 from hostagent.steps import Drivers
+from hostagent.volumes.keeper import Keeper
 from hostagent.vpcs import Vpcs
 from protos import rpc
 from protos.cloud.v1 import fleet_pb2_grpc
@@ -128,7 +129,10 @@ class Service:
         for connect in on.connects:
             connect()
         vpcs = Vpcs(self.ledger, on.network, audit_ms=limits.audit_ms, retry_ms=limits.backoff_ms)
-        drivers = Drivers(on.hypervisor, on.network, on.images, on.volumes, vpcs, self.consoles)
+        keeper = Keeper(on.volumes, on.hypervisor, on.images, self.ledger.volumes)
+        drivers = Drivers(
+            on.hypervisor, on.network, on.images, on.volumes, keeper, vpcs, self.consoles
+        )
         findings = Audit(self.ledger, drivers).findings()
         if not vpcs.wanted():
             for kind, names in on.strays().items():

@@ -1,6 +1,6 @@
 """The two messages: takes HostSpecs into the ledger, makes HostReports out of it.
 
-    sync.take_in(spec) -> keys that changed: ("instance", id), ("vpc", id)
+    sync.take_in(spec) -> keys that changed: ("instance", id), ("vpc", id), ("volume", id)
     sync.report() -> HostReport          all that the controller has not acknowledged
     sync.said(report)                    it has been handed over: it need not be said soon again
     sync.has_news() -> bool              something settled that was never said
@@ -9,17 +9,20 @@ Called by agent. Level-triggered: a message lost, late or doubled changes nothin
 rules for a spec (fleet.proto):
 - another host's is refused; so is a delta that leaves a gap (base newer than what is known here):
   the report's spec_generation then tells the controller from where on to say it again
-- of an instance or a VPC the newer generation counts
+- of an instance, a VPC or a volume the newer generation counts
 - absence deletes nothing. What is unknown here and older than what the ledger knows was forgotten:
   a late message does not bring it back
-- an ABSENT instance is forgotten when the controller has acknowledged just that
+- an ABSENT instance and a volume that is GONE are forgotten when the controller has acknowledged
+  just that
 """
 
 import logging
 import threading
 from collections.abc import Callable, Iterable
 
+from hostagent import volume_sync
 from hostagent.ledger import Entry, Ledger, Progress, Seen
+from hostagent.records import VolumeProgress
 from hostagent.table import start_of
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
@@ -88,15 +91,19 @@ class Sync:
         }
         unused = (set(here) | set(vpcs)) - needed
         vpcs = {name: vpc for name, vpc in vpcs.items() if name in needed}
+        volumes = volume_sync.merged(self._ledger, spec.volumes, instances)
         generation = max(spec.generation, self._ledger.generation)
         settings = spec.settings if spec.HasField("settings") else None
         same = generation == self._ledger.generation and settings in (None, self._ledger.settings)
-        if instances or vpcs or unused & set(here) or not same:
-            self._ledger.take_in(instances, vpcs.values(), generation, settings, unused & set(here))
+        unused &= set(here)
+        if instances or vpcs or unused or volumes or not same:
+            self._ledger.take_in(instances, vpcs.values(), generation, settings, unused, volumes)
         touched = {nic.vpc_id for entry in instances.values() for nic in entry.spec.nics}
-        return {("instance", name) for name in instances} | {
-            ("vpc", name) for name in touched | set(vpcs)
-        }
+        return (
+            {("instance", name) for name in instances}
+            | {("vpc", name) for name in touched | set(vpcs)}
+            | {("volume", name) for name in volumes}
+        )
 
     def _is_news(self, told: fleet_pb2.InstanceSpec, known: Entry | None) -> bool:
         if told.desired not in (fleet_pb2.RUNNING, fleet_pb2.STOPPED, fleet_pb2.TERMINATED):
@@ -126,7 +133,7 @@ class Sync:
             if entry.progress.observed == fleet_pb2.ABSENT and noted <= (epoch, sequence):
                 self._ledger.forget(instance_id)
                 forgotten.add(("instance", instance_id))
-        return forgotten
+        return forgotten | volume_sync.forget(self._ledger, epoch, sequence)
 
     # -- what is -------------------------------------------------------------------------------
 
@@ -145,6 +152,11 @@ class Sync:
                     if self._is_unacknowledged(entry.progress)
                 ],
                 usage=self._usage(),
+                volumes=[
+                    volume_sync.observation(name, record, self._ledger.epoch)
+                    for name, record in sorted(self._ledger.volumes.all().items())
+                    if record.spec.generation and self._is_unacknowledged(record.progress)
+                ],
             )
             self._add_host(report)
             return report
@@ -162,7 +174,7 @@ class Sync:
                 and entry.progress.sequence > self._said
                 and entry.progress.observed not in _PASSING
                 for entry in self._ledger.instances().values()
-            )
+            ) or volume_sync.has_news(self._ledger, self._said)
 
     def set_orphans(self, names: Iterable[str]) -> None:
         """Domains here that no spec ever named, as the last look at the hypervisor found them."""
@@ -178,7 +190,7 @@ class Sync:
             for nic in entry.spec.nics
         )
 
-    def _is_unacknowledged(self, progress: Progress) -> bool:
+    def _is_unacknowledged(self, progress: Progress | VolumeProgress) -> bool:
         if self._acknowledged[0] != self._ledger.epoch:
             return True
         return (progress.epoch, progress.sequence) > self._acknowledged
@@ -194,6 +206,11 @@ class Sync:
             sequence=progress.sequence if this_epoch else 0,
             reach=progress.reach,
             reach_since_ms=progress.reach_since_ms,
+            devices_generation=progress.devices_generation,
+            device_failures=[
+                fleet_pb2.DeviceFailure(id=each.id, message=each.message, busy=each.busy)
+                for each in progress.device_failures
+            ],
         )
         if progress.code:
             observation.reason.code = progress.code

@@ -14,9 +14,11 @@ at any time, then the guest is asked again.
 import logging
 from collections.abc import Callable, Sequence
 
+from hostagent.devices import Devices, DiskPart
 from hostagent.drivers import DriverError, NotYet, Power
-from hostagent.ledger import Entry, Ledger, Seen
+from hostagent.ledger import Entry, Ledger, Seen, outlives
 from hostagent.limits import Limits
+from hostagent.nics import NicPart
 from hostagent.reach import Reach
 from hostagent.steps import Context, Drivers, Step
 from hostagent.steps.domain import plug
@@ -42,6 +44,7 @@ GUEST_SHUTDOWN = Seen(
     "Client.InstanceInitiatedShutdown",
     "Client.InstanceInitiatedShutdown: Instance initiated shutdown",
 )
+_AT_REST = (OBSERVED_STOPPED, EXITED, FAILED, ABSENT)
 SERVER_ERROR = "Server.InternalError"
 
 
@@ -73,6 +76,7 @@ class Worker:
         self._calm_since: int | None = None
         self._audited_at: int | None = None
         self._reach = Reach(drivers.network, limits, clock)
+        self._devices = Devices([DiskPart(drivers, limits), NicPart(drivers, limits)], limits)
         self._down = False  # taken down whole since this process began
 
     def step(self, now: int) -> int | None:
@@ -121,11 +125,13 @@ class Worker:
             asked=asked and now - self._asked_last < limits.ask_again_ms,
             overdue=asked and now - self._asked_first >= limit,
             forced=spec.force_stop,
-            graceful=any(not disk.delete_on_termination for disk in spec.disks),
+            graceful=any(map(outlives, spec.disks)),
         )
 
     def _note(self, entry: Entry, seen: Seen | None = None, **changes) -> None:
         before = entry.progress.observed
+        if seen is not None and seen.observed in _AT_REST:  # all of it comes with the next start
+            changes |= {"devices_generation": entry.spec.generation, "device_failures": ()}
         if self._ledger.note(
             self.instance_id,
             seen,
@@ -163,10 +169,11 @@ class Worker:
             attempts=0,
             boot_id=self._ledger.boot_id,
             **self._reach.begin(entry.spec, now),
+            **({} if alive else self._devices.begin(entry.spec, now)),
         )
         self._trying_since, self._asked_first = None, None
         self._calm_since = self._audited_at = now
-        return min(now + self._limits.audit_ms, self._reach.due)
+        return min(now + self._limits.audit_ms, self._reach.due, self._devices.due)
 
     def _restart(self, entry: Entry, power: Power, now: int) -> int | None:
         """Clears away a dead domain, so that the next step brings it up. Crashes in a row pause."""
@@ -189,7 +196,7 @@ class Worker:
             started=start_of(entry.spec) - 1,
             crashes=crashes,
         )
-        self._walk_back(entry.spec, ending=False)
+        self._walk_back(entry.spec)
         if died and crashes > 1:
             self._retry_at = now + self._limits.backoff(crashes - 1)
             return self._retry_at
@@ -218,13 +225,16 @@ class Worker:
             plug(Context(entry.spec, self._on, alive=True))
             self._note(entry, Seen(OBSERVED_RUNNING) if news else None, attempts=0)
             self._audited_at, due = now, now + self._limits.audit_ms
-        return min(due, self._reach.due)
+        if changes := self._devices.look(entry, now):
+            self._note(entry, **changes)
+        return min(due, self._reach.due, self._devices.due)
 
     def _note_exit(self, entry: Entry, power: Power, now: int) -> None:
         self._note(entry, GUEST_SHUTDOWN, ended=start_of(entry.spec))
 
     def _hold(self, entry: Entry, power: Power, now: int) -> None:
         """EXITED or FAILED stands, until the controller says stopped, terminated or a new start."""
+        self._note(entry, entry.progress.seen)
 
     def _reboot(self, entry: Entry, power: Power, now: int) -> int | None:
         self._on.hypervisor.reboot(self.instance_id)
@@ -268,7 +278,7 @@ class Worker:
     def _take_down(self, entry: Entry, power: Power, now: int) -> None:
         """Domain and taps go, disks stay. Of a start that failed half-way, the failure stands."""
         if not self._down or power is not Power.NONE:
-            self._walk_back(entry.spec, ending=False)
+            self._walk_back(entry.spec, stopping=entry.spec.desired == STOPPED)
             self._down = True
         if entry.spec.desired == STOPPED:
             self._note(entry, Seen(OBSERVED_STOPPED), attempts=0, crashes=0)
@@ -279,9 +289,11 @@ class Worker:
         self._walk_back(entry.spec, ending=True)
         self._note(entry, Seen(ABSENT), attempts=0)
 
-    def _walk_back(self, spec: fleet_pb2.InstanceSpec, *, ending: bool) -> None:
+    def _walk_back(
+        self, spec: fleet_pb2.InstanceSpec, *, ending: bool = False, stopping: bool = False
+    ) -> None:
         """Every undo, backwards, whatever the others say; then the first failure is raised."""
-        ctx, failures = Context(spec, self._on, ending=ending), []
+        ctx, failures = Context(spec, self._on, ending=ending, stopping=stopping), []
         for step in reversed(self._steps):
             self._checkpoint(f"step: undo {step.name} {self.instance_id}")
             try:
@@ -324,7 +336,7 @@ class Worker:
         stop or a termination, which the controller orders for what has failed.
         """
         try:
-            self._walk_back(entry.spec, ending=False)
+            self._walk_back(entry.spec)
         except DriverError as another:
             log.warning("%s: left half-made: %s", self.instance_id, another)
         self._note(

@@ -7,16 +7,23 @@ whole domains. Called by libvirt_driver.
 """
 
 import hashlib
-from collections.abc import Sequence
+import itertools
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hostagent.drivers import Disk, Port
 from hostagent.hypervisors.xml_elements import Children, Element, Flag, Value
 from protos.cloud.v1 import fleet_pb2
+from protos.rpc import dns_name
 
 # Marks a domain as ours, and whose: a name alone proves nothing.
 NAMESPACE = "https://pileus.cloud/xmlns/domain/1"
+ALIAS = "ua-"  # libvirt keeps aliases that begin so
+DEVICE_NAME = re.compile(r"/dev/(?:sd|xvd|hd|vd)([a-z]{1,2})\d*")
+MIB = 1 << 20
+NBD_RECONNECT_S = 60  # a volume's home that comes back within it was never away, for the guest
 GUEST_AGENT = "org.qemu.guest_agent.0"
 # QEMU's own CPU with what makes it x86-64-v2, which today's distributions are built for.
 EMULATED_CPU = "qemu64"
@@ -62,16 +69,18 @@ class Entry(Element):
 
 
 class BackingStore(Element):
-    """Stated to its end, so that libvirt probes no file for a format."""
+    """Stated to its end, an empty one, so that libvirt probes no file for a format."""
 
     tag = "backingStore"
     kind = Value("@type")
     disk_format = Value("format/@type")
     path = Value("source/@file")
-    end = Flag("backingStore")
+    below = Children("")
 
 
 class DiskDevice(Element):
+    """A file of this host, or an NBD export of another one."""
+
     tag = "disk"
     kind = Value("@type")
     device = Value("@device")
@@ -79,12 +88,39 @@ class DiskDevice(Element):
     disk_format = Value("driver/@type")
     cache = Value("driver/@cache")
     discard = Value("driver/@discard")
+    error_policy = Value("driver/@error_policy")
+    read_error_policy = Value("driver/@rerror_policy")
     path = Value("source/@file")
+    protocol = Value("source/@protocol")
+    export = Value("source/@name")
+    tls = Value("source/@tls")
+    tls_host = Value("source/@tlsHostname")
+    server = Value("source/host/@name")
+    port = Value("source/host/@port")
+    reconnect_s = Value("source/reconnect/@delay")
     backing = Children("")
     target = Value("target/@dev")
     bus = Value("target/@bus")
+    bytes_per_s = Value("iotune/total_bytes_sec")
+    iops = Value("iotune/total_iops_sec")
     serial = Value("serial")
     boot_order = Value("boot/@order")
+    alias = Value("alias/@name")
+
+
+class DiskSnapshot(Element):
+    tag = "disk"
+    target = Value("@name")
+    snapshot = Value("@snapshot")
+    disk_format = Value("driver/@type")
+    path = Value("source/@file")
+
+
+class DomainSnapshot(Element):
+    """What virDomainSnapshotCreateXML takes."""
+
+    tag = "domainsnapshot"
+    disks = Children("disks")
 
 
 class Interface(Element):
@@ -98,6 +134,7 @@ class Interface(Element):
     model = Value("model/@type")
     mtu = Value("mtu/@size")
     rom = Value("rom/@enabled")
+    alias = Value("alias/@name")
 
 
 class Serial(Element):
@@ -208,8 +245,8 @@ def domain_of(
         on_reboot="restart",
         on_crash="destroy",
         devices=[
-            *(_disk(number, disk, settings) for number, disk in enumerate(disks)),
-            *(_interface(port) for port in ports),
+            *_disks(disks, settings),
+            *(interface_of(port) for port in ports),
             Serial(kind="file", path=console, append="on", port=0),
             Channel(kind="unix", target_type="virtio", target_name=GUEST_AGENT),
             Rng(model="virtio", backend="random", source="/dev/urandom"),
@@ -241,29 +278,84 @@ def _cpu(emulated: bool) -> Cpu:
     return Cpu(mode="custom", match="exact", check="none", model=EMULATED_CPU, features=features)
 
 
-def _disk(number: int, disk: Disk, settings: Settings) -> DiskDevice:
-    backing = []
+def _disks(disks: Sequence[Disk], settings: Settings) -> Iterator[DiskDevice]:
+    """The first boots, and is vda whatever it is called."""
+    taken: set[str] = set()
+    for number, disk in enumerate(disks):
+        target = target_of(disk.device_name if number else "/dev/vda", taken)
+        taken.add(target)
+        yield disk_of(disk, target, settings, boot_order=None if number else 1)
+
+
+def target_of(device_name: str, taken: Collection[str]) -> str:
+    """virtio's name for what EC2 calls /dev/sdf or /dev/xvdf, or the next that is free."""
+    match = DEVICE_NAME.fullmatch(device_name)
+    asked = f"vd{match[1]}" if match else ""
+    if asked and asked not in taken:
+        return asked
+    return next(name for name in map(_letters, itertools.count(1)) if name not in taken)
+
+
+def disk_of(
+    disk: Disk, target: str, settings: Settings, boot_order: int | None = None
+) -> DiskDevice:
+    """A disk by itself, too: what is attached to a running domain."""
+    common = {
+        "device": "disk",
+        "driver": "qemu",
+        "disk_format": disk.disk_format,
+        "discard": "unmap",
+        "target": target,
+        "bus": "virtio",
+        "bytes_per_s": disk.throughput_mibps * MIB or None,
+        "iops": disk.iops or None,
+        "serial": serial_of(disk.volume_id),
+        "boot_order": boot_order,
+        "alias": ALIAS + disk.volume_id,
+    }
+    if disk.remote is not None:
+        return DiskDevice(
+            **common,
+            kind="network",
+            cache="none",
+            error_policy="stop",  # the guest waits for its volume's home to come back
+            read_error_policy="stop",
+            protocol="nbd",
+            export=disk.remote.export_name,
+            tls="yes",
+            tls_host=dns_name(f"host:{disk.remote.host_id}"),
+            server=disk.remote.host,
+            port=disk.remote.port,
+            reconnect_s=NBD_RECONNECT_S,
+        )
+    layers = [("qcow2", path) for path in disk.frozen]
     if disk.backing is not None:
-        backing = [
-            BackingStore(kind="file", disk_format=disk.backing_format, path=disk.backing, end=True)
-        ]
+        layers.append((disk.backing_format, disk.backing))
     return DiskDevice(
-        kind="file",
-        device="disk",
-        driver="qemu",
-        disk_format=disk.disk_format,
-        cache=settings.cache,
-        discard="unmap",
-        path=disk.path,
-        backing=backing,
-        target=f"vd{_letters(number)}",
-        bus="virtio",
-        serial=serial_of(disk.volume_id),
-        boot_order=1 if number == 0 else None,
+        **common, kind="file", cache=settings.cache, path=disk.path, backing=[_backing(layers)]
     )
 
 
-def _interface(port: Port) -> Interface:
+def snapshot_of(layers: Mapping[str, Path | None]) -> DomainSnapshot:
+    """Disks by their targets: those with a file go on in it, the others as they are."""
+    return DomainSnapshot(
+        disks=[
+            DiskSnapshot(target=target, snapshot="external", disk_format="qcow2", path=path)
+            if path is not None
+            else DiskSnapshot(target=target, snapshot="no")
+            for target, path in layers.items()
+        ]
+    )
+
+
+def _backing(layers: Sequence[tuple[str, Path]]) -> BackingStore:
+    if not layers:
+        return BackingStore()
+    (disk_format, path), *rest = layers
+    return BackingStore(kind="file", disk_format=disk_format, path=path, below=[_backing(rest)])
+
+
+def interface_of(port: Port) -> Interface:
     return Interface(
         kind="ethernet",
         mac_address=port.mac_address,
@@ -272,14 +364,15 @@ def _interface(port: Port) -> Interface:
         model="virtio",
         mtu=port.mtu,
         rom="no",
+        alias=ALIAS + port.network_interface_id,
     )
 
 
 def _letters(number: int) -> str:
-    """0 -> a, 25 -> z, 26 -> aa."""
+    """0 -> vda, 25 -> vdz, 26 -> vdaa."""
     letters = ""
     number += 1
     while number:
         number, rest = divmod(number - 1, 26)
         letters = chr(ord("a") + rest) + letters
-    return letters
+    return f"vd{letters}"

@@ -15,10 +15,12 @@ import os
 import random
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostagent.drivers import Disk, DriverError, Port, Power
+from hostagent.hypervisors.fake_disks import FakeDisks
+from hostagent.volumes.fake import FakeVolumes
 from protos.cloud.v1 import fleet_pb2
 
 
@@ -47,6 +49,8 @@ class Guest:
     next_at: int = 0
     reboots: int = 0
     console: str = ""
+    nics: list[str] = field(default_factory=list)
+    disks: dict[str, dict] = field(default_factory=dict)  # volume -> fields of its GuestDisk
 
 
 class FakeState:
@@ -82,7 +86,7 @@ def _never(delay_ms: int, call: Callable[[], None]) -> None:
     """No timer: changes are seen when somebody looks."""
 
 
-class FakeHypervisor:
+class FakeHypervisor(FakeDisks):
     """See the module's head. Thread-safe."""
 
     def __init__(
@@ -93,7 +97,9 @@ class FakeHypervisor:
         state: FakeState | None = None,
         later: Callable[[int, Callable[[], None]], None] = _never,
         facts: fleet_pb2.HostFacts | None = None,
+        volumes: FakeVolumes | None = None,
     ):
+        self._volumes = volumes
         self._clock, self._rng, self._later = clock, rng, later
         self.faults = faults or Faults()
         self.state = state or FakeState()
@@ -104,6 +110,7 @@ class FakeHypervisor:
         self._on_change: Callable[[str], None] = lambda name: None
         self._reboots_before: dict[str, int] = {}
         self._cursed: dict[str, bool] = {}
+        self._commits = {}
 
     # -- drivers.Hypervisor --------------------------------------------------------------------
 
@@ -132,7 +139,12 @@ class FakeHypervisor:
             if self._happens(self.faults.create_fails):
                 raise DriverError(f"{name}: the hypervisor failed to start it")
             deaf = self._happens(self.faults.deaf)
-            self.state.guests[name] = Guest(Power.PAUSED.value, deaf=deaf, console=str(console))
+            nics = sorted(port.network_interface_id for port in ports)
+            self.state.guests[name] = Guest(
+                Power.PAUSED.value, deaf=deaf, console=str(console), nics=nics
+            )
+            for disk in disks:
+                self._give(self.state.guests[name], disk)
             self.state.keep()
 
     def resume(self, instance_id: str) -> None:
@@ -191,6 +203,28 @@ class FakeHypervisor:
             if self.state.guests.pop(instance_id, None):
                 self._changed(instance_id)
 
+    def nics(self, instance_id: str) -> Sequence[str]:
+        with self._lock:
+            self._maybe_fail()
+            guest = self._guest(instance_id)
+            return list(guest.nics) if guest else []
+
+    def attach_nic(self, instance_id: str, port: Port) -> None:
+        with self._lock:
+            self._maybe_fail()
+            nics = self._alive(instance_id).nics
+            nics[:] = sorted({*nics, port.network_interface_id})
+            self.state.keep()
+
+    def detach_nic(self, instance_id: str, network_interface_id: str) -> None:
+        """A guest that does not listen to ACPI does not let go either."""
+        with self._lock:
+            self._maybe_fail()
+            guest = self._alive(instance_id)
+            if not guest.deaf and network_interface_id in guest.nics:
+                guest.nics.remove(network_interface_id)
+                self._changed(instance_id)
+
     def domains(self) -> Collection[str]:
         with self._lock:
             return sorted(self.state.guests)
@@ -237,6 +271,9 @@ class FakeHypervisor:
             guest.power, guest.next_power = guest.next_power, ""
             self._changed(instance_id)
         return guest
+
+    def _lives(self, guest: Guest) -> bool:
+        return guest.power in _LIVING
 
     def _alive(self, instance_id: str) -> Guest:
         guest = self._guest(instance_id)

@@ -17,7 +17,8 @@ from pathlib import Path
 import libvirt
 from lxml import etree
 
-from hostagent.drivers import Disk, DriverError, Port, Power
+from hostagent.drivers import Disk, DriverError, GuestDisk, Port, Power
+from hostagent.hypervisors import libvirt_disks, libvirt_nics
 from hostagent.hypervisors.domain_xml import NAMESPACE, Settings, render
 from protos.cloud.v1 import fleet_pb2
 
@@ -174,6 +175,57 @@ class LibvirtHypervisor:
         self._rebooted.discard(instance_id)
         self._killed.discard(instance_id)
 
+    def disks(self, instance_id: str) -> Sequence[GuestDisk]:
+        with _translated(instance_id):
+            domain = self._find(instance_id)
+            return libvirt_disks.listed(domain) if domain is not None else []
+
+    def holder(self, volume_id: str) -> str | None:
+        with _translated("the list of domains"):
+            alive = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
+            for domain in self._connected().listAllDomains(alive):
+                if libvirt_disks.has(domain, volume_id):
+                    return domain.name()
+        return None
+
+    def attach_disk(self, instance_id: str, disk: Disk) -> None:
+        with _translated(f"{instance_id}: {disk.volume_id}"):
+            libvirt_disks.attach(self._existing(instance_id), disk, self._settings)
+
+    def detach_disk(self, instance_id: str, volume_id: str) -> None:
+        with _translated(f"{instance_id}: {volume_id}"):
+            libvirt_disks.detach(self._existing(instance_id), volume_id)
+
+    def resize_disk(self, instance_id: str, volume_id: str, size_bytes: int) -> None:
+        with _translated(f"{instance_id}: {volume_id}"):
+            libvirt_disks.resize(self._existing(instance_id), volume_id, size_bytes)
+
+    def tune_disk(self, instance_id: str, volume_id: str, iops: int, throughput_mibps: int) -> None:
+        with _translated(f"{instance_id}: {volume_id}"):
+            domain = self._existing(instance_id)
+            libvirt_disks.tune(domain, volume_id, iops, throughput_mibps)
+
+    def freeze_disk(self, instance_id: str, volume_id: str, layer: Path, quiesce: bool) -> None:
+        with _translated(f"{instance_id}: {volume_id}"):
+            libvirt_disks.freeze(self._existing(instance_id), volume_id, layer, quiesce)
+
+    def commit_disk(self, instance_id: str, volume_id: str, lowest: Path, top: Path) -> None:
+        with _translated(f"{instance_id}: {volume_id}"):
+            libvirt_disks.commit(self._existing(instance_id), volume_id, lowest, top)
+
+    def nics(self, instance_id: str) -> Sequence[str]:
+        with _translated(instance_id):
+            domain = self._find(instance_id)
+            return libvirt_nics.listed(domain) if domain is not None else []
+
+    def attach_nic(self, instance_id: str, port: Port) -> None:
+        with _translated(instance_id):
+            libvirt_nics.attach(self._existing(instance_id), port)
+
+    def detach_nic(self, instance_id: str, network_interface_id: str) -> None:
+        with _translated(instance_id):
+            libvirt_nics.detach(self._existing(instance_id), network_interface_id)
+
     def domains(self) -> Collection[str]:
         with _translated("the list of domains"):
             return sorted(domain.name() for domain in self._connected().listAllDomains())
@@ -224,6 +276,7 @@ class LibvirtHypervisor:
             for event, callback in (
                 (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle),
                 (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._reboot_event),
+                (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._device_removed),
             ):
                 connection.domainEventRegisterAny(None, event, callback, None)
             return connection
@@ -267,6 +320,10 @@ class LibvirtHypervisor:
         ):
             self._killed.add(name)
         self._on_change(name)
+
+    def _device_removed(self, connection, domain, device, opaque) -> None:
+        """The guest has let go of it."""
+        self._on_change(domain.name())
 
     def _reboot_event(self, connection, domain, opaque) -> None:
         self._rebooted.add(domain.name())

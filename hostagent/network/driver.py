@@ -130,6 +130,7 @@ class LinuxNetwork:
             self._load_rules(vpc, guests, namespace, transit)
             plan = router.Router(namespace, mac_of(f"host {vpc.vpc_id}"), transit, mtu)
             self._route(vpc, guests, plan)
+            ports.sweep(vpc.vpc_id, {guest.tap for guest in guests}, self.names)
             self._ensure_public(vpc, guests, namespace, transit, before)
             self._ensure_dhcp(vpc, guests, namespace, mtu)
             self._ensure_metadata(vpc, guests, namespace)
@@ -156,7 +157,8 @@ class LinuxNetwork:
             ports.remove(nic, self.names)
             namespace = self.names.namespace(nic.vpc_id)
             if namespaces.exists(namespace):
-                for address in (nic.private_ip_address, *nic.secondary_private_ip_addresses):
+                addresses = (nic.private_ip_address, *nic.secondary_private_ip_addresses)
+                for address in filter(None, addresses):
                     self._forget_address(namespace, address)
 
     def remove_vpc(self, vpc_id: str) -> None:

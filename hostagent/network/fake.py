@@ -65,6 +65,10 @@ class FakeNetwork:
             self._maybe_fail()
             self.made[vpc.vpc_id] = _copy(vpc)
             self.tenants[vpc.vpc_id] = [_copy(instance) for instance in instances]
+            known = {nic.network_interface_id for each in instances for nic in each.nics}
+            for port, home in list(self._homes.items()):
+                if home == vpc.vpc_id and port not in known:
+                    self._drop_port(port)
             self._keep()
             self._maybe_fail()
 

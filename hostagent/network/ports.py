@@ -9,6 +9,7 @@ outlives the domain that used it; it is removed by its own name in either place.
 """
 
 import socket
+from collections.abc import Collection
 
 from pyroute2 import IPRoute
 
@@ -66,6 +67,36 @@ def remove(nic: fleet_pb2.NicSpec, names: Names) -> None:
         namespaces.netlink(namespace, lambda ip: links.remove_link(ip, tap))
 
 
+def sweep(vpc_id: str, wanted: Collection[str], names: Names) -> None:
+    """The VPC's taps that no NIC has go, plugged or not yet. One that a guest has not let go of is
+    cut off, and goes later.
+    """
+
+    def inside(ip: IPRoute) -> None:
+        for tap, link in _strays(ip, wanted, names):
+            if link.get_attr("IFLA_CARRIER"):
+                ip.link("set", index=link["index"], master=0)
+            else:
+                links.remove_link(ip, tap)
+
+    def on_host(ip: IPRoute) -> None:
+        for tap, link in _strays(ip, wanted, names):
+            mine = (link.get_attr("IFLA_IFALIAS") or "").endswith(f" {vpc_id}")
+            if mine and not link.get_attr("IFLA_CARRIER"):
+                links.remove_link(ip, tap)
+
+    namespaces.netlink(names.namespace(vpc_id), inside)
+    namespaces.netlink(None, on_host)
+
+
+def _strays(ip: IPRoute, wanted: Collection[str], names: Names) -> list[tuple[str, dict]]:
+    return [
+        (name, link)
+        for name, link in links.all_links(ip).items()
+        if name.startswith(names.taps) and name not in wanted
+    ]
+
+
 def _held_or_removed(ip: IPRoute, tap: str) -> bool:
     link = links.all_links(ip).get(tap)
     if link is None:
@@ -81,7 +112,7 @@ def _make(ip: IPRoute, tap: str, nic: fleet_pb2.NicSpec, names: Names, mtu: int)
         ip.link("add", ifname=tap, kind="tuntap", mode="tap")
     namespaces.set_sysctls({f"net/ipv6/conf/{tap}/disable_ipv6": "1"})
     index = links.index_of(ip, tap)
-    alias = f"{names.prefix} {nic.network_interface_id} {nic.private_ip_address}"
+    alias = f"{names.prefix} {nic.network_interface_id} {nic.private_ip_address} {nic.vpc_id}"
     ip.link("set", index=index, mtu=mtu, ifalias=alias)
 
 

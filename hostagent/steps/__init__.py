@@ -2,7 +2,8 @@
 after any cut; ``undo`` succeeds where there is nothing to undo.
 
     image      the base images' files are here      (undo: nothing; the cache forgets by itself)
-    disks      the volumes' files                   (undo: those that end with the instance)
+    disks      the volumes' files                   (undo: those that end with the instance; at a
+                                                     stop those that live from start to stop)
     network    the taps                             (undo: the taps; at the instance's end also
                                                      the VPC, where this was its last instance)
     domain     made paused, plugged into its VPC,   (undo: off and undefined)
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hostagent.drivers import Disk, Hypervisor, Images, Network, Port, Volumes
+from hostagent.volumes.keeper import Keeper
 from hostagent.vpcs import Vpcs
 from protos.cloud.v1 import fleet_pb2
 
@@ -29,6 +31,7 @@ class Drivers:
     network: Network
     images: Images
     volumes: Volumes
+    keeper: Keeper
     vpcs: Vpcs
     consoles: Path  # a folder; an instance's console log outlives its stops
 
@@ -41,7 +44,7 @@ class Context:
     on: Drivers
     alive: bool = False  # the domain runs already: only what is missing around it is made
     ending: bool = False  # torn down for good, not only stopped
-    bases: dict[str, Path] = field(default_factory=dict)  # volume id -> image file
+    stopping: bool = False  # taken down because it should be, not to be started again by itself
     disks: list[Disk] = field(default_factory=list)
     ports: list[Port] = field(default_factory=list)
 

@@ -1,5 +1,8 @@
-"""Step: the volumes' files are there, of the right size. They stay over stop and start."""
+"""Step: the volumes' files are there, of the right size. They stay over stop and start, but for
+instance-store (ephemeral) disks.
+"""
 
+from hostagent.ledger import is_here, outlives
 from hostagent.steps import Context, console_files
 
 
@@ -8,17 +11,14 @@ class Disks:
 
     def ensure(self, ctx: Context) -> None:
         if not ctx.alive:  # an open disk is the guest's
-            ctx.disks = [
-                ctx.on.volumes.ensure(disk, ctx.bases.get(disk.volume_id))
-                for disk in ctx.spec.disks
-            ]
+            ctx.disks = [ctx.on.keeper.make(disk) for disk in ctx.spec.disks]
 
     def undo(self, ctx: Context) -> None:
-        """Only at the instance's end: a volume that outlives it stays, the console's log goes."""
-        if not ctx.ending:
-            return
+        """A volume that outlives the instance stays; at its end the console's log goes as well."""
         for disk in ctx.spec.disks:
-            if disk.delete_on_termination:
-                ctx.on.volumes.remove(disk.volume_id)
-        for part in console_files(ctx.on.consoles, ctx.spec.instance_id):
-            part.unlink(missing_ok=True)
+            ends = ctx.ending and not outlives(disk)
+            if is_here(disk) and (ends or (ctx.stopping and disk.ephemeral)):
+                ctx.on.keeper.remove(disk.volume_id)
+        if ctx.ending:
+            for part in console_files(ctx.on.consoles, ctx.spec.instance_id):
+                part.unlink(missing_ok=True)

@@ -15,7 +15,9 @@ class Domain:
     def ensure(self, ctx: Context) -> None:
         spec, hypervisor = ctx.spec, ctx.on.hypervisor
         if not ctx.alive:
-            hypervisor.create_paused(spec, ctx.disks, ctx.ports, ctx.console)
+            with ctx.on.keeper.held(disk.volume_id for disk in ctx.disks):
+                disks = [ctx.on.keeper.find(disk) for disk in spec.disks]  # maybe a layer more
+                hypervisor.create_paused(spec, disks, ctx.ports, ctx.console)
         for vpc_id in ctx.vpc_ids:
             ctx.on.vpcs.ensure(vpc_id)
         plug(ctx)
@@ -27,7 +29,14 @@ class Domain:
 
 
 def plug(ctx: Context) -> None:
-    """Joins every tap to its bridge that is not; also the repair of a guest that runs."""
+    """Joins every tap to its bridge that is not; also the repair of a guest that runs, which may
+    lack an interface that it is still to be given.
+    """
     for nic in ctx.spec.nics:
-        if not ctx.on.network.is_plugged(nic):
+        if not ctx.on.network.is_plugged(nic) and _has(ctx, nic.network_interface_id):
             ctx.on.network.plug(nic)
+
+
+def _has(ctx: Context, network_interface_id: str) -> bool:
+    there = ctx.on.hypervisor.nics
+    return not ctx.alive or network_interface_id in there(ctx.spec.instance_id)

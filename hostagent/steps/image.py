@@ -8,11 +8,9 @@ class Image:
 
     def ensure(self, ctx: Context) -> None:
         """Raises NotYet while one is being fetched."""
-        if ctx.alive:
-            return
-        for disk in ctx.spec.disks:
-            if disk.image.digest:
-                ctx.bases[disk.volume_id] = ctx.on.images.ensure(disk.image)
+        if not ctx.alive:
+            for disk in ctx.spec.disks:
+                ctx.on.keeper.base(disk)
 
     def undo(self, ctx: Context) -> None:
         """Nothing: the cache is bounded by itself, and the next one may want the same image."""

@@ -1,5 +1,6 @@
 """What may be done to a volume whether or not a guest has it open, and one thing at a time.
 
+    keeper.make(disk) -> Disk             made where it is not here, for a domain to open
     with keeper.held(["vol-1"]):          nobody else changes its layers: while a guest opens it
     keeper.freeze("vol-1", 3)             layer 3 is frozen when this returns, with all below it
     keeper.commit("vol-1", 3)             layers up to 3 become one; NotYet while that goes on
@@ -14,8 +15,21 @@ writes) and in the files (what stands on what), and the same call again goes on 
 import contextlib
 import threading
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-from hostagent.drivers import DriverError, GuestDisk, Hypervisor, Layer, NotYet, Volumes
+from hostagent.drivers import (
+    Disk,
+    DriverError,
+    GuestDisk,
+    Hypervisor,
+    Images,
+    Layer,
+    NotYet,
+    Volumes,
+)
+from hostagent.ledger import is_here
+from hostagent.records import Records, VolumeProgress
+from protos.cloud.v1 import fleet_pb2
 
 BUSY_RETRY_MS = 500
 
@@ -23,8 +37,15 @@ BUSY_RETRY_MS = 500
 class Keeper:
     """See the module's head. One a host: its locks are all that keeps two apart."""
 
-    def __init__(self, volumes: Volumes, hypervisor: Hypervisor):
+    def __init__(
+        self,
+        volumes: Volumes,
+        hypervisor: Hypervisor,
+        images: Images,
+        records: Records[VolumeProgress],
+    ):
         self._volumes, self._hypervisor = volumes, hypervisor
+        self._images, self._records = images, records
         self._guard = threading.Lock()
         self._held: dict[str, int] = {}  # volume -> the thread that is at it
 
@@ -43,6 +64,44 @@ class Keeper:
             with self._guard:
                 for name in wanted:
                     del self._held[name]
+
+    def base(self, disk: fleet_pb2.DiskSpec) -> Path | None:
+        """The file that the volume stands on, or will; None: on nothing, or not here. Raises NotYet
+        while it is on its way.
+        """
+        source = self._source(disk)
+        return self._images.ensure(source) if is_here(disk) and source.digest else None
+
+    def make(self, disk: fleet_pb2.DiskSpec) -> Disk:
+        """As large as ``disk`` says at least. One that was here before is never made anew, blank.
+        Raises NotYet; only for a volume that no domain has open.
+        """
+        if not is_here(disk):
+            return _remote(disk)
+        base, name = self.base(disk), disk.volume_id
+        with self.held([name]):
+            record = self._records.get(name)
+            if record is not None and record.spec.desired == fleet_pb2.VOLUME_DELETED:
+                raise DriverError(f"{name} is deleted", transient=False)
+            if record is not None and record.progress.made and not self._volumes.chain(name):
+                raise DriverError(f"{name}: its files are lost", transient=False)
+            made = fleet_pb2.DiskSpec()
+            made.CopyFrom(disk)
+            made.image.CopyFrom(self._source(disk))
+            return self._volumes.ensure(made, base)
+
+    def find(self, disk: fleet_pb2.DiskSpec) -> Disk:
+        """One that was made, as it is now. To be called while it is held."""
+        found = self._volumes.find(disk) if is_here(disk) else _remote(disk)
+        if found is None:
+            raise DriverError(f"{disk.volume_id} is not on this host")
+        return found
+
+    def _source(self, disk: fleet_pb2.DiskSpec) -> fleet_pb2.ImageSource:
+        record = self._records.get(disk.volume_id)
+        if disk.image.digest or record is None:
+            return disk.image
+        return record.spec.source
 
     def top(self, volume_id: str) -> Layer:
         """The layer that is written, by a guest or by nobody. DriverError: not here."""
@@ -112,3 +171,17 @@ class Keeper:
             if disk.volume_id == volume_id and disk.path is not None:
                 return disk
         raise DriverError(f"{volume_id}: {holder} has just let go of it")
+
+
+def _remote(disk: fleet_pb2.DiskSpec) -> Disk:
+    """Another host has its files."""
+    return Disk(
+        disk.volume_id,
+        disk.device_name,
+        Path(),
+        "raw",
+        iops=disk.iops,
+        throughput_mibps=disk.throughput_mibps,
+        size_bytes=disk.size_bytes,
+        remote=disk.remote,
+    )

@@ -46,13 +46,16 @@ def instance(name="i-1", generation=1, desired=RUNNING, **fields) -> InstanceSpe
     return spec
 
 
-def host_spec(*instances: InstanceSpec, generation=None, base=0, vpcs=("vpc-1",)) -> HostSpec:
-    newest = max((spec.generation for spec in instances), default=0)
+def host_spec(
+    *instances: InstanceSpec, generation=None, base=0, vpcs=("vpc-1",), volumes=()
+) -> HostSpec:
+    newest = max((spec.generation for spec in (*instances, *volumes)), default=0)
     return HostSpec(
         host_id=HOST,
         generation=newest if generation is None else generation,
         base=base,
         instances=instances,
+        volumes=volumes,
         vpcs=[fleet_pb2.VpcSpec(vpc_id=vpc, generation=newest) for vpc in vpcs],
     )
 
@@ -70,8 +73,10 @@ class Rig:
     def __post_init__(self):
         self.clock = Clock()
         self.db = open_file(":memory:")
-        self.hypervisor = FakeHypervisor(self.clock, random.Random(1), self.faults)
         self.volumes = FakeVolumes()
+        self.hypervisor = FakeHypervisor(
+            self.clock, random.Random(1), self.faults, volumes=self.volumes
+        )
         self.images = FakeImages(self.clock)
         self.boot_id = "boot-1"
         self.spec_generation = 0

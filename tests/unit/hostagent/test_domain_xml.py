@@ -5,6 +5,7 @@ A golden file is written anew with ``PILEUS_GOLDEN=write pytest ...``; read the 
 
 import inspect
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hostagent.drivers import Disk, Port
 from hostagent.hypervisors import domain_xml
 from hostagent.hypervisors.domain_xml import Settings, render, serial_of, uuid_of
 from hostagent.hypervisors.xml_elements import Element, Value
-from protos.cloud.v1.fleet_pb2 import InstanceSpec
+from protos.cloud.v1.fleet_pb2 import InstanceSpec, RemoteDisk
 
 GOLDEN = Path(__file__).parent / "golden"
 HOST = "h-00000000000000001"
@@ -26,6 +27,26 @@ ROOT = Disk(
     "raw",
 )
 DATA = Disk("vol-0000000000000000d", "/dev/sdf", Path("/state/volumes/d.qcow2"), "qcow2")
+LAYERED = Disk(
+    "vol-0000000000000000e",
+    "/dev/xvdg",
+    Path("/state/volumes/e.2.qcow2"),
+    "qcow2",
+    Path("/state/images/abc.raw"),
+    "raw",
+    (Path("/state/volumes/e.1.qcow2"), Path("/state/volumes/e.0.qcow2")),
+    iops=300,
+    throughput_mibps=125,
+)
+SERVED = Disk(
+    "vol-0000000000000000f",
+    "/dev/sdh",
+    Path(),
+    "raw",
+    remote=RemoteDisk(
+        host_id="h-00000000000000002", host="192.0.2.2", port=10809, export_name="vol-f"
+    ),
+)
 PORT = Port("eni-0123456789abcdef0", "tapab0123456789a", "02:00:00:00:00:01", 1450)
 SECOND = Port("eni-0123456789abcdef1", "tapab0123456789b", "02:00:00:00:00:02", 1450)
 CONSOLE = Path("/state/instances/i-0123456789abcdef0.log")
@@ -34,6 +55,7 @@ CASES = {
     "emulated": (Settings("qemu"), [ROOT], [PORT]),
     "kvm": (Settings("kvm", machine="q35", cache="none"), [ROOT], [PORT]),
     "two-disks-two-ports": (Settings("qemu"), [ROOT, DATA], [PORT, SECOND]),
+    "layers-and-served": (Settings("qemu"), [ROOT, LAYERED, SERVED], [PORT]),
 }
 
 
@@ -71,6 +93,7 @@ def test_every_declared_property_is_used():
 
     for settings, disks, ports in CASES.values():
         walk(domain_xml.domain_of(spec(), disks, ports, CONSOLE, settings, HOST))
+    walk(domain_xml.snapshot_of({"vda": None, "vdb": Path("/state/volumes/e.3.qcow2")}))
     declared = {
         kind: set(kind.declared())
         for _, kind in inspect.getmembers(domain_xml, inspect.isclass)
@@ -111,6 +134,21 @@ def test_a_serial_fits_virtio():
 
 @pytest.mark.parametrize("number, name", [(0, "vda"), (25, "vdz"), (26, "vdaa"), (52, "vdba")])
 def test_disks_are_named_in_order(number, name):
-    text = render(spec(), [DATA] * (number + 1), [], CONSOLE, Settings("qemu"), HOST)
+    disks = [replace(DATA, device_name="/dev/vda")] * (number + 1)
+    text = render(spec(), disks, [], CONSOLE, Settings("qemu"), HOST)
     assert text.count("<target dev=") == number + 1
     assert text.rpartition("<target dev=")[2].startswith(f'"{name}"')
+
+
+@pytest.mark.parametrize(
+    "asked, taken, name",
+    [
+        ("/dev/sdf", (), "vdf"),
+        ("/dev/xvdba", (), "vdba"),
+        ("/dev/sda1", ("vda",), "vdb"),
+        ("/dev/sdf", ("vda", "vdf", "vdb"), "vdc"),
+        ("xvdf", (), "vdb"),
+    ],
+)
+def test_a_disks_name_is_what_was_asked_for_where_that_is_free(asked, taken, name):
+    assert domain_xml.target_of(asked, taken) == name

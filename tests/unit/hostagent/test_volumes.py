@@ -8,7 +8,8 @@ import pytest
 
 from hostagent import shell
 from hostagent.drivers import READ_MOST_BYTES, DriverError, Extent, NotYet
-from hostagent.fake_drivers import FakeVolumes
+from hostagent.fake_drivers import FakeImages, FakeVolumes
+from hostagent.ledger import Ledger, open_file
 from hostagent.volumes.keeper import Keeper
 from hostagent.volumes.qcow2 import Qcow2Volumes
 from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
@@ -86,6 +87,10 @@ class NoGuests:
 
     def holder(self, volume_id):
         return None
+
+
+def ledger():
+    return Ledger(open_file(":memory:"), "h-00000000000000001", now_ms=1, boot_id="b")
 
 
 def disk(size=4 * MIB, **fields):
@@ -261,7 +266,7 @@ def test_only_so_much_is_read_at_once(volumes):
 
 
 def test_the_keeper_freezes_once_and_commits(backend, volumes):
-    keeper = Keeper(volumes, NoGuests())
+    keeper = Keeper(volumes, NoGuests(), FakeImages(lambda: 0), ledger().volumes)
     volumes.ensure(blank(), None)
     backend.write(0, b"one")
     for _ in range(2):
@@ -283,7 +288,8 @@ def test_the_keeper_freezes_once_and_commits(backend, volumes):
 
 def test_one_at_a_time_is_at_a_volume(volumes):
     volumes.ensure(blank(), None)
-    keeper, said = Keeper(volumes, NoGuests()), []
+    keeper = Keeper(volumes, NoGuests(), FakeImages(lambda: 0), ledger().volumes)
+    said = []
 
     def another():
         try:

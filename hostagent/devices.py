@@ -1,0 +1,209 @@
+"""The devices of one running guest, made those of its spec: attached, let go of, grown, limited.
+
+    devices.look(entry, now) -> {...}    what is new of it, as the ledger notes it; mostly nothing
+    devices.due                          when to look again
+
+    wanted, not there    made where it is not here yet, attached
+    there, not wanted    the guest is asked to let go, again every ask_again_ms; after detach_ms
+                         that is a failure (busy), and it is asked on
+    both                 grown and limited where the spec says other than the guest has
+
+``devices_generation`` becomes the spec's when every device is as it should be, or is named in
+``device_failures``. Nothing waits in here. Called by the worker for a guest that runs; one that
+does not gets all of it with its next start. What is remembered (since when a guest is asked) may be
+lost: it is then asked anew. Each of the ``parts`` settles its own kind: disks here, interfaces in
+``nics``.
+"""
+
+import functools
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from hostagent.drivers import DriverError, GuestDisk, NotYet
+from hostagent.ledger import Entry, is_here
+from hostagent.limits import Limits
+from hostagent.progress import DeviceFailure
+from hostagent.steps import Drivers
+from protos.cloud.v1 import fleet_pb2
+
+log = logging.getLogger(__name__)
+
+Have, Want = TypeVar("Have"), TypeVar("Want")
+
+
+@dataclass
+class Round:
+    """What one look comes to. ``due`` is when something that is under way may have happened."""
+
+    now: int
+    failures: list[DeviceFailure] = field(default_factory=list)
+    due: int | None = None
+    settled: bool = True
+
+    def wait(self, until: int) -> None:
+        """Something is not as it should be yet, and may be by then."""
+        self.settled = False
+        self.look_again(until)
+
+    def look_again(self, when: int) -> None:
+        self.due = when if self.due is None else min(self.due, when)
+
+
+class Part(Protocol):
+    """One kind of devices."""
+
+    def settle(self, spec: fleet_pb2.InstanceSpec, round: Round) -> None:
+        """Brings the guest's devices of this kind nearer to the spec's. Raises DriverError where it
+        cannot even look.
+        """
+
+
+class Devices:
+    """See the module's head."""
+
+    def __init__(self, parts: Sequence[Part], limits: Limits):
+        self._parts, self._limits = parts, limits
+        self._generation = 0  # that the last look was about
+        self._quiet = False
+        self.due = 0
+
+    def look(self, entry: Entry, now: int) -> dict[str, object]:
+        """Does nothing before it is ``due``, or the spec changes, or while the guest may be about
+        to let go of something.
+        """
+        spec, known = entry.spec, entry.progress
+        if self._quiet and now < self.due and spec.generation == self._generation:
+            return {}
+        round = Round(now)
+        for part in self._parts:
+            part.settle(spec, round)
+        self._generation = spec.generation
+        self._quiet = round.settled and not round.failures
+        audit = now + self._limits.audit_ms
+        self.due = audit if round.due is None else min(round.due, audit)
+        changes: dict[str, object] = {}
+        if tuple(round.failures) != known.device_failures:
+            changes["device_failures"] = tuple(round.failures)
+        if round.settled and known.devices_generation < spec.generation:
+            changes["devices_generation"] = spec.generation
+        return changes
+
+    def begin(self, spec: fleet_pb2.InstanceSpec, now: int) -> dict[str, object]:
+        """The guest was just made with all that ``spec`` says."""
+        self._generation, self._quiet = spec.generation, True
+        self.due = now + self._limits.audit_ms
+        return {"devices_generation": spec.generation, "device_failures": ()}
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """Tries in vain with one device."""
+
+    tries: int
+    next_try: int
+    message: str
+    lasting: bool
+
+
+class Kind(Generic[Have, Want]):
+    """What all kinds of devices have in common; the last four methods are a kind's own."""
+
+    def __init__(self, on: Drivers, limits: Limits):
+        self._on, self._limits = on, limits
+        self._asked: dict[str, tuple[int, int]] = {}  # id -> first and last asked to let go
+        self._troubles: dict[str, _Trouble] = {}
+
+    def settle(self, spec: fleet_pb2.InstanceSpec, round: Round) -> None:
+        there, wanted = self._there(spec.instance_id), self._wanted(spec)
+        leaving = sorted(there.keys() - wanted.keys())
+        self._asked = {name: when for name, when in self._asked.items() if name in leaving}
+        for name in self._troubles.keys() - wanted.keys() - set(leaving):
+            del self._troubles[name]
+        for name in leaving:
+            self._try(name, round, functools.partial(self._let_go, spec, name, round))
+        for name, device in wanted.items():
+            settle = functools.partial(self._give, spec.instance_id, device, there.get(name))
+            self._try(name, round, settle)
+
+    def _try(self, name: str, round: Round, act: Callable[[], None]) -> None:
+        """What fails is tried again after a pause; what fails again and again is reported too."""
+        trouble = self._troubles.get(name)
+        if trouble is None or round.now >= trouble.next_try:
+            try:
+                act()
+                self._troubles.pop(name, None)
+                return
+            except NotYet as wait:
+                round.wait(round.now + wait.retry_ms)
+                return
+            except DriverError as failure:
+                tries = trouble.tries + 1 if trouble else 1
+                pause = self._limits.backoff(tries)
+                trouble = _Trouble(tries, round.now + pause, str(failure), not failure.transient)
+                self._troubles[name] = trouble
+                log.warning("%s: try %d: %s", name, tries, failure)
+        if trouble.lasting or trouble.tries >= self._limits.device_attempts:
+            round.failures.append(DeviceFailure(name, trouble.message))
+            round.look_again(trouble.next_try)
+        else:
+            round.wait(trouble.next_try)
+
+    def _let_go(self, spec: fleet_pb2.InstanceSpec, name: str, round: Round) -> None:
+        now, limits = round.now, self._limits
+        first, last = self._asked.get(name, (now, None))
+        if last is None or now - last >= limits.ask_again_ms:
+            self._ask(spec.instance_id, name)
+            last = now
+        self._asked[name] = (first, last)
+        limit = limits.force_ms if name in spec.forced_device_ids else limits.detach_ms
+        if now - first < limit:
+            round.wait(min(now + limits.poll_ms, first + limit))
+            return
+        message = f"the guest has not let go of it within {limit // 1000} s; a stop takes it away"
+        round.failures.append(DeviceFailure(name, message, busy=True))
+        round.look_again(last + limits.ask_again_ms)
+
+    def _there(self, instance_id: str) -> Mapping[str, Have]:
+        """By id, as the guest has them."""
+        raise NotImplementedError
+
+    def _wanted(self, spec: fleet_pb2.InstanceSpec) -> Mapping[str, Want]:
+        """By id, in the order in which they are given."""
+        raise NotImplementedError
+
+    def _ask(self, instance_id: str, name: str) -> None:
+        """Asks the guest to let go of one."""
+        raise NotImplementedError
+
+    def _give(self, instance_id: str, device: Want, have: Have | None) -> None:
+        """Attaches it where the guest has none, else makes it what the spec says."""
+        raise NotImplementedError
+
+
+class DiskPart(Kind[GuestDisk, fleet_pb2.DiskSpec]):
+    """Part, for disks."""
+
+    def _there(self, instance_id: str) -> Mapping[str, GuestDisk]:
+        return {disk.volume_id: disk for disk in self._on.hypervisor.disks(instance_id)}
+
+    def _wanted(self, spec: fleet_pb2.InstanceSpec) -> Mapping[str, fleet_pb2.DiskSpec]:
+        return {disk.volume_id: disk for disk in spec.disks}
+
+    def _ask(self, instance_id: str, name: str) -> None:
+        self._on.hypervisor.detach_disk(instance_id, name)
+
+    def _give(self, instance_id: str, disk: fleet_pb2.DiskSpec, have: GuestDisk | None) -> None:
+        hypervisor, keeper, name = self._on.hypervisor, self._on.keeper, disk.volume_id
+        if have is None:
+            with keeper.held([name]):
+                hypervisor.attach_disk(instance_id, keeper.make(disk))
+            return
+        if have.size_bytes < disk.size_bytes:
+            if is_here(disk):
+                keeper.grow(name, disk.size_bytes)
+            else:
+                hypervisor.resize_disk(instance_id, name, disk.size_bytes)
+        if (have.iops, have.throughput_mibps) != (disk.iops, disk.throughput_mibps):
+            hypervisor.tune_disk(instance_id, name, disk.iops, disk.throughput_mibps)

@@ -1,0 +1,120 @@
+"""The fake hypervisor's disks: what its guests have, and what they do to FakeVolumes.
+
+A part of FakeHypervisor (fake.py), by its lock, its faults and its guests. As in libvirt's driver a
+guest writes the layer that it was moved to, a commit takes a while (``commit_polls`` looks), and
+one that does not listen to ACPI lets go of nothing. A hypervisor made without volumes knows no
+sizes and commits nothing.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hostagent.drivers import Disk, DriverError, GuestDisk, NotYet
+from hostagent.volumes.fake import FakeVolumes, parse_layer
+
+COMMIT_POLLS = 2
+COMMIT_RETRY_MS = 200
+
+
+class FakeDisks:
+    """See the module's head."""
+
+    _volumes: FakeVolumes | None
+    _commits: dict[tuple[str, Path], int]  # under way -> looks until it is done
+
+    def disks(self, instance_id: str) -> Sequence[GuestDisk]:
+        with self._lock:
+            self._maybe_fail()
+            guest = self._guest(instance_id)
+            return [_guest_disk(name, disk) for name, disk in guest.disks.items()] if guest else []
+
+    def holder(self, volume_id: str) -> str | None:
+        with self._lock:
+            self._maybe_fail()
+            for name in sorted(self.state.guests):
+                guest = self._guest(name)
+                if volume_id in guest.disks and self._lives(guest):
+                    return name
+            return None
+
+    def attach_disk(self, instance_id: str, disk: Disk) -> None:
+        with self._lock:
+            self._maybe_fail()
+            guest = self._alive(instance_id)
+            if disk.volume_id not in guest.disks:
+                self._give(guest, disk)
+                self.state.keep()
+
+    def detach_disk(self, instance_id: str, volume_id: str) -> None:
+        """A guest that does not listen to ACPI does not let go either."""
+        with self._lock:
+            self._maybe_fail()
+            guest = self._alive(instance_id)
+            if volume_id in guest.disks and not guest.deaf:
+                del guest.disks[volume_id]
+                self._changed(instance_id)
+
+    def resize_disk(self, instance_id: str, volume_id: str, size_bytes: int) -> None:
+        with self._lock:
+            disk = self._disk(instance_id, volume_id)
+            if self._volumes is not None and disk["path"]:
+                self._volumes.grow(volume_id, size_bytes)
+            disk["size_bytes"] = size_bytes
+            self.state.keep()
+
+    def tune_disk(self, instance_id: str, volume_id: str, iops: int, throughput_mibps: int) -> None:
+        with self._lock:
+            disk = self._disk(instance_id, volume_id)
+            disk["iops"], disk["throughput_mibps"] = iops, throughput_mibps
+            self.state.keep()
+
+    def freeze_disk(self, instance_id: str, volume_id: str, layer: Path, quiesce: bool) -> None:
+        with self._lock:
+            disk = self._disk(instance_id, volume_id)
+            if parse_layer(layer)[1] <= parse_layer(Path(disk["path"]))[1]:
+                raise DriverError(f"{volume_id}: {layer} is below {disk['path']}", transient=False)
+            disk["path"] = str(layer)
+            self.state.keep()
+
+    def commit_disk(self, instance_id: str, volume_id: str, lowest: Path, top: Path) -> None:
+        with self._lock:
+            disk = self._disk(instance_id, volume_id)
+            if Path(disk["path"]) == top:
+                raise DriverError(f"{volume_id}: {top} is written", transient=False)
+            if self._volumes is None:
+                raise DriverError("this fake has no volumes", transient=False)
+            layers = [layer.path for layer in self._volumes.chain(volume_id)]
+            if top not in layers:
+                return
+            left = self._commits.setdefault((volume_id, top), COMMIT_POLLS) - 1
+            self._commits[volume_id, top] = left
+            if left > 0:
+                raise NotYet(f"{volume_id}: committing", retry_ms=COMMIT_RETRY_MS)
+            del self._commits[volume_id, top]
+            self._volumes.merge(volume_id, parse_layer(lowest)[1], parse_layer(top)[1])
+
+    def _disk(self, instance_id: str, volume_id: str) -> dict:
+        self._maybe_fail()
+        guest = self._alive(instance_id)
+        if volume_id not in guest.disks:
+            raise DriverError(f"{instance_id} does not have {volume_id}")
+        return guest.disks[volume_id]
+
+    @staticmethod
+    def _give(guest, disk: Disk) -> None:
+        guest.disks[disk.volume_id] = {
+            "path": "" if disk.remote is not None else str(disk.path),
+            "size_bytes": disk.size_bytes,
+            "iops": disk.iops,
+            "throughput_mibps": disk.throughput_mibps,
+        }
+
+
+def _guest_disk(volume_id: str, disk: dict) -> GuestDisk:
+    return GuestDisk(
+        volume_id,
+        Path(disk["path"]) if disk["path"] else None,
+        disk["size_bytes"],
+        disk["iops"],
+        disk["throughput_mibps"],
+    )

@@ -1,0 +1,158 @@
+"""Disks of a running domain, by their volumes' ids: attached, let go of, grown, limited, frozen.
+
+A disk bears its volume's id as its alias in the domain ("ua-vol-…"), so that libvirt itself keeps
+what a domain has, also while the agent is away. Called by libvirt_driver, which translates errors.
+A domain is made anew for each start: its definition is left alone. Sources of the meaning of flags:
+libvirt-domain.h and libvirt-domain-snapshot.h of libvirt 9.0.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import libvirt
+from lxml import etree
+
+from hostagent.drivers import Disk, DriverError, GuestDisk, NotYet
+from hostagent.hypervisors.domain_xml import (
+    ALIAS,
+    MIB,
+    Settings,
+    disk_of,
+    snapshot_of,
+    target_of,
+)
+
+COMMIT_RETRY_MS = 500
+_FREEZE = (
+    libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
+    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
+    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
+    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
+)
+# No agent answers in this guest: EC2 would not even ask.
+_NO_AGENT = (
+    libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
+    libvirt.VIR_ERR_AGENT_COMMAND_FAILED,
+    libvirt.VIR_ERR_AGENT_COMMAND_TIMEOUT,
+    libvirt.VIR_ERR_AGENT_UNSYNCED,
+    libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+    libvirt.VIR_ERR_OPERATION_INVALID,
+    libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+)
+_ASKED_ALREADY = "in the process of unplug"  # QEMU's words; it has no code for that
+
+
+def listed(domain: libvirt.virDomain) -> Sequence[GuestDisk]:
+    """One that the guest was asked to let go of is there until it has."""
+    runs = domain.isActive()
+    return [_guest_disk(domain, name, disk, runs) for name, disk in _disks(domain).items()]
+
+
+def has(domain: libvirt.virDomain, volume_id: str) -> bool:
+    return volume_id in _disks(domain)
+
+
+def attach(domain: libvirt.virDomain, disk: Disk, settings: Settings) -> None:
+    """The same again is the same."""
+    there = _disks(domain)
+    if disk.volume_id not in there:
+        taken = {_target(other) for other in there.values()}
+        text = disk_of(disk, target_of(disk.device_name, taken), settings).to_text()
+        domain.attachDeviceFlags(text, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def detach(domain: libvirt.virDomain, volume_id: str) -> None:
+    """Asks the guest to let go of it, and does not wait."""
+    if volume_id not in _disks(domain):
+        return
+    try:
+        domain.detachDeviceAlias(ALIAS + volume_id, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    except libvirt.libvirtError as failure:
+        if _ASKED_ALREADY not in failure.get_error_message():
+            raise
+
+
+def resize(domain: libvirt.virDomain, volume_id: str, size_bytes: int) -> None:
+    target = _target(_existing(domain, volume_id))
+    domain.blockResize(target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
+
+def tune(domain: libvirt.virDomain, volume_id: str, iops: int, throughput_mibps: int) -> None:
+    limits = {
+        libvirt.VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_IOPS_SEC: iops,
+        libvirt.VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC: throughput_mibps * MIB,
+    }
+    target = _target(_existing(domain, volume_id))
+    domain.setBlockIoTune(target, limits, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def freeze(domain: libvirt.virDomain, volume_id: str, layer: Path, quiesce: bool) -> None:
+    """Only this disk; what quiesces quiesces the whole guest, where it has an agent."""
+    _existing(domain, volume_id)
+    layers = {
+        _target(disk): layer if name == volume_id else None for name, disk in _disks(domain).items()
+    }
+    text = snapshot_of(layers).to_text()
+    if quiesce:
+        try:
+            domain.snapshotCreateXML(text, _FREEZE | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE)
+            return
+        except libvirt.libvirtError as failure:
+            if failure.get_error_code() not in _NO_AGENT:
+                raise
+    domain.snapshotCreateXML(text, _FREEZE)
+
+
+def commit(domain: libvirt.virDomain, volume_id: str, lowest: Path, top: Path) -> None:
+    """Raises NotYet until none of the layers above ``lowest`` up to ``top`` is in the chain."""
+    disk = _existing(domain, volume_id)
+    target = _target(disk)
+    job = domain.blockJobInfo(target, 0)
+    if job:
+        share = 100 * job["cur"] // max(job["end"], 1)
+        raise NotYet(f"{volume_id}: committing, {share} %", retry_ms=COMMIT_RETRY_MS)
+    if str(top) not in _chain(disk):
+        return
+    domain.blockCommit(target, str(lowest), str(top), 0, 0)
+    raise NotYet(f"{volume_id}: committing", retry_ms=COMMIT_RETRY_MS)
+
+
+def _disks(domain: libvirt.virDomain) -> dict[str, etree._Element]:
+    """Volume id -> the disk as the domain has it now."""
+    found = {}
+    for disk in etree.fromstring(domain.XMLDesc(0)).iterfind("devices/disk"):
+        alias = disk.find("alias")
+        name = alias.get("name", "") if alias is not None else ""
+        if name.startswith(ALIAS):
+            found[name.removeprefix(ALIAS)] = disk
+    return found
+
+
+def _existing(domain: libvirt.virDomain, volume_id: str) -> etree._Element:
+    disk = _disks(domain).get(volume_id)
+    if disk is None:
+        raise DriverError(f"{domain.name()} does not have {volume_id}")
+    return disk
+
+
+def _guest_disk(
+    domain: libvirt.virDomain, name: str, disk: etree._Element, runs: bool
+) -> GuestDisk:
+    source = disk.find("source")
+    path = source.get("file") if source is not None else None
+    return GuestDisk(
+        name,
+        Path(path) if path else None,
+        domain.blockInfo(_target(disk), 0)[0] if runs else 0,
+        int(disk.findtext("iotune/total_iops_sec", "0")),
+        int(disk.findtext("iotune/total_bytes_sec", "0")) // MIB,
+    )
+
+
+def _target(disk: etree._Element) -> str:
+    return disk.find("target").get("dev")
+
+
+def _chain(disk: etree._Element) -> set[str]:
+    """Files below the one that is written."""
+    return {source.get("file") for source in disk.iterfind(".//backingStore/source")}
