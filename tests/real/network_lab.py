@@ -353,13 +353,17 @@ class Lab:
         return spec
 
     def detach(self, guest: Guest, spec: fleet_pb2.NicSpec) -> None:
+        self.unplug(guest, spec)
+        self.ensure(guest.nic.vpc_id)
+        self.network.remove_port(spec)
+
+    def unplug(self, guest: Guest, spec: fleet_pb2.NicSpec) -> None:
+        """The guest has it no longer; the driver has not heard of it yet."""
         kept = [n for n in guest.instance.nics if n is not spec and n != spec]
         del guest.instance.nics[:]
         guest.instance.nics.extend(kept)
         self._cut(*guest.further.pop(spec.network_interface_id))
         self._membership(guest.nic.vpc_id)
-        self.ensure(guest.nic.vpc_id)
-        self.network.remove_port(spec)
 
     def _cut(self, *ends: int) -> None:
         self.wire.cut(*ends)

@@ -278,6 +278,21 @@ def test_two_interfaces_of_a_guest(lab, vpc):
     assert guest.reach(far.address, 80) == guest.address
 
 
+def test_a_port_that_was_left_behind_goes_with_the_next_look(lab, vpc):
+    guest = start(lab, vpc, 44)
+    second = lab.attach(guest, 45, subnet=1)
+    tap = lab.network.names.tap(second.network_interface_id)
+    lab.unplug(guest, second)  # and the agent dies before it has taken the tap away
+    assert tap in lab.network.inventory().plugged_taps
+    lab.ensure(vpc)
+    lab.network.ensure_port(second)  # or just after it was made
+    assert tap in lab.network.inventory().taps
+    lab.ensure(vpc)
+    found = lab.network.inventory()
+    assert tap not in (*found.taps, *found.plugged_taps)
+    assert lab.network.names.tap(guest.nic.network_interface_id) in found.plugged_taps
+
+
 def test_a_switch_that_was_cut_off_is_made_good(lab, vpc, monkeypatch):
     guest = start(lab, vpc, 50)
     with connect(guest.namespace, OUTSIDE, 80) as open_one:

@@ -69,6 +69,15 @@ def test_strict_refuses_routes_that_make_no_sense(network):
     assert not refused.value.transient
 
 
+def test_a_port_of_no_interface_goes_with_the_next_look_at_its_vpc(network):
+    web, database = specs.instances()
+    for nic in (*web.nics, *database.nics):
+        network.ensure_port(nic)
+    network.plug(web.nics[0])
+    network.ensure_vpc(specs.vpc(), [database])
+    assert set(network.ports) == {database.nics[0].network_interface_id}
+
+
 def test_it_keeps_its_own_copy(network):
     spec = specs.vpc()
     network.ensure_vpc(spec, specs.instances())
