@@ -23,7 +23,7 @@ writes in one ``db.write(call)`` and raises CloudError. Rules tell hosts by ``ch
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from controller.call import Call
@@ -58,6 +58,7 @@ from controller.instances.rules import InstanceRules
 from controller.instances.settle import Settle
 from controller.instances.types import Types
 from controller.keys.rpc import KeyPairsServicer
+from controller.networks.attach_settle import InterfaceSettle
 from controller.networks.defaults import add_missing_subnets, make_default_vpc
 from controller.networks.interfaces_rpc import NetworkInterfacesServicer
 from controller.networks.names import DnsNames
@@ -133,8 +134,11 @@ def build(
         lambda host_ids: dispatcher.kick(host_ids)
     )  # made below: they need each other
     instances = InstanceRules(db, _settings(config), quotas, changes)
-    settle = Settle(db, instances, quotas, changes)
-    reports = Reports(db, settle.run_once)
+    settles = {
+        "settle": Settle(db, instances, quotas, changes).run_once,
+        "interfaces": InterfaceSettle(db, changes).run_once,
+    }
+    reports = Reports(db, list(settles.values()))
     snapshots = SnapshotRules(rng, quotas, changes)
     around = _surroundings(config)
     dispatcher = Dispatcher(
@@ -171,7 +175,7 @@ def build(
         guard=Guard(),
         dispatcher=dispatcher,
         driver=Driver(
-            _tasks(config, db, clock, settle, instances, store, blocks, identity, enrolment)
+            _tasks(config, db, clock, settles, instances, store, blocks, identity, enrolment)
         ),
         identity=identity,
         enrolment=enrolment,
@@ -184,7 +188,7 @@ def _tasks(
     config: Config,
     db: Database,
     clock: Callable[[], int],
-    settle: Settle,
+    settles: Mapping[str, Callable[[Call], object]],
     instances: InstanceRules,
     store: ImageStore,
     blocks: BlockStore,
@@ -193,7 +197,7 @@ def _tasks(
 ) -> list[Task]:
     """What is run for ever, and how often."""
     return [
-        Task("settle", SECOND, settle.run_once),
+        *(Task(name, SECOND, settle) for name, settle in settles.items()),
         Task("host health", SECOND, HostHealth(db, config.hosts, clock()).run_once),
         Task("overdue", MINUTE, Overdue(db, instances, config.instances.pending_limit_ms).run_once),
         Task("purge", MINUTE, Purge(db, config.instances.keep_terminated_ms).run_once),

@@ -719,6 +719,7 @@ class RouteTable(Table):
     account_id = ref(Account.account_id)
     vpc_id = ref(Vpc.vpc_id)
     client_token = text()
+    request_digest = text()  # of the request that the token came with
     created_ms = number()
 
     class Meta:
@@ -744,8 +745,6 @@ class RouteTableAssociation(Table):
     vpc_id = ref(Vpc.vpc_id)
     subnet_id = ref(Subnet.subnet_id, null=True)  # NULL: the VPC's main one
     main = flag()
-
-    request_digest = text()  # of the request that the token came with
 
     class Meta:
         indexes = ((("route_table_id",), False), (("subnet_id",), True))

@@ -8,7 +8,7 @@ transaction a report. Late and doubled reports touch nothing: a host's row takes
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -18,6 +18,7 @@ from controller.call import Call
 from controller.db.prepared import prepared
 from controller.db.schema import Host, HostImage, HostVpc, Placement, Snapshot
 from controller.db.session import Database, Transaction
+from controller.networks import attach_settle as interfaces
 from controller.snapshots import observe as snapshots
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
@@ -58,11 +59,11 @@ class Heard:
 
 
 class Reports:
-    """settle(call): what follows from ends (reconcile/settle), run after the report's commit, so
-    that it is quick."""
+    """settles: what follows from what was seen (instances/settle and the like), each of a call, run
+    after the report's commit, so that it is quick."""
 
-    def __init__(self, db: Database, settle: Callable[[Call], object]):
-        self._db, self._settle = db, settle
+    def __init__(self, db: Database, settles: Sequence[Callable[[Call], object]]):
+        self._db, self._settles = db, settles
 
     def take_in(self, call: Call, report: fleet_pb2.HostReport) -> Heard:
         """Raises NOT_FOUND for a host that never joined."""
@@ -83,11 +84,12 @@ class Reports:
         return heard
 
     def _settle_now(self, call: Call) -> None:
-        """The report is taken in, whatever becomes of this: the task does the same in a second."""
-        try:
-            self._settle(call)
-        except Exception:
-            log.exception("settling after a report failed")
+        """The report is taken in, whatever becomes of this: the tasks do the same in a second."""
+        for settle in self._settles:
+            try:
+                settle(call)
+            except Exception:
+                log.exception("settling after a report failed")
 
     def take_in_answer(self, call: Call, report: fleet_pb2.HostReport) -> None:
         """The answer of an Apply: worth a transaction only where something settled; the rest comes
@@ -140,6 +142,7 @@ class Reports:
         tx.advance(Placement, placed, Placement.host_id == report.host_id, Placement.live)
         tx.advance(HostVpc, {"generation": generation}, HostVpc.host_id == report.host_id)
         tx.advance(Snapshot, {"generation": generation}, Snapshot.host_id == report.host_id)
+        interfaces.leap(tx, report.host_id, generation)
         return generation
 
     def _observe(self, tx: Transaction, report, one: fleet_pb2.InstanceObservation) -> bool:
@@ -148,6 +151,7 @@ class Reports:
         changes = {
             "observed": observed,
             "observed_generation": one.generation,
+            "devices_generation": one.devices_generation,
             "epoch": report.epoch,
             "sequence": one.sequence,
             "reason_code": one.reason.code,
@@ -159,8 +163,13 @@ class Reports:
         }
         about = {"about": one.instance_id, "host_id": report.host_id}
         ran_ms = one.since_ms if observed == "running" else 0
-        advanced = tx.advance_by(_observe_query(ran_ms=ran_ms, **about, **changes))
-        return bool(advanced) and observed in HAS_CONSEQUENCES
+        before = _devices_before(tx, report, one) if one.device_failures else 0
+        advanced = tx.rows(_observe_query(ran_ms=ran_ms, **about, **changes))
+        if not advanced:
+            return False
+        if advanced[0].devices_wanted:
+            interfaces.note_devices(tx, one, before)
+        return observed in HAS_CONSEQUENCES or bool(advanced[0].devices_wanted)
 
     def _note_images(self, tx: Transaction, report: fleet_pb2.HostReport) -> None:
         mine = HostImage.host_id == report.host_id
@@ -185,20 +194,34 @@ def _hear_query(columns: tuple[str, ...]) -> prepared:
     return prepared(build, names=("about", *columns))
 
 
+def _devices_before(tx: Transaction, report, one: fleet_pb2.InstanceObservation) -> int:
+    """The generation whose devices the guest had when it was last heard of."""
+    stay = (Placement.instance_id == one.instance_id) & (Placement.host_id == report.host_id)
+    return tx.value(Placement.select(Placement.devices_generation).where(stay, Placement.live)) or 0
+
+
 def _observe_build(about, host_id, ran_ms, **changes):
     first_run = Case(None, [(Placement.ran_ms == 0, ran_ms)], Placement.ran_ms)
     fields = {getattr(Placement, name): value for name, value in changes.items()}
-    return Placement.update(fields | {Placement.ran_ms: first_run}).where(
-        Placement.instance_id == about,
-        Placement.host_id == host_id,
-        Placement.live,
-        _older(Placement, changes["epoch"], changes["sequence"]),
+    had, has = Placement.devices_generation, changes["devices_generation"]
+    return (
+        Placement.update(
+            fields | {Placement.ran_ms: first_run, had: Case(None, [(had < has, has)], had)}
+        )
+        .where(
+            Placement.instance_id == about,
+            Placement.host_id == host_id,
+            Placement.live,
+            _older(Placement, changes["epoch"], changes["sequence"]),
+        )
+        .returning(Placement.devices_wanted)
     )
 
 
 _OBSERVED_COLUMNS = (
     "observed",
     "observed_generation",
+    "devices_generation",
     "epoch",
     "sequence",
     "reason_code",

@@ -54,6 +54,7 @@ class ObedientHost:
         self.applied: list[fleet_pb2.HostSpec] = []
         self.reachable = True
         self.fails: set[str] = set()  # ids, or "*"
+        self.device_failures: dict[str, list[fleet_pb2.DeviceFailure]] = {}  # by instance
         self.obeys = True
 
     def Apply(self, spec, *, timeout_s: float = 0.0):
@@ -134,6 +135,8 @@ class ObedientHost:
             sequence=self.next(),
             reach=reach,
             reach_since_ms=self.cloud.now_ms,
+            devices_generation=0 if instance_id in self.device_failures else spec.generation,
+            device_failures=self.device_failures.get(instance_id, ()),
         )
 
     def report(self, **more) -> fleet_pb2.HostReport:
