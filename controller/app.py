@@ -78,7 +78,12 @@ from controller.snapshots.collect import BlockCollector
 from controller.snapshots.rpc import SnapshotsServicer
 from controller.snapshots.rules import SnapshotRules
 from controller.tags.rpc import TagsServicer
+from controller.volumes.attachments import Attachments
+from controller.volumes.homes import Homes
+from controller.volumes.modify import Modifier
 from controller.volumes.rpc import VolumesServicer
+from controller.volumes.rules import VolumeRules
+from controller.volumes.settle import VolumeSettle
 from protos.cloud.v1 import fleet_pb2
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
@@ -136,6 +141,7 @@ def build(
     instances = InstanceRules(db, _settings(config), quotas, changes)
     settles = {
         "settle": Settle(db, instances, quotas, changes).run_once,
+        "volumes": VolumeSettle(db, quotas, changes).run_once,
         "interfaces": InterfaceSettle(db, changes).run_once,
     }
     reports = Reports(db, list(settles.values()))
@@ -240,7 +246,7 @@ def _resources(
     region = config.region
     return {
         "Images": ImagesServicer(db, rng, store, config.images),
-        "Volumes": VolumesServicer(db),
+        "Volumes": _volumes(config, db, rng, quotas, changes),
         "Networks": NetworksServicer(db, rng, quotas, changes, _names(config), region),
         "NetworkInterfaces": NetworkInterfacesServicer(db, rng, quotas, changes, _names(config)),
         "SecurityGroups": SecurityGroupsServicer(db, rng, quotas, changes),
@@ -250,6 +256,18 @@ def _resources(
         "Regions": RegionsServicer(db, region, quotas),
         "Tags": TagsServicer(db, changes),
     }
+
+
+def _volumes(
+    config: Config, db: Database, rng: random.Random, quotas: Quotas, changes: Changes
+) -> VolumesServicer:
+    homes = Homes(_settings(config), config.region.zones)
+    return VolumesServicer(
+        db,
+        VolumeRules(db, rng, homes, quotas, changes),
+        Attachments(db, changes),
+        Modifier(db, homes, quotas, changes),
+    )
 
 
 def _names(config: Config) -> DnsNames:

@@ -557,6 +557,7 @@ class Volume(Table):
     detaching = flag()
     forced = flag()  # taken from the guest without asking it
     busy = flag()  # the guest does not let go of it
+    failed = flag()  # it could not be given to its guest, and is taken back
     attach_message = text()  # why it could not be given to its guest, or taken from it
 
     class Meta:
@@ -791,7 +792,9 @@ PARTIAL_INDEXES = (
     " (account_id, client_token, ami_launch_index) WHERE client_token <> ''",
     "CREATE UNIQUE INDEX volume_client_token ON volume (account_id, client_token)"
     " WHERE client_token <> ''",
-    "CREATE INDEX volume_going ON volume (volume_id) WHERE detaching OR desired = 'deleted'",
+    "CREATE INDEX volume_detaching ON volume (volume_id) WHERE detaching",
+    "CREATE INDEX volume_failed ON volume (volume_id) WHERE failed",
+    "CREATE INDEX volume_deleted ON volume (volume_id) WHERE desired = 'deleted'",
     "CREATE INDEX volume_modifying ON volume_modification (volume_id) WHERE state = 'modifying'",
     "CREATE INDEX instance_terminated ON instance (terminated_ms) WHERE terminated_ms IS NOT NULL",
     "CREATE UNIQUE INDEX network_interface_client_token ON network_interface"

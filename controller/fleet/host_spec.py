@@ -11,6 +11,7 @@ from itertools import groupby
 from controller.networks import spec as network_spec
 from controller.networks.names import DnsNames
 from controller.snapshots import spec as snapshot_spec
+from controller.volumes import spec as volume_spec
 from protos.cloud.v1 import fleet_pb2, instances_pb2
 
 DESIRED = {
@@ -18,7 +19,6 @@ DESIRED = {
     "stopped": fleet_pb2.STOPPED,
     "terminated": fleet_pb2.TERMINATED,
 }
-GIB = 1024**3
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,22 @@ def render(rows, around: Surroundings) -> fleet_pb2.HostSpec:
         acknowledged_sequence=host.sequence,
         settings=around.settings,
         instances=[
-            _instance(list(group), nics.get(name, []), tags.get(name, {}), around)
+            _instance(list(group), nics.get(name, []), tags.get(name, {}), around, rows)
             for name, group in groupby(rows.instances, key=lambda row: row.instance_id)
         ],
         vpcs=[
             _vpc(list(group), [row for row in rows.nics if row.vpc_id == vpc_id], rows)
             for vpc_id, group in groupby(rows.vpcs, key=lambda row: row.vpc_id)
         ],
+        volumes=map(volume_spec.render, rows.volumes),
         snapshots=map(snapshot_spec.render, rows.snapshots),
     )
 
 
-def _instance(disks: list, nics: list, tags: dict, around: Surroundings) -> fleet_pb2.InstanceSpec:
+def _instance(
+    disks: list, nics: list, tags: dict, around: Surroundings, rows
+) -> fleet_pb2.InstanceSpec:
+    """disks: a row for each volume, those on their way out among them."""
     row = disks[0]
     return fleet_pb2.InstanceSpec(
         instance_id=row.instance_id,
@@ -73,26 +77,15 @@ def _instance(disks: list, nics: list, tags: dict, around: Surroundings) -> flee
         vcpus=row.vcpus,
         memory_mib=row.memory_mib,
         architecture=row.architecture,
-        disks=[_disk(disk) for disk in disks if disk.volume_id is not None],
+        disks=[
+            volume_spec.disk(disk, rows.host.host_id, rows.homes)
+            for disk in disks
+            if disk.volume_id is not None and not disk.detaching
+        ],
+        forced_device_ids=[disk.volume_id for disk in disks if disk.detaching and disk.forced],
         nics=[_nic(list(group)) for _, group in groupby(nics, lambda n: n.network_interface_id)],
         metadata=_metadata(row, nics, tags, around),
     )
-
-
-def _disk(row) -> fleet_pb2.DiskSpec:
-    disk = fleet_pb2.DiskSpec(
-        volume_id=row.volume_id,
-        device_name=row.device_name,
-        size_bytes=row.size_gib * GIB,
-        delete_on_termination=row.delete_on_termination,
-    )
-    if row.digest:
-        disk.image.image_id = row.source_image_id
-        disk.image.digest = row.digest
-        disk.image.disk_format = row.disk_format
-        disk.image.size_bytes = row.image_size_bytes
-        disk.image.virtual_size_bytes = row.image_virtual_size_bytes
-    return disk
 
 
 def _nic(groups: list) -> fleet_pb2.NicSpec:

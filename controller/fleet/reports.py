@@ -20,6 +20,7 @@ from controller.db.schema import Host, HostImage, HostVpc, Placement, Snapshot
 from controller.db.session import Database, Transaction
 from controller.networks import attach_settle as interfaces
 from controller.snapshots import observe as snapshots
+from controller.volumes import observe as volumes
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 
@@ -74,6 +75,8 @@ class Reports:
             if report.spec_generation > heard.generation:
                 heard = replace(heard, generation=self._leap(tx, report))
             ends = [self._observe(tx, report, one) for one in report.observations]
+            if report.volumes:
+                ends.append(volumes.take_in(tx, report))
             if report.snapshots and snapshots.take_in(tx, report):
                 ends.append(True)
             if report.cached_images_known:
@@ -94,7 +97,9 @@ class Reports:
     def take_in_answer(self, call: Call, report: fleet_pb2.HostReport) -> None:
         """The answer of an Apply: worth a transaction only where something settled; the rest comes
         with a report."""
-        if any(one.observed not in PASSING for one in report.observations):
+        if any(one.observed not in PASSING for one in report.observations) or any(
+            one.observed not in volumes.PASSING for one in report.volumes
+        ):
             self.take_in(call, report)
 
     def _hear(self, tx: Transaction, report: fleet_pb2.HostReport) -> Heard | None:
@@ -142,6 +147,7 @@ class Reports:
         tx.advance(Placement, placed, Placement.host_id == report.host_id, Placement.live)
         tx.advance(HostVpc, {"generation": generation}, HostVpc.host_id == report.host_id)
         tx.advance(Snapshot, {"generation": generation}, Snapshot.host_id == report.host_id)
+        volumes.leap(tx, report.host_id, generation)
         interfaces.leap(tx, report.host_id, generation)
         return generation
 
@@ -168,6 +174,7 @@ class Reports:
         if not advanced:
             return False
         if advanced[0].devices_wanted:
+            volumes.note_devices(tx, one, before)
             interfaces.note_devices(tx, one, before)
         return observed in HAS_CONSEQUENCES or bool(advanced[0].devices_wanted)
 
@@ -247,6 +254,7 @@ def _facts(facts: fleet_pb2.HostFacts) -> dict:
         "architecture": facts.architecture,
         "version": facts.version,
         "features": json.dumps(list(facts.features)),
+        "volume_endpoint": facts.volume_endpoint,
         "vcpus": facts.vcpus,
         "memory_mib": facts.memory_mib,
         "disk_gib": facts.disk_gib,

@@ -4,7 +4,7 @@ renders it.
 Called by fleet/rpc (the answer to a report) and fleet/dispatch, inside one snapshot.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ from controller.db.session import Session
 from controller.networks import spec as network_spec
 from controller.networks.launch import DNS_HOSTNAMES
 from controller.snapshots import spec as snapshot_spec
+from controller.volumes import spec as volume_spec
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class HostRows:
     rules: Sequence = ()
     tags: Sequence = field(default_factory=tuple)
     dhcp: Sequence = ()  # options of sets that accounts have made
+    homes: Mapping[str, str] = field(default_factory=dict)  # host id → where it serves volumes
+    volumes: Sequence = ()  # at home here, in their own right
     snapshots: Sequence = ()  # of volumes at home here
 
 
@@ -91,9 +94,12 @@ def read(session: Session, host_id: str, base: int | None) -> HostRows | None:
     rules = _folded(session.tuples(_rules(group_ids=sorted(groups)))) if groups else []
     tagged = {row.instance_id for row in instances if row.metadata_tags == "enabled"}
     tags = session.rows(_tags(instance_ids=sorted(tagged))) if tagged else []
-    snapshots = snapshot_spec.read(session, host_id, base) if host.volumes_generation > base else ()
+    homes = volume_spec.endpoints(session, host_id, instances)
+    changed = host.volumes_generation > base
+    volumes = volume_spec.read(session, host_id, base) if changed else ()
+    snapshots = snapshot_spec.read(session, host_id, base) if changed else ()
     dhcp = network_spec.read_dhcp(session, vpcs)
-    return HostRows(host, base, instances, vpcs, nics, rules, tags, dhcp, snapshots)
+    return HostRows(host, base, instances, vpcs, nics, rules, tags, dhcp, homes, volumes, snapshots)
 
 
 class RuleRow(NamedTuple):
@@ -157,16 +163,7 @@ def _instances(host_id, base):
             Placement.generation,
             Placement.intent_generation,
             Instance,
-            Volume.volume_id,
-            Volume.position,
-            Volume.device_name,
-            Volume.size_gib,
-            Volume.delete_on_termination,
-            Volume.image_id.alias("source_image_id"),
-            Volume.digest,
-            Volume.disk_format,
-            Volume.image_size_bytes,
-            Volume.image_virtual_size_bytes,
+            *volume_spec.DISK_FIELDS,
         )
         .join(Instance, on=Instance.instance_id == Placement.instance_id)
         .join(Volume, JOIN.LEFT_OUTER, on=Volume.instance_id == Instance.instance_id)
@@ -187,12 +184,12 @@ def _nics(host_id, base, vpc_ids):
             NetworkInterface.subnet_id,
             NetworkInterface.vpc_id,
             NetworkInterface.public_ip,
-            DNS_HOSTNAMES,
             NetworkInterface.source_dest_check,
             NetworkInterface.attachment_id,
             NicGroup.group_id,
             NicGroup.position,
             SecurityGroup.group_name,
+            DNS_HOSTNAMES,
             SecondaryAddress.private_ip.alias("secondary_ip"),
             SecondaryAddress.position.alias("secondary_position"),
             SecondaryAddress.public_ip.alias("secondary_public_ip"),

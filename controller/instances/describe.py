@@ -35,6 +35,7 @@ PLACEMENT_FIELDS = (
     Placement.observed_generation,
     Placement.intent_generation,
     Placement.ran_ms,
+    Placement.devices_generation,
 )
 _CHECKED = (Host.health, Host.last_seen_ms, Placement.reach, Placement.reach_since_ms)
 
@@ -190,6 +191,9 @@ def _volumes_query(instance_ids) -> ModelSelect:
             Volume.device_name,
             Volume.attached_ms,
             Volume.delete_on_termination,
+            Volume.attach_generation,
+            Volume.detaching,
+            Volume.busy,
         )
         .where(among(Volume.instance_id, instance_ids))
         .order_by(Volume.instance_id, Volume.position)

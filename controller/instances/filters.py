@@ -37,6 +37,7 @@ from controller.instances import checks, state
 from controller.networks.describe_interfaces import attachment_states
 from controller.networks.names import DnsNames
 from controller.networks.view import LENDER
+from controller.volumes.conditions import ATTACHMENT_STATES
 
 ONE = SQL("1")
 _FRESH = Placement.observed_generation >= Placement.intent_generation
@@ -233,7 +234,6 @@ def _addresses(nics) -> Mapping[str, Callable]:
 
 def _devices() -> Mapping[str, Callable]:
     volumes = Volume.select(ONE).where(Volume.instance_id == Instance.instance_id)
-    attached = {"attached": Placement.ran_ms > 0, "attaching": Placement.ran_ms == 0}
     return {
         "block-device-mapping.volume-id": any_of(volumes, Volume.volume_id),
         "block-device-mapping.device-name": any_of(volumes, Volume.device_name),
@@ -241,7 +241,7 @@ def _devices() -> Mapping[str, Callable]:
         "block-device-mapping.delete-on-termination": exists_where(
             volumes, boolean(Volume.delete_on_termination)
         ),
-        "block-device-mapping.status": choice(attached),
+        "block-device-mapping.status": exists_where(volumes, choice(ATTACHMENT_STATES)),
     }
 
 

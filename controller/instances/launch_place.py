@@ -121,5 +121,7 @@ def _charges(plan: Plan, count: int) -> dict[str, int]:
         "instances": count,
         "vcpus": plan.ask.vcpus * count,
         "memory_mib": plan.ask.memory_mib * count,
+        "volumes": len(plan.disks) * count,
+        "gigabytes": plan.ask.disk_gib * count,
         "network_interfaces": plan.new_interfaces * count,
     }

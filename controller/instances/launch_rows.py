@@ -24,7 +24,14 @@ _DEFAULTS = {
     field.column_name: field.default
     for field in Instance._meta.sorted_fields
     if field.default is not None
-} | {"observed": "unseen", "observed_generation": 0, "intent_generation": 1, "ran_ms": 0}
+} | {
+    "observed": "unseen",
+    "observed_generation": 0,
+    "intent_generation": 1,
+    "ran_ms": 0,
+    "devices_generation": 0,
+}
+_JUST_ATTACHED = {"attach_generation": 0, "detaching": False, "busy": False}
 
 
 class LaunchRows:
@@ -137,6 +144,7 @@ class LaunchRows:
             "position": position,
             "delete_on_termination": disk.delete_on_termination,
             "attached_ms": tx.call.now_ms,
+            **_JUST_ATTACHED,
         }
         if position == 0:
             volume |= {

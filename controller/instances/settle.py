@@ -27,7 +27,9 @@ from controller.instances.claims import Amount
 from controller.instances.rules import InstanceRules, vpcs_of
 from controller.networks import interfaces
 from controller.quotas.rules import Quotas
-from controller.tags import rules as tags
+from controller.volumes.release import forget, let_go
+from controller.volumes.rows import volumes_query
+from controller.volumes.rules import condemn
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +104,7 @@ class Settle:
             return
         instance_ids = [row.instance_id for row in over]
         self._release(tx, over)
-        self._remove_volumes(tx, instance_ids)
+        self._remove_volumes(tx, over)
         released = interfaces.release_interfaces(tx, instance_ids)
         for vpc_id in released.vpc_ids:
             _forget_vpc(tx, vpc_id, sorted({row.host_id for row in over}))
@@ -130,21 +132,18 @@ class Settle:
             self._quotas.refund(tx, account_id, refunds)
         return done
 
-    def _remove_volumes(self, tx: Transaction, instance_ids: Sequence[str]) -> None:
-        """Those to be deleted with the instance go and give their space back; the others stay,
+    def _remove_volumes(self, tx: Transaction, over: Sequence) -> None:
+        """Those to be deleted with the instance go: at once where their host knew them by the
+        instance alone, and has removed them with it; else once their home has. The others stay,
         attached to nothing."""
-        attached = Volume.instance_id.in_(list(instance_ids))
-        gone = tx.rows(
-            Volume.select(Volume.volume_id, Volume.host_id, Volume.size_gib).where(
-                attached, Volume.delete_on_termination
-            )
-        )
-        volume_ids = [row.volume_id for row in gone]
-        if volume_ids:
-            tx.delete(Volume, Volume.volume_id.in_(volume_ids))
-            claims.release(tx, [(row.host_id, Amount(disk_gib=row.size_gib)) for row in gone])
-            tags.remove_all(tx, volume_ids)
-        tx.advance(Volume, {"instance_id": None, "attached_ms": 0}, attached)
+        instance_ids = [row.instance_id for row in over]
+        rows = tx.rows(volumes_query().where(Volume.instance_id.in_(instance_ids)))
+        going = [row for row in rows if row.delete_on_termination and not row.detaching]
+        removed = [row for row in going if not row.generation and not row.attach_generation]
+        forget(tx, self._quotas, removed)
+        gone = {row.volume_id for row in removed}
+        let_go(tx, self._changes, [row for row in rows if row.volume_id not in gone])
+        condemn(tx, self._changes, [row for row in going if row.volume_id not in gone])
 
     def _network_changed(self, tx: Transaction, instance_ids: Sequence[str]) -> None:
         """Addresses have gone from their interfaces: their hosts should know, at their next

@@ -1,13 +1,15 @@
 """Rows → Instance messages. Pure; called by describe and, for the answer of a launch, by launch.
 
 An instance's row has the columns of ``INSTANCE_FIELDS`` and its live placement's (host_id,
-observed, observed_generation, intent_generation, ran_ms; None where it has none).
+observed, observed_generation, intent_generation, ran_ms, devices_generation; None where it has
+none).
 """
 
 from collections.abc import Iterable, Sequence
 
 from controller.instances.state import TERMINATED, visible_state
 from controller.networks.names import DnsNames
+from controller.volumes.state import attachment_state
 from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2
 
 
@@ -63,7 +65,7 @@ def instance_message(
         instances_pb2.InstanceBlockDevice(
             device_name=volume.device_name,
             volume_id=volume.volume_id,
-            status="attached" if row.ran_ms else "attaching",
+            status=attachment_state(volume, row.ran_ms, row.observed, row.devices_generation),
             attach_time_ms=volume.attached_ms,
             delete_on_termination=volume.delete_on_termination,
         )

@@ -1,0 +1,68 @@
+"""Where a new volume is to live: a host of its zone, claimed by a guarded update.
+
+Called by volumes/rules inside their transactions; instances/claims is what writes the claim.
+"""
+
+from collections.abc import Sequence
+
+from controller.config import Zone
+from controller.db.schema import Host
+from controller.db.session import Transaction
+from controller.instances import claims
+from controller.instances.claims import Amount
+from controller.scheduling.model import Settings
+from protos.errors import CloudError, Kind
+
+
+class Homes:
+    def __init__(self, settings: Settings, zones: Sequence[Zone]):
+        self._settings, self._zones = settings, {zone.name for zone in zones}
+
+    def check_zone(self, name: str) -> None:
+        if name not in self._zones:
+            raise CloudError(
+                Kind.NOT_FOUND,
+                f"The zone '{name}' does not exist.",
+                noun="availability-zone",
+                id=name,
+                reason="zone",
+            )
+
+    def claim(self, tx: Transaction, zone: str, size_gib: int) -> tuple[str, int]:
+        """The host with the most free disk that takes it, and the generation that it moved to.
+        Raises NO_CAPACITY."""
+        ratio = round(self._settings.disk_ratio * 1000)
+        free = Host.disk_gib * ratio - Host.disk_gib_used * 1000
+        there = Host.select(Host.host_id).where(
+            Host.availability_zone == zone, Host.health == "up", free >= size_gib * 1000
+        )
+        for (host_id,) in tx.tuples(there.order_by(free.desc(), Host.host_id)):
+            generation = self._claim(tx, host_id, size_gib)
+            if generation is not None:
+                return host_id, generation
+        raise CloudError(
+            Kind.NO_CAPACITY,
+            f"There is not enough capacity for a volume of {size_gib} GiB in the Availability "
+            f"Zone {zone}.",
+            noun="volume",
+        )
+
+    def claim_more(self, tx: Transaction, host_id: str, size_gib: int) -> int:
+        """For a volume that grows where it is: the generation that the host moved to. Raises
+        NO_CAPACITY."""
+        generation = self._claim(tx, host_id, size_gib)
+        if generation is None:
+            raise CloudError(
+                Kind.NO_CAPACITY,
+                f"The host that holds the volume has no {size_gib} GiB more, or does not answer.",
+                noun="volume",
+            )
+        return generation
+
+    def _claim(self, tx: Transaction, host_id: str, size_gib: int) -> int | None:
+        moved = claims.claim(tx, host_id, Amount(disk_gib=size_gib), self._settings)
+        if moved is None:
+            return None
+        generation = moved[host_id]
+        tx.advance(Host, {"volumes_generation": generation}, Host.host_id == host_id)
+        return generation

@@ -1,0 +1,184 @@
+"""Volumes made and deleted by themselves: CreateVolume and DeleteVolume.
+
+Called by volumes/rpc; launches make their disks in instances/launch_rows. With volumes/attachments,
+modify and settle the only writer of volumes. Each is one transaction: quota, home and row, or
+nothing. What a host is told of a volume in its own right is its row under a new generation.
+
+    creating → available → (in-use) → deleting → not found
+"""
+
+import hashlib
+import random
+
+from controller.call import Call
+from controller.db.schema import Volume
+from controller.db.session import Database, Transaction
+from controller.fleet.changes import Changes
+from controller.quotas.rules import Quotas
+from controller.snapshots.sources import Source, source_of
+from controller.tags import rules as tags
+from controller.tags.checks import tags_of_specifications
+from controller.volumes import state, types
+from controller.volumes.homes import Homes
+from controller.volumes.rows import find_volume, own
+from protos.cloud.v1 import volumes_pb2
+from protos.errors import CloudError, Kind
+from protos.ids import new_id
+
+TOKEN_CHARS_MAX = 64
+
+
+class VolumeRules:
+    def __init__(
+        self, db: Database, rng: random.Random, homes: Homes, quotas: Quotas, changes: Changes
+    ):
+        self._db, self._rng, self._homes = db, rng, homes
+        self._quotas, self._changes = quotas, changes
+
+    def create(self, call: Call, request: volumes_pb2.CreateVolumeRequest) -> str:
+        """The volume's id. Raises INVALID, NOT_FOUND, WRONG_STATE, QUOTA, NO_CAPACITY, EXISTS."""
+        wanted = tags_of_specifications(request.tag_specifications, "volume")["volume"]
+        if len(request.client_token) > TOKEN_CHARS_MAX or not request.client_token.isascii():
+            raise _invalid(
+                f"Value ({request.client_token}) for parameter ClientToken is invalid. "
+                f"At most {TOKEN_CHARS_MAX} ASCII characters."
+            )
+        digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+        with self._db.write(call) as tx:
+            if earlier := _earlier(tx, request.client_token, digest):
+                return earlier
+            if not request.availability_zone:
+                raise _missing("AvailabilityZone")
+            self._homes.check_zone(request.availability_zone)
+            source = source_of(tx, call, request.snapshot_id) if request.snapshot_id else None
+            shape = _shape(request, source)
+            self._quotas.charge(tx, call.account_id, {"volumes": 1, "gigabytes": shape.size_gib})
+            zone = request.availability_zone
+            host_id, generation = self._homes.claim(tx, zone, shape.size_gib)
+            volume_id = new_id("volume", self._rng)
+            row = {
+                "volume_id": volume_id,
+                "account_id": call.account_id,
+                "host_id": host_id,
+                "availability_zone": zone,
+                "created_ms": call.now_ms,
+                "client_token": request.client_token,
+                "request_digest": digest,
+                "generation": generation,
+                "made": False,
+                "delete_on_termination": False,
+                **columns_of_shape(shape),
+                **columns_of_source(source),
+            }
+            tx.insert(Volume, [row])
+            tags.add(tx, call.account_id, [("volume", [volume_id], wanted)])
+            self._changes.send(tx, [host_id])
+        return volume_id
+
+    def delete(self, call: Call, volume_id: str) -> None:
+        """Intends that nothing is left of it; on one that goes already nothing happens. Raises
+        NOT_FOUND, WRONG_STATE."""
+        with self._db.write(call) as tx:
+            row = find_volume(tx, call.account_id, volume_id)
+            seen = state.volume_state(row)
+            if seen == state.IN_USE:
+                raise CloudError(
+                    Kind.WRONG_STATE,
+                    f"Volume {volume_id} is currently attached to {row.instance_id}",
+                    noun="volume",
+                    id=volume_id,
+                    reason="in-use",
+                )
+            if seen == state.CREATING:
+                raise wrong_state(row, "deleted")
+            if seen != state.DELETING:
+                condemn(tx, self._changes, [row])
+
+
+def condemn(tx: Transaction, changes: Changes, rows) -> None:
+    """Nothing is to be left of these volumes, which are attached to nothing: their homes are told,
+    and settle forgets them once they are seen gone."""
+    for host_id in sorted({row.host_id for row in rows}):
+        here = [row.volume_id for row in rows if row.host_id == host_id]
+        gone = {"desired": "deleted", "generation": changes.volumes(tx, host_id)}
+        tx.advance(Volume, gone, Volume.volume_id.in_(here))
+
+
+def columns_of_shape(shape: types.Shape) -> dict:
+    return {
+        "size_gib": shape.size_gib,
+        "volume_type": shape.volume_type,
+        "iops": shape.iops,
+        "throughput_mibps": shape.throughput_mibps,
+    }
+
+
+def columns_of_source(source: Source | None) -> dict:
+    """What a volume begins as; it does not need the snapshot any more."""
+    if source is None:
+        return {}
+    return {
+        "snapshot_id": source.snapshot_id,
+        "image_id": source.snapshot_id,
+        "digest": source.digest,
+        "disk_format": source.disk_format,
+        "image_size_bytes": source.size_bytes,
+        "image_virtual_size_bytes": source.virtual_size_bytes,
+    }
+
+
+def wrong_state(row, done: str) -> CloudError:
+    return CloudError(
+        Kind.WRONG_STATE,
+        f"The volume '{row.volume_id}' is '{state.volume_state(row)}' and cannot be {done}.",
+        noun="volume",
+        id=row.volume_id,
+    )
+
+
+def _shape(request: volumes_pb2.CreateVolumeRequest, source: Source | None) -> types.Shape:
+    if source is None and not request.HasField("size_gib"):
+        raise _missing("size or snapshotId")
+    size = request.size_gib if request.HasField("size_gib") else source.size_gib
+    if source is not None and size < source.size_gib:
+        raise _invalid(
+            f"Volume of size {size}GiB is smaller than snapshot '{source.snapshot_id}', "
+            f"expect size >= {source.size_gib}GiB"
+        )
+    return types.shape(
+        size,
+        request.volume_type,
+        request.iops if request.HasField("iops") else None,
+        request.throughput_mibps if request.HasField("throughput_mibps") else None,
+    )
+
+
+def _earlier(tx: Transaction, token: str, digest: str) -> str:
+    """The volume that the token has made, "" for none. Raises EXISTS where it was for another
+    request."""
+    if not token:
+        return ""
+    row = tx.one(own(tx.call.account_id).where(Volume.client_token == token))
+    if row is None:
+        return ""
+    if row.request_digest != digest:
+        raise CloudError(
+            Kind.EXISTS,
+            "Arguments on this idempotent request are inconsistent with arguments used in "
+            "previous request(s).",
+            noun="client-token",
+        )
+    return row.volume_id
+
+
+def _missing(name: str) -> CloudError:
+    return CloudError(
+        Kind.INVALID,
+        f"The request must contain the parameter {name}",
+        reason="missing-parameter",
+        id=name,
+    )
+
+
+def _invalid(message: str) -> CloudError:
+    return CloudError(Kind.INVALID, message, noun="parameter")
