@@ -187,12 +187,11 @@ class FakeVolumes:
             place = self._place(volume_id, number)
             volume = self._volume(volume_id)
             layers = volume.layers[: place + 1]
-            length_here = max(0, min(length, layers[-1].size_bytes - start))
-            content = bytearray()
-            for index in range(start // BLOCK, -(-(start + length_here) // BLOCK)):
-                content += self._block(volume, layers, index)
-            skipped = start % BLOCK
-            return bytes(content[skipped : skipped + length_here]).ljust(length, b"\0")
+            here = max(0, min(length, layers[-1].size_bytes - start))
+            first = start // BLOCK
+            content = self._blocks(volume, layers, first, -(-(start + here) // BLOCK))
+            skipped = start - first * BLOCK
+            return bytes(content[skipped : skipped + here]).ljust(length, b"\0")
 
     # -- what a guest and a hypervisor do to them ----------------------------------------------
 
@@ -204,7 +203,7 @@ class FakeVolumes:
             place = paths.index(layer) if layer is not None else len(paths) - 1
             layers = volume.layers[: place + 1]
             for index in range(start // BLOCK, -(-(start + len(data)) // BLOCK)):
-                block = bytearray(self._block(volume, layers, index))
+                block = self._blocks(volume, layers, index, index + 1)
                 first = max(start, index * BLOCK)
                 end = min(start + len(data), (index + 1) * BLOCK)
                 block[first - index * BLOCK : end - index * BLOCK] = data[
@@ -227,13 +226,19 @@ class FakeVolumes:
 
     # -- inside --------------------------------------------------------------------------------
 
-    def _block(self, volume: FakeVolume, layers: list[FakeLayer], index: int) -> bytes:
-        for layer in reversed(layers):
-            if index in layer.blocks:
-                return bytes.fromhex(layer.blocks[index]).ljust(BLOCK, b"\0")
-        if volume.base:
-            return self._read_base(Path(volume.base), index * BLOCK, BLOCK).ljust(BLOCK, b"\0")
-        return bytes(BLOCK)
+    def _blocks(
+        self, volume: FakeVolume, layers: list[FakeLayer], first: int, end: int
+    ) -> bytearray:
+        """The base's content, and over it what each layer holds of it."""
+        start, length = first * BLOCK, max(0, end - first) * BLOCK
+        read = self._read_base if volume.base else _zeros
+        content = bytearray(read(Path(volume.base), start, length).ljust(length, b"\0"))
+        for layer in layers:
+            for index in layer.blocks.keys() & range(first, end):
+                at = index * BLOCK - start
+                block = bytes.fromhex(layer.blocks[index]).ljust(BLOCK, b"\0")
+                content[at : at + BLOCK] = block
+        return content
 
     def _volume(self, volume_id: str) -> FakeVolume:
         if volume_id not in self.made:
