@@ -32,8 +32,6 @@ _FREEZE = (
 # No agent answers in this guest: EC2 would not even ask.
 _NO_AGENT = (
     libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
-    libvirt.VIR_ERR_AGENT_COMMAND_FAILED,
-    libvirt.VIR_ERR_AGENT_COMMAND_TIMEOUT,
     libvirt.VIR_ERR_AGENT_UNSYNCED,
     libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
     libvirt.VIR_ERR_OPERATION_INVALID,
