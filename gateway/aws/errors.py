@@ -149,6 +149,8 @@ _NOT_FOUND = {  # by (noun, reason)
 } | {
     ("elastic-ip", "public-ip"): Answer("InvalidAddress.NotFound"),
     ("security-group-rule", "permission"): Answer("InvalidPermission.NotFound"),
+    ("volume", "attachment"): Answer("InvalidAttachment.NotFound"),
+    ("availability-zone", "zone"): Answer("InvalidZone.NotFound"),
     ("vpc", "no-default"): Answer("VPCIdNotSpecified"),
     ("vpc", "default"): Answer("DefaultVpcDoesNotExist"),
     ("gateway", ""): Answer("InvalidGatewayID.NotFound"),  # as a route's target
@@ -190,6 +192,10 @@ _WRONG_STATE = {
     ("image", "in-use"): Answer("InvalidAMIID.Unavailable"),
     ("volume", ""): Answer("IncorrectState"),
     ("volume", "in-use"): Answer("VolumeInUse"),
+    ("volume", "root"): Answer("OperationNotPermitted"),
+    ("volume", "modifying"): Answer("IncorrectModificationState"),
+    ("volume", "not-modifiable"): Answer("VolumeModificationNotSupported"),
+    ("instance", "not-running"): Answer("IncorrectState"),
     ("snapshot", ""): Answer("IncorrectState"),
     ("snapshot", "in-use"): Answer("InvalidSnapshot.InUse"),
     ("security-group", "in-use"): Answer("DependencyViolation"),
@@ -235,6 +241,7 @@ _QUOTA = {
     "key-pair": Answer("KeyPairLimitExceeded"),
     "tag": Answer("TagLimitExceeded"),
     "volume": Answer("VolumeLimitExceeded"),
+    "attachment": Answer("AttachmentLimitExceeded"),
     "snapshot": Answer("SnapshotLimitExceeded"),
     "pending-snapshot": Answer("ConcurrentSnapshotLimitExceeded"),
     "image": Answer("ResourceLimitExceeded"),
@@ -246,6 +253,7 @@ _NO_CAPACITY = {
     "instance": Answer("InsufficientInstanceCapacity", 500),
     "elastic-ip": Answer("InsufficientAddressCapacity", 500),
     "subnet": Answer("InsufficientFreeAddressesInSubnet"),
+    "volume": Answer("InsufficientVolumeCapacity", 500),
     "": Answer("InsufficientCapacity", 500),
 }
 
