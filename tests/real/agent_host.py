@@ -29,6 +29,7 @@ LIMITS = Limits(
     reboot_ms=3_000,
     ask_again_ms=1_000,
     reach_ms=4_000,
+    detach_ms=2_000,
     poll_ms=500,
     backoff_ms=200,
 )
@@ -97,7 +98,18 @@ class Host:
         self.pump = Pump(self.agent, 4)
         self.pump.start()
 
-    def tell(self, name: str, guest: Guest, desired=RUNNING, nics=(), vpcs=(), **fields) -> None:
+    def tell(
+        self,
+        name: str,
+        guest: Guest,
+        desired=RUNNING,
+        nics=(),
+        vpcs=(),
+        disks=(),
+        volumes=(),
+        **fields,
+    ) -> None:
+        """``disks`` are beside the root disk; ``volumes`` are specified by themselves."""
         self.generation += 1
         spec = InstanceSpec(
             instance_id=name,
@@ -118,8 +130,12 @@ class Host:
         disk.image.digest = "sha256:" + hashlib.sha256(content).hexdigest()
         disk.image.size_bytes = len(content)
         spec.nics.extend(nics)
+        spec.disks.extend(disks)
         told = host_spec(spec, generation=self.generation, base=self.generation - 1, vpcs=())
         told.vpcs.extend(vpcs)
+        for volume in volumes:
+            volume.generation = self.generation
+        told.volumes.extend(volumes)
         self.agent.apply(told)
 
     def observed(self, name: str) -> int | None:
