@@ -45,10 +45,11 @@ def vpc() -> VpcSpec:
     )
 
 
-def nic(name: str) -> NicSpec:
-    number = int(name[-1])
+def nic(name: str, index: int = 0) -> NicSpec:
+    number = int(name[-1]) + 10 * index
     return NicSpec(
-        network_interface_id="eni-" + name.removeprefix("i-"),
+        network_interface_id=f"eni-{name.removeprefix('i-')[:-1]}{number:x}",
+        device_index=index,
         mac_address=f"02:16:3e:a9:e0:{number:02x}",
         private_ip_address=f"172.31.0.{10 + number}",
         subnet_id=SUBNET,
@@ -127,6 +128,45 @@ def test_taps_come_and_go_with_their_guests(host, daemon):
         host.until(name, ABSENT)
     assert host.network.inventory().of_vpcs() == {}
     assert host.leftovers() == []
+
+
+def test_an_interface_is_plugged_into_a_running_guest(host, daemon):
+    """A boot sector lets go of nothing: what is taken from it is cut off, and said to be busy."""
+    name = NAMES[0]
+    tell(host, name)
+    host.until(name, OBSERVED_RUNNING)
+    both = [nic(name), nic(name, 1)]
+    host.tell(name, Guest.LISTENS, nics=both, vpcs=[vpc()])
+    settled(host, name)
+    assert set(host.hypervisor.nics(name)) == {each.network_interface_id for each in both}
+    assert plugged(host) == 2
+
+    host.stop()
+    host.network.stop()
+    host.start()
+    host.tell(name, Guest.LISTENS, nics=both[:1], vpcs=[vpc()])
+    eventually(lambda: host.ledger.get(name).progress.device_failures)
+    (failure,) = host.ledger.get(name).progress.device_failures
+    assert (failure.id, failure.busy) == (both[1].network_interface_id, True)
+    assert host.network.is_plugged(both[0]) and not host.network.is_plugged(both[1])
+
+    (pid,) = daemon.qemu_pids()
+    os.kill(pid, signal.SIGKILL)  # with the guest, what it held goes
+    host.until_greeted(name, 2)
+    settled(host, name)
+    assert list(host.hypervisor.nics(name)) == [both[0].network_interface_id]
+    tell(host, name, desired=TERMINATED)
+    host.until(name, ABSENT)
+    assert host.network.inventory().of_vpcs() == {}
+
+
+def settled(host, name) -> None:
+    def is_settled() -> bool:
+        entry = host.ledger.get(name)
+        done = entry.progress.devices_generation == entry.spec.generation
+        return done and not entry.progress.device_failures
+
+    eventually(is_settled, lambda: str(host.ledger.get(name).progress))
 
 
 def test_a_guest_that_nobody_hears_of_is_out_of_reach(host, daemon):

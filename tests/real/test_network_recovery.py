@@ -20,6 +20,7 @@ from hostagent.network import (
     namespaces,
     ports,
     router,
+    routes,
     uplink,
 )
 from hostagent.network.config import NetworkConfig, mac_of
@@ -164,7 +165,7 @@ def test_a_crash_in_the_middle(lab, stage, then):
         run(["nft", "-f", "-"], input=text, netns=namespace)
     if done >= 5:
         plan = router.Router(namespace, mac_of(f"host {vpc_id}"), transit, 1400)
-        router.converge(vpc, plan, config)
+        router.converge(vpc, plan, config, routes.routes_of(vpc, []))
     if done >= 6:
         uplink.ensure_public_routes(config, names, vpc_id, transit, ["100.126.7.50"])
     if done >= 7:
