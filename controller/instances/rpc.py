@@ -4,6 +4,7 @@ from controller.call import Call
 from controller.db.schema import Host, Instance, Placement
 from controller.db.session import Database
 from controller.fleet.dispatch import Agents
+from controller.instances import credits
 from controller.instances.attributes import Attributes
 from controller.instances.describe import Describer
 from controller.instances.launch import Launcher
@@ -91,6 +92,11 @@ class InstancesServicer:
             output=answer.output[-CONSOLE_BYTES:],
             timestamp_ms=answer.timestamp_ms or call.now_ms,
         )
+
+    def DescribeCreditSpecifications(
+        self, request, call: Call
+    ) -> instances_pb2.DescribeCreditSpecificationsResponse:
+        return credits.describe(self._db, call, request)
 
     def DescribeTypes(self, request, call: Call) -> instances_pb2.DescribeInstanceTypesResponse:
         return self._types.describe(call, request)

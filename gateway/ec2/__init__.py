@@ -35,6 +35,7 @@ ACTIONS = (
     instances.reboot_instances,
     instances.terminate_instances,
     instances.get_console_output,
+    instances.describe_instance_credit_specifications,
     instance_attributes.describe_instance_attribute,
     instance_attributes.modify_instance_attribute,
     instance_types.describe_instance_types,

@@ -109,3 +109,26 @@ def get_console_output(
         "Timestamp": answer.timestamp_ms,
         "Output": b64encode(answer.output).decode(),
     }
+
+
+def describe_instance_credit_specifications(
+    call: Call,
+    *,
+    instance_ids: Sequence[str] = (),
+    filters: Sequence[Filter] = (),
+    max_results: int | None = None,
+    next_token: str = "",
+) -> dict:
+    request = instances_pb2.DescribeCreditSpecificationsRequest(
+        instance_ids=instance_ids,
+        filters=filters_of(filters),
+        page=page(max_results, next_token, ids=instance_ids),
+    )
+    answer = call.clients.instances.DescribeCreditSpecifications(request, caller=call.caller)
+    return {
+        "InstanceCreditSpecifications": [
+            {"InstanceId": each.instance_id, "CpuCredits": each.cpu_credits}
+            for each in answer.specifications
+        ],
+        "NextToken": token(answer.next_token),
+    }

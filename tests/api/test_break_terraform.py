@@ -243,9 +243,10 @@ def _reads_what_belongs_to_it(account, instance):
     ):
         answer = ec2.describe_instance_attribute(InstanceId=instance_id, Attribute=attribute)
         assert answer[member] == {"Value": value}
-    # The one code that the provider forgives here.
-    code = refused(ec2.describe_instance_credit_specifications, InstanceIds=[instance_id])
-    assert code == "UnsupportedOperation"
+    credits = ec2.describe_instance_credit_specifications(InstanceIds=[instance_id])
+    credited = the_one(credits["InstanceCreditSpecifications"])
+    default = "standard" if instance["InstanceType"].startswith("t2.") else "unlimited"
+    assert credited == {"InstanceId": instance_id, "CpuCredits": default}
 
 
 def test_aws_eip(cloud, account):
