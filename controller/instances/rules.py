@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from controller.call import Call
 from controller.db.filters import shown_time
-from controller.db.schema import Instance, NetworkInterface, Placement
+from controller.db.schema import Instance, NetworkInterface, Placement, Volume
 from controller.db.session import Database, Transaction
 from controller.fleet.changes import Changes
 from controller.instances import claims
@@ -58,6 +58,7 @@ class InstanceRules:
             _require(rows, {STOPPED, PENDING, RUNNING}, "started")
             stopped = [row for row in rows if state_of(row) == STOPPED]
             if stopped:
+                _require_roots(tx, stopped)
                 self._claim_again(tx, stopped)
                 interfaces.lend_again(tx, call.account_id, [row.instance_id for row in stopped])
                 self._intend(tx, stopped, "running", "", ("", ""), again=True)
@@ -208,6 +209,22 @@ def _require(rows: Sequence, states: set[str], done: str) -> None:
     for row in rows:
         if state_of(row) not in states:
             raise wrong_state(row, done)
+
+
+def _require_roots(tx: Transaction, rows: Sequence) -> None:
+    """A root disk may have been detached while its instance was stopped."""
+    named = Volume.instance_id.in_([row.instance_id for row in rows])
+    roots = Volume.select(Volume.instance_id).where(named, Volume.position == 0, ~Volume.detaching)
+    having = {row[0] for row in tx.tuples(roots)}
+    for row in rows:
+        if row.instance_id not in having:
+            raise CloudError(
+                Kind.INVALID,
+                f"Invalid value '{row.instance_id}' for instanceId. Instance does not have a "
+                f"volume attached at root ({row.root_device_name})",
+                noun="parameter",
+                id=row.instance_id,
+            )
 
 
 def _changed(rows: Sequence, changed: Sequence, desired: str) -> list[StateChange]:

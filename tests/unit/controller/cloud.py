@@ -50,6 +50,8 @@ class ObedientHost:
         self.epoch, self.sequence, self.generation = 1, 0, 0
         self.specs: dict[str, fleet_pb2.InstanceSpec] = {}
         self.vpcs: dict[str, fleet_pb2.VpcSpec] = {}
+        self.volumes: dict[str, fleet_pb2.VolumeSpec] = {}
+        self.seen_volumes: dict[str, fleet_pb2.VolumeObservation] = {}
         self.observed: dict[str, fleet_pb2.InstanceObservation] = {}
         self.applied: list[fleet_pb2.HostSpec] = []
         self.reachable = True
@@ -89,12 +91,19 @@ class ObedientHost:
                 self.specs[instance.instance_id] = instance
         for vpc in spec.vpcs:
             self.vpcs[vpc.vpc_id] = vpc
+        for volume in spec.volumes:
+            known = self.volumes.get(volume.volume_id)
+            if known is None or known.generation < volume.generation:
+                self.volumes[volume.volume_id] = volume
         acknowledged = (spec.acknowledged_epoch, spec.acknowledged_sequence)
         for instance_id, seen in list(self.observed.items()):
             if (self.epoch, seen.sequence) <= acknowledged:
                 del self.observed[instance_id]
                 if seen.observed == fleet_pb2.ABSENT:
                     self.specs.pop(instance_id, None)
+        for volume_id, seen in list(self.seen_volumes.items()):
+            if (self.epoch, seen.sequence) <= acknowledged:
+                del self.seen_volumes[volume_id]
 
     def work(self) -> bool:
         """Makes every spec true; answers whether there was something new to see."""
@@ -110,7 +119,28 @@ class ObedientHost:
             if self.cloud.last_seen.get(instance_id) != (seen, spec.generation):
                 self.see(instance_id, seen)
                 news = True
+        for volume_id, volume in list(self.volumes.items()):
+            seen = fleet_pb2.VOLUME_HERE
+            if volume.desired == fleet_pb2.VOLUME_DELETED:
+                seen = fleet_pb2.VOLUME_GONE
+            elif volume_id in self.fails:
+                seen = fleet_pb2.VOLUME_FAILED
+            if self.cloud.last_seen.get(volume_id) != (seen, volume.generation):
+                self.see_volume(volume_id, seen)
+                news = True
         return news
+
+    def see_volume(self, volume_id: str, observed: int, message: str = "") -> None:
+        volume = self.volumes[volume_id]
+        self.cloud.last_seen[volume_id] = (observed, volume.generation)
+        self.seen_volumes[volume_id] = fleet_pb2.VolumeObservation(
+            volume_id=volume_id,
+            generation=volume.generation,
+            observed=observed,
+            message=message,
+            size_bytes=volume.size_bytes,
+            sequence=self.next(),
+        )
 
     def see(
         self,
@@ -146,6 +176,7 @@ class ObedientHost:
             sequence=self.next(),
             spec_generation=self.generation,
             observations=self.observed.values(),
+            volumes=self.seen_volumes.values(),
             **more,
         )
 
