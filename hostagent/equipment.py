@@ -119,16 +119,21 @@ def _real(
         for chunk in fleet.FetchImage(request, timeout_s=FETCH_TIMEOUT_S):
             yield chunk.data
 
+    volumes = Qcow2Volumes(config.state_dir / "volumes", shell.run)
+
+    def in_use() -> set[str]:
+        """What the ledger knows of, and what a volume's file stands on, whatever was told since."""
+        return ledger.images_in_use() | {f"sha256:{path.stem}" for path in volumes.bases()}
+
     images = Cache(
         config.state_dir / "images",
         fetch,
-        ledger.images_in_use,
+        in_use,
         Settings(config.images.cache_gib * GIB, config.images.max_virtual_gib * GIB),
         pool,
         monotonic_ms,
         shell.run,
     )
-    volumes = Qcow2Volumes(config.state_dir / "volumes", shell.run)
     return Equipment(
         hypervisor,
         network,
