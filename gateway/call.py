@@ -32,6 +32,7 @@ STUBS = {
     "security_groups": networks_pb2_grpc.SecurityGroupsStub,
     "addresses": networks_pb2_grpc.AddressesStub,
     "volumes": volumes_pb2_grpc.VolumesStub,
+    "snapshots": volumes_pb2_grpc.SnapshotsStub,
     "tags": tags_pb2_grpc.TagsStub,
     "regions": regions_pb2_grpc.RegionsStub,
     "identity": identity_pb2_grpc.IdentityStub,
@@ -52,6 +53,7 @@ class Clients:
     security_groups: rpc.Client
     addresses: rpc.Client
     volumes: rpc.Client
+    snapshots: rpc.Client
     tags: rpc.Client
     regions: rpc.Client
     identity: rpc.Client

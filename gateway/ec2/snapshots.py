@@ -1,0 +1,178 @@
+"""Snapshots: take them, look at them, delete them, share them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.call import Call
+from gateway.ec2.parameters import (
+    Filter,
+    TagSpecification,
+    combination,
+    filters_of,
+    invalid,
+    missing,
+    page,
+    tag_specifications_of,
+    unsupported,
+)
+from gateway.ec2.views.shared import token
+from gateway.ec2.views.snapshots import snapshot
+from protos.cloud.v1 import volumes_pb2
+
+
+@dataclass(frozen=True)
+class Permission:
+    """An account, or the group of all accounts."""
+
+    group: str = ""
+    user_id: str = ""
+
+
+@dataclass(frozen=True)
+class PermissionChanges:
+    add: Sequence[Permission] = ()
+    remove: Sequence[Permission] = ()
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What a Modify…Attribute asks for, said in either of EC2's two ways."""
+
+    add_account_ids: Sequence[str]
+    remove_account_ids: Sequence[str]
+    public: bool | None
+
+
+def create_snapshot(
+    call: Call,
+    *,
+    volume_id: str,
+    description: str = "",
+    tag_specifications: Sequence[TagSpecification] = (),
+    location: Literal["regional"] = "regional",  # harmless: there is one store
+) -> dict:
+    request = volumes_pb2.CreateSnapshotRequest(
+        volume_id=volume_id,
+        description=description,
+        tag_specifications=tag_specifications_of(tag_specifications, "snapshot"),
+    )
+    return snapshot(call.clients.snapshots.Create(request, caller=call.caller))
+
+
+def describe_snapshots(
+    call: Call,
+    *,
+    snapshot_ids: Sequence[str] = (),
+    owner_ids: Sequence[str] = (),
+    restorable_by_user_ids: Sequence[str] = (),
+    filters: Sequence[Filter] = (),
+    max_results: int | None = None,
+    next_token: str = "",
+) -> dict:
+    request = volumes_pb2.DescribeSnapshotsRequest(
+        snapshot_ids=snapshot_ids,
+        owners=owner_ids,
+        restorable_by=restorable_by_user_ids,
+        filters=filters_of(filters),
+        page=page(max_results, next_token, ids=snapshot_ids),
+    )
+    answer = call.clients.snapshots.Describe(request, caller=call.caller)
+    return {
+        "Snapshots": [snapshot(each) for each in answer.snapshots],
+        "NextToken": token(answer.next_token),
+    }
+
+
+def delete_snapshot(call: Call, *, snapshot_id: str) -> dict:
+    request = volumes_pb2.SnapshotRequest(snapshot_id=snapshot_id)
+    call.clients.snapshots.Delete(request, caller=call.caller)
+    return {"Return": True}
+
+
+def describe_snapshot_attribute(call: Call, *, snapshot_id: str, attribute: str) -> dict:
+    if attribute not in ("createVolumePermission", "productCodes"):
+        raise invalid(f"Value ({attribute}) for parameter attribute is invalid.")
+    request = volumes_pb2.SnapshotRequest(snapshot_id=snapshot_id)
+    answer = call.clients.snapshots.DescribeAttribute(request, caller=call.caller)
+    if attribute == "productCodes":
+        return {"SnapshotId": answer.snapshot_id, "ProductCodes": []}
+    return {
+        "SnapshotId": answer.snapshot_id,
+        "CreateVolumePermissions": permissions(answer.public, answer.account_ids),
+    }
+
+
+def modify_snapshot_attribute(
+    call: Call,
+    *,
+    snapshot_id: str,
+    attribute: str = "createVolumePermission",
+    create_volume_permission: PermissionChanges | None = None,
+    operation_type: str = "",
+    user_ids: Sequence[str] = (),
+    group_names: Sequence[str] = (),
+) -> dict:
+    if attribute != "createVolumePermission":
+        raise unsupported(f"Modifying the attribute {attribute}")
+    wanted = sharing(create_volume_permission, operation_type, user_ids, group_names)
+    if wanted is None:
+        raise missing("CreateVolumePermission")
+    request = volumes_pb2.ModifySnapshotAttributeRequest(
+        snapshot_id=snapshot_id,
+        add_account_ids=wanted.add_account_ids,
+        remove_account_ids=wanted.remove_account_ids,
+        public=wanted.public,
+    )
+    call.clients.snapshots.ModifyAttribute(request, caller=call.caller)
+    return {"Return": True}
+
+
+def reset_snapshot_attribute(
+    call: Call, *, snapshot_id: str, attribute: Literal["createVolumePermission"]
+) -> dict:
+    request = volumes_pb2.SnapshotRequest(snapshot_id=snapshot_id)
+    call.clients.snapshots.ResetAttribute(request, caller=call.caller)
+    return {"Return": True}
+
+
+def permissions(public: bool, account_ids: Sequence[str]) -> list[dict]:
+    every = [{"Group": "all"}] if public else []
+    return every + [{"UserId": account_id} for account_id in account_ids]
+
+
+def sharing(
+    changes: PermissionChanges | None,
+    operation_type: str,
+    user_ids: Sequence[str],
+    group_names: Sequence[str],
+) -> Sharing | None:
+    """None where nothing is said. Raises INVALID for both ways at once, and what neither is."""
+    flat = bool(operation_type or user_ids or group_names)
+    if changes is not None and flat:
+        raise combination("Permissions can be given as a structure or by OperationType, not both.")
+    if flat:
+        if operation_type not in ("add", "remove"):
+            raise invalid(f"Value ({operation_type}) for parameter operationType is invalid.")
+        named = [Permission(user_id=user_id) for user_id in user_ids]
+        named += [Permission(group=group) for group in group_names]
+        adds = operation_type == "add"
+        changes = PermissionChanges(named if adds else (), () if adds else named)
+    if changes is None or not (changes.add or changes.remove):
+        return None
+    return Sharing(_accounts(changes.add), _accounts(changes.remove), _public(changes))
+
+
+def _accounts(given: Sequence[Permission]) -> list[str]:
+    for each in given:
+        if bool(each.group) == bool(each.user_id) or each.group not in ("", "all"):
+            raise invalid("A permission names a UserId, or the Group all.")
+    return [each.user_id for each in given if each.user_id]
+
+
+def _public(changes: PermissionChanges) -> bool | None:
+    added = any(each.group for each in changes.add)
+    removed = any(each.group for each in changes.remove)
+    if added and removed:
+        raise combination("The group all cannot be added and removed at once.")
+    return added if added or removed else None
