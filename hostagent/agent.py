@@ -22,6 +22,8 @@ from hostagent.audit import Audit
 from hostagent.drivers import DriverError
 from hostagent.ledger import Ledger
 from hostagent.limits import Limits
+from hostagent.snapshots.copies import Copies
+from hostagent.snapshots.worker import SnapshotWorker
 from hostagent.steps import Drivers
 from hostagent.sync import Sync
 from hostagent.volumes.worker import VolumeWorker
@@ -30,7 +32,7 @@ from protos.cloud.v1 import fleet_pb2
 
 log = logging.getLogger(__name__)
 
-Key = tuple[str, str]  # ("instance" | "volume" | "vpc" | "host", id)
+Key = tuple[str, str]  # ("instance" | "volume" | "snapshot" | "vpc" | "host", id)
 _HOST: Key = ("host", "")
 
 
@@ -46,10 +48,12 @@ class Agent:
         limits: Limits,
         new_worker: Callable[[str], Worker],
         new_volume_worker: Callable[[str], VolumeWorker],
+        snapshots: SnapshotWorker,
+        copies: Copies,
     ):
         self._ledger, self._sync, self._on, self._audit = ledger, sync, drivers, audit
         self._limits, self._new_worker = limits, new_worker
-        self._new_volume_worker = new_volume_worker
+        self._new_volume_worker, self._snapshots = new_volume_worker, snapshots
         self._agenda: Agenda[Key] = Agenda()
         self._workers: dict[str, Worker] = {}
         self._volume_workers: dict[str, VolumeWorker] = {}
@@ -57,11 +61,14 @@ class Agent:
         self.on_news: Callable[[], None] = lambda: None
         drivers.hypervisor.watch(self.look_at)
         drivers.images.watch(self._image_changed)
+        copies.watch(lambda snapshot_id: self._wake(("snapshot", snapshot_id)))
         self._wake(_HOST)
         for instance_id in ledger.instances():
             self._wake(("instance", instance_id))
         for volume_id in ledger.volumes.all():
             self._wake(("volume", volume_id))
+        for snapshot_id in ledger.snapshots.all():
+            self._wake(("snapshot", snapshot_id))
         for vpc_id in sorted(drivers.vpcs.wanted()):
             self._wake(("vpc", vpc_id))
 
@@ -141,6 +148,8 @@ class Agent:
             return when
         if kind == "volume":
             return self._step_volume(name, now)
+        if kind == "snapshot":
+            return self._snapshots.step(name, now)
         if kind == "vpc":
             return self._on.vpcs.step(name, now)
         try:

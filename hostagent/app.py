@@ -17,6 +17,7 @@ catches it.
 """
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,10 @@ from hostagent.audit import Audit
 from hostagent.drivers import Hypervisor, Images, Network, Volumes
 from hostagent.ledger import Ledger
 from hostagent.limits import Limits
+from hostagent.snapshots.copies import Copies, Inline
+from hostagent.snapshots.memory import is_copied
+from hostagent.snapshots.remote import Blocks, NoBlocks
+from hostagent.snapshots.worker import SnapshotWorker
 from hostagent.steps import Drivers
 from hostagent.sync import Sync
 from hostagent.volumes.keeper import Keeper
@@ -49,13 +54,19 @@ class Parts:
     usage: Callable[[], fleet_pb2.HostUsage] = fleet_pb2.HostUsage
     limits: Limits = field(default_factory=Limits)
     checkpoint: Callable[[str], None] = lambda name: None
+    blocks: Blocks = field(default_factory=NoBlocks)  # the controller's store of snapshots
+    copiers: Executor = field(default_factory=Inline)  # copies run in it: here and now, untold
 
 
 def build(parts: Parts) -> Agent:
     """The agent, with all that its ledger holds due at once."""
     limits, ledger = parts.limits, parts.ledger
     vpcs = Vpcs(ledger, parts.network, audit_ms=limits.audit_ms, retry_ms=limits.backoff_ms)
-    keeper = Keeper(parts.volumes, parts.hypervisor, parts.images, ledger.volumes)
+
+    def copied(volume_id: str) -> bool:
+        return is_copied(ledger.snapshots.all(), volume_id)
+
+    keeper = Keeper(parts.volumes, parts.hypervisor, parts.images, ledger.volumes, copied)
     drivers = Drivers(
         parts.hypervisor, parts.network, parts.images, parts.volumes, keeper, vpcs, parts.consoles
     )
@@ -68,4 +79,7 @@ def build(parts: Parts) -> Agent:
         return VolumeWorker(volume_id, ledger, drivers, limits, parts.checkpoint)
 
     audit = Audit(ledger, drivers)
-    return Agent(ledger, sync, drivers, audit, limits, new_worker, new_volume_worker)
+    copies = Copies(parts.volumes, parts.blocks, parts.copiers)
+    snapshots = SnapshotWorker(ledger, drivers, copies, limits, parts.checkpoint)
+    workers = (new_worker, new_volume_worker, snapshots)
+    return Agent(ledger, sync, drivers, audit, limits, *workers, copies)

@@ -67,6 +67,7 @@ class Config:
     hypervisor: str = "auto"
     hosts: int = 1
     threads: int = 8  # instances worked on at once
+    copies: int = 2  # of snapshots, at once
     report_interval_ms: int = 5_000  # until the controller says otherwise
     console_bytes: int = 64 * 1024  # of a console's tail that may be read at once
     log_level: str = "INFO"
@@ -121,8 +122,8 @@ def parse(table: dict, where: str = "config") -> Config:
         raise ConfigError(f"{where}: only fake hosts can be several in one process")
     if not config.listen.rpartition(":")[2].isdigit():
         raise ConfigError(f"{where}: listen is ADDRESS:PORT")
-    if config.threads < 1:
-        raise ConfigError(f"{where}: threads is at least 1")
+    if config.threads < 1 or config.copies < 1:
+        raise ConfigError(f"{where}: threads and copies are at least 1")
     return config
 
 

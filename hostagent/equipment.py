@@ -11,8 +11,9 @@ host runs on a laptop that has neither.
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from hostagent import facts, shell
@@ -24,6 +25,7 @@ from hostagent.images.cache import Cache, Settings
 from hostagent.ledger import Ledger
 from hostagent.loops import monotonic_ms
 from hostagent.network.fake import FakeNetwork
+from hostagent.snapshots.remote import Blocks, FleetBlocks
 from hostagent.volumes.qcow2 import Qcow2Volumes
 from protos import rpc
 from protos.cloud.v1 import fleet_pb2
@@ -54,6 +56,8 @@ class Equipment:
     network: Network
     images: Images
     volumes: Volumes
+    blocks: Blocks
+    copiers: Executor
     connects: list[Callable[[], object]] = field(default_factory=list)
     starts: list[Callable[[], object]] = field(default_factory=list)
     stops: list[Callable[[], object]] = field(default_factory=list)
@@ -74,19 +78,24 @@ def equip(
 ) -> Equipment:
     """The equipment, not started yet."""
     if config.hypervisor == "fake":
-        return _fake(config, clock)
+        return _fake(config, clock, FleetBlocks(fleet))
     return _real(config, ledger, host_id, fleet, clock)
 
 
-def _fake(config: Config, clock: Clock) -> Equipment:
+def _fake(config: Config, clock: Clock, blocks: Blocks) -> Equipment:
     """Guests and ports in files, so that they outlive the agent as real ones do."""
     run = config.state_dir / "run"
     state = FakeState(run / "fake-guests.json", facts.boot_id())
     rng = random.Random(config.fake_seed) if config.fake_seed else random.Random()
-    volumes = FakeVolumes(path=run / "fake-volumes.json")
+    images = FakeImages(clock, blocks=blocks, folder=run / "fake-images")
+    volumes = FakeVolumes(
+        path=run / "fake-volumes.json", read_base=images.read, base_holds=images.holds
+    )
     hypervisor = FakeHypervisor(clock, rng, config.faults, state, later=_timer, volumes=volumes)
     network = FakeNetwork(path=run / "fake-ports.json")
-    return Equipment(hypervisor, network, FakeImages(clock), volumes)
+    copiers = ThreadPoolExecutor(config.copies, thread_name_prefix="snapshot")
+    stops = [lambda: copiers.shutdown(False, cancel_futures=True)]
+    return Equipment(hypervisor, network, images, volumes, blocks, copiers, stops=stops)
 
 
 def _timer(delay_ms: int, call: Callable[[], None]) -> None:
@@ -113,6 +122,8 @@ def _real(
         config.network, run=shell.run, settings=lambda: ledger.settings, now_ms=clock
     )
     pool = ThreadPoolExecutor(config.images.fetches, thread_name_prefix="image")
+    copiers = ThreadPoolExecutor(config.copies, thread_name_prefix="snapshot")
+    blocks = FleetBlocks(fleet)
 
     def fetch(digest: str, offset: int) -> Iterator[bytes]:
         request = fleet_pb2.FetchImageRequest(digest=digest, offset=offset)
@@ -133,15 +144,22 @@ def _real(
         pool,
         monotonic_ms,
         shell.run,
+        blocks,
     )
     return Equipment(
         hypervisor,
         network,
         images,
         volumes,
+        blocks,
+        copiers,
         connects=[hypervisor.start],
         starts=[network.start, images.start, volumes.start],
-        stops=[network.stop, hypervisor.stop, lambda: pool.shutdown(False, cancel_futures=True)],
+        stops=[
+            network.stop,
+            hypervisor.stop,
+            *(partial(one.shutdown, False, cancel_futures=True) for one in (pool, copiers)),
+        ],
         strays=lambda: {
             **network.inventory().of_vpcs(),
             "unfinished": [*images.unfinished(), *volumes.unfinished()],

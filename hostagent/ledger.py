@@ -25,6 +25,7 @@ from hostagent.progress import Progress as Progress
 from hostagent.progress import Seen as Seen
 from hostagent.progress import observation_of, progress_of
 from hostagent.records import VOLUME_OBSERVED, Record, Records, VolumeProgress
+from hostagent.snapshots.memory import SNAPSHOT_OBSERVED, CopiedVolumes, SnapshotProgress
 from protos.cloud.v1 import fleet_pb2
 
 SCHEMA_VERSION = 1
@@ -39,6 +40,10 @@ CREATE TABLE IF NOT EXISTS instance  (instance_id TEXT PRIMARY KEY, spec BLOB NO
 CREATE TABLE IF NOT EXISTS vpc       (vpc_id TEXT PRIMARY KEY, spec BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS volume    (id TEXT PRIMARY KEY, spec BLOB NOT NULL,
                                       progress TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS snapshot  (id TEXT PRIMARY KEY, spec BLOB NOT NULL,
+                                      progress TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS copied    (volume_id TEXT PRIMARY KEY, number INTEGER NOT NULL,
+                                      digest TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS tombstone (name TEXT PRIMARY KEY, number INTEGER NOT NULL);
 """
 
@@ -91,6 +96,17 @@ class Ledger:
             write=self._write,
             stamp=self._stamp,
         )
+        self.snapshots: Records[SnapshotProgress] = Records(
+            db,
+            "snapshot",
+            fleet_pb2.SnapshotSpec,
+            SnapshotProgress,
+            SNAPSHOT_OBSERVED,
+            lock=self._lock,
+            write=self._write,
+            stamp=self._stamp,
+        )
+        self.copied = CopiedVolumes(db, self._lock, self._write)
         self._generation = int(self._get("generation") or 0)
         self._settings = fleet_pb2.HostSettings.FromString(
             bytes.fromhex(self._get("settings") or "")
@@ -119,6 +135,7 @@ class Ledger:
         settings: fleet_pb2.HostSettings | None,
         unused_vpcs: Iterable[str] = (),
         volumes: Mapping[str, Record[VolumeProgress]] | None = None,
+        snapshots: Mapping[str, Record[SnapshotProgress]] | None = None,
     ) -> None:
         """Keeps what was told, whole or not at all. Survives a power failure once this has
         returned.
@@ -130,9 +147,12 @@ class Ledger:
             if settings is not None:
                 host["settings"] = settings.SerializeToString().hex()
             told = self.volumes.stamped(volumes or {})
-            self._write("take-in", self._keep, stamped, vpcs, unused, host, told, power_safe=True)
+            asked = self.snapshots.stamped(snapshots or {})
+            what = (stamped, vpcs, unused, host, told, asked)
+            self._write("take-in", self._keep, *what, power_safe=True)
             self._entries.update(stamped)
             self.volumes.update(told)
+            self.snapshots.update(asked)
             self._vpcs.update((vpc.vpc_id, vpc) for vpc in vpcs)
             for name in unused:
                 self._vpcs.pop(name, None)
@@ -205,12 +225,21 @@ class Ledger:
             self._write("forget", self._bury, instance_id, kept, gone)
             del self._entries[instance_id]
             self.volumes.update(kept, gone)
+            for volume_id in gone:
+                self.copied.drop(volume_id)
 
     def forget_volume(self, volume_id: str) -> None:
         """Drops a volume whose end was acknowledged."""
         with self._lock:
             self._write("forget volume", self._bury_volumes, [volume_id])
             self.volumes.update({}, [volume_id])
+            self.copied.drop(volume_id)
+
+    def forget_snapshot(self, snapshot_id: str) -> None:
+        """Drops a snapshot whose end was acknowledged."""
+        with self._lock:
+            self._write("forget snapshot", self.snapshots.drop, [snapshot_id])
+            self.snapshots.update({}, [snapshot_id])
 
     # -- what belongs here ---------------------------------------------------------------------
 
@@ -232,6 +261,17 @@ class Ledger:
             sources = [disk.image for entry in self._entries.values() for disk in entry.spec.disks]
             sources += [record.spec.source for record in self.volumes.all().values()]
             return {source.digest for source in sources if source.digest}
+
+    def source_of(self, volume_id: str) -> fleet_pb2.ImageSource | None:
+        """What the volume began as; None: blank, or not known."""
+        record = self.volumes.get(volume_id)
+        if record is not None and record.spec.HasField("source"):
+            return record.spec.source
+        for entry in self.instances().values():
+            for disk in entry.spec.disks:
+                if disk.volume_id == volume_id and disk.HasField("image"):
+                    return disk.image
+        return None
 
     def was_here(self, name: str) -> bool:
         """Whether an instance or volume of this id was here, was torn down and forgotten: what is
@@ -280,9 +320,10 @@ class Ledger:
     def _set(self, values: Mapping[str, str]) -> None:
         self._db.executemany("INSERT OR REPLACE INTO host VALUES (?, ?)", values.items())
 
-    def _keep(self, entries, vpcs, unused_vpcs, host, volumes) -> None:
+    def _keep(self, entries, vpcs, unused_vpcs, host, volumes, snapshots) -> None:
         self._set(host)
         self.volumes.put(volumes)
+        self.snapshots.put(snapshots)
         self._db.executemany(
             "INSERT OR REPLACE INTO instance VALUES (?, ?, ?)",
             [

@@ -99,6 +99,8 @@ class Service:
                 facts=lambda: host_facts,
                 usage=lambda: facts.host_usage(config.state_dir),
                 limits=config.limits,
+                blocks=on.blocks,
+                copiers=on.copiers,
             )
         )
         pump = Pump(agent, config.threads)

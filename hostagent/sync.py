@@ -1,6 +1,7 @@
 """The two messages: takes HostSpecs into the ledger, makes HostReports out of it.
 
-    sync.take_in(spec) -> keys that changed: ("instance", id), ("vpc", id), ("volume", id)
+    sync.take_in(spec) -> keys that changed: ("instance", id), ("vpc", id), ("volume", id),
+                                    ("snapshot", id)
     sync.report() -> HostReport          all that the controller has not acknowledged
     sync.said(report)                    it has been handed over: it need not be said soon again
     sync.has_news() -> bool              something settled that was never said
@@ -9,7 +10,7 @@ Called by agent. Level-triggered: a message lost, late or doubled changes nothin
 rules for a spec (fleet.proto):
 - another host's is refused; so is a delta that leaves a gap (base newer than what is known here):
   the report's spec_generation then tells the controller from where on to say it again
-- of an instance, a VPC or a volume the newer generation counts
+- of an instance, a VPC, a volume or a snapshot the newer generation counts
 - absence deletes nothing. What is unknown here and older than what the ledger knows was forgotten:
   a late message does not bring it back
 - an ABSENT instance and a volume that is GONE are forgotten when the controller has acknowledged
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterable
 from hostagent import volume_sync
 from hostagent.ledger import Entry, Ledger, Progress, Seen
 from hostagent.records import VolumeProgress
+from hostagent.snapshots import sync as snapshot_sync
 from hostagent.table import start_of
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
@@ -92,17 +94,20 @@ class Sync:
         unused = (set(here) | set(vpcs)) - needed
         vpcs = {name: vpc for name, vpc in vpcs.items() if name in needed}
         volumes = volume_sync.merged(self._ledger, spec.volumes, instances)
+        snapshots = snapshot_sync.merged(self._ledger, spec.snapshots)
         generation = max(spec.generation, self._ledger.generation)
         settings = spec.settings if spec.HasField("settings") else None
         same = generation == self._ledger.generation and settings in (None, self._ledger.settings)
         unused &= set(here)
-        if instances or vpcs or unused or volumes or not same:
-            self._ledger.take_in(instances, vpcs.values(), generation, settings, unused, volumes)
+        if instances or vpcs or unused or volumes or snapshots or not same:
+            others = (unused, volumes, snapshots)
+            self._ledger.take_in(instances, vpcs.values(), generation, settings, *others)
         touched = {nic.vpc_id for entry in instances.values() for nic in entry.spec.nics}
         return (
             {("instance", name) for name in instances}
             | {("vpc", name) for name in touched | set(vpcs)}
             | {("volume", name) for name in volumes}
+            | {("snapshot", name) for name in snapshots}
         )
 
     def _is_news(self, told: fleet_pb2.InstanceSpec, known: Entry | None) -> bool:
@@ -133,7 +138,8 @@ class Sync:
             if entry.progress.observed == fleet_pb2.ABSENT and noted <= (epoch, sequence):
                 self._ledger.forget(instance_id)
                 forgotten.add(("instance", instance_id))
-        return forgotten | volume_sync.forget(self._ledger, epoch, sequence)
+        forgotten |= volume_sync.forget(self._ledger, epoch, sequence)
+        return forgotten | snapshot_sync.forget(self._ledger, epoch, sequence)
 
     # -- what is -------------------------------------------------------------------------------
 
@@ -157,6 +163,11 @@ class Sync:
                     for name, record in sorted(self._ledger.volumes.all().items())
                     if record.spec.generation and self._is_unacknowledged(record.progress)
                 ],
+                snapshots=[
+                    snapshot_sync.observation(name, record, self._ledger.epoch)
+                    for name, record in sorted(self._ledger.snapshots.all().items())
+                    if self._is_unacknowledged(record.progress)
+                ],
             )
             self._add_host(report)
             return report
@@ -169,12 +180,15 @@ class Sync:
     def has_news(self) -> bool:
         """Whether something settled (running, stopped, absent ...) that no report held yet."""
         with self._lock:
-            return any(
+            said = self._said
+            instances = any(
                 entry.progress.epoch == self._ledger.epoch
-                and entry.progress.sequence > self._said
+                and entry.progress.sequence > said
                 and entry.progress.observed not in _PASSING
                 for entry in self._ledger.instances().values()
-            ) or volume_sync.has_news(self._ledger, self._said)
+            )
+            others = (volume_sync, snapshot_sync)
+            return instances or any(other.has_news(self._ledger, said) for other in others)
 
     def set_orphans(self, names: Iterable[str]) -> None:
         """Domains here that no spec ever named, as the last look at the hypervisor found them."""

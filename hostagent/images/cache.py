@@ -1,10 +1,12 @@
 """The host's image cache: one fetch per image and host, whoever asks; content-addressed and
 bounded.
 
-    images = Cache(folder, fetch, in_use, settings, pool, clock, run)   clock: ms, never back
+    images = Cache(folder, fetch, in_use, settings, pool, clock, run, blocks)
+                                                                        clock: ms, never back
     images.ensure(source) -> Path, or NotYet while it is on its way, or DriverError (never usable)
 
-    folder/<sha256>.<format>     published: fetched, verified, inspected, renamed here whole
+    folder/<sha256>.<format>     published: fetched, verified, inspected, renamed here whole; of a
+                                 snapshot ("blocks") the volume, raw, by its manifest's digest
     folder/partial/<sha256>      on its way; what a cut left is gone on with from where it ended
 
 Least recently used images go first when the cache is larger than it should be; one that the ledger
@@ -23,9 +25,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostagent.drivers import DriverError, NotYet
+from hostagent.drivers import DriverError, NotYet, file_format
 from hostagent.images.inspect import inspect
 from hostagent.shell import Result
+from hostagent.snapshots.remote import Blocks
+from hostagent.snapshots.restore import restore
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 
@@ -75,9 +79,10 @@ class Cache:
         pool: Executor,
         clock: Callable[[], int],
         run: Callable[..., Result],
+        blocks: Blocks,
     ):
         self._folder, self._fetch, self._in_use, self._settings = folder, fetch, in_use, settings
-        self._pool, self._clock, self._run = pool, clock, run
+        self._pool, self._clock, self._run, self._blocks = pool, clock, run, blocks
         self._lock = threading.RLock()
         self._jobs: dict[Path, _Job] = {}
         self._refusals: dict[Path, tuple[DriverError, int]] = {}
@@ -151,6 +156,10 @@ class Cache:
         self._make_room(source.size_bytes)
         partial = self._partial / path.stem
         job.stage = "fetching"
+        if source.disk_format == "blocks":
+            self._restore(partial, job)
+            self._publish(partial, path)
+            return
         resumed = self._download(partial, job)
         if resumed != source.digest:
             partial.unlink(missing_ok=True)
@@ -172,6 +181,26 @@ class Cache:
             raise
         self._publish(partial, path)
         log.info("image %s is here (%d MiB)", source.image_id, job.got_bytes >> 20)
+
+    def _restore(self, partial: Path, job: _Job) -> None:
+        """A snapshot's volume; what is in it is a guest's, and never looked at but as raw."""
+
+        def tell(done_bytes: int) -> None:
+            job.got_bytes = done_bytes
+
+        partial.touch()
+        try:
+            with open(partial, "rb+") as file:
+                most = self._settings.max_virtual_bytes
+                restore(self._blocks, job.source.digest, file, most, tell)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as failure:
+            raise DriverError(f"it cannot be kept: {failure.strerror}") from failure
+        except DriverError as failure:
+            if not failure.transient:
+                partial.unlink(missing_ok=True)
+            raise
 
     def _download(self, partial: Path, job: _Job) -> str:
         """Fetches what is missing; answers the digest of the whole. Raises DriverError."""
@@ -226,14 +255,14 @@ class Cache:
                 ((path.stat(), path) for path in self._published()),
                 key=lambda found: found[0].st_mtime_ns,
             )
-            total = wanted_bytes + sum(status.st_size for status, _ in files)
+            total = wanted_bytes + sum(_taken_bytes(status) for status, _ in files)
             for status, path in files:
                 if total <= self._settings.cache_bytes:
                     return
                 if f"sha256:{path.stem}" not in in_use:
                     log.info("image sha256:%s leaves the cache", path.stem)
                     path.unlink()
-                    total -= status.st_size
+                    total -= _taken_bytes(status)
 
     def _published(self) -> list[Path]:
         return [path for path in self._folder.iterdir() if path.suffix in (".qcow2", ".raw")]
@@ -251,10 +280,15 @@ class Cache:
 
     def _path(self, source: fleet_pb2.ImageSource) -> Path:
         match = _DIGEST.fullmatch(source.digest)
-        if match is None or source.disk_format not in ("qcow2", "raw"):
+        if match is None or source.disk_format not in ("qcow2", "raw", "blocks"):
             raise DriverError(
                 f"image {source.image_id}: {source.disk_format!r} with digest {source.digest!r} "
                 "cannot be used",
                 transient=False,
             )
-        return self._folder / f"{match[1]}.{source.disk_format}"
+        return self._folder / f"{match[1]}.{file_format(source)}"
+
+
+def _taken_bytes(status: os.stat_result) -> int:
+    """A volume's file is mostly holes."""
+    return min(status.st_size, status.st_blocks * 512)

@@ -60,9 +60,11 @@ class FakeVolumes:
         *,
         path: Path | None = None,
         read_base: Callable[[Path, int, int], bytes] = _zeros,
+        base_holds: Callable[[Path], list[Extent]] | None = None,
     ):
         self._rng, self.failures = rng or random.Random(0), failures
         self._lock, self._path, self._read_base = threading.RLock(), path, read_base
+        self._base_holds = base_holds
         self.made: dict[str, FakeVolume] = {}
         if path is not None and path.exists():
             kept = json.loads(path.read_text())
@@ -177,8 +179,11 @@ class FakeVolumes:
     def base_extents(self, volume_id: str) -> list[Extent]:
         with self._lock:
             volume = self._volume(volume_id)
-            whole = Extent(0, volume.layers[-1].size_bytes, zeros=False)
-            return [whole] if volume.base else []
+            if not volume.base or self._read_base is _zeros:
+                return []
+            if self._base_holds is not None:
+                return self._base_holds(Path(volume.base))
+            return [Extent(0, volume.layers[-1].size_bytes, zeros=False)]
 
     def read(self, volume_id: str, number: int, start: int, length: int) -> bytes:
         if start < 0 or not 0 <= length <= READ_MOST_BYTES:

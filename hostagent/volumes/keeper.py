@@ -5,7 +5,7 @@
     keeper.freeze("vol-1", 3)             layer 3 is frozen when this returns, with all below it
     keeper.commit("vol-1", 3)             layers up to 3 become one; NotYet while that goes on
     keeper.grow("vol-1", size_bytes)      also under a running guest
-    keeper.remove("vol-1")                DriverError while a guest has it open
+    keeper.remove("vol-1")                DriverError while a guest has it open, or a copy reads it
 
 Called by the steps, the instances' and the volumes' workers and the copier of snapshots. Every verb
 looks before it acts: after any cut the truth is in the domain's definition (which layer the guest
@@ -14,7 +14,7 @@ writes) and in the files (what stands on what), and the same call again goes on 
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from hostagent.drivers import (
@@ -43,9 +43,10 @@ class Keeper:
         hypervisor: Hypervisor,
         images: Images,
         records: Records[VolumeProgress],
+        is_copied: Callable[[str], bool] = lambda volume_id: False,
     ):
         self._volumes, self._hypervisor = volumes, hypervisor
-        self._images, self._records = images, records
+        self._images, self._records, self._is_copied = images, records, is_copied
         self._guard = threading.Lock()
         self._held: dict[str, int] = {}  # volume -> the thread that is at it
 
@@ -150,6 +151,8 @@ class Keeper:
             holder = self._hypervisor.holder(volume_id)
             if holder is not None:
                 raise DriverError(f"{volume_id} is open in {holder}")
+            if self._is_copied(volume_id):
+                raise DriverError(f"a snapshot of {volume_id} is being copied")
             self._volumes.remove(volume_id)
 
     def _look(self, volume_id: str) -> tuple[str | None, Layer, list[Layer]]:

@@ -23,6 +23,7 @@ from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import RUNNING, InstanceSpec
 from tests.real.boot_sector import GREETING, Guest, boot_sector
 from tests.unit.hostagent.rig import HOST, host_spec
+from tests.unit.hostagent.stores import MemoryBlocks
 
 LIMITS = Limits(
     shutdown_ms=6_000,
@@ -51,6 +52,7 @@ class Host:
         self.consoles = folder / "instances"
         self.consoles.mkdir()
         self.boot_id = "this boot"
+        self.blocks = MemoryBlocks()
         self.generation = 0
         self.pump = None
         self.start()
@@ -82,6 +84,7 @@ class Host:
             ThreadPoolExecutor(2),
             wall_ms,
             shell.run,
+            self.blocks,
         )
         parts = Parts(
             ledger=self.ledger,
@@ -93,6 +96,7 @@ class Host:
             clock=wall_ms,
             facts=fleet_pb2.HostFacts,
             limits=LIMITS,
+            blocks=self.blocks,
         )
         self.agent = build(parts)
         self.pump = Pump(self.agent, 4)

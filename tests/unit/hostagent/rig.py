@@ -11,6 +11,7 @@ from hostagent.hypervisors.fake import FakeHypervisor, Faults
 from hostagent.ledger import Ledger, open_file
 from hostagent.limits import Limits
 from hostagent.network.fake import FakeNetwork
+from hostagent.snapshots.remote import Blocks, NoBlocks
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import RUNNING, HostSpec, InstanceSpec
 
@@ -69,6 +70,7 @@ class Rig:
     limits: Limits = LIMITS
     checkpoint: object = lambda name: None
     network: FakeNetwork = field(default_factory=FakeNetwork)
+    blocks: Blocks = field(default_factory=NoBlocks)
 
     def __post_init__(self):
         self.clock = Clock()
@@ -102,6 +104,7 @@ class Rig:
                 facts=lambda: fleet_pb2.HostFacts(name="host-1", vcpus=64),
                 limits=self.limits,
                 checkpoint=lambda name: self.checkpoint(name),
+                blocks=self.blocks,
             )
         )
 

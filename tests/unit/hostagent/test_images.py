@@ -11,10 +11,13 @@ from hostagent import shell
 from hostagent.drivers import DriverError, NotYet
 from hostagent.images.cache import REFUSAL_HOLDS_MS, RETRY_MS, Cache, Settings
 from hostagent.images.inspect import Refused, check_header, inspect
+from hostagent.snapshots.remote import Away
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
+from protos.manifest import BLOCK_BYTES, Manifest, hash_of
 from tests.unit.hostagent.qcow2_corpus import HOSTILE, SIZE, Qcow2
 from tests.unit.hostagent.rig import Clock
+from tests.unit.hostagent.stores import MemoryBlocks, name_of
 
 LIMIT = 1 << 40
 needs_qemu_img = pytest.mark.skipif(not shutil.which("qemu-img"), reason="needs qemu-img")
@@ -130,6 +133,7 @@ class Store:
 class Host:
     def __init__(self, folder, cache_bytes=10_000):
         self.folder, self.cache_bytes = folder, cache_bytes
+        self.blocks = MemoryBlocks()
         self.store, self.pool, self.clock = Store(), Later(), Clock()
         self.in_use: set[str] = set()
         self.told: list[str] = []
@@ -145,6 +149,7 @@ class Host:
             self.pool,
             self.clock,
             shell.run,
+            self.blocks,
         )
         self.cache.start()
         self.cache.watch(self.told.append)
@@ -297,3 +302,72 @@ def test_images_in_use_may_exceed_the_bound(host):
     sources = [host.store.add(bytes([n]) * 8000) for n in range(3)]
     host.in_use = {source.digest for source in sources}
     assert all(host.get(source).exists() for source in sources)
+
+
+# -- snapshots' volumes --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def volume(host):
+    """A snapshot in the store: its source, and what it reads as."""
+    content = [b"Q" * BLOCK_BYTES, bytes(BLOCK_BYTES), b"FI\xfb" + b"x" * (BLOCK_BYTES - 3)]
+    named = [(at, name_of(data)) for at, data in enumerate(content) if any(data)]
+    host.blocks.blocks = {name: content[at] for at, name in named}
+    size = 3 * BLOCK_BYTES - 512  # the last block's end is no part of it
+    data = Manifest(size, [(at, hash_of(name)) for at, name in named]).encode()
+    host.blocks.manifests = {name_of(data): data}
+    source = fleet_pb2.ImageSource(
+        image_id="snap-1",
+        digest=name_of(data),
+        disk_format="blocks",
+        size_bytes=2 * BLOCK_BYTES,
+        virtual_size_bytes=size,
+    )
+    return source, b"".join(content)[:size]
+
+
+def test_a_snapshots_volume_is_a_sparse_raw_file(host, volume):
+    source, content = volume
+    path = host.get(source)
+    assert path.suffix == ".raw" and path.read_bytes() == content
+    assert path.stat().st_blocks * 512 < len(content)
+    assert host.cache.cached() == [source.digest] and host.cache.unfinished() == []
+
+
+def test_a_corrupted_block_leaves_no_half_volume(host, volume):
+    source, content = volume
+    name, data = next(iter(host.blocks.blocks.items()))
+    host.blocks.blocks[name] = b"!" + data[1:]
+    with pytest.raises(DriverError, match="damaged in the store") as refused:
+        host.get(source)
+    assert not refused.value.transient
+    assert host.cache.cached() == [] and host.cache.unfinished() == []
+    host.blocks.blocks[name] = data  # mended
+    host.clock.now_ms += REFUSAL_HOLDS_MS
+    assert host.get(source).read_bytes() == content
+
+
+def test_a_cut_restore_is_gone_on_with(host, volume):
+    source, content = volume
+    fetched = []
+
+    def cut(verb):
+        fetched.append(verb)
+        if len(fetched) == 2:
+            raise Away("the controller has gone")
+
+    host.blocks.before = cut
+    assert host.get(source).read_bytes() == content
+    assert len(fetched) == 3
+
+
+def test_a_volume_that_is_mostly_holes_counts_as_what_it_takes(host, volume):
+    """Two of them fit a cache that is smaller than the two are long."""
+    source, _ = volume
+    host.cache_bytes = 5 * BLOCK_BYTES
+    host.restart()
+    host.get(source)
+    other = Manifest(10 * BLOCK_BYTES).encode()
+    host.blocks.manifests[name_of(other)] = other
+    host.get(fleet_pb2.ImageSource(image_id="snap-2", digest=name_of(other), disk_format="blocks"))
+    assert len(host.cache.cached()) == 2

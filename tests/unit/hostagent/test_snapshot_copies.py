@@ -168,8 +168,9 @@ def test_a_grown_volume(bench):
 
 
 def test_a_volume_on_an_image():
+    content = random.Random(1).randbytes(2 * MIB) + bytes(MIB) + b"tail"
+
     def read_base(path, start, length):
-        content = random.Random(1).randbytes(2 * MIB) + bytes(MIB) + b"tail"
         return content[start : start + length]
 
     bench = Bench(read_base=read_base).make("/fake/images/x", digest="sha256:x")

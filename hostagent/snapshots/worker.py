@@ -1,0 +1,200 @@
+"""One snapshot, from its specification to its end.
+
+    workers.step("snap-1", now) -> when to step again; None: when something is told
+
+    choose    the layer that is written just now becomes its point in time: its number is noted
+    freeze    that layer is frozen, whether or not a guest runs     -> SNAPSHOT_COPYING
+    copy      in the background, again after any cut                -> SNAPSHOT_DONE | _FAILED
+    release   what no copy reads any more becomes one layer; then it can be forgotten
+    cancelled: the copy leaves off, release                         -> SNAPSHOT_GONE
+
+Called by the agenda, never twice at once for one snapshot, but for several of one volume at once.
+The frozen layer is the truth: after any kill the copy begins anew, and sends what is missing. The
+layers of a volume are committed when no copy of it goes on; one that begins meanwhile waits.
+"""
+
+import logging
+from collections.abc import Callable
+
+from hostagent.drivers import DriverError, NotYet
+from hostagent.ledger import Ledger
+from hostagent.limits import Limits
+from hostagent.records import Record
+from hostagent.snapshots.copier import Base, Source
+from hostagent.snapshots.copies import Copies
+from hostagent.snapshots.memory import SETTLED, SnapshotProgress
+from hostagent.steps import Drivers
+from protos.cloud.v1 import fleet_pb2
+
+log = logging.getLogger(__name__)
+
+WAIT_MS = 1_000
+
+Snapshot = Record[SnapshotProgress]
+
+
+class SnapshotWorker:
+    """See the module's head."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        drivers: Drivers,
+        copies: Copies,
+        limits: Limits,
+        checkpoint: Callable[[str], None] = lambda name: None,
+    ):
+        self._ledger, self._on, self._copies, self._limits = ledger, drivers, copies, limits
+        self._checkpoint = checkpoint
+
+    def step(self, snapshot_id: str, now: int) -> int | None:
+        """Raises nothing that a driver may raise."""
+        record = self._ledger.snapshots.get(snapshot_id)
+        if record is None:
+            return None
+        try:
+            return self._make_true(snapshot_id, record)
+        except NotYet as wait:
+            self._tell(snapshot_id, record)
+            return now + wait.retry_ms
+        except DriverError as failure:
+            return self._retry(snapshot_id, record, failure, now)
+        except Exception as bug:
+            log.exception("%s: a defect in the agent", snapshot_id)
+            return self._retry(snapshot_id, record, DriverError(f"a defect: {bug!r}"), now)
+
+    def _make_true(self, snapshot_id: str, record: Snapshot) -> int | None:
+        progress = record.progress
+        if record.spec.cancelled:
+            self._copies.stop(snapshot_id)
+            if progress.observed != fleet_pb2.SNAPSHOT_GONE:
+                self._note(snapshot_id, record, observed=fleet_pb2.SNAPSHOT_GONE, released=False)
+        elif progress.observed not in SETTLED:
+            self._copy(snapshot_id, record)
+        record = self._ledger.snapshots.get(snapshot_id)
+        if record is not None and not record.progress.released:
+            self._release(snapshot_id, record)
+        return None
+
+    def _copy(self, snapshot_id: str, record: Snapshot) -> None:
+        volume_id, number = record.spec.volume_id, record.progress.number
+        if number < 0:
+            number = self._choose(snapshot_id, record)
+        self._checkpoint(f"snapshot: freeze {snapshot_id}")
+        self._on.keeper.freeze(volume_id, number, quiesce=record.spec.quiesce)
+        if record.progress.observed != fleet_pb2.SNAPSHOT_COPYING:
+            self._note(snapshot_id, record, observed=fleet_pb2.SNAPSHOT_COPYING)
+        if self._is_being_committed(volume_id):
+            raise NotYet(f"{volume_id}: its layers are being committed", retry_ms=WAIT_MS)
+        base = self._base(volume_id, number)
+        copied = self._copies.ensure(Source(snapshot_id, volume_id, number, base))
+        self._checkpoint(f"snapshot: copied {snapshot_id}")
+        known = self._ledger.copied.get(volume_id)
+        if known is None or known.number < number:
+            self._ledger.copied.set(volume_id, Base(number, copied.digest))
+        self._note(
+            snapshot_id,
+            record,
+            observed=fleet_pb2.SNAPSHOT_DONE,
+            progress=100,
+            digest=copied.digest,
+            size_bytes=copied.size_bytes,
+            added_bytes=copied.added_bytes,
+        )
+
+    def _choose(self, snapshot_id: str, record: Snapshot) -> int:
+        """The layer whose freezing is the point in time. Noted first, so that a cut between the
+        freezing and the noting does not take a later one."""
+        volume_id = record.spec.volume_id
+        if not self._on.volumes.chain(volume_id):
+            if volume_id in self._ledger.volumes_here():
+                raise NotYet(f"{volume_id} is not made yet", retry_ms=WAIT_MS)
+            raise DriverError(f"{volume_id} is not on this host", transient=False)
+        number = self._on.keeper.top(volume_id).number
+        self._ledger.snapshots.note(snapshot_id, number=number, power_safe=True)
+        return number
+
+    def _base(self, volume_id: str, number: int) -> Base | None:
+        """The newest snapshot below the layer whose manifest is known; or what the volume began as,
+        where that was one."""
+        known = self._ledger.copied.get(volume_id)
+        if known is not None and known.number < number:
+            return known
+        source = self._ledger.source_of(volume_id)
+        if source is not None and source.disk_format == "blocks":
+            return Base(-1, source.digest)
+        return None
+
+    # -- afterwards ----------------------------------------------------------------------------
+
+    def _release(self, snapshot_id: str, record: Snapshot) -> None:
+        """Commits what is frozen, unless a copy still reads it: then the last one does."""
+        volume_id, began = record.spec.volume_id, record.progress.releasing
+        if record.progress.number >= 0 and self._on.volumes.chain(volume_id):
+            # Said before it is looked who copies, as a copy chooses its layer before it looks here:
+            # at least one of the two sees the other.
+            self._ledger.snapshots.note(snapshot_id, releasing=True, power_safe=True)
+            copied = self._being_copied(volume_id)
+            if began or not copied:
+                self._commit(volume_id, copied)
+        self._checkpoint(f"snapshot: released {snapshot_id}")
+        self._ledger.snapshots.note(snapshot_id, releasing=False, released=True, attempts=0)
+
+    def _being_copied(self, volume_id: str) -> list[int]:
+        """The layers that are to be read, with all below them."""
+        return [
+            other.progress.number
+            for other in self._ledger.snapshots.all().values()
+            if other.spec.volume_id == volume_id
+            and other.progress.number >= 0
+            and other.progress.observed not in SETTLED
+        ]
+
+    def _commit(self, volume_id: str, copied: list[int]) -> None:
+        """All that is frozen, below what waits to be read. What no manifest has must not go below
+        what one has: then the next snapshot could not tell it from what was copied."""
+        frozen = min([self._on.keeper.top(volume_id).number, *copied]) - 1
+        known = self._ledger.copied.get(volume_id)
+        below = [one for one in self._on.volumes.chain(volume_id) if one.number <= frozen]
+        if known is not None and below and below[-1].number > known.number:
+            self._ledger.copied.drop(volume_id)
+        self._on.keeper.commit(volume_id, frozen)
+
+    def _is_being_committed(self, volume_id: str) -> bool:
+        return any(
+            other.progress.releasing and other.spec.volume_id == volume_id
+            for other in self._ledger.snapshots.all().values()
+        )
+
+    # -- saying it -----------------------------------------------------------------------------
+
+    def _tell(self, snapshot_id: str, record: Snapshot) -> None:
+        percent = self._copies.percent(snapshot_id)
+        now = self._ledger.snapshots.get(snapshot_id)
+        copying = now is not None and now.progress.observed not in SETTLED
+        if copying and percent > now.progress.progress:
+            self._ledger.snapshots.note(snapshot_id, progress=percent)
+
+    def _retry(self, snapshot_id: str, record: Snapshot, failure: DriverError, now: int) -> int:
+        current = self._ledger.snapshots.get(snapshot_id)
+        if current is None:
+            return now
+        tries = current.progress.attempts + 1
+        log.warning("%s: try %d: %s", snapshot_id, tries, failure)
+        over = not failure.transient or tries >= self._limits.volume_attempts
+        if over and current.progress.observed not in SETTLED and not current.spec.cancelled:
+            self._note(
+                snapshot_id, current, observed=fleet_pb2.SNAPSHOT_FAILED, message=str(failure)
+            )
+            return now + self._limits.backoff_ms
+        self._ledger.snapshots.note(snapshot_id, attempts=tries)
+        return now + self._limits.backoff(tries)
+
+    def _note(self, snapshot_id: str, record: Snapshot, **changes) -> None:
+        noted = self._ledger.snapshots.note(
+            snapshot_id, generation=record.spec.generation, attempts=0, **changes
+        )
+        if noted:
+            name = fleet_pb2.ObservedSnapshot.Name(changes["observed"])
+            log.info("%s is %s %s", snapshot_id, name.lower(), changes.get("message", ""))
+            self._checkpoint(f"snapshot: noted {snapshot_id}")
