@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from controller.db.session import Transaction
 from controller.instances import launch_checks, launch_read
 from controller.instances.claims import Amount
+from controller.instances.launch_disks import Disk, plan_disks
 from controller.instances.launch_interfaces import Limits, Planned, common_zones, plan_interfaces
 from controller.networks.launch import LaunchNetwork
 from controller.scheduling.model import Ask
@@ -26,7 +27,7 @@ class Plan:
     digest: str  # of the request
     wanted: launch_checks.Wanted
     known: object  # launch_read's row
-    disks: tuple[launch_checks.Disk, ...]
+    disks: tuple[Disk, ...]
     interfaces: tuple[Planned, ...]  # of each instance, the primary one first
     ask: Ask
 
@@ -55,15 +56,7 @@ class Place:
 
 def make_plan(tx: Transaction, request, digest: str, wanted, row) -> Plan:
     """Raises NOT_FOUND, INVALID, UNSUPPORTED for what cannot be meant."""
-    image_gib = max(1, -(-row.virtual_size_bytes // launch_checks.GIB))
-    disks = launch_checks.plan_disks(
-        request.block_device_mappings,
-        row.root_device_name,
-        image_gib,
-        max(image_gib, row.root_volume_size_gib),
-        bool(row.root_delete_on_termination),
-        row.root_volume_type,
-    )
+    disks = plan_disks(tx, request.block_device_mappings, row)
     limits = Limits(row.type_name, row.maximum_network_interfaces, row.ipv4_addresses_per_interface)
     interfaces = plan_interfaces(tx, request, limits)
     ask = Ask(
@@ -75,7 +68,7 @@ def make_plan(tx: Transaction, request, digest: str, wanted, row) -> Plan:
         image_id=row.image_id,
     )
     ask = _with_hints(tx, ask, request.scheduler_hints)
-    return Plan(request, digest, wanted, row, tuple(disks), interfaces, ask)
+    return Plan(request, digest, wanted, row, disks, interfaces, ask)
 
 
 def _with_hints(tx: Transaction, ask: Ask, hints) -> Ask:

@@ -122,6 +122,7 @@ def _query(account_id, type_name, image_id, key_name, client_token) -> ModelSele
             Image.root_volume_size_gib,
             Image.root_delete_on_termination,
             Image.root_volume_type,
+            Image.mapped_devices,
             Image.imds_support,
             KeyPair.public_key,
             Instance.reservation_id,

@@ -15,6 +15,7 @@ from controller.instances.launch_nics import LaunchNics
 from controller.instances.launch_plan import Place, Plan
 from controller.networks.names import DnsNames
 from controller.tags import rules as tags
+from controller.volumes.rules import columns_of_source
 from protos.cloud.v1 import common_pb2, instances_pb2
 from protos.ids import new_id
 
@@ -146,8 +147,11 @@ class LaunchRows:
             "attached_ms": tx.call.now_ms,
             **_JUST_ATTACHED,
         }
-        if position == 0:
+        if disk.source is not None:
+            volume |= columns_of_source(disk.source)
+        elif position == 0:
             volume |= {
+                "snapshot_id": disk.snapshot_id,
                 "image_id": row.image_id,
                 "digest": row.image_digest,
                 "disk_format": row.disk_format,

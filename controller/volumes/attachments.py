@@ -6,8 +6,6 @@ devices of that generation the one is attached and the other let go (volumes/set
 for a guest that is not there.
 """
 
-import re
-
 from controller.call import Call
 from controller.db.schema import Host, Volume
 from controller.db.session import Database, Transaction
@@ -16,13 +14,11 @@ from controller.instances.rules import find as find_instances
 from controller.instances.state import RUNNING, STOPPED
 from controller.instances.view import state_of
 from controller.volumes import state
+from controller.volumes.devices import ATTACHED_MAX, bare_name, is_device_name
 from controller.volumes.release import let_go
 from controller.volumes.rows import at_rest, find_volume
 from controller.volumes.rules import wrong_state
 from protos.errors import CloudError, Kind
-
-ATTACHED_MAX = 26  # of one instance, its root disk among them
-DEVICE_NAME = re.compile(r"(/dev/)?(sd[a-z]([1-9]|1[0-5])?|xvd[a-z]{1,2}|vd[a-z]|hd[a-z])")
 
 
 class Attachments:
@@ -152,7 +148,7 @@ def _not_running(row) -> CloudError:
 def _position(tx: Transaction, instance, device: str) -> int:
     """0 for the root disk, else the next. Raises INVALID for a name that is none or is taken,
     QUOTA."""
-    if not DEVICE_NAME.fullmatch(device):
+    if not is_device_name(device):
         raise _invalid(
             f"Value ({device}) for parameter device is invalid. {device} is not a valid EBS device "
             "name."
@@ -180,11 +176,6 @@ def _position(tx: Transaction, instance, device: str) -> int:
             raise _invalid(f"The root device {device} of a running instance cannot be attached.")
         return 0
     return max([0, *(row.position for row in there)]) + 1
-
-
-def bare_name(device: str) -> str:
-    """EC2 takes a name with and without its folder."""
-    return device.removeprefix("/dev/")
 
 
 def _check_served(tx: Transaction, volume) -> None:

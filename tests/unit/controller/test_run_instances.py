@@ -301,7 +301,19 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_made(cloud, wrong, k
         (Mapping(device_name="/dev/xvda", no_device=True), Kind.INVALID, "block-device-mapping"),
         (Mapping(device_name="/dev/xvda", volume_type="floppy"), Kind.INVALID, ""),
         (Mapping(device_name="/dev/xvda", encrypted=True), Kind.UNSUPPORTED, ""),
-        (Mapping(device_name="/dev/sdf", snapshot_id="snap-1"), Kind.NOT_FOUND, ""),
+        (Mapping(device_name="/dev/sdf", snapshot_id="snap-1"), Kind.MALFORMED_ID, ""),
+        (Mapping(device_name="/dev/sdf", snapshot_id="snap-12345678"), Kind.NOT_FOUND, ""),
+        (Mapping(device_name="xvda", snapshot_id="snap-12345678"), Kind.NOT_FOUND, ""),
+        (
+            Mapping(device_name="/dev/sdf", volume_size_gib=1, volume_type="st1"),
+            Kind.INVALID,
+            "block-device-mapping",
+        ),
+        (
+            Mapping(device_name="/dev/sdf", volume_size_gib=9, virtual_name="floppy0"),
+            Kind.INVALID,
+            "block-device-mapping",
+        ),
     ],
 )
 def test_block_device_mappings_that_cannot_be(cloud, mapping, kind, reason):
