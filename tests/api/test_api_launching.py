@@ -373,7 +373,7 @@ def test_a_root_disk_of_the_asked_size(cloud, account):
     ("asked", "shown"),
     [
         ({}, (3000, 125)),
-        ({"Iops": 4000}, (4000, 125)),
+        ({"Iops": 4000, "VolumeSize": 20}, (4000, 125)),
         ({"Throughput": 250}, (3000, 250)),
     ],
 )
