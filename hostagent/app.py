@@ -23,7 +23,7 @@ from pathlib import Path
 
 from hostagent.agent import Agent
 from hostagent.audit import Audit
-from hostagent.drivers import Hypervisor, Images, Network, Volumes
+from hostagent.drivers import Exports, Hypervisor, Images, Network, Volumes
 from hostagent.ledger import Ledger
 from hostagent.limits import Limits
 from hostagent.snapshots.copies import Copies, Inline
@@ -32,6 +32,7 @@ from hostagent.snapshots.remote import Blocks, NoBlocks
 from hostagent.snapshots.worker import SnapshotWorker
 from hostagent.steps import Drivers
 from hostagent.sync import Sync
+from hostagent.volumes.exports import NoExports
 from hostagent.volumes.keeper import Keeper
 from hostagent.volumes.worker import VolumeWorker
 from hostagent.vpcs import Vpcs
@@ -53,6 +54,7 @@ class Parts:
     facts: Callable[[], fleet_pb2.HostFacts]
     usage: Callable[[], fleet_pb2.HostUsage] = fleet_pb2.HostUsage
     limits: Limits = field(default_factory=Limits)
+    exports: Exports = field(default_factory=NoExports)
     checkpoint: Callable[[str], None] = lambda name: None
     blocks: Blocks = field(default_factory=NoBlocks)  # the controller's store of snapshots
     copiers: Executor = field(default_factory=Inline)  # copies run in it: here and now, untold
@@ -66,9 +68,13 @@ def build(parts: Parts) -> Agent:
     def copied(volume_id: str) -> bool:
         return is_copied(ledger.snapshots.all(), volume_id)
 
-    keeper = Keeper(parts.volumes, parts.hypervisor, parts.images, ledger.volumes, copied)
+    keeper = Keeper(
+        *(parts.volumes, parts.hypervisor, parts.images, ledger.volumes, parts.exports),
+        is_copied=copied,
+    )
     drivers = Drivers(
-        parts.hypervisor, parts.network, parts.images, parts.volumes, keeper, vpcs, parts.consoles
+        *(parts.hypervisor, parts.network, parts.images, parts.volumes, keeper, vpcs),
+        *(parts.consoles, parts.exports),
     )
     sync = Sync(ledger, parts.clock, parts.facts, parts.usage, parts.images.cached)
 

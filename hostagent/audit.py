@@ -47,6 +47,7 @@ class Audit:
             "domain": set(on.hypervisor.domains()),
             "vpc": set(on.network.vpcs()),
             "volume": set(on.volumes.volumes()),
+            "export": set(on.exports.served()),
             "console": {path.name.partition(".log")[0] for path in on.consoles.glob("*.log*")},
         }
         belongs = self._belongs()
@@ -77,6 +78,7 @@ class Audit:
             "domain": set(entries),
             "vpc": self._on.vpcs.wanted(),
             "volume": self._ledger.volumes_here(),
+            "export": set(self._ledger.volumes.all()),
             "console": set(entries),
         }
 
@@ -85,6 +87,7 @@ class Audit:
             "domain": self._on.hypervisor.remove,
             "vpc": self._on.network.remove_vpc,
             "volume": self._on.keeper.remove,
+            "export": self._on.exports.withdraw,
             "console": self._remove_console,
         }
         removers[finding.kind](finding.name)

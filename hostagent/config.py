@@ -9,6 +9,7 @@
     hypervisor = "auto"                 auto | kvm | qemu | fake
     [limits]                            limits.Limits: how long things may take
     [images] [network] [faults]         the cache; the VPCs; what a fake hypervisor does wrong
+    [volumes]                           where they are served to other hosts
 
 ``load(path)`` raises ConfigError with a sentence for the operator.
 """
@@ -38,6 +39,17 @@ class ImagesConfig:
     cache_gib: int = 50
     max_virtual_gib: int = 2048  # of an image that may be used at all
     fetches: int = 2  # at once
+
+
+@dataclass(frozen=True)
+class VolumesConfig:
+    """Where other hosts' guests have this host's volumes from (NBD over TLS): ``listen`` is
+    ADDRESS:PORT, ``endpoint`` what they call where that is another one. Empty: it serves none.
+    libvirt's QEMU is a client with ``nbd_tls_x509_cert_dir = "<state_dir>/run/nbd"``.
+    """
+
+    listen: str = ""
+    endpoint: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,7 @@ class Config:
     fake_seed: int = 0
     limits: Limits = field(default_factory=Limits)
     images: ImagesConfig = field(default_factory=ImagesConfig)
+    volumes: VolumesConfig = field(default_factory=VolumesConfig)
     libvirt: LibvirtConfig = field(default_factory=LibvirtConfig)
     faults: Faults = field(default_factory=Faults)
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -122,6 +135,8 @@ def parse(table: dict, where: str = "config") -> Config:
         raise ConfigError(f"{where}: only fake hosts can be several in one process")
     if not config.listen.rpartition(":")[2].isdigit():
         raise ConfigError(f"{where}: listen is ADDRESS:PORT")
+    if config.volumes.listen and not config.volumes.listen.rpartition(":")[2].isdigit():
+        raise ConfigError(f"{where}: volumes.listen is ADDRESS:PORT")
     if config.threads < 1 or config.copies < 1:
         raise ConfigError(f"{where}: threads and copies are at least 1")
     return config

@@ -1,5 +1,6 @@
 """``python -m hostagent --config FILE --destroy``: takes away all guests and networks that this
-agent has made. For ``pileus down --destroy``; disks go with the state dir.
+agent has made, and what serves its volumes. For ``pileus down --destroy``; disks go with the state
+dir.
 
     destroy(config) -> names of domains that are not ours and were left alone
 
@@ -11,6 +12,7 @@ from hostagent.config import Config
 from hostagent.enrolment import read_identity
 from hostagent.equipment import CPUINFO
 from hostagent.service import hold
+from hostagent.volumes.storage_daemon import stop_all
 
 
 def destroy(config: Config) -> list[str]:
@@ -22,6 +24,7 @@ def destroy(config: Config) -> list[str]:
     config.state_dir.mkdir(parents=True, exist_ok=True)
     with hold(config.state_dir):
         strangers = _remove_domains(config) if (config.pki / "host.crt").exists() else []
+        stop_all(config.state_dir.absolute())
         LinuxNetwork(config.network, run=shell.run).destroy_all()
     return strangers
 

@@ -326,6 +326,32 @@ class Volumes(Protocol):
         """
 
 
+class Exports(Protocol):
+    """Serves volumes of this host to guests on other ones. It has a volume open as a domain has:
+    the methods that Hypervisor has too mean the same.
+    """
+
+    endpoint: str  # host:port for other hosts; empty: this host serves nothing
+
+    def serve(self, disk: Disk, host_ids: Collection[str]) -> None:
+        """To these hosts only. The same again is the same, and mends what broke."""
+
+    def withdraw(self, volume_id: str) -> None:
+        """Nobody has it any more when it returns; who still had it is cut off."""
+
+    def served(self) -> Collection[str]: ...
+
+    def holder(self, volume_id: str) -> str | None: ...
+
+    def disks(self, holder: str) -> Sequence[GuestDisk]: ...
+
+    def resize_disk(self, holder: str, volume_id: str, size_bytes: int) -> None: ...
+
+    def freeze_disk(self, holder: str, volume_id: str, layer: Path, quiesce: bool) -> None: ...
+
+    def commit_disk(self, holder: str, volume_id: str, lowest: Path, top: Path) -> None: ...
+
+
 READ_MOST_BYTES = 64 * 1024 * 1024
 
 

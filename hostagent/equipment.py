@@ -18,7 +18,8 @@ from pathlib import Path
 
 from hostagent import facts, shell
 from hostagent.config import Config
-from hostagent.drivers import Hypervisor, Images, Network, Volumes
+from hostagent.drivers import Exports, Hypervisor, Images, Network, Volumes
+from hostagent.enrolment import read_identity
 from hostagent.fake_drivers import FakeImages, FakeVolumes
 from hostagent.hypervisors.fake import FakeHypervisor, FakeState
 from hostagent.images.cache import Cache, Settings
@@ -26,6 +27,8 @@ from hostagent.ledger import Ledger
 from hostagent.loops import monotonic_ms
 from hostagent.network.fake import FakeNetwork
 from hostagent.snapshots.remote import Blocks, FleetBlocks
+from hostagent.volumes.exports import NoExports, QemuExports
+from hostagent.volumes.fake_exports import FakeExports
 from hostagent.volumes.qcow2 import Qcow2Volumes
 from protos import rpc
 from protos.cloud.v1 import fleet_pb2
@@ -62,6 +65,7 @@ class Equipment:
     starts: list[Callable[[], object]] = field(default_factory=list)
     stops: list[Callable[[], object]] = field(default_factory=list)
     strays: Callable[[], dict[str, Sequence]] = _no_strays
+    exports: Exports = field(default_factory=NoExports)
 
     def start(self) -> None:
         """Raises DriverError where this host cannot work at all."""
@@ -95,7 +99,10 @@ def _fake(config: Config, clock: Clock, blocks: Blocks) -> Equipment:
     network = FakeNetwork(path=run / "fake-ports.json")
     copiers = ThreadPoolExecutor(config.copies, thread_name_prefix="snapshot")
     stops = [lambda: copiers.shutdown(False, cancel_futures=True)]
-    return Equipment(hypervisor, network, images, volumes, blocks, copiers, stops=stops)
+    exports = FakeExports(volumes, endpoint=config.volumes.listen or config.listen)
+    return Equipment(
+        *(hypervisor, network, images, volumes, blocks, copiers), stops=stops, exports=exports
+    )
 
 
 def _timer(delay_ms: int, call: Callable[[], None]) -> None:
@@ -146,6 +153,7 @@ def _real(
         shell.run,
         blocks,
     )
+    exports = _exports(config, volumes)
     return Equipment(
         hypervisor,
         network,
@@ -154,7 +162,7 @@ def _real(
         blocks,
         copiers,
         connects=[hypervisor.start],
-        starts=[network.start, images.start, volumes.start],
+        starts=[network.start, images.start, volumes.start, exports.start],
         stops=[
             network.stop,
             hypervisor.stop,
@@ -164,4 +172,14 @@ def _real(
             **network.inventory().of_vpcs(),
             "unfinished": [*images.unfinished(), *volumes.unfinished()],
         },
+        exports=exports,
     )
+
+
+def _exports(config: Config, volumes: Volumes) -> QemuExports | NoExports:
+    told = config.volumes
+    if not told.listen:
+        return NoExports()
+    tls = read_identity(config.pki).tls
+    folder = config.state_dir / "run" / "nbd"
+    return QemuExports(folder, told.listen, told.endpoint, tls, volumes, shell.run)

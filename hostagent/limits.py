@@ -25,6 +25,7 @@ class Limits:
     device_attempts: int = 4  # tries of attaching, growing or limiting a device before it is said
     volume_attempts: int = 6  # tries of making or growing a volume before it has failed
     poll_ms: int = 2_000  # while the guest was asked for something; events come sooner
+    export_audit_ms: int = 5_000  # how often a served volume's server is looked at
     audit_ms: int = 60_000  # how often a running guest and a VPC are looked at unasked
 
     def __post_init__(self):

@@ -87,6 +87,7 @@ class Service:
             config.availability_zone,
             config.state_dir,
         )
+        host_facts.volume_endpoint = on.exports.endpoint
         self.agent = agent = build(
             Parts(
                 ledger=self.ledger,
@@ -99,6 +100,7 @@ class Service:
                 facts=lambda: host_facts,
                 usage=lambda: facts.host_usage(config.state_dir),
                 limits=config.limits,
+                exports=on.exports,
                 blocks=on.blocks,
                 copiers=on.copiers,
             )
@@ -131,9 +133,11 @@ class Service:
         for connect in on.connects:
             connect()
         vpcs = Vpcs(self.ledger, on.network, audit_ms=limits.audit_ms, retry_ms=limits.backoff_ms)
-        keeper = Keeper(on.volumes, on.hypervisor, on.images, self.ledger.volumes)
+        known = self.ledger.volumes
+        keeper = Keeper(on.volumes, on.hypervisor, on.images, known, on.exports)
         drivers = Drivers(
-            on.hypervisor, on.network, on.images, on.volumes, keeper, vpcs, self.consoles
+            *(on.hypervisor, on.network, on.images, on.volumes, keeper, vpcs),
+            *(self.consoles, on.exports),
         )
         findings = Audit(self.ledger, drivers).findings()
         if not vpcs.wanted():

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from hostagent.drivers import Disk, Hypervisor, Images, Network, Port, Volumes
+from hostagent.drivers import Disk, Exports, Hypervisor, Images, Network, Port, Volumes
+from hostagent.volumes.exports import NoExports
 from hostagent.volumes.keeper import Keeper
 from hostagent.vpcs import Vpcs
 from protos.cloud.v1 import fleet_pb2
@@ -34,6 +35,7 @@ class Drivers:
     keeper: Keeper
     vpcs: Vpcs
     consoles: Path  # a folder; an instance's console log outlives its stops
+    exports: Exports = field(default_factory=NoExports)
 
 
 @dataclass

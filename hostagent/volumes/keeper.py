@@ -5,6 +5,7 @@
     keeper.freeze("vol-1", 3)             layer 3 is frozen when this returns, with all below it
     keeper.commit("vol-1", 3)             layers up to 3 become one; NotYet while that goes on
     keeper.grow("vol-1", size_bytes)      also under a running guest
+    keeper.serve(disk, ["h-2"])           to guests on other hosts
     keeper.remove("vol-1")                DriverError while a guest has it open, or a copy reads it
 
 Called by the steps, the instances' and the volumes' workers and the copier of snapshots. Every verb
@@ -14,12 +15,13 @@ writes) and in the files (what stands on what), and the same call again goes on 
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from hostagent.drivers import (
     Disk,
     DriverError,
+    Exports,
     GuestDisk,
     Hypervisor,
     Images,
@@ -29,6 +31,7 @@ from hostagent.drivers import (
 )
 from hostagent.ledger import is_here
 from hostagent.records import Records, VolumeProgress
+from hostagent.volumes.exports import NoExports
 from protos.cloud.v1 import fleet_pb2
 
 BUSY_RETRY_MS = 500
@@ -43,9 +46,11 @@ class Keeper:
         hypervisor: Hypervisor,
         images: Images,
         records: Records[VolumeProgress],
+        exports: Exports | None = None,
         is_copied: Callable[[str], bool] = lambda volume_id: False,
     ):
-        self._volumes, self._hypervisor = volumes, hypervisor
+        self._volumes, self._exports = volumes, exports or NoExports()
+        self._hypervisor = hypervisor
         self._images, self._records, self._is_copied = images, records, is_copied
         self._guard = threading.Lock()
         self._held: dict[str, int] = {}  # volume -> the thread that is at it
@@ -106,74 +111,97 @@ class Keeper:
 
     def top(self, volume_id: str) -> Layer:
         """The layer that is written, by a guest or by nobody. DriverError: not here."""
-        return self._look(volume_id)[1]
+        return self._look(volume_id)[2]
 
     def freeze(self, volume_id: str, number: int, *, quiesce: bool = False) -> None:
         """Does nothing where ``number`` is frozen already. To be cut-proof, note ``top().number``
         first and call this with it until it returns.
         """
         with self.held([volume_id]):
-            holder, top, _ = self._look(volume_id)
+            holder, at, top, _ = self._look(volume_id)
             if top.number > number:
                 return
             if top.number < number:
                 raise DriverError(f"{volume_id} has no layer {number}", transient=False)
             layer = self._volumes.add_layer(volume_id, number)
             if holder is not None:
-                self._hypervisor.freeze_disk(holder, volume_id, layer, quiesce)
+                at.freeze_disk(holder, volume_id, layer, quiesce)
 
     def commit(self, volume_id: str, number: int) -> None:
         """Does nothing where they are one already. Who reads a layer below ``number`` must have
         ended; the highest stays as it is.
         """
         with self.held([volume_id]):
-            holder, top, chain = self._look(volume_id)
+            holder, at, top, chain = self._look(volume_id)
             frozen = [layer for layer in chain if layer.number <= min(number, top.number - 1)]
             if len(frozen) > 1 and holder is not None:
                 lowest, highest = frozen[0].path, frozen[-1].path
-                self._hypervisor.commit_disk(holder, volume_id, lowest, highest)
+                at.commit_disk(holder, volume_id, lowest, highest)
             elif len(frozen) > 1:
                 self._volumes.commit(volume_id, frozen[-1].number)
             self._volumes.drop_unused(volume_id, top.number)
 
+    def serve(self, disk: fleet_pb2.DiskSpec, host_ids: Collection[str]) -> None:
+        """To guests on these hosts, and nobody else. Raises DriverError while a guest here has it
+        open.
+        """
+        name = disk.volume_id
+        with self.held([name]):
+            if not host_ids:
+                self._exports.withdraw(name)
+                return
+            guest = self._hypervisor.holder(name)
+            if guest is not None:
+                raise DriverError(f"{name} is open in {guest}: it cannot be served as well")
+            self._exports.serve(self.find(disk), host_ids)
+
     def grow(self, volume_id: str, size_bytes: int) -> int:
         """Answers its size, which is never smaller than it was."""
         with self.held([volume_id]):
-            holder, top, _ = self._look(volume_id)
+            holder, at, top, _ = self._look(volume_id)
             if holder is None:
                 self._volumes.grow(volume_id, size_bytes)
             elif top.size_bytes < size_bytes:
-                self._hypervisor.resize_disk(holder, volume_id, size_bytes)
+                at.resize_disk(holder, volume_id, size_bytes)
             return max(top.size_bytes, size_bytes)
 
     def remove(self, volume_id: str) -> None:
         with self.held([volume_id]):
-            holder = self._hypervisor.holder(volume_id)
+            holder, _ = self._holder(volume_id)
             if holder is not None:
                 raise DriverError(f"{volume_id} is open in {holder}")
             if self._is_copied(volume_id):
                 raise DriverError(f"a snapshot of {volume_id} is being copied")
             self._volumes.remove(volume_id)
 
-    def _look(self, volume_id: str) -> tuple[str | None, Layer, list[Layer]]:
+    def _holder(self, volume_id: str) -> tuple[str | None, Hypervisor | Exports]:
+        """A guest here, or the server that guests elsewhere have it from."""
+        for at in (self._hypervisor, self._exports):
+            holder = at.holder(volume_id)
+            if holder is not None:
+                return holder, at
+        return None, self._hypervisor
+
+    def _look(self, volume_id: str) -> tuple[str | None, Hypervisor | Exports, Layer, list[Layer]]:
         """Who has it open, the layer that is written, and the chain up to that one."""
-        holder = self._hypervisor.holder(volume_id)
+        holder, at = self._holder(volume_id)
         chain = self._volumes.chain(volume_id)
         if not chain:
             raise DriverError(f"{volume_id} is not on this host", transient=False)
         if holder is None:
-            return None, chain[-1], chain
-        written = self._held_disk(holder, volume_id).path
+            return None, at, chain[-1], chain
+        written = _held_disk(at, holder, volume_id).path
         for count, layer in enumerate(chain, 1):
             if layer.path == written:
-                return holder, layer, chain[:count]
+                return holder, at, layer, chain[:count]
         raise DriverError(f"{volume_id}: {holder} writes {written}, which is not in its chain")
 
-    def _held_disk(self, holder: str, volume_id: str) -> GuestDisk:
-        for disk in self._hypervisor.disks(holder):
-            if disk.volume_id == volume_id and disk.path is not None:
-                return disk
-        raise DriverError(f"{volume_id}: {holder} has just let go of it")
+
+def _held_disk(at: Hypervisor | Exports, holder: str, volume_id: str) -> GuestDisk:
+    for disk in at.disks(holder):
+        if disk.volume_id == volume_id and disk.path is not None:
+            return disk
+    raise DriverError(f"{volume_id}: {holder} has just let go of it")
 
 
 def _remote(disk: fleet_pb2.DiskSpec) -> Disk:

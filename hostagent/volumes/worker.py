@@ -3,7 +3,8 @@
     worker = VolumeWorker("vol-1", ledger, drivers, limits)
     worker.step(now) -> when to step again; None: when something is told
 
-    PRESENT    made where it never was here, grown where it is smaller   -> VOLUME_HERE
+    PRESENT    made where it never was here, served to the hosts named,
+               grown where it is smaller                                 -> VOLUME_HERE
                after some tries, or what cannot be                       -> VOLUME_FAILED
     DELETED    removed, never while a guest has it open; for ever        -> VOLUME_GONE
 
@@ -50,10 +51,10 @@ class VolumeWorker:
         record = self._ledger.volumes.get(self.volume_id)
         if record is None or not record.spec.generation:
             return None  # forgotten, or an instance's affair until it is specified
-        if self._is_done(record):
-            return None
         try:
-            return self._make_true(record)
+            if self._is_done(record):
+                return self._keep_served(record, now)
+            return self._make_true(record, now)
         except NotYet as wait:
             return now + wait.retry_ms
         except DriverError as failure:
@@ -67,22 +68,30 @@ class VolumeWorker:
         same = record.progress.generation == record.spec.generation
         return same and record.progress.observed in settled
 
-    def _make_true(self, record: Record[VolumeProgress]) -> int | None:
+    def _keep_served(self, record: Record[VolumeProgress], now: int) -> int | None:
+        """Where it is served: whatever serves it may have died."""
+        if not record.spec.served_to_host_ids or record.progress.observed != VOLUME_HERE:
+            return None
+        self._on.keeper.serve(_disk(record.spec), record.spec.served_to_host_ids)
+        return now + self._limits.export_audit_ms
+
+    def _make_true(self, record: Record[VolumeProgress], now: int) -> int | None:
         self._checkpoint(f"volume: begin {self.volume_id}")
         if record.spec.desired == VOLUME_DELETED or self._went_with_its_instance():
+            self._on.keeper.serve(_disk(record.spec), ())
             self._on.keeper.remove(self.volume_id)
             self._note(record, VOLUME_GONE, made=False, size_bytes=0)
             return None
         here = self._on.volumes.chain(self.volume_id)
         if not here and not record.progress.made:
             self._note(record, VOLUME_MAKING)
-        if here:
-            size_bytes = self._on.keeper.grow(self.volume_id, record.spec.size_bytes)
-        else:
-            size_bytes = self._on.keeper.make(_disk(record.spec)).size_bytes
+        if not here:
+            self._on.keeper.make(_disk(record.spec))
+        self._on.keeper.serve(_disk(record.spec), record.spec.served_to_host_ids)
+        size_bytes = self._on.keeper.grow(self.volume_id, record.spec.size_bytes)
         self._checkpoint(f"volume: made {self.volume_id}")
         self._note(record, VOLUME_HERE, made=True, size_bytes=size_bytes)
-        return None
+        return now + self._limits.export_audit_ms if record.spec.served_to_host_ids else None
 
     def _went_with_its_instance(self) -> bool:
         """Removed, or about to be, by the instance's end (DeleteOnTermination)."""
@@ -99,7 +108,8 @@ class VolumeWorker:
         tries += 1
         log.warning("%s: try %d: %s", self.volume_id, tries, failure)
         over = not failure.transient or tries >= self._limits.volume_attempts
-        if over and record.spec.desired != VOLUME_DELETED:
+        lasting = record.spec.desired == VOLUME_DELETED or self._is_done(record)
+        if over and not lasting:
             self._note(record, VOLUME_FAILED, message=str(failure), attempts=tries)
             return None
         self._ledger.volumes.note(self.volume_id, attempts=tries, tried=generation)

@@ -168,6 +168,7 @@ class SimHost:
                 delay_ms, f"{self.name} guest", self._tick
             ),
             facts=self._facts,
+            volumes=self.volumes,
         )
 
     def _tick(self) -> None:

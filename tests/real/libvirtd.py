@@ -47,9 +47,10 @@ class PrivateLibvirtd:
 
     def __enter__(self) -> "PrivateLibvirtd":
         self.folder = Path(tempfile.mkdtemp(prefix="plv-", dir="/tmp"))
-        for name in ("run", "etc", "lib", "log"):
+        for name in ("run", "etc", "lib", "log", "nbd"):
             (self.folder / name).mkdir()
-        (self.folder / "etc/qemu.conf").write_text(QEMU_CONF)
+        tls = f'nbd_tls_x509_cert_dir = "{self.folder}/nbd"\n'
+        (self.folder / "etc/qemu.conf").write_text(QEMU_CONF + tls)
         (self.folder / "etc/virtlogd.conf").write_text(VIRTLOGD_CONF)
         (self.folder / "etc/libvirtd.conf").write_text(
             f'auth_unix_rw = "none"\nlog_outputs = "3:file:{self.folder}/libvirtd.log"\n'

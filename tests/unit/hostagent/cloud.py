@@ -33,7 +33,7 @@ class Authority:
         self.pem = certificate.public_bytes(serialization.Encoding.PEM)
 
     def sign(self, public_key, peer: str) -> bytes:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, peer)])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, dns_name(peer))])
         names = x509.SubjectAlternativeName([x509.DNSName(dns_name(peer))])
         builder = self._builder(subject, public_key).add_extension(names, critical=False)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -12,6 +12,7 @@ from hostagent.ledger import Ledger, open_file
 from hostagent.limits import Limits
 from hostagent.network.fake import FakeNetwork
 from hostagent.snapshots.remote import Blocks, NoBlocks
+from hostagent.volumes.fake_exports import FakeExports
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import RUNNING, HostSpec, InstanceSpec
 
@@ -80,6 +81,7 @@ class Rig:
             self.clock, random.Random(1), self.faults, volumes=self.volumes
         )
         self.images = FakeImages(self.clock)
+        self.exports = FakeExports(self.volumes)
         self.boot_id = "boot-1"
         self.spec_generation = 0
         self.restart()
@@ -103,6 +105,7 @@ class Rig:
                 clock=self.clock,
                 facts=lambda: fleet_pb2.HostFacts(name="host-1", vcpus=64),
                 limits=self.limits,
+                exports=self.exports,
                 checkpoint=lambda name: self.checkpoint(name),
                 blocks=self.blocks,
             )

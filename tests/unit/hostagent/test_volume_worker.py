@@ -4,6 +4,7 @@ import pytest
 
 from hostagent.drivers import DriverError
 from hostagent.limits import Limits
+from hostagent.volumes.exports import NoExports
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import TERMINATED, VOLUME_DELETED, VOLUME_PRESENT, VolumeSpec
 from tests.unit.hostagent.rig import instance
@@ -185,6 +186,73 @@ def test_what_ends_with_its_instance_is_not_made_again(rig):
     rig.acknowledge()
     assert (observed(rig), rig.observed()) == ("forgotten", "forgotten")
     assert rig.agent._audit.findings() == []
+
+
+def served(name="vol-1", hosts=("h-2",), **fields):
+    spec = volume(name, **fields)
+    spec.served_to_host_ids.extend(hosts)
+    return spec
+
+
+def test_served_to_the_hosts_named_until_it_is_not(rig):
+    tell(rig, served())
+    assert rig.exports.hosts == {"vol-1": ("h-2",)}
+    tell(rig, served(generation=2, hosts=("h-3",), size_bytes=8 * MIB))
+    assert rig.exports.hosts == {"vol-1": ("h-3",)}
+    assert rig.agent.report().volumes[0].size_bytes == 8 * MIB
+    rig.exports.withdraw("vol-1")  # its server died
+    rig.pass_ms(6_000)
+    assert rig.exports.hosts == {"vol-1": ("h-3",)}
+    rig.exports.withdraw("vol-1")
+    rig.restart()
+    rig.run()
+    assert rig.exports.hosts == {"vol-1": ("h-3",)}
+    tell(rig, volume(generation=3))
+    assert rig.exports.hosts == {}
+    assert observed(rig) == "VOLUME_HERE"
+
+
+def test_frozen_and_committed_while_it_is_served(rig):
+    tell(rig, served())
+    keeper = rig.agent._on.keeper
+    for number in range(2):
+        keeper.freeze("vol-1", number)
+    assert keeper.top("vol-1").number == 2
+    keeper.commit("vol-1", 1)
+    assert [layer.number for layer in rig.volumes.chain("vol-1")] == [0, 2]
+    with pytest.raises(DriverError, match="open in"):
+        keeper.remove("vol-1")
+    tell(rig, volume(generation=2, desired=VOLUME_DELETED))
+    assert (observed(rig), rig.exports.hosts) == ("VOLUME_GONE", {})
+
+
+def test_not_served_while_a_guest_here_has_it(rig):
+    tell(rig, volume(), instances=[with_disk(instance())])
+    tell(rig, served(generation=2))
+    rig.pass_ms(2_000)
+    assert rig.exports.hosts == {}
+    tell(rig, instances=[detached(3)], generation=3)
+    rig.pass_ms(20_000)
+    assert rig.exports.hosts == {"vol-1": ("h-2",)}
+
+
+def test_a_host_that_serves_nothing_says_that_it_cannot(rig):
+    rig.exports = NoExports()
+    rig.restart()
+    tell(rig, served())
+    assert said(rig) == {"vol-1": ("VOLUME_FAILED", 1)}
+    assert "not configured to serve" in rig.agent.report().volumes[0].message
+
+
+def test_what_is_served_and_forgotten_is_withdrawn(rig):
+    tell(rig, volume())
+    tell(rig, volume(generation=2, desired=VOLUME_DELETED))
+    rig.acknowledge()
+    stray = fleet_pb2.DiskSpec(volume_id="vol-1", size_bytes=MIB)
+    rig.exports.serve(rig.volumes.ensure(stray, None), ["h-2"])
+    rig.agent._audit.tidy()
+    rig.agent._audit.tidy()
+    assert (rig.exports.hosts, rig.volumes.made) == ({}, {})
 
 
 @pytest.mark.parametrize("desired", [0, 9])

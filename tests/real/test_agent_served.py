@@ -1,0 +1,89 @@
+"""A guest whose disk is another host's: NBD over TLS, libvirt and QEMU for real.
+
+Its root disk is served, so that its greeting says that it can be read.
+"""
+
+import os
+import signal
+
+import pytest
+
+from hostagent.volumes.storage_daemon import link_tls
+from protos.cloud.v1 import fleet_pb2
+from protos.cloud.v1.fleet_pb2 import OBSERVED_RUNNING, DiskSpec, InstanceSpec, RemoteDisk
+from tests.real.agent_host import Host, eventually
+from tests.real.boot_sector import Guest, boot_sector
+from tests.real.libvirtd import PrivateLibvirtd
+from tests.unit.hostagent.rig import host_spec
+from tests.unit.hostagent.test_exports import GUEST, HOME, MIB, VOLUME, Home, made, until
+
+pytestmark = pytest.mark.real
+
+NAME = "i-0123456789abcdef1"
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / "home").mkdir()
+    home = Home(tmp_path / "home")
+    yield home
+    home.exports.stop()
+
+
+@pytest.fixture
+def host(tmp_path, home):
+    """The guest's. Its QEMU has this host's certificate."""
+    with PrivateLibvirtd() as daemon:
+        tls = home.authority.files(home.folder / "pki", f"host:{GUEST}")
+        link_tls(daemon.folder / "nbd", tls)
+        (tmp_path / "host").mkdir()
+        host = Host(tmp_path / "host", daemon.uri)
+        yield host
+        host.close()
+
+
+def test_a_guest_runs_on_another_hosts_volume(home, host):
+    disk = made(home)
+    home.exports.serve(disk, [GUEST])
+    sector = home.folder / "sector"
+    sector.write_bytes(boot_sector(Guest.LISTENS)[:512])
+    home.ask(f"write -s {sector} 0 512")
+    tell(host, home)
+    host.until(NAME, OBSERVED_RUNNING)
+    host.until_greeted(NAME, 1)
+    (there,) = host.hypervisor.disks(NAME)
+    assert (there.volume_id, there.path, there.size_bytes) == (VOLUME, None, 8 * MIB)
+
+    (pid,) = home.exports._daemon.pids()
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: home.exports.holder(VOLUME) is None)
+    home.exports.serve(home.volumes.find(DiskSpec(volume_id=VOLUME)), [GUEST])
+    tell(host, home, reboots=1)
+    host.until_greeted(NAME, 2)
+
+    home.keeper.freeze(VOLUME, 0)
+    home.keeper.freeze(VOLUME, 1)
+    until(lambda: home.keeper.commit(VOLUME, 1))
+    assert [layer.number for layer in home.volumes.chain(VOLUME)] == [0, 2]
+    eventually(lambda: host.ledger.get(NAME).progress.reboots_done == 1)
+    tell(host, home, reboots=2)
+    host.until_greeted(NAME, 3)
+    host.until(NAME, OBSERVED_RUNNING)
+    assert host.leftovers() == []
+
+
+def tell(host, home, **fields) -> None:
+    host.generation += 1
+    spec = InstanceSpec(
+        instance_id=NAME,
+        generation=host.generation,
+        intent_generation=host.generation,
+        desired=fleet_pb2.RUNNING,
+        vcpus=1,
+        memory_mib=64,
+        starts=1,
+        **fields,
+    )
+    remote = RemoteDisk(host_id=HOME, host="127.0.0.1", port=home.port, export_name=VOLUME)
+    spec.disks.add(volume_id=VOLUME, device_name="/dev/xvda", size_bytes=8 * MIB, remote=remote)
+    host.agent.apply(host_spec(spec, generation=host.generation, base=host.generation - 1, vpcs=()))

@@ -1,0 +1,198 @@
+"""Volumes served to other hosts: NBD over TLS by a real qemu-storage-daemon; it needs no root."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+
+import pytest
+
+from hostagent import shell
+from hostagent.drivers import DriverError, NotYet
+from hostagent.fake_drivers import FakeImages
+from hostagent.ledger import Ledger, open_file
+from hostagent.shell import CommandError
+from hostagent.volumes.exports import HOLDER, NoExports, QemuExports
+from hostagent.volumes.keeper import Keeper
+from hostagent.volumes.qcow2 import Qcow2Volumes
+from hostagent.volumes.storage_daemon import link_tls
+from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
+from protos.rpc import dns_name
+from tests.real.agent_host import eventually
+from tests.unit.hostagent.cloud import Authority
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which("qemu-storage-daemon") or not shutil.which("qemu-io"),
+    reason="needs qemu-storage-daemon and qemu-io",
+)
+
+MIB = 1 << 20
+VOLUME, OTHER = "vol-0123456789abcdef0", "vol-0123456789abcdef1"
+HOME, GUEST, STRANGER = "h-00000000000000009", "h-00000000000000001", "h-00000000000000003"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class NoGuests:
+    """A hypervisor with none."""
+
+    def holder(self, volume_id):
+        return None
+
+
+class Home:
+    """The host that has the volumes, and what others do to it."""
+
+    def __init__(self, folder):
+        self.folder, self.port = folder, free_port()
+        self.authority = Authority()
+        (folder / "pki").mkdir()
+        self.tls = self.authority.files(folder / "pki", f"host:{HOME}")
+        for name in (GUEST, STRANGER):
+            (folder / name).mkdir()
+            link_tls(folder / name, self.authority.files(folder / "pki", f"host:{name}"))
+        self.volumes = Qcow2Volumes(folder / "volumes", shell.run)
+        self.again()
+
+    def again(self) -> None:
+        """Another process of the agent."""
+        self.exports = QemuExports(
+            self.folder / "nbd", f"127.0.0.1:{self.port}", "", self.tls, self.volumes, shell.run
+        )
+        self.exports.start()
+        ledger = Ledger(open_file(":memory:"), HOME, now_ms=1, boot_id="b")
+        self.keeper = Keeper(
+            self.volumes, NoGuests(), FakeImages(lambda: 0), ledger.volumes, self.exports
+        )
+
+    def ask(self, *commands, host=GUEST, volume=VOLUME) -> str:
+        """qemu-io as that host's QEMU."""
+        folder = self.folder / host
+        server = f"server.type=inet,server.host=127.0.0.1,server.port={self.port}"
+        image = f"driver=nbd,{server},export={volume},tls-creds=tls"
+        words = [word for command in commands for word in ("-c", command)]
+        return shell.run(
+            [
+                *("qemu-io", "--object", f"tls-creds-x509,id=tls,dir={folder},endpoint=client"),
+                *("--image-opts", f"{image},tls-hostname={dns_name(f'host:{HOME}')}", *words),
+            ]
+        ).stdout
+
+    def is_allowed(self, host, volume=VOLUME) -> bool:
+        try:
+            self.ask("read 0 512", host=host, volume=volume)
+        except CommandError:
+            return False
+        return True
+
+
+@pytest.fixture
+def home(tmp_path):
+    home = Home(tmp_path)
+    yield home
+    home.exports.stop()
+
+
+def made(home, volume=VOLUME, **fields):
+    return home.volumes.ensure(DiskSpec(volume_id=volume, size_bytes=8 * MIB, **fields), None)
+
+
+def until(act):
+    def done():
+        try:
+            act()
+        except NotYet:
+            return False
+        return True
+
+    eventually(done)
+
+
+def test_written_by_the_host_it_is_served_to_and_by_no_other(home):
+    home.exports.serve(made(home), [GUEST])
+    home.ask("write -P 7 1M 4k")
+    assert not home.is_allowed(STRANGER)
+    assert home.is_allowed(GUEST)
+    assert home.exports.served() == [VOLUME]
+    assert home.exports.holder(VOLUME) == HOLDER
+    home.exports.withdraw(VOLUME)
+    assert not home.is_allowed(GUEST)
+    assert (list(home.exports.served()), home.exports.holder(VOLUME)) == ([], None)
+    assert home.volumes.read(VOLUME, 0, MIB, 4) == bytes([7] * 4)
+    home.exports.withdraw(VOLUME)
+
+
+def test_without_a_certificate_of_the_cloud_nobody_gets_in(home, tmp_path):
+    home.exports.serve(made(home), [GUEST])
+    forger, folder = Authority(), tmp_path / "forged"
+    folder.mkdir()
+    link_tls(tmp_path / STRANGER, forger.files(folder, f"host:{GUEST}"))
+    assert not home.is_allowed(STRANGER)
+    with pytest.raises(CommandError):
+        shell.run(["qemu-img", "info", f"nbd://127.0.0.1:{home.port}/{VOLUME}"])
+
+
+def test_the_agents_next_process_finds_it_and_a_killed_daemon_comes_again(home):
+    disk = made(home)
+    home.exports.serve(disk, [GUEST])
+    (pid,) = home.exports._daemon.pids()
+    home.ask("write -P 7 1M 4k")
+    home.again()
+    home.exports.serve(disk, [GUEST])
+    assert home.exports._daemon.pids() == [pid]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: home.exports.holder(VOLUME) is None)
+    home.exports.serve(home.volumes.find(DiskSpec(volume_id=VOLUME)), [GUEST])
+    assert "read 4096/4096" in home.ask("read -P 7 1M 4k")
+
+
+def test_frozen_committed_and_grown_while_it_is_served(home, tmp_path):
+    base = tmp_path / "base.raw"
+    base.write_bytes(b"\5" * MIB)
+    image = ImageSource(digest="sha256:" + "a" * 64, disk_format="raw", virtual_size_bytes=MIB)
+    spec = DiskSpec(volume_id=VOLUME, size_bytes=8 * MIB, image=image)
+    home.exports.serve(home.volumes.ensure(spec, base), [GUEST])
+    for number in range(3):
+        home.ask(f"write -P {number + 1} {number + 1}M 4k")
+        home.volumes.add_layer(VOLUME, number)  # cut before the daemon was told
+        home.keeper.freeze(VOLUME, number)
+        home.keeper.freeze(VOLUME, number)
+        assert home.keeper.top(VOLUME).number == number + 1
+    home.ask("write -P 9 1M 4k")
+    assert home.volumes.read(VOLUME, 2, MIB, 2) == b"\1\1"
+    until(lambda: home.keeper.commit(VOLUME, 1))
+    assert [layer.number for layer in home.volumes.chain(VOLUME)] == [0, 2, 3]
+    until(lambda: home.keeper.commit(VOLUME, 2))
+    until(lambda: home.keeper.commit(VOLUME, 2))
+    assert [layer.number for layer in home.volumes.chain(VOLUME)] == [0, 3]
+    assert home.keeper.grow(VOLUME, 16 * MIB) == 16 * MIB
+    home.ask("read -P 5 0 4k", "read -P 9 1M 4k", "read -P 2 2M 4k", "write -P 4 15M 4k")
+    with pytest.raises(DriverError, match="open in"):
+        home.keeper.remove(VOLUME)
+    home.exports.withdraw(VOLUME)
+    whole = home.volumes.read(VOLUME, 3, 0, 16 * MIB)
+    assert [whole[at * MIB] for at in (0, 1, 2, 3, 4, 15)] == [5, 9, 2, 3, 0, 4]
+    home.keeper.remove(VOLUME)
+
+
+def test_two_volumes_and_the_hosts_of_both(home):
+    home.exports.serve(made(home), [GUEST])
+    home.exports.serve(made(home, OTHER), [STRANGER])
+    assert home.exports.served() == [VOLUME, OTHER]
+    assert home.is_allowed(STRANGER, OTHER)
+    home.exports.withdraw(OTHER)
+    eventually(lambda: not home.is_allowed(STRANGER))
+    assert home.is_allowed(GUEST)
+    kept = json.loads((home.folder / "nbd" / "served.json").read_text())
+    assert kept == {VOLUME: [GUEST]}
+
+
+def test_a_host_that_serves_nothing_says_so():
+    with pytest.raises(DriverError, match="not configured"):
+        NoExports().serve(None, [GUEST])
+    assert NoExports().holder(VOLUME) is None
