@@ -19,7 +19,7 @@ from hostagent.volumes.qcow2 import Qcow2Volumes
 from hostagent.volumes.storage_daemon import link_tls
 from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
 from protos.rpc import dns_name
-from tests.real.agent_host import eventually
+from tests.harness.waiting import wait_until
 from tests.unit.hostagent.cloud import Authority
 
 pytestmark = pytest.mark.skipif(
@@ -110,7 +110,7 @@ def until(act):
             return False
         return True
 
-    eventually(done)
+    wait_until("the commit is done", done)
 
 
 def test_written_by_the_host_it_is_served_to_and_by_no_other(home):
@@ -146,7 +146,7 @@ def test_the_agents_next_process_finds_it_and_a_killed_daemon_comes_again(home):
     home.exports.serve(disk, [GUEST])
     assert home.exports._daemon.pids() == [pid]
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: home.exports.holder(VOLUME) is None)
+    wait_until("the daemon is dead", lambda: home.exports.holder(VOLUME) is None)
     home.exports.serve(home.volumes.find(DiskSpec(volume_id=VOLUME)), [GUEST])
     assert "read 4096/4096" in home.ask("read -P 7 1M 4k")
 
@@ -186,7 +186,7 @@ def test_two_volumes_and_the_hosts_of_both(home):
     assert home.exports.served() == [VOLUME, OTHER]
     assert home.is_allowed(STRANGER, OTHER)
     home.exports.withdraw(OTHER)
-    eventually(lambda: not home.is_allowed(STRANGER))
+    wait_until("the stranger is shut out", lambda: not home.is_allowed(STRANGER))
     assert home.is_allowed(GUEST)
     kept = json.loads((home.folder / "nbd" / "served.json").read_text())
     assert kept == {VOLUME: [GUEST]}
