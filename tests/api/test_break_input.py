@@ -84,7 +84,10 @@ def test_many_tags_are_deleted_at_once(cloud, account):
         ({"Iops": -5, "VolumeType": "gp3"}, "InvalidParameterValue"),
         ({"Iops": 3000}, "InvalidParameterCombination"),  # gp2 has none
         ({"Iops": 3000, "VolumeType": "gp3", "Throughput": -1}, "InvalidParameterValue"),
-        ({"Throughput": 125, "VolumeType": "io1"}, "InvalidParameterCombination"),
+        (
+            {"VolumeSize": 4, "Iops": 100, "Throughput": 125, "VolumeType": "io1"},
+            "InvalidParameterCombination",
+        ),
     ],
 )
 def test_the_rates_of_a_disk_fit_its_type(cloud, account, ebs, code):
