@@ -45,7 +45,7 @@ def _table(name: str, title: str, actions: Sequence[Callable]) -> str:
 
 def _service(name: str, title: str, actions: Sequence[Callable]) -> str:
     service = model.load(name)
-    lines = [f"## {title}: {len(actions)} of {len(service.operations)} actions", ""]
+    lines = [f"## {title}: {len(actions) or 'no'} actions", ""]
     for noun, operations in _by_noun(service, actions).items():
         lines += [f"### {title} {noun}", ""]
         for operation, function in sorted(operations.items()):

@@ -112,7 +112,7 @@ def service(name):
 def test_every_operation_is_known(theirs, service):
     assert set(service.operations) == set(theirs.operation_names)
     if service.name == "ec2":
-        assert len(service.operations) == 830
+        assert len(service.operations) >= 830
 
 
 def test_what_botocore_sends_is_read_back(theirs, service):
