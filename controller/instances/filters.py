@@ -42,8 +42,8 @@ from controller.volumes.conditions import ATTACHMENT_STATES
 ONE = SQL("1")
 _FRESH = Placement.observed_generation >= Placement.intent_generation
 _COLUMNS = {
-    "none": Placement.observed.is_null() | (Placement.observed == "absent"),
-    "stopped": Placement.observed == "stopped",
+    "none": Placement.observed.is_null(),
+    "stopped": Placement.observed.in_(("absent", "stopped")),
     "running": Placement.observed == "running",
     "exited": (Placement.observed == "exited") & _FRESH,
     "other": Placement.observed.in_(("unseen", "preparing", "stopping", "failed"))

@@ -5,14 +5,16 @@
                stopped exited failed absent
     fresh      the observation was made under the newest intent, not an older one
 
-    observed            none/absent  stopped        running        exited, fresh  anything else
-    desired running     pending      pending        running        stopping       pending
-    desired stopped     stopped      stopped        stopping       stopping       stopping
-    desired terminated  terminated   shutting-down  shutting-down  shutting-down  shutting-down
+    observed            none         absent, stopped  running        exited, fresh  anything else
+    desired running     pending      pending          running        stopping       pending
+    desired stopped     stopped      stopped          stopping       stopping       stopping
+    desired terminated  terminated   shutting-down    shutting-down  shutting-down  shutting-down
 
 ``visible_state`` reads the table forwards; ``cells`` reads it backwards, for the filter by state
 (instances/filters). An observation older than the intent proves nothing: an ``exited`` from before
-a start says nothing about the start.
+a start says nothing about the start. ``none`` is no live placement: what was seen absent is
+terminated once all that it had is given back (instances/settle), in the same transaction, so that
+whoever reads "terminated" finds its interfaces, addresses and groups free.
 """
 
 from collections.abc import Mapping
@@ -58,9 +60,11 @@ def visible_state(
 
 def column(observed: str | None, fresh: bool) -> str:
     """The table's column."""
-    if observed is None or observed == "absent":
+    if observed is None:
         return "none"
-    if observed in ("stopped", "running"):
+    if observed in ("absent", "stopped"):
+        return "stopped"
+    if observed == "running":
         return observed
     return "exited" if observed == "exited" and fresh else "other"
 

@@ -215,7 +215,7 @@ def test_aws_instance_with_network_interface_blocks(cloud, terraform):
     terraform.ec2.terminate_instances(InstanceIds=[instance_id])
     terraform.account.wait_for("terminated", instance_id)
     for nic_id in ids:
-        wait_until("free", lambda nic=nic_id: terraform.interface(nic)["Status"] == "available")
+        assert terraform.interface(nic_id)["Status"] == "available"
         terraform.delete_interface(nic_id)
 
 

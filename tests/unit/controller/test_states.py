@@ -12,7 +12,7 @@ from controller.db.session import open_sqlite
 from controller.instances import state
 from controller.instances.filters import in_state
 
-# architecture.md §4, word by word: (desired, column) -> visible
+# ARCHITECTURE.md, word by word: (desired, column) -> visible
 EXPECTED = {
     ("running", "none"): "pending",
     ("running", "stopped"): "pending",
@@ -40,6 +40,11 @@ def test_the_table_is_the_architectures():
 
 def test_every_state_has_a_code_and_a_cell():
     assert set(state.CODES) == set(state.STATES) == set(EXPECTED.values())
+
+
+def test_what_was_seen_absent_is_terminated_only_with_its_placement_ended():
+    assert state.visible_state("terminated", "absent", 5, 5) == "shutting-down"
+    assert state.visible_state("terminated", None, 0, 0) == "terminated"
 
 
 @pytest.mark.parametrize("observed", state.OBSERVED)
