@@ -48,6 +48,7 @@ class Progress:
     reach_since_ms: int = 0
     devices_generation: int = 0  # of the spec whose disks and interfaces the guest has
     device_failures: tuple[DeviceFailure, ...] = ()
+    network_generation: int = 0  # of the spec that its VPCs and the metadata service follow
 
     @property
     def seen(self) -> Seen:
@@ -87,6 +88,7 @@ def observation_of(progress: Progress) -> tuple:
         progress.reach_since_ms,
         progress.devices_generation,
         progress.device_failures,
+        progress.network_generation,
     )
 
 

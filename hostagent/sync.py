@@ -225,6 +225,7 @@ class Sync:
                 fleet_pb2.DeviceFailure(id=each.id, message=each.message, busy=each.busy)
                 for each in progress.device_failures
             ],
+            network_generation=progress.network_generation,
         )
         if progress.code:
             observation.reason.code = progress.code

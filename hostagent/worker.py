@@ -132,6 +132,7 @@ class Worker:
         before = entry.progress.observed
         if seen is not None and seen.observed in _AT_REST:  # all of it comes with the next start
             changes |= {"devices_generation": entry.spec.generation, "device_failures": ()}
+            changes["network_generation"] = entry.spec.generation
         if self._ledger.note(
             self.instance_id,
             seen,
@@ -168,6 +169,7 @@ class Worker:
             reboots_done=entry.spec.reboots,
             attempts=0,
             boot_id=self._ledger.boot_id,
+            network_generation=entry.spec.generation,
             **self._reach.begin(entry.spec, now),
             **({} if alive else self._devices.begin(entry.spec, now)),
         )
@@ -225,9 +227,24 @@ class Worker:
             plug(Context(entry.spec, self._on, alive=True))
             self._note(entry, Seen(OBSERVED_RUNNING) if news else None, attempts=0)
             self._audited_at, due = now, now + self._limits.audit_ms
-        if changes := self._devices.look(entry, now):
-            self._note(entry, **changes)
+        changes = self._devices.look(entry, now)
+        try:
+            changes |= self._surround(entry)
+        finally:
+            if changes:
+                self._note(entry, **changes)
         return min(due, self._reach.due, self._devices.due)
+
+    def _surround(self, entry: Entry) -> dict[str, object]:
+        """Its VPCs are what they should be by its newest spec, and with them the metadata service:
+        what is new of that, as the ledger notes it.
+        """
+        spec = entry.spec
+        if entry.progress.network_generation >= spec.generation:
+            return {}
+        for vpc_id in Context(spec, self._on).vpc_ids:
+            self._on.vpcs.ensure(vpc_id)
+        return {"network_generation": spec.generation}
 
     def _note_exit(self, entry: Entry, power: Power, now: int) -> None:
         self._note(entry, GUEST_SHUTDOWN, ended=start_of(entry.spec))

@@ -163,6 +163,21 @@ def test_a_token_is_bound_to_its_interface(lab, guest):
     assert packets and {frame[22] for frame in packets} == {1}, "IP time to live of the answer"
 
 
+def test_options_change_under_a_guest_that_runs(lab, guest):
+    vpc = guest.nic.vpc_id
+    other = lab.configure(lab.start(vpc, 12, guest.nic.security_group_ids))
+    assert other.http("/latest/meta-data/mac") == (200, other.nic.mac_address)
+    for options, status in (
+        (instances_pb2.MetadataOptions(http_tokens="required"), 401),
+        (instances_pb2.MetadataOptions(http_endpoint="disabled"), 403),
+        (instances_pb2.MetadataOptions(), 200),
+    ):
+        other.instance.metadata.options.CopyFrom(options)
+        lab.ensure(vpc)
+        assert other.http("/latest/meta-data/mac")[0] == status
+        assert guest.http("/latest/meta-data/mac")[0] == 200
+
+
 def test_silent_clients_stall_nobody(guest):
     silent = [connect(guest.namespace, "169.254.169.254", 80) for _ in range(12)]
     for connection in silent:
