@@ -232,7 +232,9 @@ def _instances(
     types = Types(db, config.region.name, config.region.zones)
     timeout_s = config.hosts.console_timeout_s
     attributes = Attributes(db, changes)
-    return InstancesServicer(db, launcher, describer, rules, attributes, types, agents, timeout_s)
+    return InstancesServicer(
+        db, launcher, describer, rules, attributes, types, changes, agents, timeout_s
+    )
 
 
 def _resources(

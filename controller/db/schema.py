@@ -466,6 +466,7 @@ class Instance(Table):
     monitoring = flag()
     ebs_optimized = flag()
     tenancy = text(default="default")
+    cpu_credits = text()  # standard | unlimited; '': it never had a burstable type
     metadata_http_endpoint = text(default="enabled")
     metadata_http_tokens = text(default="optional")
     metadata_hop_limit = small(default=1)
@@ -494,6 +495,8 @@ class Placement(Table):
     observed_generation = number()  # that the observation was made under
     devices_generation = number()  # its guest has the disks and interfaces of this one
     devices_wanted = number()  # when a disk or interface last came or went; 0: all is as wanted
+    network_generation = number()  # its VPCs and its metadata service follow this one
+    metadata_wanted = number()  # when its metadata options last changed; 0: not since its launch
     epoch = number()  # of the report that brought it
     sequence = number()
     reason_code = text()

@@ -36,6 +36,11 @@ class Changes:
         devices of that generation (docs/decisions/0600)."""
         return self._note_instances(tx, instance_ids, ("generation", "devices_wanted"))
 
+    def metadata(self, tx: Transaction, instance_ids: Collection[str]) -> None:
+        """What the instances' metadata services answer by changed: it is so once their networks
+        follow this generation."""
+        self._note_instances(tx, instance_ids, ("generation", "metadata_wanted"))
+
     def volumes(self, tx: Transaction, host_id: str) -> int:
         """A volume or snapshot at home on the host changed in its own right: answers the generation
         to stamp it with. The host is sent it at once."""

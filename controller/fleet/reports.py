@@ -143,7 +143,8 @@ class Reports:
         log.warning("host %s knows generation %s: leaping", report.host_id, report.spec_generation)
         is_it = Host.host_id == report.host_id
         tx.advance(Host, {"generation": generation, "known_generation": 0}, is_it)
-        placed = {"generation": generation, "intent_generation": generation}
+        columns = ("generation", "intent_generation", "metadata_wanted")
+        placed = dict.fromkeys(columns, generation)
         tx.advance(Placement, placed, Placement.host_id == report.host_id, Placement.live)
         tx.advance(HostVpc, {"generation": generation}, HostVpc.host_id == report.host_id)
         tx.advance(Snapshot, {"generation": generation}, Snapshot.host_id == report.host_id)
@@ -158,6 +159,7 @@ class Reports:
             "observed": observed,
             "observed_generation": one.generation,
             "devices_generation": one.devices_generation,
+            "network_generation": one.network_generation,
             "epoch": report.epoch,
             "sequence": one.sequence,
             "reason_code": one.reason.code,
@@ -229,6 +231,7 @@ _OBSERVED_COLUMNS = (
     "observed",
     "observed_generation",
     "devices_generation",
+    "network_generation",
     "epoch",
     "sequence",
     "reason_code",

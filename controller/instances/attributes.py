@@ -8,9 +8,10 @@ from controller.call import Call
 from controller.db.schema import Instance, InstanceType, Volume
 from controller.db.session import Database, Transaction
 from controller.fleet.changes import Changes
+from controller.instances import credits
 from controller.instances.launch_checks import check_shutdown_behavior, check_user_data, invalid
 from controller.instances.launch_read import runs_on
-from controller.instances.rules import find, wrong_state
+from controller.instances.rules import find_staying, wrong_state
 from controller.instances.state import STOPPED
 from controller.instances.view import state_of
 from controller.networks import interfaces
@@ -33,9 +34,7 @@ class Attributes:
                 Kind.INVALID, "No attributes specified.", reason="parameter-combination"
             )
         with self._db.write(call) as tx:
-            row = find(tx, call.account_id, [request.instance_id])[0]
-            if row.desired == "terminated":
-                raise wrong_state(row, "modified")
+            row = find_staying(tx, call.account_id, [request.instance_id], "modified")[0]
             if attribute in STOPPED_ONLY and state_of(row) != STOPPED:
                 raise CloudError(
                     Kind.WRONG_STATE,
@@ -80,11 +79,10 @@ class Attributes:
             )
         if row.claimed_vcpus:  # seen stopped this moment; what it had is given back before the next
             raise wrong_state(row, "modified")
-        tx.advance(
-            Instance,
-            {"instance_type": name, "vcpus": wanted.vcpus, "memory_mib": wanted.memory_mib},
-            Instance.instance_id == row.instance_id,
-        )
+        changes = {"instance_type": name, "vcpus": wanted.vcpus, "memory_mib": wanted.memory_mib}
+        if not row.cpu_credits:
+            changes["cpu_credits"] = credits.choose("", name, wanted.burstable)
+        tx.advance(Instance, changes, Instance.instance_id == row.instance_id)
         self._changes.instances(tx, [row.instance_id])
 
     def _set_deletions(self, tx: Transaction, row, devices) -> None:

@@ -36,6 +36,8 @@ PLACEMENT_FIELDS = (
     Placement.intent_generation,
     Placement.ran_ms,
     Placement.devices_generation,
+    Placement.network_generation,
+    Placement.metadata_wanted,
 )
 _CHECKED = (Host.health, Host.last_seen_ms, Placement.reach, Placement.reach_since_ms)
 

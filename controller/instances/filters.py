@@ -64,6 +64,10 @@ def in_state(name: str):
     return (Instance.desired == wanted.pop()) & condition if len(wanted) == 1 else condition
 
 
+# As view.metadata_state has it; of an instance without a placement nothing waits.
+_METADATA_WAITS = Placement.observed.is_null(False) & (
+    (Placement.ran_ms == 0) | (Placement.metadata_wanted > Placement.network_generation)
+)
 _BY_NAME = {name: in_state(name) for name in state.STATES}
 _BY_CODE = {str(code): _BY_NAME[name] for name, code in state.CODES.items()}
 
@@ -125,6 +129,8 @@ def _own() -> Mapping[str, Callable]:
         "metadata-options.http-tokens": column(Instance.metadata_http_tokens),
         "metadata-options.http-put-response-hop-limit": integer(Instance.metadata_hop_limit),
         "metadata-options.instance-metadata-tags": column(Instance.metadata_tags),
+        "metadata-options.http-protocol-ipv6": column(Instance.metadata_ipv6),
+        "metadata-options.state": choice({"pending": _METADATA_WAITS, "applied": ~_METADATA_WAITS}),
         "monitoring-state": choice(
             {"enabled": Instance.monitoring, "disabled": ~Instance.monitoring}
         ),

@@ -8,7 +8,7 @@ import ipaddress
 from dataclasses import dataclass, replace
 
 from controller.db.session import Transaction
-from controller.instances import launch_checks, launch_read
+from controller.instances import credits, launch_checks, launch_read
 from controller.instances.claims import Amount
 from controller.instances.launch_disks import Disk, plan_disks
 from controller.instances.launch_interfaces import Limits, Planned, common_zones, plan_interfaces
@@ -30,6 +30,7 @@ class Plan:
     disks: tuple[Disk, ...]
     interfaces: tuple[Planned, ...]  # of each instance, the primary one first
     ask: Ask
+    cpu_credits: str
 
     @property
     def network(self) -> LaunchNetwork:
@@ -68,7 +69,8 @@ def make_plan(tx: Transaction, request, digest: str, wanted, row) -> Plan:
         image_id=row.image_id,
     )
     ask = _with_hints(tx, ask, request.scheduler_hints)
-    return Plan(request, digest, wanted, row, disks, interfaces, ask)
+    cpu_credits = credits.choose(request.cpu_credits, row.type_name, row.burstable)
+    return Plan(request, digest, wanted, row, disks, interfaces, ask, cpu_credits)
 
 
 def _with_hints(tx: Transaction, ask: Ask, hints) -> Ask:

@@ -108,6 +108,7 @@ def _query(account_id, type_name, image_id, key_name, client_token) -> ModelSele
             InstanceType.name.alias("type_name"),
             InstanceType.vcpus,
             InstanceType.memory_mib,
+            InstanceType.burstable,
             InstanceType.architecture.alias("type_architecture"),
             InstanceType.maximum_network_interfaces,
             InstanceType.ipv4_addresses_per_interface,

@@ -31,6 +31,8 @@ _DEFAULTS = {
     "intent_generation": 1,
     "ran_ms": 0,
     "devices_generation": 0,
+    "network_generation": 0,
+    "metadata_wanted": 0,
 }
 _JUST_ATTACHED = {"attach_generation": 0, "detaching": False, "busy": False}
 
@@ -111,6 +113,7 @@ class LaunchRows:
             "shutdown_behavior": request.instance_initiated_shutdown_behavior or "stop",
             "monitoring": request.monitoring,
             "ebs_optimized": request.ebs_optimized,
+            "cpu_credits": plan.cpu_credits,
             **metadata,
         }
 

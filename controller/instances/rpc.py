@@ -3,8 +3,9 @@
 from controller.call import Call
 from controller.db.schema import Host, Instance, Placement
 from controller.db.session import Database
+from controller.fleet.changes import Changes
 from controller.fleet.dispatch import Agents
-from controller.instances import credits
+from controller.instances import credits, metadata_options, monitoring
 from controller.instances.attributes import Attributes
 from controller.instances.describe import Describer
 from controller.instances.launch import Launcher
@@ -25,11 +26,12 @@ class InstancesServicer:
         rules: InstanceRules,
         attributes: Attributes,
         types: Types,
+        changes: Changes,
         agents: Agents,
         console_timeout_s: float,
     ):
         self._db, self._launcher, self._describer, self._rules = db, launcher, describer, rules
-        self._attributes, self._types = attributes, types
+        self._attributes, self._types, self._changes = attributes, types, changes
         self._agents, self._console_timeout_s = agents, console_timeout_s
 
     def Run(self, request, call: Call) -> instances_pb2.Reservation:
@@ -60,6 +62,26 @@ class InstancesServicer:
     def ModifyAttribute(self, request, call: Call) -> common_pb2.Empty:
         self._attributes.modify(call, request)
         return common_pb2.Empty()
+
+    def ResetAttribute(self, request, call: Call) -> common_pb2.Empty:
+        made_so = instances_pb2.ModifyInstanceAttributeRequest(
+            instance_id=request.instance_id, source_dest_check=True
+        )
+        return self.ModifyAttribute(made_so, call)
+
+    def Monitor(self, request, call: Call) -> instances_pb2.InstanceMonitorings:
+        return monitoring.set_monitoring(self._db, call, request.instance_ids, True)
+
+    def Unmonitor(self, request, call: Call) -> instances_pb2.InstanceMonitorings:
+        return monitoring.set_monitoring(self._db, call, request.instance_ids, False)
+
+    def ModifyMetadataOptions(self, request, call: Call) -> instances_pb2.MetadataOptions:
+        return metadata_options.modify(self._db, self._changes, call, request)
+
+    def GetPasswordData(self, request, call: Call) -> instances_pb2.PasswordData:
+        """No guest here hands out a password: it is empty since the launch."""
+        launched = self._describer.attributes(call, request.instance_id).instance.launch_time_ms
+        return instances_pb2.PasswordData(instance_id=request.instance_id, timestamp_ms=launched)
 
     def GetConsoleOutput(self, request, call: Call) -> instances_pb2.ConsoleOutput:
         """Read from the host at the time of the call; nothing where the instance is nowhere any
@@ -97,6 +119,11 @@ class InstancesServicer:
         self, request, call: Call
     ) -> instances_pb2.DescribeCreditSpecificationsResponse:
         return credits.describe(self._db, call, request)
+
+    def ModifyCreditSpecifications(
+        self, request, call: Call
+    ) -> instances_pb2.ModifyCreditSpecificationsResponse:
+        return credits.modify(self._db, call, request)
 
     def DescribeTypes(self, request, call: Call) -> instances_pb2.DescribeInstanceTypesResponse:
         return self._types.describe(call, request)

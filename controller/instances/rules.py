@@ -196,6 +196,15 @@ def find(tx: Transaction, account_id: str, instance_ids: Sequence[str]) -> list:
     return [found[instance_id] for instance_id in wanted]
 
 
+def find_staying(tx: Transaction, account_id: str, instance_ids: Sequence[str], done: str) -> list:
+    """As ``find``. Raises WRONG_STATE for one that is to be terminated: it cannot be ``done``."""
+    rows = find(tx, account_id, instance_ids)
+    for row in rows:
+        if row.desired == "terminated":
+            raise wrong_state(row, done)
+    return rows
+
+
 def wrong_state(row, done: str) -> CloudError:
     return CloudError(
         Kind.WRONG_STATE,

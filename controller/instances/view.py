@@ -1,8 +1,8 @@
 """Rows → Instance messages. Pure; called by describe and, for the answer of a launch, by launch.
 
 An instance's row has the columns of ``INSTANCE_FIELDS`` and its live placement's (host_id,
-observed, observed_generation, intent_generation, ran_ms, devices_generation; None where it has
-none).
+observed, observed_generation, intent_generation, ran_ms, devices_generation, network_generation,
+metadata_wanted; None where it has none).
 """
 
 from collections.abc import Iterable, Sequence
@@ -102,8 +102,17 @@ def metadata_options(row) -> instances_pb2.MetadataOptions:
         http_put_response_hop_limit=row.metadata_hop_limit,
         instance_metadata_tags=row.metadata_tags,
         http_protocol_ipv6=row.metadata_ipv6,
-        state="applied",
+        state=metadata_state(row),
     )
+
+
+def metadata_state(row) -> str:
+    """Derived: a service that is to answer otherwise does so once the host has seen it; a new one
+    with its guest."""
+    if row.observed is None:
+        return "applied"
+    waits = not row.ran_ms or row.metadata_wanted > row.network_generation
+    return "pending" if waits else "applied"
 
 
 def reservations(instances: Iterable[instances_pb2.Instance]) -> list[instances_pb2.Reservation]:

@@ -79,6 +79,7 @@ _INVALID = {  # by reason
     attribute_value="InvalidInstanceAttributeValue",
     filter="InvalidFilter",
     zone_mismatch="InvalidVolume.ZoneMismatch",
+    credits_not_supported="InstanceCreditSpecification.NotSupported",
     several_interfaces="InvalidInstanceID",
     client_token="InvalidClientToken",
     manifest="InvalidManifest",

@@ -29,7 +29,7 @@ OPEN_ENUMS = [("ec2", "InstanceType")]
 
 # Scalars that are written although empty. An empty value is a legal tag value: clients index
 # tag["Value"]. The others EC2 writes so too, and scripts index them: a pending instance has no
-# names yet, nobody need describe an interface.
+# names yet, nobody need describe an interface, a Linux guest has no password.
 WRITTEN_EMPTY = [
     ("ec2", "Tag", "Value"),
     ("ec2", "TagDescription", "Value"),
@@ -39,6 +39,7 @@ WRITTEN_EMPTY = [
     ("ec2", "InstanceNetworkInterface", "Description"),
     ("ec2", "NetworkInterface", "Description"),
     ("ec2", "Placement", "GroupName"),
+    ("ec2", "GetPasswordDataResult", "PasswordData"),
 ]
 
 API_VERSIONS = {"ec2": "2016-11-15", "iam": "2010-05-08", "sts": "2011-06-15"}

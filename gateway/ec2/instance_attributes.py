@@ -1,4 +1,5 @@
-"""DescribeInstanceAttribute and ModifyInstanceAttribute: one attribute of one instance a call."""
+"""DescribeInstanceAttribute, ModifyInstanceAttribute, ResetInstanceAttribute: one attribute of one
+instance a call."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -130,6 +131,14 @@ def modify_instance_attribute(
         instances_pb2.ModifyInstanceAttributeRequest(instance_id=instance_id, **changes),
         caller=call.caller,
     )
+
+
+def reset_instance_attribute(call: Call, *, instance_id: str, attribute: str) -> None:
+    """The one that can be reset where a guest's kernel is its disk's own."""
+    if attribute != "sourceDestCheck":
+        raise unsupported(f"Resetting the attribute {attribute}")
+    request = instances_pb2.InstanceRequest(instance_id=instance_id)
+    call.clients.instances.ResetAttribute(request, caller=call.caller)
 
 
 _TEXT = {

@@ -1,14 +1,25 @@
-"""Instances: look at them, start, stop, reboot, terminate them, read their consoles."""
+"""Instances: look at them, start, stop, reboot, terminate them, read their consoles; what can be
+set of them beside their attributes."""
 
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
+from gateway.aws.errors import answer_to
 from gateway.call import Call
+from gateway.ec2.launch import MetadataOptions, metadata_options_of
 from gateway.ec2.parameters import Filter, filters_of, page
 from gateway.ec2.views import instances as views
 from gateway.ec2.views.shared import token
-from protos.cloud.v1 import instances_pb2
+from protos.cloud.v1 import common_pb2, instances_pb2
+from protos.errors import from_detail
+
+
+@dataclass(frozen=True)
+class InstanceCreditSpecification:
+    instance_id: str = ""
+    cpu_credits: str = ""
 
 
 def describe_instances(
@@ -111,6 +122,62 @@ def get_console_output(
     }
 
 
+def get_password_data(call: Call, *, instance_id: str) -> dict:
+    request = instances_pb2.InstanceRequest(instance_id=instance_id)
+    answer = call.clients.instances.GetPasswordData(request, caller=call.caller)
+    return {
+        "InstanceId": answer.instance_id,
+        "Timestamp": answer.timestamp_ms,
+        "PasswordData": answer.password_data,
+    }
+
+
+def monitor_instances(call: Call, *, instance_ids: Sequence[str]) -> dict:
+    request = instances_pb2.InstancesRequest(instance_ids=instance_ids)
+    return _monitorings(call.clients.instances.Monitor(request, caller=call.caller))
+
+
+def unmonitor_instances(call: Call, *, instance_ids: Sequence[str]) -> dict:
+    request = instances_pb2.InstancesRequest(instance_ids=instance_ids)
+    return _monitorings(call.clients.instances.Unmonitor(request, caller=call.caller))
+
+
+def _monitorings(answer: instances_pb2.InstanceMonitorings) -> dict:
+    return {
+        "InstanceMonitorings": [
+            {"InstanceId": each.instance_id, "Monitoring": {"State": each.state}}
+            for each in answer.instances
+        ]
+    }
+
+
+def modify_instance_metadata_options(
+    call: Call,
+    *,
+    instance_id: str,
+    http_tokens: str = "",
+    http_put_response_hop_limit: int | None = None,
+    http_endpoint: str = "",
+    http_protocol_ipv6: str = "",
+    instance_metadata_tags: str = "",
+) -> dict:
+    options = metadata_options_of(
+        MetadataOptions(
+            http_tokens=http_tokens,
+            http_put_response_hop_limit=http_put_response_hop_limit,
+            http_endpoint=http_endpoint,
+            http_protocol_ipv6=http_protocol_ipv6,
+            instance_metadata_tags=instance_metadata_tags,
+        )
+    )
+    request = instances_pb2.ModifyMetadataOptionsRequest(instance_id=instance_id, options=options)
+    answer = call.clients.instances.ModifyMetadataOptions(request, caller=call.caller)
+    return {
+        "InstanceId": instance_id,
+        "InstanceMetadataOptions": views.metadata_options(answer),
+    }
+
+
 def describe_instance_credit_specifications(
     call: Call,
     *,
@@ -132,3 +199,34 @@ def describe_instance_credit_specifications(
         ],
         "NextToken": token(answer.next_token),
     }
+
+
+def modify_instance_credit_specification(
+    call: Call,
+    *,
+    instance_credit_specifications: Sequence[InstanceCreditSpecification],
+    client_token: str = "",  # harmless: said twice it is done once
+) -> dict:
+    request = instances_pb2.ModifyCreditSpecificationsRequest(
+        specifications=[
+            instances_pb2.CreditSpecification(
+                instance_id=each.instance_id, cpu_credits=each.cpu_credits
+            )
+            for each in instance_credit_specifications
+        ]
+    )
+    answer = call.clients.instances.ModifyCreditSpecifications(request, caller=call.caller)
+    return {
+        "SuccessfulInstanceCreditSpecifications": [
+            {"InstanceId": each} for each in answer.changed_instance_ids
+        ],
+        "UnsuccessfulInstanceCreditSpecifications": [
+            {"InstanceId": each.instance_id, "Error": _error(each.error)}
+            for each in answer.refusals
+        ],
+    }
+
+
+def _error(detail: common_pb2.ErrorDetail) -> dict:
+    error = from_detail(detail)
+    return {"Code": answer_to(error, "ec2").code, "Message": error.message}

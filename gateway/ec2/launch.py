@@ -76,7 +76,7 @@ class NetworkInterface:
 
 @dataclass(frozen=True)
 class CreditSpecification:
-    cpu_credits: Literal["standard", "unlimited"] = "standard"
+    cpu_credits: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,9 @@ def run_instances(
     monitoring: Monitoring | None = None,
     ebs_optimized: bool | None = None,
     tag_specifications: Sequence[TagSpecification] = (),
+    credit_specification: CreditSpecification | None = None,
     # Harmless, each for its reason:
     additional_info: str = "",  # reserved by EC2, means nothing there either
-    credit_specification: CreditSpecification | None = None,  # no guest is throttled here
     capacity_reservation_specification: CapacityReservation | None = None,  # there are none to use
     hibernation_options: Hibernation | None = None,  # only "no" is taken
     enclave_options: Enclave | None = None,  # only "no" is taken
@@ -161,6 +161,7 @@ def run_instances(
         instance_initiated_shutdown_behavior=instance_initiated_shutdown_behavior,
         monitoring=monitoring.enabled if monitoring else None,
         ebs_optimized=ebs_optimized,
+        cpu_credits=credit_specification.cpu_credits if credit_specification else "",
         tag_specifications=tag_specifications_of(
             tag_specifications, "instance", "volume", "network-interface"
         ),

@@ -167,6 +167,7 @@ class ObedientHost:
             reach_since_ms=self.cloud.now_ms,
             devices_generation=0 if instance_id in self.device_failures else spec.generation,
             device_failures=self.device_failures.get(instance_id, ()),
+            network_generation=spec.generation,
         )
 
     def report(self, **more) -> fleet_pb2.HostReport:

@@ -1,0 +1,32 @@
+"""ModifyInstanceMetadataOptions: what an instance's metadata service answers by, from now on.
+
+Called by instances/rpc. The host is told at once; the options show as ``pending`` until it has said
+that the network follows them (view.metadata_state). A stopped instance begins with them.
+"""
+
+from controller.call import Call
+from controller.db.schema import Instance
+from controller.db.session import Database
+from controller.fleet.changes import Changes
+from controller.instances.launch_checks import metadata_columns
+from controller.instances.rules import find, find_staying
+from controller.instances.view import metadata_options
+from protos.cloud.v1 import instances_pb2
+
+
+def modify(
+    db: Database,
+    changes: Changes,
+    call: Call,
+    request: instances_pb2.ModifyMetadataOptionsRequest,
+) -> instances_pb2.MetadataOptions:
+    """Raises INVALID, MALFORMED_ID, NOT_FOUND, WRONG_STATE."""
+    wanted = metadata_columns(request.options)
+    with db.write(call) as tx:
+        (row,) = find_staying(tx, call.account_id, [request.instance_id], "modified")
+        new = {name: value for name, value in wanted.items() if value != getattr(row, name)}
+        if new:
+            tx.advance(Instance, new, Instance.instance_id == row.instance_id)
+            changes.metadata(tx, [row.instance_id])
+            (row,) = find(tx, call.account_id, [row.instance_id])
+        return metadata_options(row)
