@@ -58,6 +58,7 @@ none failed. What the tests need (Debian's packages, Python's) is installed firs
 # For real guests: what runs them, what connects them, and what libvirt-python is compiled with.
 PACKAGES = (
     "qemu-system-x86",
+    "qemu-system-common",  # qemu-storage-daemon
     "qemu-utils",
     "libvirt-daemon",
     "libvirt-daemon-driver-qemu",

@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli import services
+from cli import configs, services
 from cli.cloud import Cloud
 from cli.errors import CliError
 from cli.layout import Layout
 
 NEEDED_COMMANDS = (
-    *("libvirtd", "virtlogd", "qemu-img", "qemu-system-x86_64"),
+    *("libvirtd", "virtlogd", "qemu-img", "qemu-system-x86_64", "qemu-storage-daemon"),
     *("dnsmasq", "nft", "conntrack", "ip"),
 )
 
@@ -62,9 +62,10 @@ def folder_is_free(layout: Layout) -> None:
 
 def ports_are_free(layout: Layout, cloud: Cloud, take: Callable[[str], bool]) -> None:
     """For a cloud whose services do not run yet. ``take`` claims them (cli/locks)."""
-    inside = "127.0.0.1" if cloud.loopback else cloud.listen
-    wanted = [(cloud.listen, cloud.port, "--port"), (inside, cloud.controller_port, "")]
-    wanted.append((inside, cloud.join_port, ""))
+    wanted = [(cloud.listen, cloud.port, "--port")]
+    wanted += [(cloud.inside, port, "") for port in (cloud.controller_port, cloud.join_port)]
+    if not cloud.fake and not _serves_volumes(layout, cloud):
+        wanted.append((cloud.inside, cloud.volume_port, ""))
     wanted += [("127.0.0.1", cloud.host_port + number, "") for number in range(cloud.hosts)]
     for address, port, option in wanted:
         if take(f"port {port}") and port_is_free(port, address):
@@ -73,6 +74,13 @@ def ports_are_free(layout: Layout, cloud: Cloud, take: Callable[[str], bool]) ->
         by = f" (perhaps by the cloud in {others[0]})" if others else ""
         way_out = f"; choose another with {option}" if option else ""
         raise CliError(f"port {port} of {address} is taken{by}{way_out}")
+
+
+def _serves_volumes(layout: Layout, cloud: Cloud) -> bool:
+    """Whether the agent's storage daemon still runs: it outlives ``down``, as guests do."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        control = configs.nbd_folder(layout, cloud) / "control"
+        return probe.connect_ex(str(control)) == 0
 
 
 def port_is_free(port: int, address: str = "127.0.0.1") -> bool:

@@ -49,6 +49,7 @@ class Cloud:
     controller_port: int
     join_port: int
     host_port: int
+    volume_port: int = 0  # 0: made before there was one; the next ``up`` takes one
     version: int = VERSION
 
     @property
@@ -65,6 +66,11 @@ class Cloud:
         if ipaddress.ip_address(self.listen).is_unspecified:
             return own_address()
         return self.listen
+
+    @property
+    def inside(self) -> str:
+        """Where what is for hosts listens: open to other machines where the endpoint is."""
+        return "127.0.0.1" if self.loopback else self.listen
 
     @property
     def endpoint(self) -> str:
@@ -155,6 +161,9 @@ def choose(
         for name in ("listen", "port")
         if getattr(wishes, name) is not None
     }
+    if not known.volume_port:
+        taken = {wishes.port or known.port}
+        changed["volume_port"] = _free(_first_inner_port(layout) + 2, 1, port_is_free, taken)
     return dataclasses.replace(known, **changed)
 
 
@@ -166,6 +175,7 @@ def _new(layout: Layout, wishes: Wishes, port_is_free, choose_transit) -> Cloud:
     first = _first_inner_port(layout)
     controller = _free(first, 1, port_is_free, taken)
     join = _free(controller + 1, 1, port_is_free, taken)
+    volumes = _free(join + 1, 1, port_is_free, taken)
     host = _free(first + 10, wishes.hosts or 1, port_is_free, taken)
     region = wishes.region or "us-east-1"
     public = wishes.public_cidr or "100.64.0.0/24"
@@ -182,6 +192,7 @@ def _new(layout: Layout, wishes: Wishes, port_is_free, choose_transit) -> Cloud:
         controller_port=controller,
         join_port=join,
         host_port=host,
+        volume_port=volumes,
     )
 
 

@@ -24,9 +24,7 @@ def ensure_master_key(layout: Layout) -> bool:
 
 
 def write_controller(layout: Layout, cloud: Cloud) -> None:
-    # Hosts on other machines join only where the endpoint is open to other machines too.
-    inside = "127.0.0.1" if cloud.loopback else cloud.listen
-    reached = "127.0.0.1" if cloud.loopback else cloud.address
+    inside, reached = cloud.inside, _reached(cloud)
     _write(
         layout,
         "controller",
@@ -52,10 +50,14 @@ def write_controller(layout: Layout, cloud: Cloud) -> None:
     )
 
 
+def _reached(cloud: Cloud) -> str:
+    """Where what listens ``inside`` is found."""
+    return "127.0.0.1" if cloud.loopback else cloud.address
+
+
 def _controller(cloud: Cloud) -> str:
     """Where this machine's services find it."""
-    inside = "127.0.0.1" if cloud.loopback else cloud.address
-    return f"{bracketed(inside)}:{cloud.controller_port}"
+    return f"{bracketed(_reached(cloud))}:{cloud.controller_port}"
 
 
 def write_gateway(layout: Layout, cloud: Cloud) -> None:
@@ -76,6 +78,12 @@ def write_gateway(layout: Layout, cloud: Cloud) -> None:
 def host_names(cloud: Cloud) -> list[str]:
     """As hostagent/config.py names several agents of one process: host-1, host-2 ..."""
     return [f"host-{number}" for number in range(1, cloud.hosts + 1)]
+
+
+def nbd_folder(layout: Layout, cloud: Cloud) -> Path:
+    """The real host's: what serves its volumes to others, and the certificates that its QEMU proves
+    itself with (hostagent/config.py)."""
+    return layout.host(host_names(cloud)[0]) / "run" / "nbd"
 
 
 def write_host(layout: Layout, cloud: Cloud, tokens: list[str]) -> None:
@@ -100,6 +108,10 @@ def write_host(layout: Layout, cloud: Cloud, tokens: list[str]) -> None:
             "pool": cloud.public_cidr,
             "transit": cloud.transit_cidr,
             "region": cloud.region,
+        }
+        config["volumes"] = {
+            "listen": f"{bracketed(cloud.inside)}:{cloud.volume_port}",
+            "endpoint": f"{bracketed(_reached(cloud))}:{cloud.volume_port}",
         }
     _write(layout, "host", config)
 

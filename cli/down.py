@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from cli import checks, cloud, libvirtd, services
+from cli import checks, cloud, configs, libvirtd, services
 from cli.cloud import Cloud
 from cli.errors import CliError
 from cli.layout import Layout
@@ -78,7 +78,8 @@ class Down:
 
     def _only_libvirt_runs(self, chosen: Cloud) -> None:
         services.stop(self.layout)
-        libvirtd.prepare(self.layout, libvirtd.boot_id())
+        certificates = configs.nbd_folder(self.layout, chosen)
+        libvirtd.prepare(self.layout, certificates, libvirtd.boot_id())
         services.write_configuration(self.layout, libvirtd.programs(self.layout))
         services.ensure_supervisor(self.layout)
         libvirtd.await_socket(self.layout)

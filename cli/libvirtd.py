@@ -4,7 +4,7 @@ libvirtd's folders are fixed (/etc/libvirt, /run/libvirt ...), so it starts in a
 where the state dir's lie over them (cli/in-libvirt-namespace). The machine's own configuration and
 guests are neither read nor changed. Decision and alternatives: docs/decisions/0301.
 
-    prepare(layout, boot_id)   writes its configuration; called by ``up`` before it is started
+    prepare(layout, ...)       writes its configuration; called by ``up`` before it is started
     programs(layout)           what the supervisor runs
     await_socket(layout)       until it answers
     stop_logging(layout)       ends virtlogd, which outlives the supervisor for the guests' consoles
@@ -40,6 +40,8 @@ namespaces = [ ]
 # Consoles through virtlogd, which bounds them.
 stdio_handler = "logd"
 vnc_listen = "127.0.0.1"
+# What the agent proves itself with to hosts whose volumes its guests have.
+nbd_tls_x509_cert_dir = "{certificates}"
 """
 LIBVIRTD_CONF = """\
 listen_tls = 0
@@ -56,8 +58,11 @@ max_backups = 1
 """
 
 
-def prepare(layout: Layout, boot_id: str) -> None:
-    """Folders and configuration. What a real /run loses at a boot of the machine goes as well."""
+def prepare(layout: Layout, certificates: Path, boot_id: str) -> None:
+    """Folders and configuration. What a real /run loses at a boot of the machine goes as well.
+
+    ``certificates``: the folder where the agent links them (configs.nbd_folder).
+    """
     for folder in ("etc", "run", "lib", "log"):
         (layout.libvirt / folder).mkdir(parents=True, exist_ok=True)
     layout.libvirt.chmod(0o711)
@@ -67,8 +72,9 @@ def prepare(layout: Layout, boot_id: str) -> None:
     if not seen.exists() or seen.read_text() != boot_id:
         _empty(layout.libvirt / "run")
         seen.write_text(boot_id)
+    certificates.mkdir(parents=True, exist_ok=True)  # libvirtd does not start without it
     etc = layout.libvirt / "etc"
-    (etc / "qemu.conf").write_text(QEMU_CONF)
+    (etc / "qemu.conf").write_text(QEMU_CONF.format(certificates=certificates))
     (etc / "virtlogd.conf").write_text(VIRTLOGD_CONF)
     if not (etc / "libvirtd.conf").exists():
         (etc / "libvirtd.conf").write_text(LIBVIRTD_CONF.format(host_uuid=uuid.uuid4()))
@@ -90,6 +96,7 @@ def programs(layout: Layout) -> list[Program]:
             "libvirtd",
             [*enter, "libvirtd", "--pid-file", "/run/libvirt/libvirtd.pid"],
             priority=20,
+            inputs=(layout.libvirt / "etc" / "qemu.conf",),
             stop_wait_s=20,
         ),
     ]

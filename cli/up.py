@@ -49,7 +49,8 @@ class Up:
                 made = pki.ensure(layout, chosen, pki.now_utc())
                 step.result("made" if made or new_key else "there")
             if not chosen.fake:
-                libvirtd.prepare(layout, libvirtd.boot_id())
+                certificates = configs.nbd_folder(layout, chosen)
+                libvirtd.prepare(layout, certificates, libvirtd.boot_id())
             configs.write_controller(layout, chosen)
             configs.write_gateway(layout, chosen)
             with progress.step("first account") as step:

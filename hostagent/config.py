@@ -15,6 +15,7 @@
 """
 
 import dataclasses
+import ipaddress
 import tomllib
 import types
 import typing
@@ -135,11 +136,24 @@ def parse(table: dict, where: str = "config") -> Config:
         raise ConfigError(f"{where}: only fake hosts can be several in one process")
     if not config.listen.rpartition(":")[2].isdigit():
         raise ConfigError(f"{where}: listen is ADDRESS:PORT")
-    if config.volumes.listen and not config.volumes.listen.rpartition(":")[2].isdigit():
-        raise ConfigError(f"{where}: volumes.listen is ADDRESS:PORT")
+    _check_volumes(config.volumes, where)
     if config.threads < 1 or config.copies < 1:
         raise ConfigError(f"{where}: threads and copies are at least 1")
     return config
+
+
+def _check_volumes(volumes: VolumesConfig, where: str) -> None:
+    address, _, port = volumes.listen.rpartition(":")
+    if not volumes.listen:
+        return
+    try:
+        everywhere = ipaddress.ip_address(address.strip("[]")).is_unspecified
+    except ValueError:
+        raise ConfigError(f"{where}: volumes.listen is ADDRESS:PORT") from None
+    if not port.isdigit():
+        raise ConfigError(f"{where}: volumes.listen is ADDRESS:PORT")
+    if everywhere and not volumes.endpoint:
+        raise ConfigError(f"{where}: volumes.listen is any address: volumes.endpoint says which")
 
 
 def _build(cls: type, table: dict, where: str):

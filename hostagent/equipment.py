@@ -30,6 +30,7 @@ from hostagent.snapshots.remote import Blocks, FleetBlocks
 from hostagent.volumes.exports import NoExports, QemuExports
 from hostagent.volumes.fake_exports import FakeExports
 from hostagent.volumes.qcow2 import Qcow2Volumes
+from hostagent.volumes.storage_daemon import link_tls
 from protos import rpc
 from protos.cloud.v1 import fleet_pb2
 
@@ -153,7 +154,10 @@ def _real(
         shell.run,
         blocks,
     )
-    exports = _exports(config, volumes)
+    tls, nbd = read_identity(config.pki).tls, config.state_dir / "run" / "nbd"
+    exports: Exports = NoExports()
+    if listen := config.volumes.listen:
+        exports = QemuExports(nbd, listen, config.volumes.endpoint, tls, volumes, shell.run)
     return Equipment(
         hypervisor,
         network,
@@ -162,7 +166,11 @@ def _real(
         blocks,
         copiers,
         connects=[hypervisor.start],
-        starts=[network.start, images.start, volumes.start, exports.start],
+        starts=[
+            *(network.start, images.start, volumes.start),
+            partial(link_tls, nbd, tls),  # libvirt's QEMU is a client with it
+            exports.start,
+        ],
         stops=[
             network.stop,
             hypervisor.stop,
@@ -174,12 +182,3 @@ def _real(
         },
         exports=exports,
     )
-
-
-def _exports(config: Config, volumes: Volumes) -> QemuExports | NoExports:
-    told = config.volumes
-    if not told.listen:
-        return NoExports()
-    tls = read_identity(config.pki).tls
-    folder = config.state_dir / "run" / "nbd"
-    return QemuExports(folder, told.listen, told.endpoint, tls, volumes, shell.run)

@@ -10,14 +10,17 @@ whom is kept in ``folder/served.json``. A node of it is a layer: "<volume id>.<n
 """
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from hostagent.drivers import Disk, DriverError, GuestDisk, NotYet, Volumes
 from hostagent.shell import Result
-from hostagent.volumes.storage_daemon import StorageDaemon, link_tls
+from hostagent.volumes.storage_daemon import StorageDaemon
 from protos.rpc import TlsFiles
+
+log = logging.getLogger(__name__)
 
 HOLDER = "the host's NBD server"
 RETRY_MS = 300
@@ -59,11 +62,15 @@ class QemuExports:
         self.endpoint, self._volumes, self._lock = endpoint or listen, volumes, threading.RLock()
         folder = folder.absolute()
         self._daemon = StorageDaemon(folder, listen, tls, run)
-        self._folder, self._tls, self._kept = folder, tls, folder / "served.json"
+        self._kept = folder / "served.json"
 
     def start(self) -> None:
-        """Links the certificates: libvirt's QEMU finds them there as well."""
-        link_tls(self._folder, self._tls)
+        """Where it cannot serve (the port is another's) it has no endpoint, and all else works."""
+        try:
+            self._daemon.ensure()
+        except DriverError as failure:
+            log.error("volumes of this host are not served to others: %s", failure)
+            self.endpoint = ""
 
     def stop(self) -> None:
         """For good: guests elsewhere lose their volumes. A restart of the agent does not do it."""

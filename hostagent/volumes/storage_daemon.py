@@ -17,6 +17,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -28,6 +29,7 @@ from protos.rpc import TlsFiles, dns_name
 log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 20.0
+KILL_TIMEOUT_S = 10.0
 PROGRAM = "qemu-storage-daemon"
 _CLOSED = "BLOCK_EXPORT_DELETED"
 # As QEMU wants them named; the same folder serves libvirt's QEMU as a client.
@@ -46,22 +48,21 @@ class StorageDaemon:
     def __init__(self, folder: Path, listen: str, tls: TlsFiles, run: Callable[..., Result]):
         self._folder, self._listen, self._tls, self._run = folder, listen, tls, run
         self._socket = folder / "control"
+        self._mark = f"path={self._socket},"
 
     def ensure(self) -> None:
         """Raises DriverError where it cannot run."""
         try:
-            if self.is_running():
+            if self.is_running() and _running(self._mark, f"{self._server()}\0"):
                 return
+            unfit = f"{PROGRAM} does not listen on {self._listen}"
         except DriverError as silent:  # it would keep files and port
-            log.warning("%s: it is killed and started anew", silent)
-            self._kill()
+            unfit = str(silent)
+        if self.pids():
+            log.warning("%s: it is killed and started anew", unfit)
+            _kill(self.pids())
         self._socket.unlink(missing_ok=True)
         link_tls(self._folder, self._tls)
-        address, _, port = self._listen.rpartition(":")
-        server = (
-            f"addr.type=inet,addr.host={address.strip('[]')},addr.port={port},"
-            "tls-creds=tls,tls-authz=hosts,max-connections=0"
-        )
         creds = f"id=tls,dir={self._folder},endpoint=server,verify-peer=on"
         self._run(
             [
@@ -70,7 +71,7 @@ class StorageDaemon:
                 *("--monitor", "chardev=control"),
                 *("--object", f"tls-creds-x509,{creds}"),
                 *("--object", json.dumps(_allowing(()))),
-                *("--nbd-server", server),
+                *("--nbd-server", self._server()),
             ]
         )
 
@@ -96,17 +97,23 @@ class StorageDaemon:
 
     def stop(self) -> None:
         """Whoever is connected waits for the next one."""
+        pids = self.pids()
         with contextlib.suppress(DriverError):  # then it is made to
             self.tell("quit")
-        self._kill()
+        _kill(pids)
         self._socket.unlink(missing_ok=True)
 
-    def _kill(self) -> None:
-        _kill(self.pids())
+    def _server(self) -> str:
+        """As its command line has it."""
+        address, _, port = self._listen.rpartition(":")
+        return (
+            f"addr.type=inet,addr.host={address.strip('[]')},addr.port={port},"
+            "tls-creds=tls,tls-authz=hosts,max-connections=0"
+        )
 
     def pids(self) -> list[int]:
         """Of daemons with our control socket."""
-        return _running(f"path={self._socket},")
+        return _running(self._mark)
 
     def tell(self, command: str, **arguments: object):
         """What QEMU returns."""
@@ -142,20 +149,36 @@ def stop_all(state_dir: Path) -> None:
     _kill(_running(f"path={state_dir}/"))
 
 
-def _running(mark: str) -> list[int]:
+def _running(*marks: str) -> list[int]:
+    """With all of these on their command lines."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # ended meanwhile
             words = entry.read_bytes()
-            if words.startswith(PROGRAM.encode()) and mark.encode() in words:
+            if words.startswith(PROGRAM.encode()) and all(one.encode() in words for one in marks):
                 found.append(int(entry.parent.name))
     return sorted(found)
 
 
 def _kill(pids: list[int]) -> None:
+    """They are dead, and their ports are free, when this returns."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + KILL_TIMEOUT_S
+    while any(map(_lives, pids)):
+        if time.monotonic() > deadline:
+            raise DriverError(f"{PROGRAM} does not die: {pids}")
+        time.sleep(0.01)
+
+
+def _lives(pid: int) -> bool:
+    """Its command line goes before its sockets do, and its first thread before the others."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z" or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
+    except OSError:
+        return False
 
 
 def _ask(stream: BinaryIO, command: str, arguments: dict):

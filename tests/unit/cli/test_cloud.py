@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ def test_defaults(layout):
     assert (chosen.region, chosen.zone, chosen.zone_id) == ("us-east-1", "us-east-1a", "use1-az1")
     ports = (chosen.controller_port, chosen.join_port, chosen.host_port)
     assert ports == (first_port(layout), first_port(layout) + 1, first_port(layout) + 10)
+    assert chosen.volume_port == first_port(layout) + 2
     assert cloud.load(layout) == chosen
 
 
@@ -67,6 +69,12 @@ def test_taken_ports_are_stepped_over(layout):
     chosen = choose(layout, hypervisor="fake", hosts=2, port_is_free=lambda port: port not in taken)
     ports = (chosen.controller_port, chosen.join_port, chosen.host_port)
     assert ports == (first + 1, first + 3, first + 12)
+
+
+def test_a_cloud_from_before_volumes_were_served_gets_a_port_for_it(layout):
+    before = choose(layout)
+    cloud.save(layout, replace(before, volume_port=0))
+    assert choose(layout) == before
 
 
 def test_inner_ports_leave_the_endpoints_alone(layout):

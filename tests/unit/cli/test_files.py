@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 
-from cli import cloud, configs, pki
-from cli.cloud import Wishes
+from cli import cloud, configs, libvirtd, pki
+from cli.cloud import Wishes, own_address
 from cli.errors import CliError
 from cli.layout import Layout
 from controller import config as controller_config
@@ -97,6 +97,25 @@ def test_the_services_accept_their_configurations(layout):
     assert (host.join_token, host.network.prefix) == ("pileus-join:x", real.network_prefix)
     assert host.controller == gateway.controller == controller.listen
     assert host.libvirt.uri == f"qemu:///system?socket={layout.libvirt_socket}"
+    assert host.volumes.listen == host.volumes.endpoint == f"192.0.2.7:{real.volume_port}"
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", own_address())]
+)
+def test_volumes_are_served_where_the_cloud_is_open(layout, listen, address):
+    real = chosen(layout, hypervisor="qemu", listen=listen)
+    configs.write_host(layout, real, ["pileus-join:x"])
+    volumes = hostagent_config.load(layout.config("host")).volumes
+    assert volumes.listen == f"{listen}:{real.volume_port}"
+    assert volumes.endpoint == f"{address}:{real.volume_port}"
+
+
+def test_libvirts_qemu_finds_the_hosts_certificates(layout):
+    folder = configs.nbd_folder(layout, chosen(layout, hypervisor="qemu"))
+    libvirtd.prepare(layout, folder, "this boot")
+    told = (layout.libvirt / "etc" / "qemu.conf").read_text()
+    assert f'nbd_tls_x509_cert_dir = "{folder}"\n' in told and folder.is_dir()
 
 
 def test_several_fake_hosts_in_one_process(layout):

@@ -42,6 +42,9 @@ def test_defaults_and_tables():
         ({"hypervisor": "xen"}, "hypervisor is one of"),
         ({"hosts": 3}, "only fake hosts"),
         ({"listen": "everywhere"}, "ADDRESS:PORT"),
+        ({"volumes": {"listen": "192.0.2.1"}}, "ADDRESS:PORT"),
+        ({"volumes": {"listen": "[::1]:nbd"}}, "ADDRESS:PORT"),
+        ({"volumes": {"listen": "0.0.0.0:10809"}}, "volumes.endpoint says which"),
     ],
 )
 def test_what_cannot_be_meant_refuses_to_start(table, word):

@@ -180,6 +180,27 @@ def test_frozen_committed_and_grown_while_it_is_served(home, tmp_path):
     home.keeper.remove(VOLUME)
 
 
+def test_a_host_that_listens_elsewhere_from_now_on_serves_there(home):
+    disk = made(home)
+    home.exports.serve(disk, [GUEST])
+    home.port = free_port()
+    home.again()
+    home.exports.serve(disk, [GUEST])
+    assert home.is_allowed(GUEST)
+    assert len(home.exports._daemon.pids()) == 1
+
+
+def test_a_host_whose_port_is_anothers_names_no_endpoint(home):
+    home.exports.stop()
+    with socket.create_server(("127.0.0.1", home.port)):
+        home.again()
+        assert home.exports.endpoint == ""
+        with pytest.raises(DriverError, match="in use"):
+            home.exports.serve(made(home), [GUEST])
+    home.again()
+    assert home.exports.endpoint == f"127.0.0.1:{home.port}"
+
+
 def test_two_volumes_and_the_hosts_of_both(home):
     home.exports.serve(made(home), [GUEST])
     home.exports.serve(made(home, OTHER), [STRANGER])
