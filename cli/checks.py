@@ -25,6 +25,9 @@ NEEDED_COMMANDS = (
 )
 
 
+NOWHERE = ("unreachable", "blackhole", "prohibit")
+
+
 @dataclass(frozen=True)
 class Route:
     network: ipaddress.IPv4Network
@@ -139,12 +142,15 @@ def routes() -> list[Route]:
 
 
 def _route(words: Sequence[str]) -> Route | None:
+    """A range that leads nowhere ("unreachable ...") is somebody's too: so do the agents of other
+    clouds mark theirs."""
     device = words[words.index("dev") + 1] if "dev" in words else "?"
-    target = "0.0.0.0/0" if words[:1] == ["default"] else words[0]
+    kind, *rest = words
+    target = rest[0] if kind in NOWHERE and rest else kind
     try:
-        return Route(ipaddress.IPv4Network(target), device)
+        return Route(ipaddress.IPv4Network("0.0.0.0/0" if target == "default" else target), device)
     except ValueError:
-        return None  # "unreachable ...", "blackhole ...": nobody is there
+        return None  # of a kind that no host has by itself
 
 
 def resolvers(path: Path = Path("/etc/resolv.conf")) -> list[ipaddress.IPv4Address]:

@@ -1,6 +1,7 @@
 """What the machine can do, as `up` says it."""
 
 from dataclasses import replace
+from ipaddress import IPv4Network
 
 import pytest
 
@@ -28,6 +29,18 @@ def test_what_kvm_needs(tmp_path, cpuinfo, device, lacks):
         (tmp_path / "kvm").write_text("")
     found = checks.kvm_lacks(tmp_path / "cpuinfo", tmp_path / "kvm")
     assert found.endswith(lacks) and bool(found) == bool(lacks)
+
+
+@pytest.mark.parametrize(
+    ("line", "network", "device"),
+    [
+        ("default via 192.0.2.1 dev eth0", "0.0.0.0/0", "eth0"),
+        ("198.51.100.7 via 100.65.0.2 dev pv1", "198.51.100.7/32", "pv1"),
+        ("unreachable 100.65.0.0/16 proto static metric 67923", "100.65.0.0/16", "?"),
+    ],
+)
+def test_what_is_routed_is_taken(line, network, device):
+    assert checks._route(line.split()) == checks.Route(IPv4Network(network), device)
 
 
 @pytest.mark.parametrize(
