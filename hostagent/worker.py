@@ -231,8 +231,8 @@ class Worker:
         try:
             changes |= self._surround(entry)
         finally:
-            if changes:
-                self._note(entry, **changes)
+            if changes:  # seen under this generation: failures, too
+                self._note(entry, Seen(OBSERVED_RUNNING), **changes)
         return min(due, self._reach.due, self._devices.due)
 
     def _surround(self, entry: Entry) -> dict[str, object]:

@@ -72,6 +72,7 @@ def test_a_guest_that_does_not_let_go_is_busy_and_asked_on(rig):
     rig.pass_ms(2_000)
     assert (generation(rig), failures(rig)) == (2, [("vol-1", True)])
     assert "not let go" in rig.ledger.get("i-1").progress.device_failures[0].message
+    assert rig.agent.report().observations[0].generation == 2, "whose failure it is"
     rig.hypervisor.state.guests["i-1"].deaf = False
     rig.pass_ms(12_000)
     assert (set(has(rig)), failures(rig)) == ({"vol-i-1"}, [])
