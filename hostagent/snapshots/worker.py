@@ -17,13 +17,14 @@ import logging
 from collections.abc import Callable
 
 from hostagent.drivers import DriverError, NotYet
-from hostagent.ledger import Ledger
+from hostagent.ledger import Ledger, is_here, outlives
 from hostagent.limits import Limits
 from hostagent.records import Record
 from hostagent.snapshots.copier import Base, Source
 from hostagent.snapshots.copies import Copies
 from hostagent.snapshots.memory import SETTLED, SnapshotProgress
 from hostagent.steps import Drivers
+from hostagent.volumes.worker import disk_of
 from protos.cloud.v1 import fleet_pb2
 
 log = logging.getLogger(__name__)
@@ -107,12 +108,30 @@ class SnapshotWorker:
         freezing and the noting does not take a later one."""
         volume_id = record.spec.volume_id
         if not self._on.volumes.chain(volume_id):
-            if volume_id in self._ledger.volumes_here():
-                raise NotYet(f"{volume_id} is not made yet", retry_ms=WAIT_MS)
-            raise DriverError(f"{volume_id} is not on this host", transient=False)
+            self._make(volume_id)
         number = self._on.keeper.top(volume_id).number
         self._ledger.snapshots.note(snapshot_id, number=number, power_safe=True)
         return number
+
+    def _make(self, volume_id: str) -> None:
+        """Its point in time is before anybody wrote to it. Whoever is to make it may never come to
+        that, and an instance that ends waits for its snapshots."""
+        try:
+            self._on.keeper.make(self._disk(volume_id))
+        except NotYet as wait:  # what it began as is on its way; meanwhile its instance may end
+            raise NotYet(wait.progress, retry_ms=min(wait.retry_ms, WAIT_MS)) from wait
+
+    def _disk(self, volume_id: str) -> fleet_pb2.DiskSpec:
+        for entry in self._ledger.instances().values():
+            for disk in entry.spec.disks:
+                if disk.volume_id == volume_id and is_here(disk):
+                    if entry.spec.desired == fleet_pb2.TERMINATED and not outlives(disk):
+                        raise DriverError(f"{volume_id} is gone with its instance", transient=False)
+                    return disk
+        known = self._ledger.volumes.get(volume_id)
+        if known is None:
+            raise DriverError(f"{volume_id} is not on this host", transient=False)
+        return disk_of(known.spec)
 
     def _base(self, volume_id: str, number: int) -> Base | None:
         """The newest snapshot below the layer whose manifest is known; or what the volume began as,

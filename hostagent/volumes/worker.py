@@ -72,13 +72,13 @@ class VolumeWorker:
         """Where it is served: whatever serves it may have died."""
         if not record.spec.served_to_host_ids or record.progress.observed != VOLUME_HERE:
             return None
-        self._on.keeper.serve(_disk(record.spec), record.spec.served_to_host_ids)
+        self._on.keeper.serve(disk_of(record.spec), record.spec.served_to_host_ids)
         return now + self._limits.export_audit_ms
 
     def _make_true(self, record: Record[VolumeProgress], now: int) -> int | None:
         self._checkpoint(f"volume: begin {self.volume_id}")
         if record.spec.desired == VOLUME_DELETED or self._went_with_its_instance():
-            self._on.keeper.serve(_disk(record.spec), ())
+            self._on.keeper.serve(disk_of(record.spec), ())
             self._on.keeper.remove(self.volume_id)
             self._note(record, VOLUME_GONE, made=False, size_bytes=0)
             return None
@@ -86,8 +86,8 @@ class VolumeWorker:
         if not here and not record.progress.made:
             self._note(record, VOLUME_MAKING)
         if not here:
-            self._on.keeper.make(_disk(record.spec))
-        self._on.keeper.serve(_disk(record.spec), record.spec.served_to_host_ids)
+            self._on.keeper.make(disk_of(record.spec))
+        self._on.keeper.serve(disk_of(record.spec), record.spec.served_to_host_ids)
         size_bytes = self._on.keeper.grow(self.volume_id, record.spec.size_bytes)
         self._checkpoint(f"volume: made {self.volume_id}")
         self._note(record, VOLUME_HERE, made=True, size_bytes=size_bytes)
@@ -133,7 +133,8 @@ class VolumeWorker:
             self._checkpoint(f"volume: noted {self.volume_id}")
 
 
-def _disk(spec: fleet_pb2.VolumeSpec) -> fleet_pb2.DiskSpec:
+def disk_of(spec: fleet_pb2.VolumeSpec) -> fleet_pb2.DiskSpec:
+    """What it is made as."""
     disk = fleet_pb2.DiskSpec(volume_id=spec.volume_id, size_bytes=spec.size_bytes)
     if spec.HasField("source"):
         disk.image.CopyFrom(spec.source)

@@ -10,6 +10,8 @@ from protos.cloud.v1.fleet_pb2 import (
     SNAPSHOT_DONE,
     SNAPSHOT_FAILED,
     SNAPSHOT_GONE,
+    SNAPSHOT_UNSEEN,
+    STOPPED,
     TERMINATED,
     HostSpec,
 )
@@ -137,6 +139,28 @@ def test_one_of_a_volume_that_is_not_here_fails(rig):
     take(rig, volume_id="vol-00000099")
     rig.run()
     assert progress(rig).observed == SNAPSHOT_FAILED
+
+
+def test_one_of_a_volume_that_nobody_came_to_make_is_of_its_beginning(tmp_path):
+    rig = Rig(tmp_path, blocks=MemoryBlocks())
+    rig.tell(instance(desired=STOPPED))
+    assert not layers(rig)
+    take(rig)
+    rig.run()
+    assert progress(rig).observed == SNAPSHOT_DONE
+
+
+def test_an_instance_that_ends_before_its_disk_was_made_waits_for_no_copy(tmp_path):
+    rig = Rig(tmp_path, blocks=MemoryBlocks())
+    rig.images.fetch_ms = 60_000
+    rig.tell(instance())
+    take(rig)
+    rig.run()
+    assert progress(rig).observed == SNAPSHOT_UNSEEN
+    rig.tell(instance(generation=3, desired=TERMINATED), base=2)
+    rig.pass_ms(10_000)
+    assert progress(rig).observed == SNAPSHOT_FAILED
+    assert rig.observed() == "ABSENT"
 
 
 def test_a_cancelled_one_that_was_never_heard_of_is_gone(rig):
