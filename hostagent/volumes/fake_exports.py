@@ -2,6 +2,7 @@
 
     exports = FakeExports(volumes, endpoint="fake:10809")
     exports.hosts                     volume -> hosts that may have it; for invariants
+    exports.lose_power()              the server dies
 
 It ends with the agent's process, as a storage daemon may at any time; the volumes' workers serve
 anew what should be served. A commit is done at once.
@@ -57,6 +58,11 @@ class FakeExports:
             if parse_layer(layer)[1] <= parse_layer(self._written[volume_id])[1]:
                 raise DriverError(f"{volume_id}: {layer} is no layer above", transient=False)
             self._written[volume_id] = layer
+
+    def lose_power(self) -> None:
+        """What is served no more is served anew, from the highest layer."""
+        with self._lock:
+            self.hosts, self._written = {}, {}
 
     def commit_disk(self, holder: str, volume_id: str, lowest: Path, top: Path) -> None:
         self._volumes.merge(volume_id, parse_layer(lowest)[1], parse_layer(top)[1])

@@ -2,9 +2,9 @@
 
 The simulation notes each call where the controller finished it, which is more than the customer
 heard: an answer that the network lost counts too. From answers alone this builds what the database
-must say from then on (``instances``, ``groups``, ``rules``, ``addresses``, ``tags``, ``quotas``);
-``invariants/promises.py`` compares. What a call did that the controller did not survive is not
-known: the account is then read anew from the database (``adopt``).
+must say from then on (``instances``, ``groups``, ``rules``, ``addresses``, ``tags``, ``quotas`` and
+``holdings``); ``invariants/promises`` and ``holdings`` compare. What a call did that the controller
+did not survive is not known: the account is then read anew from the database (``adopt``).
 
 Promises that can be checked on the spot leave their breaches in ``breaches``.
 """
@@ -15,12 +15,14 @@ from dataclasses import dataclass
 
 from protos.errors import CloudError, Kind
 from tests.harness.customers import Call, Customer
+from tests.harness.holdings import Holdings
 from tests.harness.records import Records
 
-_ID = re.compile(rb"(?:i|ami|vol|vpc|subnet|eni|sg|sgr|key|eipalloc|rtb|igw|acl)-[0-9a-f]{17}")
+_ID = re.compile(rb"(?:i|ami|vol|snap|vpc|subnet|eni|sg|sgr|key|eipalloc|rtb|igw|acl)-[0-9a-f]{17}")
 _OWNED = (
     ("instance", "instance_id"),
     ("volume", "volume_id"),
+    ("snapshot", "snapshot_id"),
     ("vpc", "vpc_id"),
     ("subnet", "subnet_id"),
     ("network_interface", "network_interface_id"),
@@ -55,6 +57,7 @@ class Answers:
         self.addresses: dict[str, str | None] = {}  # allocation -> instance; None: not known
         self.tags: dict[tuple[str, str], str | None] = {}  # None: not there
         self.quotas: dict[tuple[str, str], int] = {}
+        self.holdings = Holdings(records)
         self.breaches: list[str] = []
         self._records = records
         self._owners: dict[bytes, str] = {}
@@ -62,6 +65,7 @@ class Answers:
     def answered(self, customer: Customer, call: Call, answer) -> None:
         """The controller finished a call: from now on it is bound by it."""
         self._look_for_trespass(customer, call, answer.SerializeToString())
+        self.holdings.answered(customer.account_id, call, answer)
         learn = _LEARN.get((call.service, call.method))
         if learn is not None:
             learn(self, customer.account_id, call.request, answer)
@@ -100,6 +104,7 @@ class Answers:
                 row["instance_type"],
                 row["shutdown_behavior"],
             )
+        self.holdings.adopt(account_id)
         self.addresses = self._only_present(self.addresses, "public_address", "allocation_id")
         self.addresses |= {
             row["allocation_id"]: None

@@ -21,6 +21,7 @@ from protos.errors import CloudError
 from protos.rpc import Caller
 from tests.harness.agenda import Agenda
 from tests.harness.answers import Answers
+from tests.harness.contents import Contents
 from tests.harness.controller import AgentThroughNetwork, SimController
 from tests.harness.customers import Call, Customer
 from tests.harness.hosts import SimHost
@@ -59,6 +60,7 @@ class SimCloud:
         self.config = self._template.copy_to(self.folder)
         self.records = Records(self.config.database)
         self.answers = Answers(self.records)
+        self.contents, self.blocks = Contents(), self.config.snapshot_dir
         self.seen: dict = {}
         self.harmed: set[str] = set()  # instances that a fault of the simulation may have ended
         self.harmed_hosts: set[str] = set()  # hosts where any instance may be
@@ -80,7 +82,7 @@ class SimCloud:
                 random.Random(f"host {number} {seed}"),
                 self.folder / f"host-{number}",
                 self._report,
-                self._fetch,
+                self._fleet,
                 self._on_death,
                 LIMITS,
                 keep_checkpoints=keep_checkpoints,
@@ -178,13 +180,15 @@ class SimCloud:
 
         return self.network.call(host.name, self.controller, "Report", deliver)
 
-    def _fetch(self, host: SimHost, digest: str) -> int:
-        def deliver():
-            request = fleet_pb2.FetchImageRequest(digest=digest)
-            chunks = self.controller.client("Fleet", host.name).FetchImage(request)
-            return sum(len(chunk.data) for chunk in chunks)
+    def _fleet(self, host: SimHost, method: str, request):
+        """Another call of the Fleet service; a list stands for a stream."""
 
-        return self.network.call(host.name, self.controller, "FetchImage", deliver)
+        def deliver():
+            sent = iter(request) if isinstance(request, list) else request
+            answer = getattr(self.controller.client("Fleet", host.name), method)(sent)
+            return answer if hasattr(answer, "SerializeToString") else list(answer)
+
+        return self.network.call(host.name, self.controller, method, deliver)
 
     def _agent(self, host_id: str, endpoint: str) -> AgentThroughNetwork:
         host = next(host for host in self.hosts if host.host_id == host_id)

@@ -12,10 +12,11 @@ from controller.call import system_call
 from controller.config import Config
 from controller.db.migrations import migrate
 from controller.db.session import Database, open_sqlite
+from controller.snapshots.collect import BlockCollector
 from protos.rpc import LocalClient
 from tests.harness.agenda import Agenda
 from tests.harness.power import PowerCut, Supply
-from tests.harness.template import build_app
+from tests.harness.template import blocks_of, build_app
 
 DISPATCH_MS = 2  # commits this close together are one sending
 
@@ -91,6 +92,14 @@ class SimController:
         if self.alive and not self._dispatching:
             self._dispatching = True
             self._at(DISPATCH_MS, "dispatches", self._dispatch)
+
+    def collect_blocks(self, kept_s: float) -> None:
+        """The task that a run is too short for, and with less patience."""
+        if self.alive:
+            config, clock = self._config, self._agenda.clock
+            blocks = blocks_of(config, clock, self.supply.checkpoint)
+            collector = BlockCollector(self._db, blocks, kept_s)
+            self._guarded(lambda: collector.run_once(system_call(self._agenda.now_ms)))
 
     def _build(self) -> None:
         """As ``controller/server.py`` does, migrations and all: it may be cut in the middle."""

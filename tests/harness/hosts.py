@@ -1,9 +1,10 @@
 """A simulated host: a machine, which outlives its agent, and the agent's process on it.
 
-The machine is what the shipped fake drivers hold (guests, taps, VPCs, volumes, cached images) and
-the ledger's database. The process is what ``hostagent.app.build`` makes: it is lost whenever its
-power is cut, and made anew on the same machine. Here is also what ``hostagent/server.py`` does with
-threads, done by the agenda: work when it is due, a report when there is news or it is time.
+The machine is what the shipped fake drivers hold (guests, taps, VPCs, volumes and what serves them,
+cached images) and the ledger's database. The process is what ``hostagent.app.build`` makes: it is
+lost whenever its power is cut, and made anew on the same machine. Here is also what
+``hostagent/server.py`` does with threads, done by the agenda: work when it is due, a report when
+there is news or it is time.
 """
 
 import difflib
@@ -13,19 +14,20 @@ from pathlib import Path
 
 from hostagent import app
 from hostagent.agent import Agent
-from hostagent.drivers import DriverError, NotYet, Power
-from hostagent.fake_drivers import FakeImages, FakeNetwork, FakeVolumes
+from hostagent.drivers import Power
+from hostagent.fake_drivers import FakeNetwork, FakeVolumes
 from hostagent.hypervisors.fake import FakeHypervisor, FakeState, Faults
 from hostagent.ledger import Ledger, open_file
 from hostagent.limits import Limits
+from hostagent.snapshots.remote import FleetBlocks
+from hostagent.volumes.fake_exports import FakeExports
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 from tests.harness.agenda import Agenda
+from tests.harness.machine import RETRY_MS, FleetThroughNetwork, Later, SimImages
 from tests.harness.power import PowerCut, Supply
 
 REPORT_MS = 5_000  # until the controller has said how often
-RETRY_MS = 1_000
-FETCH_MS = 300  # of an image
 NEWS_MS = 20  # what happens within this goes into one report
 ALIVE = (Power.PAUSED.value, Power.RUNNING.value, Power.SHUTTING_DOWN.value)
 
@@ -33,30 +35,9 @@ ALIVE = (Power.PAUSED.value, Power.RUNNING.value, Power.SHUTTING_DOWN.value)
 Send = Callable[[fleet_pb2.HostReport], fleet_pb2.HostSpec]
 
 
-class SimImages(FakeImages):
-    """The fake cache, but what is not here yet has to be had from the controller."""
-
-    def __init__(self, agenda: Agenda, fetch: Callable[[str], int]):
-        super().__init__(agenda.clock, fetch_ms=FETCH_MS)
-        self._fetch, self._here = fetch, set()
-
-    def ensure(self, source: fleet_pb2.ImageSource) -> Path:
-        if source.digest not in self._here:
-            try:
-                size = self._fetch(source.digest)
-            except CloudError as failure:
-                if failure.kind is Kind.UNAVAILABLE:
-                    raise NotYet(f"fetching {source.image_id}", retry_ms=RETRY_MS) from failure
-                raise DriverError(f"{source.image_id} cannot be had: {failure}") from failure
-            if size != source.size_bytes:
-                raise DriverError(f"{source.image_id} has {size} bytes", transient=False)
-            self._here.add(source.digest)
-        return super().ensure(source)
-
-
 class SimHost:
-    """See the module's head. ``send`` and ``fetch`` are Fleet.Report and FetchImage (answering the
-    size) through the network; ``on_death(host, why)`` decides when the agent comes back."""
+    """See the module's head. ``send`` is Fleet.Report, ``fleet`` the other calls of that service,
+    through the network; ``on_death(host, why)`` decides when the agent comes back."""
 
     def __init__(
         self,
@@ -66,7 +47,7 @@ class SimHost:
         rng: random.Random,
         folder: Path,
         send: Callable[["SimHost", fleet_pb2.HostReport], fleet_pb2.HostSpec],
-        fetch: Callable[["SimHost", str], int],
+        fleet: Callable[["SimHost", str, object], object],
         on_death: Callable[["SimHost", str], None],
         limits: Limits = Limits(),
         *,
@@ -85,10 +66,17 @@ class SimHost:
         self._news_at: int | None = None
         self.state = FakeState()
         self.network = FakeNetwork(rng)
-        self.images = SimImages(agenda, lambda digest: fetch(self, digest))
-        self.volumes = FakeVolumes(rng)
-        self.consoles = folder
-        self.consoles.mkdir()
+        self.consoles = folder / "consoles"
+        self.consoles.mkdir(parents=True)
+
+        def call(method: str, request):
+            return fleet(self, method, request)
+
+        client = FleetThroughNetwork(call, lambda name: self.supply.checkpoint(name))
+        self.blocks = FleetBlocks(client)
+        self.images = SimImages(agenda, call, self.blocks, folder / "images")
+        self.volumes = FakeVolumes(rng, read_base=self.images.read, base_holds=self.images.holds)
+        self.exports = FakeExports(self.volumes, facts.volume_endpoint)
         self.ledger_file = open_file(":memory:")
         self.ledgers_lost = 0
         self.ledger: Ledger | None = None
@@ -124,6 +112,7 @@ class SimHost:
         self._boot += 1
         self.hypervisor.lose_power()
         self.network.lose_power()
+        self.exports.lose_power()
         if self.alive:
             self.lose_power("the machine's power failed")
 
@@ -148,6 +137,9 @@ class SimHost:
             network=self.network,
             images=self.images,
             volumes=self.volumes,
+            exports=self.exports,
+            blocks=self.blocks,
+            copiers=Later(self._rng, self._at),
             consoles=self.consoles,
             clock=self._agenda.clock,
             facts=lambda: self._facts,
@@ -275,6 +267,17 @@ class SimHost:
         """Instances whose guest uses memory and writes to its disks."""
         return [name for name, guest in self.state.guests.items() if guest.power in ALIVE]
 
+    def writers(self) -> list[tuple[str, str, Path | None]]:
+        """(volume, guest or "", the layer that is written) for each living guest's disk, None where
+        another host serves it, and for each volume that is served from here."""
+        found = [
+            (volume_id, name, Path(disk["path"]) if disk["path"] else None)
+            for name in self.living()
+            for volume_id, disk in self.state.guests[name].disks.items()
+        ]
+        served = self.exports.disks("") if self.exports.hosts else ()
+        return found + [(disk.volume_id, "", disk.path) for disk in served]
+
     def running_specs(self) -> list[fleet_pb2.InstanceSpec]:
         """Specs of the guests that live here, as the ledger has them; none while there is no
         agent."""
@@ -288,13 +291,17 @@ class SimHost:
         truth = ask_whole(report)
         told = {spec.instance_id: spec for spec in truth.instances}
         told |= {vpc.vpc_id: vpc for vpc in truth.vpcs}
+        told |= {spec.volume_id: spec for spec in truth.volumes}
+        told |= {spec.snapshot_id: spec for spec in truth.snapshots}
         held = {name: entry.spec for name, entry in self.ledger.instances().items()}
         held |= self.ledger.vpcs()
+        records = {**self.ledger.volumes.all(), **self.ledger.snapshots.all()}
+        held |= {name: kept.spec for name, kept in records.items() if kept.spec.generation}
         self.agent.delivered(report, truth)
         return [
             f"{name}: {_difference(told.get(name), held.get(name))}"
             for name in sorted({*told, *held})
-            if told.get(name) != held.get(name)
+            if _comparable(told.get(name)) != _comparable(held.get(name))
         ]
 
     def ledger_generation(self) -> int:
@@ -309,6 +316,16 @@ class SimHost:
 
 def _nobody(instance_id: str) -> None:
     """Watches for an agent that is not there."""
+
+
+def _comparable(spec):
+    """What was taken by force and is gone may be remembered so."""
+    if not isinstance(spec, fleet_pb2.InstanceSpec):
+        return spec
+    compared = fleet_pb2.InstanceSpec()
+    compared.CopyFrom(spec)
+    compared.ClearField("forced_device_ids")
+    return compared
 
 
 def _difference(told, held) -> str:

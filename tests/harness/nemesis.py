@@ -3,8 +3,9 @@
     Nemesis(cloud, rng).step()     one more fault, of a kind and at a place drawn from the seed
 
 Processes lose their power at a checkpoint to come or between two events, machines fail, the network
-loses, delays and doubles, hosts are cut off, hypervisors and drivers misbehave, guests crash, fall
-silent or power themselves off. ``SimCloud.calm_down`` ends all of it.
+loses, delays and doubles, hosts are cut off, hypervisors and drivers misbehave, what serves volumes
+dies, guests crash, fall silent, listen to nobody or power themselves off. ``SimCloud.calm_down``
+ends all of it.
 """
 
 import random
@@ -117,6 +118,30 @@ class Nemesis:
         )
         return f"{host.name} for {duration_ms}"
 
+    def deafen_guest(self) -> str:
+        """For a while it neither shuts down when asked nor lets go of a device."""
+        host = self._a_host()
+        living = [host.state.guests[name] for name in host.living()]
+        if not living:
+            return "nobody"
+        guest, duration_ms = self._rng.choice(living), self._rng.choice([5_000, 30_000, 90_000])
+        guest.deaf = True
+        self._cloud.agenda.after(
+            duration_ms, "a guest listens", lambda: setattr(guest, "deaf", False)
+        )
+        return f"on {host.name} for {duration_ms}"
+
+    def kill_server(self) -> str:
+        """What serves a host's volumes to others dies."""
+        host = self._a_host()
+        host.exports.lose_power()
+        return host.name
+
+    def collect_blocks(self) -> str:
+        """As if those that nobody needs were old already."""
+        self._cloud.controller.collect_blocks(kept_s=self._rng.choice([30, 60]))
+        return ""
+
     def power_off_guest(self) -> str:
         return self._end_guest("power_off_inside")
 
@@ -153,6 +178,9 @@ KINDS = (
     (Nemesis.cut_off, 6),
     (Nemesis.spoil_drivers, 5),
     (Nemesis.mute_guests, 4),
+    (Nemesis.deafen_guest, 4),
+    (Nemesis.kill_server, 3),
+    (Nemesis.collect_blocks, 3),
     (Nemesis.power_off_guest, 5),
     (Nemesis.crash_guest, 4),
 )

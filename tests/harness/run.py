@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from tests.harness.cloud import SimCloud
+from tests.harness.guests import Guests
 from tests.harness.nemesis import Nemesis
 from tests.harness.workload import Workload
 
@@ -22,10 +23,12 @@ class Shape:
     calls_every_ms: int = 800  # at most; drawn anew for each
     faults: int = 16
     faults_every_ms: int = 4_000
+    writes: int = 60
+    writes_every_ms: int = 1_000
 
 
 SHORT = Shape()
-LONG = Shape(calls=800, faults=160)
+LONG = Shape(calls=800, faults=160, writes=600)
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,12 @@ def run_seed(seed: int, shape: Shape = SHORT, *, show: bool = False) -> Outcome:
             random.Random(f"work {seed}"), cloud.customers, cloud.operator, cloud.ask
         )
         workload.begin()
+        guests = Guests(cloud, random.Random(f"guests {seed}"))
         nemesis = Nemesis(cloud, random.Random(f"nemesis {seed}"), may_bury=rng.random() < 0.3)
         ends = (
             _plan(cloud, rng, workload.step, shape.calls, shape.calls_every_ms, "customer"),
             _plan(cloud, rng, nemesis.step, shape.faults, shape.faults_every_ms, "nemesis"),
+            _plan(cloud, rng, guests.step, shape.writes, shape.writes_every_ms, "guest"),
         )
         cloud.run_for(max(ends) - began)
         cloud.come_to_rest()

@@ -73,9 +73,15 @@ def build_app(
         agents=agents,
         master_key=MasterKey({0: bytes(32)}, rng),
         store=FileStore(config.image_dir, checkpoint),
-        blocks=FolderBlocks(config.snapshot_dir, lambda: clock() / 1000, checkpoint),
+        blocks=blocks_of(config, clock, checkpoint),
         checkpoint=checkpoint,
     )
+
+
+def blocks_of(
+    config: Config, clock: Callable[[], int], checkpoint: Callable[[str], None]
+) -> FolderBlocks:
+    return FolderBlocks(config.snapshot_dir, lambda: clock() / 1000, checkpoint)
 
 
 @functools.cache
@@ -126,6 +132,7 @@ def _add_host(db: Database, call, rng: random.Random, number: int):
     facts = fleet_pb2.HostFacts(
         name=row["name"],
         endpoint=f"{row['name']}:7711",
+        volume_endpoint=f"{row['name']}:10809",
         availability_zone=row["availability_zone"],
         hypervisor="fake",
         vcpus=2,

@@ -12,6 +12,11 @@ QUOTAS = (
     "key_pairs",
     "security_groups",
     "network_interfaces",
+    "volumes",
+    "gigabytes",
+    "snapshots",
+    "vpcs",
+    "internet_gateways",
 )
 
 
@@ -105,6 +110,12 @@ UNION ALL SELECT account_id, 'addresses', count(*) FROM public_address
 UNION ALL SELECT account_id, 'key_pairs', count(*) FROM key_pair GROUP BY 1
 UNION ALL SELECT account_id, 'security_groups', count(*) FROM security_group GROUP BY 1
 UNION ALL SELECT account_id, 'network_interfaces', count(*) FROM network_interface GROUP BY 1
+UNION ALL SELECT account_id, 'volumes', count(*) FROM volume GROUP BY 1
+UNION ALL SELECT account_id, 'gigabytes', sum(size_gib) FROM volume GROUP BY 1
+UNION ALL SELECT account_id, 'snapshots', count(*) FROM snapshot
+  WHERE status <> 'deleting' GROUP BY 1
+UNION ALL SELECT account_id, 'vpcs', count(*) FROM vpc GROUP BY 1
+UNION ALL SELECT account_id, 'internet_gateways', count(*) FROM internet_gateway GROUP BY 1
 """
 
 

@@ -39,7 +39,7 @@ def no_two_running_guests_share_an_address(world) -> Iterator[str]:
 
 
 def no_volume_is_lost(world) -> Iterator[str]:
-    """A volume that was made on a host is there until it goes with its instance."""
+    """A volume that was made on a host is there until it is deleted, or goes with its instance."""
     made = world.seen.setdefault("volumes", set())
     there = {(host.host_id, name) for host in world.hosts for name in host.volumes.made}
     made |= there
@@ -51,7 +51,8 @@ def no_volume_is_lost(world) -> Iterator[str]:
 
 _STAYING_VOLUMES = """
 SELECT v.host_id, v.volume_id FROM volume v LEFT JOIN instance i USING (instance_id)
-WHERE i.instance_id IS NULL OR i.desired <> 'terminated' OR NOT v.delete_on_termination
+WHERE v.desired = 'present' AND (
+  i.instance_id IS NULL OR i.desired <> 'terminated' OR NOT v.delete_on_termination)
 """
 
 
@@ -135,7 +136,9 @@ def _expected(records, host_id: str) -> dict[str, set[str]]:
     nics = [nic for nic in records.table("network_interface") if nic["instance_id"] in here]
     volumes = [row for row in records.table("volume") if row["host_id"] == host_id]
     vpcs = {nic["vpc_id"] for nic in nics}
-    kept = {row["volume_id"] for row in volumes if row["instance_id"] not in here}
+    kept = {
+        row["volume_id"] for row in volumes if row["instance_id"] not in here or row["detaching"]
+    }
     return {
         "domain": running,
         "volume": {row["volume_id"] for row in volumes},

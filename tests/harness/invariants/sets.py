@@ -1,6 +1,6 @@
 """Which invariants are asked when: the two lists that the simulation checks."""
 
-from tests.harness.invariants import claims, course, machines, promises
+from tests.harness.invariants import claims, course, holdings, machines, promises, storage
 
 # After every event that committed something. Cheap: rows are read once a commit.
 ALWAYS = (
@@ -13,6 +13,7 @@ ALWAYS = (
     claims.a_private_address_has_one_owner,
     claims.a_mac_address_has_one_owner,
     claims.a_public_address_has_one_owner,
+    storage.snapshots_are_of_a_moment,
     course.generations_never_fall,
     course.reports_are_taken_in_in_order,
     course.terminated_is_final,
@@ -24,6 +25,9 @@ ALWAYS = (
     promises.addresses_are_as_answered,
     promises.tags_are_as_answered,
     promises.quotas_are_as_answered,
+    holdings.what_was_made_is_there,
+    holdings.nothing_was_made_unasked,
+    holdings.volumes_are_attached_as_answered,
 )
 
 # After every event, whether or not something was committed: they look at machines.
@@ -34,6 +38,8 @@ ON_MACHINES = (
     machines.no_instance_has_two_live_domains,
     machines.every_domain_was_placed_there,
     machines.no_volume_is_lost,
+    storage.a_volume_has_one_writer,
+    storage.every_writer_writes_the_top,
     machines.no_two_running_guests_share_an_address,
 )
 
@@ -47,6 +53,11 @@ AT_REST = (
     machines.nothing_is_left_on_hosts,
     machines.all_is_told_and_acknowledged,
     machines.hosts_networks_are_as_decided,
+    storage.snapshots_are_whole,
+    storage.volumes_read_as_written,
+    storage.volumes_settle,
+    storage.guests_have_their_disks,
+    storage.nothing_is_left_of_volumes,
 )
 
 # At some moment soon after the last fault, whatever guests still take their time for.

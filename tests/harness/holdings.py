@@ -1,0 +1,61 @@
+"""What calls have made, by answers alone: things with a life of their own, and what has them.
+
+A part of Answers (answers.py), which says when a call was answered and when an account has to be
+read anew. ``invariants/holdings`` compares with the database.
+"""
+
+from tests.harness.customers import Call
+from tests.harness.records import Records
+
+# What makes and what removes: service, method -> table, the id's name in request or answer.
+CREATED = {
+    ("Volumes", "Create"): ("volume", "volume_id"),
+    ("Snapshots", "Create"): ("snapshot", "snapshot_id"),
+}
+DELETED = {
+    ("Volumes", "Delete"): ("volume", "volume_id"),
+    ("Snapshots", "Delete"): ("snapshot", "snapshot_id"),
+}
+# How rows look that a call of their own made, and that are not to go.
+PRESENT = {
+    "volume": "SELECT volume_id AS id, account_id FROM volume"
+    " WHERE request_digest <> '' AND desired = 'present'",
+    "snapshot": "SELECT snapshot_id AS id, account_id FROM snapshot WHERE status <> 'deleting'",
+}
+
+
+class Holdings:
+    """See the module's head."""
+
+    def __init__(self, records: Records):
+        self.made: dict[str, dict[str, str]] = {table: {} for table in PRESENT}  # id -> account
+        self.attached: dict[str, str | None] = {}  # volume -> instance; None: to be let go
+        self._records = records
+
+    def answered(self, account_id: str, call: Call, answer) -> None:
+        name = (call.service, call.method)
+        if name in CREATED:
+            table, key = CREATED[name]
+            self.made[table][getattr(answer, key)] = account_id
+        elif name in DELETED:
+            table, key = DELETED[name]
+            self.made[table].pop(getattr(call.request, key), None)
+            self.attached.pop(getattr(call.request, key), None)
+        elif name == ("Volumes", "Attach"):
+            self.attached[answer.volume_id] = answer.instance_id
+        elif name == ("Volumes", "Detach"):
+            self.attached[answer.volume_id] = None
+
+    def present(self, table: str) -> dict[str, str]:
+        return {row["id"]: row["account_id"] for row in self._records.rows(PRESENT[table])}
+
+    def adopt(self, account_id: str) -> None:
+        """Takes what the database says of an account for what was promised."""
+        for table, made in self.made.items():
+            present = self.present(table)
+            others = {name: owner for name, owner in made.items() if owner != account_id}
+            own = {name: owner for name, owner in present.items() if owner == account_id}
+            self.made[table] = others | own
+        for row in self._records.table("volume"):
+            if row["account_id"] == account_id:
+                self.attached.pop(row["volume_id"], None)

@@ -1,0 +1,137 @@
+"""A cloud at rest that has something of everything, to be spoiled: for tests of the invariants."""
+
+import contextlib
+import random
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from protos.cloud.v1 import (
+    common_pb2,
+    instances_pb2,
+    networks_pb2,
+    quotas_pb2,
+    tags_pb2,
+    volumes_pb2,
+)
+from tests.harness.calls.volumes import ZONE
+from tests.harness.cloud import SimCloud
+from tests.harness.guests import Guests
+from tests.harness.scenario import Script
+
+
+@dataclass
+class Spoiler:
+    """A cloud at rest, what is in it, and ways to spoil it that no room has."""
+
+    cloud: SimCloud
+    running: str
+    stopped: str
+    gone: str
+    disk: str  # a volume of the first
+    snapshot: str  # of it
+    restored: str  # a volume of that
+
+    def sql(self, statement: str, *values) -> None:
+        """Behind the controller's back, without the database's own guards."""
+        db = sqlite3.connect(self.cloud.config.database)
+        guards = "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE UNIQUE%'"
+        for (name,) in db.execute(guards).fetchall():
+            db.execute(f'DROP INDEX "{name}"')
+        db.execute(statement, values)
+        db.commit()
+        db.close()
+
+    @property
+    def host(self):
+        """Where the running instance is."""
+        return next(host for host in self.cloud.hosts if self.running in host.domains())
+
+    @property
+    def elsewhere(self):
+        return next(host for host in self.cloud.hosts if self.running not in host.domains())
+
+    @property
+    def home(self):
+        """Where the volume is."""
+        return next(host for host in self.cloud.hosts if self.disk in host.volumes.made)
+
+    @property
+    def guest(self):
+        """The one that runs."""
+        return self.host.state.guests[self.running]
+
+    @property
+    def vpc(self):
+        """The running instance's VPC, as its host made it."""
+        spec = self.host.ledger.get(self.running).spec
+        return self.host.network.made[spec.nics[0].vpc_id]
+
+
+@contextlib.contextmanager
+def spoiled() -> Iterator[Spoiler]:
+    """Alice has an instance that runs, one that is stopped and one that is gone; a group that lets
+    itself in, on the first; an address; a tag; an own quota. Of volumes one with the first that its
+    guest has written to, a snapshot of that, and one that was made of it. Bob has an instance that
+    runs."""
+    with SimCloud(seed=11) as cloud:
+        alice, bob = (Script(cloud, customer) for customer in cloud.customers)
+        group = networks_pb2.CreateSecurityGroupRequest(group_name="web", description="of a test")
+        group_id = alice.ask("SecurityGroups", "Create", group).group_id
+        rule = networks_pb2.SecurityGroupRule(protocol="tcp", from_port=80, to_port=80)
+        rule.peer_group.group_id = group_id
+        selector = networks_pb2.SecurityGroupSelector(group_id=group_id)
+        allow = networks_pb2.AuthorizeRequest(group=selector, rules=[rule])
+        alice.ask("SecurityGroups", "AuthorizeIngress", allow)
+        running, stopped, gone = _launch(alice, 3, group_id)
+        _launch(bob, 1)
+        cloud.run_for(5_000)
+        alice.ask("Instances", "Stop", instances_pb2.StopInstancesRequest(instance_ids=[stopped]))
+        alice.ask("Instances", "Terminate", instances_pb2.InstancesRequest(instance_ids=[gone]))
+        address = alice.ask("Addresses", "Allocate", networks_pb2.AllocateAddressRequest())
+        associate = networks_pb2.AssociateAddressRequest(
+            allocation_id=address.allocation_id, instance_id=running
+        )
+        alice.ask("Addresses", "Associate", associate)
+        tag = common_pb2.Tag(key="Name", value="one")
+        alice.ask("Tags", "Create", tags_pb2.CreateTagsRequest(resource_ids=[running], tags=[tag]))
+        quota = quotas_pb2.SetQuotaRequest(name="vcpus", limit=50)
+        quota.account_id = cloud.customers[0].account_id
+        Script(cloud, cloud.operator).ask("Quotas", "Set", quota)
+        disk, snapshot, restored = _store(alice, running)
+        cloud.come_to_rest()
+        yield Spoiler(cloud, running, stopped, gone, disk, snapshot, restored)
+
+
+def _launch(script: Script, count: int, *group_ids: str) -> list[str]:
+    request = instances_pb2.RunInstancesRequest(
+        image_id=script.cloud.customers[0].image_id,
+        instance_type="t2.micro",
+        min_count=count,
+        max_count=count,
+        client_token="launch",
+        security_group_ids=group_ids,
+    )
+    return [one.instance_id for one in script.ask("Instances", "Run", request).instances]
+
+
+def _store(script: Script, instance_id: str) -> tuple[str, str, str]:
+    cloud = script.cloud
+    create = volumes_pb2.CreateVolumeRequest(availability_zone=ZONE, client_token="disk")
+    create.size_gib = 1
+    disk = script.ask("Volumes", "Create", create).volume_id
+    cloud.run_for(2_000)
+    attach = volumes_pb2.AttachVolumeRequest(
+        volume_id=disk, instance_id=instance_id, device="/dev/sdf"
+    )
+    script.ask("Volumes", "Attach", attach)
+    cloud.run_for(2_000)
+    guests = Guests(cloud, random.Random(1))
+    for _ in range(40):
+        guests.step()
+    take = volumes_pb2.CreateSnapshotRequest(volume_id=disk)
+    snapshot = script.ask("Snapshots", "Create", take).snapshot_id
+    cloud.run_for(12_000)
+    restore = volumes_pb2.CreateVolumeRequest(availability_zone=ZONE, client_token="restored")
+    restore.snapshot_id = snapshot
+    return disk, snapshot, script.ask("Volumes", "Create", restore).volume_id
