@@ -20,6 +20,12 @@ def status_of(call, **parameters) -> tuple[int, str]:
     return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"]
 
 
+def the_one(found: list) -> dict:
+    """Terraform insists on exactly one."""
+    (only,) = found
+    return only
+
+
 def launch(cloud, who, count=1, **more) -> list[dict]:
     """Instances, running."""
     given = {"ImageId": cloud.image_id, "MinCount": count, "MaxCount": count, **more}

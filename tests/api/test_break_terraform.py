@@ -9,13 +9,7 @@ import base64
 
 import pytest
 
-from tests.api.asking import described, public_key, refused
-
-
-def the_one(found: list) -> dict:
-    """Terraform insists on exactly one."""
-    (only,) = found
-    return only
+from tests.api.asking import described, public_key, refused, the_one
 
 
 def by(name, *values) -> dict:

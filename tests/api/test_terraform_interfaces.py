@@ -6,14 +6,8 @@ refresh, destroy.
 
 import pytest
 
-from tests.api.asking import described, refused
+from tests.api.asking import described, refused, the_one
 from tests.harness.waiting import wait_until
-
-
-def the_one(found: list) -> dict:
-    """Terraform insists on exactly one."""
-    (only,) = found
-    return only
 
 
 def by(name, *values) -> dict:

@@ -7,16 +7,10 @@ vpc_route_table, vpc_route_table_association, vpc_security_group).
 
 import pytest
 
-from tests.api.asking import described, launch_one, refused
+from tests.api.asking import described, launch_one, refused, the_one
 
 TAGS = [{"Key": "Name", "Value": "terraform"}]
 ANYWHERE = "0.0.0.0/0"
-
-
-def the_one(found: list) -> dict:
-    """Terraform insists on exactly one."""
-    (only,) = found
-    return only
 
 
 def by(**filters) -> list[dict]:
