@@ -26,7 +26,11 @@ name. A value after a member is the only one that is taken. Every action takes `
 does. To clients of AWS's other services it is said that they are not here.
 """
 # Files of gateway/ec2 that are about another's noun.
-SAME_NOUN = {"launch": "instances", "instance_attributes": "instances"}
+SAME_NOUN = {
+    "launch": "instances",
+    "instance_attributes": "instances",
+    "security_group_rules": "security_groups",
+}
 
 
 def page() -> str:

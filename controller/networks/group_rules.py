@@ -1,7 +1,8 @@
-"""Rules of security groups: authorized and revoked.
+"""Rules of security groups: authorized, revoked, modified, described anew.
 
-Called by the door (rpc). Every change moves the VPC's generation on its hosts, which are sent it
-at once. Sources: EC2 API Reference, AuthorizeSecurityGroupIngress, RevokeSecurityGroupIngress
+Called by the door (rpc). Every change but that of a description moves the VPC's generation on its
+hosts, which are sent it at once. Sources: EC2 API Reference, AuthorizeSecurityGroupIngress,
+ModifySecurityGroupRules, RevokeSecurityGroupIngress
 ("for a default VPC, if the values you specify do not match the existing rule's values, no error
 is returned, and the output describes the rules that were not revoked").
 """
@@ -13,8 +14,8 @@ from controller.db.schema import SecurityGroup, SecurityGroupRule
 from controller.db.session import Transaction
 from controller.fleet.changes import Changes
 from controller.lookup import check_ids, not_found
-from controller.networks.groups import find_group, insert_rules, missing_parameter
-from controller.networks.permissions import Permission, canonical
+from controller.networks.groups import columns_of, find_group, insert_rules, missing_parameter
+from controller.networks.permissions import Permission, canonical, check_text
 from controller.networks.view import rule_message
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
@@ -109,6 +110,87 @@ def revoke(
     )
 
 
+def modify(tx: Transaction, changes: Changes, request: networks_pb2.ModifyRulesRequest) -> None:
+    """Other contents for rules, which keep their ids, tags and directions: all of them or none.
+
+    Raises INVALID, MALFORMED_ID, NOT_FOUND, EXISTS.
+    """
+    group = find_group(tx, request.group)
+    if not request.rules:
+        raise missing_parameter("securityGroupRules")
+    there = _rules_of(tx, group.group_id, False) | _rules_of(tx, group.group_id, True)
+    rule_ids = [rule.rule_id for rule in request.rules]
+    known = {rule.rule_id: rule for rule in _named(there, rule_ids)}
+    if len(known) < len(rule_ids):
+        raise CloudError(
+            Kind.INVALID, "The same rule must not appear multiple times", noun="parameter"
+        )
+    wanted: dict[str, Permission] = {}
+    for egress in (False, True):
+        rules = [rule for rule in request.rules if known[rule.rule_id].egress == egress]
+        if rules:
+            asked = _canonical(tx, group.vpc_id, rules, egress)
+            wanted |= zip([rule.rule_id for rule in rules], asked, strict=True)
+    _check_distinct(there, wanted)
+    named = SecurityGroupRule.rule_id.in_(rule_ids)
+    # Two may take each other's place: none is in another's way in between.
+    tx.advance(SecurityGroupRule, {"peer": SecurityGroupRule.rule_id}, named)
+    for rule_id, permission in wanted.items():
+        tx.advance(SecurityGroupRule, columns_of(permission), SecurityGroupRule.rule_id == rule_id)
+    changes.vpc(tx, group.vpc_id)
+
+
+def _check_distinct(there: dict, wanted: dict[str, Permission]) -> None:
+    """No two rules of the group say the same once these say what is wanted. Raises EXISTS."""
+    taken = {identity for identity, rule in there.items() if rule.rule_id not in wanted}
+    for rule_id, permission in wanted.items():
+        if permission.identity in taken:
+            raise CloudError(
+                Kind.EXISTS,
+                f'the specified rule "{permission}" already exists',
+                noun="security-group-rule",
+                id=rule_id,
+            )
+        taken.add(permission.identity)
+
+
+def describe_anew(
+    tx: Transaction, request: networks_pb2.DescribeRulesAnewRequest, egress: bool
+) -> None:
+    """Other descriptions, by the rules' ids or by what they say. Raises INVALID, NOT_FOUND."""
+    group = find_group(tx, request.group)
+    there = _rules_of(tx, group.group_id, egress)
+    if request.descriptions and request.rules:
+        raise CloudError(
+            Kind.INVALID,
+            "The parameter ipPermissions cannot be used with the parameter "
+            "securityGroupRuleDescriptions",
+            reason="parameter-combination",
+        )
+    if request.descriptions:
+        _named(there, [one.rule_id for one in request.descriptions])
+        chosen = {one.rule_id: one.description for one in request.descriptions}
+    else:
+        chosen = {}
+        for permission in _canonical(tx, group.vpc_id, request.rules, egress):
+            if permission.identity not in there:
+                raise _no_such_rule()
+            chosen[there[permission.identity].rule_id] = permission.description
+    for rule_id, description in chosen.items():
+        check_text(description, "rule description")
+        is_it = SecurityGroupRule.rule_id == rule_id
+        tx.advance(SecurityGroupRule, {"description": description}, is_it)
+
+
+def _no_such_rule() -> CloudError:
+    return CloudError(
+        Kind.NOT_FOUND,
+        "The specified rule does not exist in this security group.",
+        noun="security-group-rule",
+        reason="permission",
+    )
+
+
 def _named(there: dict, rule_ids: Sequence[str]) -> list:
     check_ids("security-group-rule", rule_ids)
     by_id = {rule.rule_id: rule for rule in there.values()}
@@ -135,12 +217,7 @@ def _matching(
         elif group.in_default_vpc:
             unknown.append(rule)
         else:
-            raise CloudError(
-                Kind.NOT_FOUND,
-                "The specified rule does not exist in this security group.",
-                noun="security-group-rule",
-                reason="permission",
-            )
+            raise _no_such_rule()
     return list(chosen.values()), unknown
 
 

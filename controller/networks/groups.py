@@ -102,13 +102,7 @@ def insert_rules(
                 "account_id": account_id,
                 "group_id": group_id,
                 "egress": permission.egress,
-                "protocol": permission.protocol,
-                "from_port": permission.from_port,
-                "to_port": permission.to_port,
-                "peer_kind": permission.peer_kind,
-                "peer": permission.peer,
-                "peer_group_id": permission.peer_group_id or None,
-                "description": permission.description,
+                **columns_of(permission),
                 "created_ms": tx.call.now_ms,
                 "position": position,
             }
@@ -118,6 +112,19 @@ def insert_rules(
         ],
     )
     return rule_ids
+
+
+def columns_of(permission: Permission) -> dict[str, object]:
+    """What a rule's row says of it; its direction and its place are its own."""
+    return {
+        "protocol": permission.protocol,
+        "from_port": permission.from_port,
+        "to_port": permission.to_port,
+        "peer_kind": permission.peer_kind,
+        "peer": permission.peer,
+        "peer_group_id": permission.peer_group_id or None,
+        "description": permission.description,
+    }
 
 
 def delete(

@@ -49,6 +49,21 @@ class SecurityGroupsServicer:
         with self._db.write(call) as tx:
             return group_rules.revoke(tx, self._changes, request, egress=True)
 
+    def ModifyRules(self, request, call: Call) -> common_pb2.Empty:
+        with self._db.write(call) as tx:
+            group_rules.modify(tx, self._changes, request)
+        return common_pb2.Empty()
+
+    def DescribeIngressAnew(self, request, call: Call) -> common_pb2.Empty:
+        with self._db.write(call) as tx:
+            group_rules.describe_anew(tx, request, egress=False)
+        return common_pb2.Empty()
+
+    def DescribeEgressAnew(self, request, call: Call) -> common_pb2.Empty:
+        with self._db.write(call) as tx:
+            group_rules.describe_anew(tx, request, egress=True)
+        return common_pb2.Empty()
+
     def DescribeRules(self, request, call: Call):
         with self._db.read() as session:
             return describe_rules(session, call.account_id, request)

@@ -99,7 +99,7 @@ def describe_security_groups(
 
 
 def delete_security_group(call: Call, *, group_id: str = "", group_name: str = "") -> dict:
-    request = _selector(group_id, group_name)
+    request = selector_of(group_id, group_name)
     answer = call.clients.security_groups.Delete(request, caller=call.caller)
     return {"Return": True, "GroupId": answer.group_id}
 
@@ -127,7 +127,7 @@ def authorize_security_group_ingress(
         source_security_group_owner_id,
     )
     request = networks_pb2.AuthorizeRequest(
-        group=_selector(group_id, group_name),
+        group=selector_of(group_id, group_name),
         rules=rules_of(_either(ip_permissions, plain)),
         tag_specifications=tag_specifications_of(tag_specifications, "security-group-rule"),
     )
@@ -156,7 +156,7 @@ def authorize_security_group_egress(
         source_security_group_owner_id,
     )
     request = networks_pb2.AuthorizeRequest(
-        group=_selector(group_id, ""),
+        group=selector_of(group_id, ""),
         rules=rules_of(_either(ip_permissions, plain), egress=True),
         tag_specifications=tag_specifications_of(tag_specifications, "security-group-rule"),
     )
@@ -186,7 +186,7 @@ def revoke_security_group_ingress(
         source_security_group_owner_id,
     )
     request = networks_pb2.RevokeRequest(
-        group=_selector(group_id, group_name),
+        group=selector_of(group_id, group_name),
         rules=rules_of(_either(ip_permissions, plain, security_group_rule_ids)),
         rule_ids=security_group_rule_ids,
     )
@@ -215,7 +215,7 @@ def revoke_security_group_egress(
         source_security_group_owner_id,
     )
     request = networks_pb2.RevokeRequest(
-        group=_selector(group_id, ""),
+        group=selector_of(group_id, ""),
         rules=rules_of(_either(ip_permissions, plain, security_group_rule_ids), egress=True),
         rule_ids=security_group_rule_ids,
     )
@@ -249,7 +249,7 @@ def _made(call: Call, answer: networks_pb2.SecurityGroupRules) -> dict:
     }
 
 
-def _selector(group_id: str, group_name: str) -> networks_pb2.SecurityGroupSelector:
+def selector_of(group_id: str, group_name: str) -> networks_pb2.SecurityGroupSelector:
     if not group_id and not group_name:
         raise missing("groupName or groupId")
     return networks_pb2.SecurityGroupSelector(group_id=group_id, group_name=group_name)

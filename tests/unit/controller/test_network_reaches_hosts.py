@@ -73,6 +73,16 @@ def test_a_rule_is_sent_to_the_hosts_of_its_vpc_at_once(cloud):
     assert cloud.app.dispatch_pending() >= 1
     (rule,) = [rule for rule in group_on(host, web).rules if not rule.egress]
     assert (rule.protocol, rule.from_port, rule.cidr_ipv4) == ("tcp", 22, "100.68.0.0/18")
+    ask = pb.DescribeSecurityGroupRulesRequest()
+    rules = call(cloud, "SecurityGroups", "DescribeRules", ask).rules
+    (changed,) = [one for one in rules if one.group_id == web and not one.egress]
+    changed.to_port = 25
+    group = pb.SecurityGroupSelector(group_id=web)
+    change = pb.ModifyRulesRequest(group=group, rules=[changed])
+    call(cloud, "SecurityGroups", "ModifyRules", change)
+    assert cloud.app.dispatch_pending() >= 1
+    (rule,) = [rule for rule in group_on(host, web).rules if not rule.egress]
+    assert (rule.from_port, rule.to_port) == (22, 25)
 
 
 def test_members_of_a_group_that_rules_refer_to_are_known_on_every_host(cloud):

@@ -364,3 +364,55 @@ def test_names_and_ids_that_are_not_there_are_errors_and_filters_are_not(world):
         describe(world, group_ids=["sg-01234567"])
     group = create(world)
     assert not describe(world, group_ids=[group.group_id], filters=filters(group_name="other"))
+
+
+def modify(world, group, *rules):
+    world.groups.ModifyRules(
+        pb.ModifyRulesRequest(group=selector(group), rules=rules), world.call()
+    )
+
+
+def said(world, group) -> dict:
+    request = pb.DescribeSecurityGroupRulesRequest(filters=filters(group_id=[group.group_id]))
+    answer = world.groups.DescribeRules(request, world.call())
+    return {
+        one.rule_id: (one.from_port, one.to_port, one.cidr_ipv4, one.description)
+        for one in answer.rules
+        if not one.egress
+    }
+
+
+def test_two_rules_can_take_each_others_place(world):
+    group = create(world)
+    ssh, web = authorize(world, group, rule(description="ssh"), rule(from_port=80, to_port=80))
+    modify(
+        world,
+        group,
+        rule(rule_id=ssh.rule_id, from_port=80, to_port=80, description="web"),
+        rule(rule_id=web.rule_id),
+    )
+    assert said(world, group) == {
+        ssh.rule_id: (80, 80, "10.0.0.0/8", "web"),
+        web.rule_id: (22, 22, "10.0.0.0/8", ""),
+    }
+
+
+def test_what_cannot_become_of_rules_changes_none(world):
+    group, other = create(world), create(world, "other")
+    ssh, web = authorize(world, group, rule(), rule(from_port=80, to_port=80))
+    (theirs,) = authorize(world, other, rule())
+    before = said(world, group)
+    first = rule(rule_id=ssh.rule_id, from_port=443, to_port=443)
+    with refused(Kind.EXISTS, "security-group-rule"):
+        modify(world, group, first, rule(rule_id=web.rule_id, from_port=443, to_port=443))
+    with refused(Kind.NOT_FOUND, "security-group-rule"):
+        modify(world, group, first, rule(rule_id=theirs.rule_id))
+    with refused(Kind.INVALID):
+        modify(world, group, first, rule(rule_id=ssh.rule_id))
+    with refused(Kind.INVALID):
+        modify(world, group, first, rule(rule_id=web.rule_id, from_port=90, to_port=80))
+    with refused(Kind.MALFORMED_ID, "security-group-rule"):
+        modify(world, group, rule(rule_id="sgr-x"))
+    with refused(Kind.INVALID):
+        modify(world, group)
+    assert said(world, group) == before
