@@ -10,7 +10,7 @@ from pathlib import Path
 import bench
 
 ROOT = Path(__file__).resolve().parent.parent
-APART = {"__main__", "cloud", "pairs"}
+APART = {"__main__", "cloud", "guests", "pairs"}
 # How to get what is missing.
 EXTRA = f"{sys.executable} -m pip install -e '{ROOT}[bench]'"
 LIBVIRT = (

@@ -16,7 +16,6 @@ import socket
 import subprocess
 import tempfile
 import time
-import tomllib
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from pathlib import Path
 import libvirt
 
 from bench import cloud as clouds
+from bench.guests import hypervisor, open_group
 from bench.pairs import Spread, report
 
 DEADLINE_S = 120
@@ -46,15 +46,14 @@ def main() -> None:
     chosen = options.parse_args()
     print(clouds.machine())
     cloud = clouds.running(chosen.state_dir)
-    host = tomllib.loads((chosen.state_dir / "host.toml").read_text())
-    hypervisor = Libvirt(host["libvirt"]["uri"])
-    launch_and_end(cloud, hypervisor)  # warms the caches, uncounted
+    libvirtd = Libvirt(hypervisor(cloud))
+    launch_and_end(cloud, libvirtd)  # warms the caches, uncounted
     raw, ours, to_ssh = [], [], []
     for _ in range(chosen.rounds):
-        launched = launch_and_end(cloud, hypervisor)
+        launched = launch_and_end(cloud, libvirtd)
         ours.append(launched.to_domain_s * 1000)
         to_ssh.append(launched.to_ssh_s)
-        raw.append(hypervisor.raw_launch(launched) * 1000)
+        raw.append(libvirtd.raw_launch(launched) * 1000)
     added = [a - b for a, b in zip(ours, raw, strict=True)]
     ratio = [a / b for a, b in zip(ours, raw, strict=True)]
     report(
@@ -69,7 +68,7 @@ def main() -> None:
     )
 
 
-def launch_and_end(cloud: clouds.Cloud, hypervisor: "Libvirt") -> Launched:
+def launch_and_end(cloud: clouds.Cloud, libvirtd: "Libvirt") -> Launched:
     """Launches one instance, waits for its domain and its SSH, and terminates it."""
     ec2, image = cloud.client(), cloud.image_id()
     group = open_group(ec2)
@@ -78,9 +77,9 @@ def launch_and_end(cloud: clouds.Cloud, hypervisor: "Libvirt") -> Launched:
         ImageId=image, InstanceType="t2.nano", MinCount=1, MaxCount=1, SecurityGroupIds=[group]
     )["Instances"][0]["InstanceId"]
     try:
-        hypervisor.wait_running(instance)
+        libvirtd.wait_running(instance)
         to_domain_s = time.perf_counter() - begin
-        xml = hypervisor.domain_xml(instance)
+        xml = libvirtd.domain_xml(instance)
         base = backing_file(disk_of(ET.fromstring(xml)))
         described = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"]
         wait_for_ssh(described[0]["PublicIpAddress"])
@@ -90,20 +89,6 @@ def launch_and_end(cloud: clouds.Cloud, hypervisor: "Libvirt") -> Launched:
         ec2.get_waiter("instance_terminated").wait(
             InstanceIds=[instance], WaiterConfig={"Delay": 1, "MaxAttempts": DEADLINE_S}
         )
-
-
-def open_group(ec2) -> str:
-    """The default group, with port 22 open to all."""
-    group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]
-    if not any(rule.get("FromPort") == 22 for rule in group["IpPermissions"]):
-        ec2.authorize_security_group_ingress(
-            GroupId=group["GroupId"],
-            IpProtocol="tcp",
-            FromPort=22,
-            ToPort=22,
-            CidrIp="0.0.0.0/0",
-        )
-    return group["GroupId"]
 
 
 def wait_for_ssh(address: str) -> None:
@@ -135,9 +120,8 @@ def backing_file(source: ET.Element) -> Path:
 class Libvirt:
     """The libvirtd that the cloud uses, asked as its agent does: by libvirt-python."""
 
-    def __init__(self, uri: str):
-        libvirt.registerErrorHandler(lambda context, error: None, None)  # raised anyway
-        self._connection = libvirt.open(uri)
+    def __init__(self, connection: libvirt.virConnect):
+        self._connection = connection
 
     def domain_xml(self, name: str) -> str:
         """As it was defined, without what libvirt adds while it runs."""

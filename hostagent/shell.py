@@ -84,9 +84,10 @@ def run(
     accept: Collection[int] = (0,),
     env: Mapping[str, str] | None = None,
     max_output_bytes: int = MAX_OUTPUT_BYTES,
+    pass_fds: Collection[int] = (),
 ) -> Result:
     """Runs a command to its end. ``netns`` is a namespace's name in /run/netns; ``env`` is added to
-    ENVIRONMENT.
+    ENVIRONMENT; ``pass_fds`` are open there under the same numbers.
 
     Raises CommandError: not found (not transient), over ``timeout_s`` or ``max_output_bytes``
     (killed, with all that it started), or an exit code that ``accept`` does not name.
@@ -100,6 +101,7 @@ def run(
         stdin=subprocess.PIPE if sent else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pass_fds=pass_fds,
     )
     try:
         stdout, stderr = _converse(process, sent, command, timeout_s, max_output_bytes)
@@ -157,11 +159,11 @@ def _wrapped(command: list[str], netns: str | None, limits: Limits | None) -> li
 
 
 def _start(
-    wrapped: list[str], command: list[str], env: Mapping[str, str] | None, **pipes
+    wrapped: list[str], command: list[str], env: Mapping[str, str] | None, **files
 ) -> subprocess.Popen:
     try:
         return subprocess.Popen(
-            wrapped, env={**ENVIRONMENT, **(env or {})}, cwd="/", start_new_session=True, **pipes
+            wrapped, env={**ENVIRONMENT, **(env or {})}, cwd="/", start_new_session=True, **files
         )
     except FileNotFoundError as missing:
         raise CommandError(command, "is not installed", transient=False) from missing

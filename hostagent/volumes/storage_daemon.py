@@ -53,7 +53,7 @@ class StorageDaemon:
     def ensure(self) -> None:
         """Raises DriverError where it cannot run."""
         try:
-            if self.is_running() and _running(self._mark, f"{self._server()}\0"):
+            if self.is_running() and _running(self._mark, f"{self._pid_file()}\0"):
                 return
             unfit = f"{PROGRAM} does not listen on {self._listen}"
         except DriverError as silent:  # it would keep files and port
@@ -64,16 +64,19 @@ class StorageDaemon:
         self._socket.unlink(missing_ok=True)
         link_tls(self._folder, self._tls)
         creds = f"id=tls,dir={self._folder},endpoint=server,verify-peer=on"
-        self._run(
-            [
-                *(PROGRAM, "--daemonize", "--pidfile", self._folder / "pid"),
-                *("--chardev", f"socket,id=control,path={self._socket},server=on,wait=off"),
-                *("--monitor", "chardev=control"),
-                *("--object", f"tls-creds-x509,{creds}"),
-                *("--object", json.dumps(_allowing(()))),
-                *("--nbd-server", self._server()),
-            ]
-        )
+        with _listening(self._listen) as server:
+            address = f"addr.type=fd,addr.str={server.fileno()}"
+            self._run(
+                [
+                    *(PROGRAM, "--daemonize", "--pidfile", self._pid_file()),
+                    *("--chardev", f"socket,id=control,path={self._socket},server=on,wait=off"),
+                    *("--monitor", "chardev=control"),
+                    *("--object", f"tls-creds-x509,{creds}"),
+                    *("--object", json.dumps(_allowing(()))),
+                    *("--nbd-server", f"{address},tls-creds=tls,tls-authz=hosts,max-connections=0"),
+                ],
+                pass_fds=[server.fileno()],
+            )
 
     def allow(self, host_ids: Collection[str]) -> None:
         """Who may connect from now on. Who is connected stays; who tries in the moment of a change
@@ -103,13 +106,9 @@ class StorageDaemon:
         _kill(pids)
         self._socket.unlink(missing_ok=True)
 
-    def _server(self) -> str:
-        """As its command line has it."""
-        address, _, port = self._listen.rpartition(":")
-        return (
-            f"addr.type=inet,addr.host={address.strip('[]')},addr.port={port},"
-            "tls-creds=tls,tls-authz=hosts,max-connections=0"
-        )
+    def _pid_file(self) -> Path:
+        """Its name says where the daemon listens: its command line does not."""
+        return self._folder / f"{self._listen}.pid"
 
     def pids(self) -> list[int]:
         """Of daemons with our control socket."""
@@ -147,6 +146,22 @@ class StorageDaemon:
 def stop_all(state_dir: Path) -> None:
     """Every daemon with a control socket in this folder."""
     _kill(_running(f"path={state_dir}/"))
+
+
+def _listening(listen: str) -> socket.socket:
+    """QEMU 7.2 leaves Nagle's algorithm on for those who connect: each read would wait for the
+    reader's delayed acknowledgement, 40 ms. They inherit it switched off from the socket that
+    listens. Raises DriverError.
+    """
+    address, _, port = listen.rpartition(":")
+    try:
+        found = socket.getaddrinfo(address.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        family, _, _, _, where = found[0]
+        server = socket.create_server(where[:2], family=family)
+    except OSError as failure:
+        raise DriverError(f"{PROGRAM} cannot listen on {listen}: {failure}") from failure
+    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return server
 
 
 def _running(*marks: str) -> list[int]:

@@ -16,7 +16,7 @@ from hostagent.shell import CommandError
 from hostagent.volumes.exports import HOLDER, NoExports, QemuExports
 from hostagent.volumes.keeper import Keeper
 from hostagent.volumes.qcow2 import Qcow2Volumes
-from hostagent.volumes.storage_daemon import link_tls
+from hostagent.volumes.storage_daemon import StorageDaemon, link_tls
 from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
 from protos.rpc import dns_name
 from tests.harness.waiting import wait_until
@@ -211,6 +211,31 @@ def test_two_volumes_and_the_hosts_of_both(home):
     assert home.is_allowed(GUEST)
     kept = json.loads((home.folder / "nbd" / "served.json").read_text())
     assert kept == {VOLUME: [GUEST]}
+
+
+def test_who_connects_is_not_kept_waiting_by_nagles_algorithm(home):
+    """What is accepted inherits it from the socket that listens."""
+    delays = []
+
+    def run(argv, *, pass_fds):
+        with socket.socket(fileno=os.dup(pass_fds[0])) as server:
+            delays.append(server.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        return shell.run(argv, pass_fds=pass_fds)
+
+    listen = f"127.0.0.1:{free_port()}"
+    daemon = StorageDaemon(home.folder / "other", listen, home.tls, run)
+    daemon.ensure()
+    try:
+        assert daemon.is_running() and delays == [1]
+    finally:
+        daemon.stop()
+
+
+def test_an_address_that_is_taken_is_named(home):
+    daemon = StorageDaemon(home.folder / "other", f"127.0.0.1:{home.port}", home.tls, shell.run)
+    home.exports.serve(made(home), [GUEST])
+    with pytest.raises(DriverError, match=f"cannot listen on 127.0.0.1:{home.port}"):
+        daemon.ensure()
 
 
 def test_a_host_that_serves_nothing_says_so():
