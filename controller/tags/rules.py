@@ -33,6 +33,7 @@ TAGGABLE = {
     "instance": (schema.Instance.instance_id, schema.Instance.account_id),
     "image": (schema.Image.image_id, schema.Image.account_id),
     "volume": (schema.Volume.volume_id, schema.Volume.account_id),
+    "snapshot": (schema.Snapshot.snapshot_id, schema.Snapshot.account_id),
     "vpc": (schema.Vpc.vpc_id, schema.Vpc.account_id),
     "dhcp-options": (schema.DhcpOptions.dhcp_options_id, schema.DhcpOptions.account_id),
     "subnet": (schema.Subnet.subnet_id, schema.Subnet.account_id),
@@ -52,7 +53,10 @@ TAGGABLE = {
     "network-acl": (schema.NetworkAcl.network_acl_id, schema.NetworkAcl.account_id),
 }
 # Rows that are kept for a while after their resource is gone.
-_STILL_THERE = {"image": schema.Image.status.not_in(("pending_delete", "deleted"))}
+_STILL_THERE = {
+    "image": schema.Image.status.not_in(("pending_delete", "deleted")),
+    "snapshot": schema.Snapshot.status != "deleting",
+}
 
 
 def add(
