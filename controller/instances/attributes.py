@@ -1,6 +1,6 @@
 """ModifyInstanceAttribute: one attribute of one instance. Called by instances/rpc.
 
-stopped instances only      instance type, user data, ebs_optimized
+stopped instances only      instance type, user data, ebs_optimized, ena_support (true, as it is)
 any that is not going       the rest
 """
 
@@ -18,7 +18,7 @@ from controller.networks import interfaces
 from protos.cloud.v1 import instances_pb2
 from protos.errors import CloudError, Kind
 
-STOPPED_ONLY = {"instance_type", "user_data", "ebs_optimized"}
+STOPPED_ONLY = {"instance_type", "user_data", "ebs_optimized", "ena_support"}
 PLAIN = {"disable_api_termination", "disable_api_stop", "ebs_optimized"}  # nothing a host must know
 
 
@@ -53,6 +53,8 @@ class Attributes:
             interfaces.set_groups(tx, self._changes, row.instance_id, list(value.group_ids))
         elif attribute == "delete_on_termination":
             self._set_deletions(tx, row, value.devices)
+        elif attribute == "ena_support":
+            _check_ena_support(value)
         else:
             if attribute == "instance_initiated_shutdown_behavior":
                 check_shutdown_behavior(value)
@@ -101,3 +103,11 @@ class Attributes:
                     reason="block-device-mapping",
                 )
         self._changes.instances(tx, [row.instance_id])
+
+
+def _check_ena_support(wanted: bool) -> None:
+    """Every guest's interfaces are of one kind."""
+    if not wanted:
+        raise CloudError(
+            Kind.UNSUPPORTED, "Enhanced networking cannot be switched off.", noun="parameter"
+        )

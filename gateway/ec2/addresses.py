@@ -8,6 +8,7 @@ from gateway.ec2.parameters import (
     Filter,
     TagSpecification,
     filters_of,
+    invalid,
     missing,
     tag_specifications_of,
 )
@@ -20,8 +21,12 @@ def allocate_address(
     *,
     domain: str = "",
     address: str = "",
+    public_ipv4_pool: Literal["amazon"] = POOL,  # the only one that there is
+    network_border_group: str = "",
     tag_specifications: Sequence[TagSpecification] = (),
 ) -> dict:
+    if network_border_group not in ("", call.region):
+        raise invalid(f"Invalid value '{network_border_group}' for networkBorderGroup")
     request = networks_pb2.AllocateAddressRequest(
         domain=domain,
         address=address,

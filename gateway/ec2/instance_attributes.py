@@ -100,6 +100,7 @@ def modify_instance_attribute(
     instance_initiated_shutdown_behavior: Text | None = None,
     source_dest_check: Flag | None = None,
     ebs_optimized: Flag | None = None,
+    ena_support: Flag | None = None,
     groups: Sequence[str] | None = None,
     block_device_mappings: Sequence[DeviceDeletion] | None = None,
 ) -> None:
@@ -113,6 +114,7 @@ def modify_instance_attribute(
         and instance_initiated_shutdown_behavior.value,
         "source_dest_check": source_dest_check and source_dest_check.value,
         "ebs_optimized": ebs_optimized and ebs_optimized.value,
+        "ena_support": ena_support and ena_support.value,
         "security_groups": None if groups is None else instances_pb2.GroupIds(group_ids=groups),
         "delete_on_termination": None
         if block_device_mappings is None
@@ -150,6 +152,7 @@ _FLAGS = {
     "disableApiStop": "disable_api_stop",
     "sourceDestCheck": "source_dest_check",
     "ebsOptimized": "ebs_optimized",
+    "enaSupport": "ena_support",
 }
 
 

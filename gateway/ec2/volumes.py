@@ -139,6 +139,7 @@ def describe_volumes_modifications(
     filters: Sequence[Filter] = (),
     max_results: int | None = None,
     next_token: str = "",
+    include_managed_resources: bool = False,  # harmless: nobody else manages any here
 ) -> dict:
     request = _described(volume_ids, filters, max_results, next_token)
     answer = call.clients.volumes.DescribeModifications(request, caller=call.caller)

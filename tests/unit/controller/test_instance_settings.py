@@ -135,6 +135,20 @@ def test_monitoring_is_set_for_all_of_a_call_or_none(cloud):
     assert [each.monitoring for each in cloud.describe(one, two)] == [True, False]
 
 
+def test_enhanced_networking_is_as_it_is(cloud):
+    (one,) = cloud.run_ids()
+
+    def modify(wanted: bool) -> None:
+        request = instances_pb2.ModifyInstanceAttributeRequest(instance_id=one, ena_support=wanted)
+        cloud.instances.ModifyAttribute(request, caller=cloud.alice.caller())
+
+    assert refusal(modify, True).kind is Kind.WRONG_STATE
+    cloud.on("Stop", [one])
+    cloud.settle()
+    modify(True)
+    assert refusal(modify, False).kind is Kind.UNSUPPORTED
+
+
 def credits_of(cloud, *ids) -> dict[str, str]:
     request = instances_pb2.DescribeCreditSpecificationsRequest(instance_ids=ids)
     answer = cloud.instances.DescribeCreditSpecifications(request, caller=cloud.alice.caller())

@@ -559,6 +559,7 @@ def test_35_attributes(served, attribute):
         ({"DisableApiStop": {"Value": True}}, "disable_api_stop", True),
         ({"SourceDestCheck": {"Value": False}}, "source_dest_check", False),
         ({"EbsOptimized": {"Value": True}}, "ebs_optimized", True),
+        ({"EnaSupport": {"Value": True}}, "ena_support", True),
         (
             {"InstanceInitiatedShutdownBehavior": {"Value": "terminate"}},
             "instance_initiated_shutdown_behavior",

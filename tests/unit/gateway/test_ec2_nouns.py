@@ -305,6 +305,10 @@ def test_addresses(served):
         "vpc",
     )
     (seen,) = ec2.describe_addresses(AllocationIds=["eipalloc-1"])["Addresses"]
+    same = {name: seen[name] for name in ("PublicIpv4Pool", "NetworkBorderGroup")}
+    assert ec2.allocate_address(**same)["NetworkBorderGroup"] == same["NetworkBorderGroup"]
+    assert code(ec2.allocate_address, NetworkBorderGroup="moon") == "InvalidParameterValue"
+    assert code(ec2.allocate_address, PublicIpv4Pool="ipv4pool-1") == "UnsupportedOperation"
     assert seen["AssociationId"] == "eipassoc-1"
     assert seen["NetworkInterfaceOwnerId"] == ACCOUNT
     given = {"AllocationId": "eipalloc-1", "InstanceId": "i-1"}
