@@ -23,6 +23,7 @@ from hostagent.drivers import DriverError
 from hostagent.ledger import Ledger
 from hostagent.limits import Limits
 from hostagent.snapshots.copies import Copies
+from hostagent.snapshots.memory import waiting_for
 from hostagent.snapshots.worker import SnapshotWorker
 from hostagent.steps import Drivers
 from hostagent.sync import Sync
@@ -111,6 +112,8 @@ class Agent:
         for name in (instance_id,) if instance_id else self._ledger.instances():
             if self._ledger.get(name) is not None:
                 self._wake(("instance", name))
+                for snapshot_id in waiting_for(self._ledger.snapshots.all(), name):
+                    self._wake(("snapshot", snapshot_id))
 
     def run_due(self, now: int) -> int | None:
         """Steps all that is due, and what that made due, one by one; answers when more will be."""

@@ -7,7 +7,7 @@ with a message that an operator understands; ``transient`` says whether trying a
 without anything else changing.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -169,10 +169,10 @@ class Hypervisor(Protocol):
     def tune_disk(self, instance_id: str, volume_id: str, iops: int, throughput_mibps: int) -> None:
         """Limits a disk of a running guest; 0: no limit."""
 
-    def freeze_disk(self, instance_id: str, volume_id: str, layer: Path, quiesce: bool) -> None:
-        """Moves a running guest to ``layer``, an empty one on the layer that it writes, which is
-        frozen when this returns. ``quiesce`` asks the guest's agent, where one answers, to have its
-        file systems at rest at that moment.
+    def freeze_disks(self, instance_id: str, layers: Mapping[str, Path], quiesce: bool) -> None:
+        """Moves a running guest to these layers (by volume), each an empty one on the layer that it
+        writes. Those are frozen when this returns, all at one moment. ``quiesce`` asks the guest's
+        agent, where one answers, to have its file systems at rest at that moment.
         """
 
     def commit_disk(self, instance_id: str, volume_id: str, lowest: Path, top: Path) -> None:
@@ -347,7 +347,7 @@ class Exports(Protocol):
 
     def resize_disk(self, holder: str, volume_id: str, size_bytes: int) -> None: ...
 
-    def freeze_disk(self, holder: str, volume_id: str, layer: Path, quiesce: bool) -> None: ...
+    def freeze_disks(self, holder: str, layers: Mapping[str, Path], quiesce: bool) -> None: ...
 
     def commit_disk(self, holder: str, volume_id: str, lowest: Path, top: Path) -> None: ...
 

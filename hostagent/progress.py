@@ -76,6 +76,15 @@ class Entry:
     spec: fleet_pb2.InstanceSpec
     progress: Progress
 
+    @property
+    def is_rebooting(self) -> bool:
+        return self.spec.reboots > self.progress.reboots_done
+
+    @property
+    def is_seen_through(self) -> bool:
+        """It is said to run all the while that it reboots, off or not, as EC2 has it."""
+        return self.is_rebooting and self.progress.observed == fleet_pb2.OBSERVED_RUNNING
+
 
 def observation_of(progress: Progress) -> tuple:
     """What of the progress the controller hears of."""

@@ -30,6 +30,7 @@ class Do(Enum):
     REBOOT = auto()  # ask the guest
     RESET = auto()  # it did not listen
     NOTE_REBOOT = auto()
+    STAY_OFF = auto()  # nothing yet: snapshots are taken before it is started again
     SHUT_DOWN = auto()  # ask the guest
     POWER_OFF = auto()  # it did not listen, or is not to be asked
     TAKE_DOWN = auto()  # domain and ports go, disks stay
@@ -51,6 +52,7 @@ class Situation:
     overdue: bool = False  # ... and its time is up
     forced: bool = False  # the guest is not to be asked
     graceful: bool = False  # terminated, but a disk lives on: the guest may write it back
+    wanted_off: bool = False  # snapshots wait for the guest to be off; it is held off for them
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ ROWS = (
     # desired      power      when                                      do
     Row(RUNNING,    _PAUSED,   lambda s: s.spent,                        Do.TAKE_DOWN),
     Row(RUNNING,    _ANY,      lambda s: s.spent,                        Do.HOLD),
+    Row(RUNNING,    _ALIVE,    lambda s: s.wanted_off and s.overdue,     Do.POWER_OFF),
+    Row(RUNNING,    _RUNNING,  lambda s: s.wanted_off and not s.asked,   Do.SHUT_DOWN),
+    Row(RUNNING,    _ALIVE,    lambda s: s.wanted_off,                   Do.WAIT),
+    Row(RUNNING,    _DEAD,     lambda s: s.wanted_off,                   Do.STAY_OFF),  # [8]
     Row(RUNNING,    _NONE,     _always,                                  Do.BRING_UP),
     Row(RUNNING,    _LEFT,     _always,                                  Do.RESTART),
     Row(RUNNING,    _PAUSED,   lambda s: not s.begun,                    Do.RESTART),  # [1]
@@ -137,4 +143,4 @@ ROWS = (
 # [3] the end of an earlier start
 # [4] it went off where it should have come again: libvirt forgot, while it restarted, that it
 # should [5] cut after the guest was let go: see that all is there [6] by itself; EXITED comes next
-# [7] it cannot hear
+# [7] it cannot hear [8] a reboot is due as well: [4] brings it up when nothing waits any more

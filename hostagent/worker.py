@@ -14,12 +14,14 @@ at any time, then the guest is asked again.
 import logging
 from collections.abc import Callable, Sequence
 
+from hostagent.asked import Asked
 from hostagent.devices import Devices, DiskPart
 from hostagent.drivers import DriverError, NotYet, Power
 from hostagent.ledger import Entry, Ledger, Seen, outlives
 from hostagent.limits import Limits
 from hostagent.nics import NicPart
 from hostagent.reach import Reach
+from hostagent.snapshots.memory import waiting_for
 from hostagent.steps import Context, Drivers, Step
 from hostagent.steps.domain import plug
 from hostagent.steps.order import STEPS
@@ -46,6 +48,7 @@ GUEST_SHUTDOWN = Seen(
 )
 _AT_REST = (OBSERVED_STOPPED, EXITED, FAILED, ABSENT)
 SERVER_ERROR = "Server.InternalError"
+OFF_POLL_MS = 200  # while a guest is held off for its snapshots: that is its users' time
 
 
 class Worker:
@@ -69,8 +72,7 @@ class Worker:
         )
         self._clock, self._checkpoint, self._steps = clock, checkpoint, steps
         self._intent: tuple = ()  # what the memory below is about
-        self._asked_first: int | None = None
-        self._asked_last = 0
+        self._asked = Asked(limits)
         self._retry_at = 0
         self._trying_since: int | None = None
         self._calm_since: int | None = None
@@ -106,27 +108,31 @@ class Worker:
     def _begin_anew(self, spec: fleet_pb2.InstanceSpec) -> None:
         """Something else is wanted: earlier questions to the guest and pauses are void."""
         self._intent = _intent(spec)
-        self._asked_first, self._trying_since, self._retry_at = None, None, 0
+        self._asked.forget()
+        self._trying_since, self._retry_at = None, 0
         self._down = False
 
     def _situation(self, entry: Entry, power: Power, now: int) -> Situation:
-        spec, progress, limits = entry.spec, entry.progress, self._limits
-        rebooting = spec.reboots > progress.reboots_done
-        asked = self._asked_first is not None
-        limit = limits.reboot_ms if spec.desired == fleet_pb2.RUNNING else limits.shutdown_ms
+        spec, progress, asked = entry.spec, entry.progress, self._asked
         return Situation(
             desired=spec.desired,
             power=power,
             begun=progress.started >= start_of(spec),
             spent=progress.ended >= start_of(spec),
-            rebooting=rebooting,
-            reboot_seen=rebooting and asked and self._on.hypervisor.reboot_seen(self.instance_id),
+            rebooting=entry.is_rebooting,
+            reboot_seen=entry.is_rebooting
+            and bool(asked)
+            and self._on.hypervisor.reboot_seen(self.instance_id),
             machine_rebooted=progress.boot_id != self._ledger.boot_id,
-            asked=asked and now - self._asked_last < limits.ask_again_ms,
-            overdue=asked and now - self._asked_first >= limit,
+            asked=asked.is_recent(now),
+            overdue=asked.is_overdue(spec, now),
             forced=spec.force_stop,
             graceful=any(map(outlives, spec.disks)),
+            wanted_off=progress.started > 0 and self._is_wanted_off(),  # else nothing is made yet
         )
+
+    def _is_wanted_off(self) -> bool:
+        return bool(waiting_for(self._ledger.snapshots.all(), self.instance_id))
 
     def _note(self, entry: Entry, seen: Seen | None = None, **changes) -> None:
         before = entry.progress.observed
@@ -152,7 +158,7 @@ class Worker:
         if self._trying_since is None:
             self._trying_since = now
         alive = power is Power.RUNNING
-        if entry.progress.observed != PREPARING and not alive:
+        if entry.progress.observed != PREPARING and not alive and not entry.is_seen_through:
             self._note(entry, Seen(PREPARING))
         ctx = Context(entry.spec, self._on, alive=alive)
         for step in self._steps:
@@ -162,18 +168,20 @@ class Worker:
             self._checkpoint(f"step: {step.name} {self.instance_id}")
             step.ensure(ctx)
         self._checkpoint(f"step: done {self.instance_id}")
+        still_to_go_off = self._is_wanted_off()
         self._note(
             entry,
             Seen(OBSERVED_RUNNING),
             started=start_of(entry.spec),
-            reboots_done=entry.spec.reboots,
+            reboots_done=entry.progress.reboots_done if still_to_go_off else entry.spec.reboots,
             attempts=0,
             boot_id=self._ledger.boot_id,
             network_generation=entry.spec.generation,
             **self._reach.begin(entry.spec, now),
             **({} if alive else self._devices.begin(entry.spec, now)),
         )
-        self._trying_since, self._asked_first = None, None
+        self._trying_since = None
+        self._asked.forget()
         self._calm_since = self._audited_at = now
         return min(now + self._limits.audit_ms, self._reach.due, self._devices.due)
 
@@ -184,6 +192,7 @@ class Worker:
             progress.started >= start_of(entry.spec)
             and power in (Power.CRASHED, Power.OFF)
             and progress.boot_id == self._ledger.boot_id
+            and not entry.is_rebooting
         )
         crashes = progress.crashes + 1 if died else progress.crashes
         if crashes > self._limits.crashes:
@@ -192,9 +201,10 @@ class Worker:
             )
             return self._give_up(entry, failure)
         message = f"{SERVER_ERROR}: the guest's process ended; it is started again" if died else ""
+        preparing = Seen(PREPARING, SERVER_ERROR if died else "", message)
         self._note(
             entry,
-            Seen(PREPARING, SERVER_ERROR if died else "", message),
+            None if entry.is_seen_through else preparing,
             started=start_of(entry.spec) - 1,
             crashes=crashes,
         )
@@ -255,11 +265,11 @@ class Worker:
 
     def _reboot(self, entry: Entry, power: Power, now: int) -> int | None:
         self._on.hypervisor.reboot(self.instance_id)
-        return self._asked(now, self._limits.reboot_ms)
+        return self._asked.note(entry.spec, now)
 
     def _note_reboot(self, entry: Entry, power: Power, now: int) -> int | None:
         self._note(entry, reboots_done=entry.spec.reboots, **self._reach.begin(entry.spec, now))
-        self._asked_first = None
+        self._asked.forget()
         return now
 
     def _reset(self, entry: Entry, power: Power, now: int) -> int | None:
@@ -267,28 +277,26 @@ class Worker:
         self._on.hypervisor.reset(self.instance_id)
         return self._note_reboot(entry, power, now)
 
+    def _stay_off(self, entry: Entry, power: Power, now: int) -> int | None:
+        """The workers of its snapshots freeze its volumes."""
+        return now + OFF_POLL_MS
+
     # -- stopping ------------------------------------------------------------------------------
 
     def _shut_down(self, entry: Entry, power: Power, now: int) -> int | None:
-        self._note(entry, Seen(STOPPING))
+        self._note_stopping(entry)
         self._on.hypervisor.shut_down(self.instance_id)
-        return self._asked(now, self._limits.shutdown_ms)
+        return self._asked.note(entry.spec, now)
 
-    def _asked(self, now: int, limit: int) -> int:
-        if self._asked_first is None:
-            self._asked_first = now
-        self._asked_last = now
-        return min(now + self._limits.poll_ms, self._asked_first + limit)
+    def _note_stopping(self, entry: Entry) -> None:
+        if entry.spec.desired != fleet_pb2.RUNNING:  # else it comes again
+            self._note(entry, Seen(STOPPING))
 
     def _wait(self, entry: Entry, power: Power, now: int) -> int | None:
-        if self._asked_first is None:
-            self._asked_first = now  # it goes down by itself; the limit counts from here
-        stays = entry.spec.desired == fleet_pb2.RUNNING
-        limit = self._limits.reboot_ms if stays else self._limits.shutdown_ms
-        return min(now + self._limits.poll_ms, max(now + 1, self._asked_first + limit))
+        return self._asked.wait(entry.spec, now)
 
     def _power_off(self, entry: Entry, power: Power, now: int) -> int | None:
-        self._note(entry, Seen(STOPPING))
+        self._note_stopping(entry)
         self._on.hypervisor.power_off(self.instance_id)
         return now
 
@@ -376,6 +384,7 @@ _ACTIONS: dict[Do, Callable[[Worker, Entry, Power, int], int | None]] = {
     Do.REBOOT: Worker._reboot,
     Do.RESET: Worker._reset,
     Do.NOTE_REBOOT: Worker._note_reboot,
+    Do.STAY_OFF: Worker._stay_off,
     Do.SHUT_DOWN: Worker._shut_down,
     Do.POWER_OFF: Worker._power_off,
     Do.TAKE_DOWN: Worker._take_down,

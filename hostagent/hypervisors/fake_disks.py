@@ -6,7 +6,7 @@ one that does not listen to ACPI lets go of nothing. A hypervisor made without v
 sizes and commits nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hostagent.drivers import Disk, DriverError, GuestDisk, NotYet
@@ -68,12 +68,16 @@ class FakeDisks:
             disk["iops"], disk["throughput_mibps"] = iops, throughput_mibps
             self.state.keep()
 
-    def freeze_disk(self, instance_id: str, volume_id: str, layer: Path, quiesce: bool) -> None:
+    def freeze_disks(self, instance_id: str, layers: Mapping[str, Path], quiesce: bool) -> None:
         with self._lock:
-            disk = self._disk(instance_id, volume_id)
-            if parse_layer(layer)[1] <= parse_layer(Path(disk["path"]))[1]:
-                raise DriverError(f"{volume_id}: {layer} is below {disk['path']}", transient=False)
-            disk["path"] = str(layer)
+            disks = {volume_id: self._disk(instance_id, volume_id) for volume_id in layers}
+            for volume_id, disk in disks.items():
+                layer = layers[volume_id]
+                if parse_layer(layer)[1] <= parse_layer(Path(disk["path"]))[1]:
+                    message = f"{volume_id}: {layer} is below {disk['path']}"
+                    raise DriverError(message, transient=False)
+            for volume_id, disk in disks.items():
+                disk["path"] = str(layers[volume_id])
             self.state.keep()
 
     def commit_disk(self, instance_id: str, volume_id: str, lowest: Path, top: Path) -> None:

@@ -6,7 +6,7 @@ A domain is made anew for each start: its definition is left alone. Sources of t
 libvirt-domain.h and libvirt-domain-snapshot.h of libvirt 9.0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import libvirt
@@ -84,13 +84,14 @@ def tune(domain: libvirt.virDomain, volume_id: str, iops: int, throughput_mibps:
     domain.setBlockIoTune(target, limits, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
 
-def freeze(domain: libvirt.virDomain, volume_id: str, layer: Path, quiesce: bool) -> None:
-    """Only this disk; what quiesces quiesces the whole guest, where it has an agent."""
-    _existing(domain, volume_id)
-    layers = {
-        _target(disk): layer if name == volume_id else None for name, disk in _disks(domain).items()
-    }
-    text = snapshot_of(layers).to_text()
+def freeze(domain: libvirt.virDomain, layers: Mapping[str, Path], quiesce: bool) -> None:
+    """Only these disks, in one transaction of QEMU's; what quiesces quiesces the whole guest, where
+    it has an agent.
+    """
+    there = _disks(domain)
+    for volume_id in layers:
+        _existing(domain, volume_id)
+    text = snapshot_of({_target(disk): layers.get(name) for name, disk in there.items()}).to_text()
     if quiesce:
         try:
             domain.snapshotCreateXML(text, _FREEZE | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE)

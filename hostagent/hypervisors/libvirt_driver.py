@@ -11,7 +11,7 @@ called from any thread. Source of the states' and events' meaning: libvirt-domai
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import libvirt
@@ -205,9 +205,9 @@ class LibvirtHypervisor:
             domain = self._existing(instance_id)
             libvirt_disks.tune(domain, volume_id, iops, throughput_mibps)
 
-    def freeze_disk(self, instance_id: str, volume_id: str, layer: Path, quiesce: bool) -> None:
-        with _translated(f"{instance_id}: {volume_id}"):
-            libvirt_disks.freeze(self._existing(instance_id), volume_id, layer, quiesce)
+    def freeze_disks(self, instance_id: str, layers: Mapping[str, Path], quiesce: bool) -> None:
+        with _translated(f"{instance_id}: {', '.join(layers)}"):
+            libvirt_disks.freeze(self._existing(instance_id), layers, quiesce)
 
     def commit_disk(self, instance_id: str, volume_id: str, lowest: Path, top: Path) -> None:
         with _translated(f"{instance_id}: {volume_id}"):

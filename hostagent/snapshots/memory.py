@@ -54,6 +54,20 @@ def is_copied(snapshots: Mapping[str, Record], volume_id: str) -> bool:
     )
 
 
+def is_unfrozen(record: Record) -> bool:
+    """Its moment is still to come."""
+    return not record.spec.cancelled and record.progress.observed == fleet_pb2.SNAPSHOT_UNSEEN
+
+
+def waiting_for(snapshots: Mapping[str, Record], instance_id: str) -> list[str]:
+    """Those of them whose moment is to be while this instance's guest is off."""
+    return [
+        name
+        for name, record in snapshots.items()
+        if record.spec.off_instance_id == instance_id and is_unfrozen(record)
+    ]
+
+
 class CopiedVolumes:
     """See the module's head. Any thread may call any method."""
 

@@ -4,6 +4,7 @@
 
     choose    the layer that is written just now becomes its point in time: its number is noted
     freeze    that layer is frozen, whether or not a guest runs     -> SNAPSHOT_COPYING
+              (with those of its group, at one moment; where its guest is to be off, then)
     copy      in the background, again after any cut                -> SNAPSHOT_DONE | _FAILED
     release   what no copy reads any more becomes one layer; then it can be forgotten
     cancelled: the copy leaves off, release                         -> SNAPSHOT_GONE
@@ -22,7 +23,7 @@ from hostagent.limits import Limits
 from hostagent.records import Record
 from hostagent.snapshots.copier import Base, Source
 from hostagent.snapshots.copies import Copies
-from hostagent.snapshots.memory import SETTLED, SnapshotProgress
+from hostagent.snapshots.memory import SETTLED, SnapshotProgress, is_unfrozen
 from hostagent.steps import Drivers
 from hostagent.volumes.worker import disk_of
 from protos.cloud.v1 import fleet_pb2
@@ -78,11 +79,7 @@ class SnapshotWorker:
         return None
 
     def _copy(self, snapshot_id: str, record: Snapshot) -> None:
-        volume_id, number = record.spec.volume_id, record.progress.number
-        if number < 0:
-            number = self._choose(snapshot_id, record)
-        self._checkpoint(f"snapshot: freeze {snapshot_id}")
-        self._on.keeper.freeze(volume_id, number, quiesce=record.spec.quiesce)
+        volume_id, number = record.spec.volume_id, self._freeze(snapshot_id, record)
         if record.progress.observed != fleet_pb2.SNAPSHOT_COPYING:
             self._note(snapshot_id, record, observed=fleet_pb2.SNAPSHOT_COPYING)
         if self._is_being_committed(volume_id):
@@ -103,9 +100,42 @@ class SnapshotWorker:
             added_bytes=copied.added_bytes,
         )
 
+    def _freeze(self, snapshot_id: str, record: Snapshot) -> int:
+        """With all of its group, whose volumes nobody else touches meanwhile: no guest starts on
+        them. Answers the number of its own layer, which is frozen.
+        """
+        group = self._group(snapshot_id, record)
+        with self._on.keeper.held(one.spec.volume_id for one in group.values()):
+            for name, one in group.items():
+                self._check_off(name, one)
+            numbers = {one.spec.volume_id: self._choose(name, one) for name, one in group.items()}
+            self._checkpoint(f"snapshot: freeze {snapshot_id}")
+            self._on.keeper.freeze_all(numbers, quiesce=record.spec.quiesce)
+        return numbers[record.spec.volume_id]
+
+    def _group(self, snapshot_id: str, record: Snapshot) -> dict[str, Snapshot]:
+        """It, and those that are to be of the same moment."""
+        others = self._ledger.snapshots.all() if record.spec.group else {}
+        return {
+            name: one
+            for name, one in others.items()
+            if one.spec.group == record.spec.group and is_unfrozen(one)
+        } | {snapshot_id: record}
+
+    def _check_off(self, snapshot_id: str, record: Snapshot) -> None:
+        """Raises NotYet while its guest is to be off and is not."""
+        spec = record.spec
+        if spec.off_instance_id and is_unfrozen(record):
+            guest = self._on.hypervisor.holder(spec.volume_id)
+            if guest is not None:
+                self._ledger.snapshots.note(snapshot_id, attempts=0)
+                raise NotYet(f"{spec.volume_id}: {guest} is not off yet", retry_ms=WAIT_MS)
+
     def _choose(self, snapshot_id: str, record: Snapshot) -> int:
         """The layer whose freezing is the point in time. Noted first, so that a cut between the
         freezing and the noting does not take a later one."""
+        if record.progress.number >= 0:
+            return record.progress.number
         volume_id = record.spec.volume_id
         if not self._on.volumes.chain(volume_id):
             self._make(volume_id)
@@ -149,6 +179,8 @@ class SnapshotWorker:
     def _release(self, snapshot_id: str, record: Snapshot) -> None:
         """Commits what is frozen, unless a copy still reads it: then the last one does."""
         volume_id, began = record.spec.volume_id, record.progress.releasing
+        if self._guest_waits(volume_id):
+            raise NotYet(f"{volume_id}: a guest is held off for it", retry_ms=WAIT_MS)
         if record.progress.number >= 0 and self._on.volumes.chain(volume_id):
             # Said before it is looked who copies, as a copy chooses its layer before it looks here:
             # at least one of the two sees the other.
@@ -178,6 +210,13 @@ class SnapshotWorker:
         if known is not None and below and below[-1].number > known.number:
             self._ledger.copied.drop(volume_id)
         self._on.keeper.commit(volume_id, frozen)
+
+    def _guest_waits(self, volume_id: str) -> bool:
+        """Its guest is to be off no longer than it must: what takes long begins afterwards."""
+        return any(
+            other.spec.volume_id == volume_id and other.spec.off_instance_id and is_unfrozen(other)
+            for other in self._ledger.snapshots.all().values()
+        )
 
     def _is_being_committed(self, volume_id: str) -> bool:
         return any(

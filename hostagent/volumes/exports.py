@@ -12,7 +12,7 @@ whom is kept in ``folder/served.json``. A node of it is a layer: "<volume id>.<n
 import json
 import logging
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from hostagent.drivers import Disk, DriverError, GuestDisk, NotYet, Volumes
@@ -131,14 +131,18 @@ class QemuExports:
             self._daemon.tell("block_resize", **{"node-name": node, "size": size_bytes})
             self._export(volume_id, node)
 
-    def freeze_disk(self, holder: str, volume_id: str, layer: Path, quiesce: bool) -> None:
+    def freeze_disks(self, holder: str, layers: Mapping[str, Path], quiesce: bool) -> None:
         """Nobody here can ask the guest: it is another host's."""
         with self._lock:
-            written, node = self._exports()[volume_id], _node(layer)
-            if node in self._nodes(volume_id):  # of a try that was cut
-                self._daemon.tell("blockdev-del", **{"node-name": node})
-            self._daemon.tell("blockdev-add", **_layer(layer, None, writable=True))
-            self._daemon.tell("blockdev-snapshot", node=written, overlay=node)
+            written, moves = self._exports(), []
+            for volume_id, layer in layers.items():
+                node = _node(layer)
+                if node in self._nodes(volume_id):  # of a try that was cut
+                    self._daemon.tell("blockdev-del", **{"node-name": node})
+                self._daemon.tell("blockdev-add", **_layer(layer, None, writable=True))
+                move = {"node": written[volume_id], "overlay": node}
+                moves.append({"type": "blockdev-snapshot", "data": move})
+            self._daemon.tell("transaction", actions=moves)
 
     def commit_disk(self, holder: str, volume_id: str, lowest: Path, top: Path) -> None:
         with self._lock:

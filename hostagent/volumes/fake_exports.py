@@ -9,7 +9,7 @@ anew what should be served. A commit is done at once.
 """
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from hostagent.drivers import Disk, DriverError, GuestDisk
@@ -53,11 +53,12 @@ class FakeExports:
     def resize_disk(self, holder: str, volume_id: str, size_bytes: int) -> None:
         self._volumes.grow(volume_id, size_bytes)
 
-    def freeze_disk(self, holder: str, volume_id: str, layer: Path, quiesce: bool) -> None:
+    def freeze_disks(self, holder: str, layers: Mapping[str, Path], quiesce: bool) -> None:
         with self._lock:
-            if parse_layer(layer)[1] <= parse_layer(self._written[volume_id])[1]:
-                raise DriverError(f"{volume_id}: {layer} is no layer above", transient=False)
-            self._written[volume_id] = layer
+            for volume_id, layer in layers.items():
+                if parse_layer(layer)[1] <= parse_layer(self._written[volume_id])[1]:
+                    raise DriverError(f"{volume_id}: {layer} is no layer above", transient=False)
+            self._written.update(layers)
 
     def lose_power(self) -> None:
         """What is served no more is served anew, from the highest layer."""

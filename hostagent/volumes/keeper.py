@@ -3,6 +3,7 @@
     keeper.make(disk) -> Disk             made where it is not here, for a domain to open
     with keeper.held(["vol-1"]):          nobody else changes its layers: while a guest opens it
     keeper.freeze("vol-1", 3)             layer 3 is frozen when this returns, with all below it
+    keeper.freeze_all({"vol-1": 3, ...})  several, at one moment where one guest has them
     keeper.commit("vol-1", 3)             layers up to 3 become one; NotYet while that goes on
     keeper.grow("vol-1", size_bytes)      also under a running guest
     keeper.serve(disk, ["h-2"])           to guests on other hosts
@@ -15,7 +16,7 @@ writes) and in the files (what stands on what), and the same call again goes on 
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from hostagent.drivers import (
@@ -117,15 +118,23 @@ class Keeper:
         """Does nothing where ``number`` is frozen already. To be cut-proof, note ``top().number``
         first and call this with it until it returns.
         """
-        with self.held([volume_id]):
-            holder, at, top, _ = self._look(volume_id)
-            if top.number > number:
-                return
-            if top.number < number:
-                raise DriverError(f"{volume_id} has no layer {number}", transient=False)
-            layer = self._volumes.add_layer(volume_id, number)
-            if holder is not None:
-                at.freeze_disk(holder, volume_id, layer, quiesce)
+        self.freeze_all({volume_id: number}, quiesce=quiesce)
+
+    def freeze_all(self, numbers: Mapping[str, int], *, quiesce: bool = False) -> None:
+        """Volume -> the layer to be frozen. Those that one guest has are frozen at one moment."""
+        with self.held(numbers):
+            moves: dict[str, tuple[Hypervisor | Exports, dict[str, Path]]] = {}
+            for volume_id, number in numbers.items():
+                holder, at, top, _ = self._look(volume_id)
+                if top.number > number:
+                    continue
+                if top.number < number:
+                    raise DriverError(f"{volume_id} has no layer {number}", transient=False)
+                layer = self._volumes.add_layer(volume_id, number)
+                if holder is not None:
+                    moves.setdefault(holder, (at, {}))[1][volume_id] = layer
+            for holder, (at, layers) in moves.items():
+                at.freeze_disks(holder, layers, quiesce)
 
     def commit(self, volume_id: str, number: int) -> None:
         """Does nothing where they are one already. Who reads a layer below ``number`` must have
