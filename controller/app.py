@@ -46,6 +46,7 @@ from controller.images.collect import ImageCollector
 from controller.images.fetch import ImageFetcher
 from controller.images.remote import HttpReader
 from controller.images.rpc import ImagesServicer
+from controller.images.settle import ImageSettle
 from controller.images.store import ImageStore
 from controller.instances.attributes import Attributes
 from controller.instances.catalogue import ensure_catalogue
@@ -139,11 +140,7 @@ def build(
         lambda host_ids: dispatcher.kick(host_ids)
     )  # made below: they need each other
     instances = InstanceRules(db, _settings(config), quotas, changes)
-    settles = {
-        "settle": Settle(db, instances, quotas, changes).run_once,
-        "volumes": VolumeSettle(db, quotas, changes).run_once,
-        "interfaces": InterfaceSettle(db, changes).run_once,
-    }
+    settles = _settles(db, instances, quotas, changes)
     reports = Reports(db, list(settles.values()))
     snapshots = SnapshotRules(rng, quotas, changes)
     around = _surroundings(config)
@@ -172,7 +169,7 @@ def build(
         "Identity": IdentityServicer(db, identity),
         "Snapshots": SnapshotsServicer(db, snapshots),
         "Instances": _instances(config, db, rng, quotas, changes, instances, agents),
-        **_resources(config, db, rng, quotas, changes, store),
+        **_resources(config, db, rng, quotas, changes, snapshots, store),
     }
     fetcher = ImageFetcher(db, store, config.images, HttpReader(config.images.sources).read, clock)
     doors = {name: Door(servicer, clock) for name, servicer in servicers.items()}
@@ -188,6 +185,18 @@ def build(
         prepare=prepare,
         fetch_image=fetcher.run_once,
     )
+
+
+def _settles(
+    db: Database, instances: InstanceRules, quotas: Quotas, changes: Changes
+) -> dict[str, Callable[[Call], object]]:
+    """What follows from what hosts saw: tasks, and run after a report that ended something."""
+    return {
+        "settle": Settle(db, instances, quotas, changes).run_once,
+        "volumes": VolumeSettle(db, quotas, changes).run_once,
+        "interfaces": InterfaceSettle(db, changes).run_once,
+        "images of instances": ImageSettle(db).run_once,
+    }
 
 
 def _tasks(
@@ -243,11 +252,12 @@ def _resources(
     rng: random.Random,
     quotas: Quotas,
     changes: Changes,
+    snapshots: SnapshotRules,
     store: ImageStore,
 ) -> dict[str, object]:
     region = config.region
     return {
-        "Images": ImagesServicer(db, rng, store, config.images),
+        "Images": ImagesServicer(db, rng, store, config.images, snapshots, changes),
         "Volumes": _volumes(config, db, rng, quotas, changes),
         "Networks": NetworksServicer(db, rng, quotas, changes, _names(config), region),
         "NetworkInterfaces": NetworkInterfacesServicer(db, rng, quotas, changes, _names(config)),

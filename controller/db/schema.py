@@ -212,7 +212,7 @@ class Image(Table):
     account_id = ref(Account.account_id)
     name = TextField()
     description = text()
-    status = TextField()  # queued saving active killed pending_delete deleted
+    status = TextField()  # queued saving snapshotting active killed pending_delete deleted
     public = flag()
     architecture = text(default="x86_64")
     image_location = text()
@@ -229,6 +229,7 @@ class Image(Table):
     ena_support = flag()
     boot_mode = text()
     imds_support = text()
+    source_instance_id = text()  # that it was made of
     virtualization_type = text(default="hvm")
     state_reason_code = text()
     state_reason_message = text()
@@ -612,6 +613,8 @@ class Snapshot(Table):
     status_message = text()
     progress = small()  # per cent
     quiesce = flag()  # the guest is asked to freeze its file systems
+    image_id = text()  # that it was taken for, of one moment with the others of that
+    off_instance_id = text()  # whose guest is to be off at that moment
     digest = maybe_text()
     size_bytes = number()  # of the blocks that it names
     added_bytes = number()  # of those that the store did not have

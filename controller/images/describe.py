@@ -1,50 +1,86 @@
 """Reading images: who sees which, with the filters that EC2 documents. Called by the door (rpc).
 
-An account sees its own images and the public ones, of these without the tags, which are their
-owner's alone (EC2 User Guide, "Tag your resources"). The operator's account is the "amazon" of this
-cloud: its images carry that alias, so that scripts that ask for Owners=["amazon"] find what the
-cloud offers.
+An account sees its own images and those that it may launch (images/sharing), of these without the
+tags, which are their owner's alone (EC2 User Guide, "Tag your resources"). The operator's account
+is the "amazon" of this cloud: its images carry that alias, so that scripts that ask for
+Owners=["amazon"] find what the cloud offers.
 """
 
 from collections.abc import Sequence
 
+from peewee import SQL, fn
+
 from controller.db.filters import (
     NOTHING,
     Condition,
+    any_of,
     boolean,
     choice,
     column,
     constant,
     custom,
+    either,
     integer,
     page_of,
     tag_filters,
     timestamp,
     where,
 )
-from controller.db.schema import Account, Image, Tag
+from controller.db.schema import Account, Image, ImageBlockDevice, Tag
 from controller.db.session import Session
-from controller.images.rules import GONE
+from controller.images.devices import disks_of
+from controller.images.sharing import SHARES, visible_to
 from controller.lookup import select_page
+from controller.shares import check_account_id
 from controller.tags import rules as tags
 from protos.cloud.v1 import common_pb2, images_pb2
-from protos.errors import CloudError, Kind
 
 OPERATOR_ALIAS = "amazon"
 _ALIASES = (OPERATOR_ALIAS, "aws-marketplace", "aws-backup-vault", "microsoft", "self")
 _ABSENT = custom(lambda values: NOTHING)  # known to EC2; nothing here has it
 
 _STATES = {
-    "pending": Image.status.in_(("queued", "saving")),
+    "pending": Image.status.in_(("queued", "saving", "snapshotting")),
     "available": Image.status == "active",
     "failed": Image.status == "killed",
 }
+_DISKS = ImageBlockDevice.select(SQL("1")).where(ImageBlockDevice.image_id == Image.image_id)
+_EBS = ImageBlockDevice.virtual_name == ""
+
+
+def _disk(of_row: Condition, of_file: Condition) -> Condition:
+    """Any disk of an image: one of its rows, or the only one of a file."""
+
+    def condition(values: Sequence[str]):
+        rows = fn.EXISTS(_DISKS.where(of_row(values)))
+        return rows | ((Image.mapped_devices == 0) & of_file(values))
+
+    return condition
+
+
+def _ebs(of_row: Condition) -> Condition:
+    """What an instance-store disk does not have."""
+    return lambda values: _EBS & of_row(values)
+
+
 FILTERS: dict[str, Condition] = {
     "architecture": column(Image.architecture),
-    "block-device-mapping.delete-on-termination": boolean(Image.root_delete_on_termination),
-    "block-device-mapping.device-name": column(Image.root_device_name),
-    "block-device-mapping.volume-size": integer(Image.root_volume_size_gib),
-    "block-device-mapping.volume-type": column(Image.root_volume_type),
+    "block-device-mapping.delete-on-termination": _disk(
+        _ebs(boolean(ImageBlockDevice.delete_on_termination)),
+        boolean(Image.root_delete_on_termination),
+    ),
+    "block-device-mapping.device-name": _disk(
+        column(ImageBlockDevice.device_name), column(Image.root_device_name)
+    ),
+    "block-device-mapping.snapshot-id": any_of(
+        _DISKS.where(ImageBlockDevice.snapshot_id != ""), ImageBlockDevice.snapshot_id
+    ),
+    "block-device-mapping.volume-size": _disk(
+        _ebs(integer(ImageBlockDevice.size_gib)), integer(Image.root_volume_size_gib)
+    ),
+    "block-device-mapping.volume-type": _disk(
+        _ebs(column(ImageBlockDevice.volume_type)), column(Image.root_volume_type)
+    ),
     "block-device-mapping.encrypted": constant("false"),
     "boot-mode": column(Image.boot_mode),
     "creation-date": timestamp(Image.created_ms),
@@ -62,6 +98,7 @@ FILTERS: dict[str, Condition] = {
     "owner-id": column(Image.account_id),
     "root-device-name": column(Image.root_device_name),
     "root-device-type": constant("ebs"),
+    "source-instance-id": column(Image.source_instance_id),
     "state": choice(_STATES),
     "state-reason-code": column(Image.state_reason_code),
     "state-reason-message": column(Image.state_reason_message),
@@ -69,7 +106,6 @@ FILTERS: dict[str, Condition] = {
     **{
         name: _ABSENT
         for name in (
-            "block-device-mapping.snapshot-id",
             "image-watermark.source-image-creation-time",
             "image-watermark.source-image-id",
             "image-watermark.source-image-region",
@@ -92,23 +128,16 @@ FILTERS: dict[str, Condition] = {
             "scan-result.medium-fix-available-since",
             "source-image-id",
             "source-image-region",
-            "source-instance-id",
             "sriov-net-support",
         )
     },
 }
 
 
-def visible_to(account_id: str):
-    """An account sees and launches its own images, and public ones once they are available."""
-    public = Image.public & (Image.status == "active")
-    return Image.status.not_in(GONE) & ((Image.account_id == account_id) | public)
-
-
 def describe_images(
     session: Session, account_id: str, request: images_pb2.DescribeImagesRequest
 ) -> images_pb2.DescribeImagesResponse:
-    """Raises INVALID, MALFORMED_ID, NOT_FOUND."""
+    """Three statements a page. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
     query = (
         Image.select(Image.image_id, *_COLUMNS, Account.operator.alias("of_operator"))
         .join(Account, on=Account.account_id == Image.account_id)
@@ -119,14 +148,18 @@ def describe_images(
     if request.owners:
         conditions.append(_owned_by(request.owners, account_id))
     if request.executable_users:
-        conditions.append(_executable_by(request.executable_users))
+        conditions.append(
+            either([_executable_by(who, account_id) for who in request.executable_users])
+        )
     page = page_of(request.page, smallest=1, explicit_ids=request.image_ids)
     rows, token = select_page(
         session, query, Image.image_id, "image", request.image_ids, conditions, page
     )
     tagged = tags.tags_of(session, [r.image_id for r in rows if r.account_id == account_id])
+    disks = disks_of(session, rows)
     return images_pb2.DescribeImagesResponse(
-        images=[_message(row, tagged[row.image_id]) for row in rows], next_token=token
+        images=[_message(row, tagged[row.image_id], disks[row.image_id]) for row in rows],
+        next_token=token,
     )
 
 
@@ -155,6 +188,8 @@ _COLUMNS = (
     Image.ena_support,
     Image.boot_mode,
     Image.imds_support,
+    Image.mapped_devices,
+    Image.source_instance_id,
     Image.state_reason_code,
     Image.state_reason_message,
     Image.created_ms,
@@ -162,6 +197,7 @@ _COLUMNS = (
 _SHOWN_STATES = {
     "queued": "pending",
     "saving": "pending",
+    "snapshotting": "pending",
     "active": "available",
     "killed": "failed",
 }
@@ -170,21 +206,27 @@ _SHOWN_STATES = {
 def _owned_by(owners: Sequence[str], account_id: str):
     """Owners are account ids and aliases, ORed. Raises INVALID for anything else."""
     for owner in owners:
-        if owner not in _ALIASES and not (len(owner) == 12 and owner.isascii() and owner.isdigit()):
-            raise CloudError(
-                Kind.INVALID, f'Invalid user id: "{owner}"', noun="parameter", id=owner
-            )
+        if owner not in _ALIASES:
+            check_account_id(owner)
     ids = [account_id if owner == "self" else owner for owner in owners]
     owned = Image.account_id.in_(ids)
     return owned | Account.operator if OPERATOR_ALIAS in owners else owned
 
 
-def _executable_by(users: Sequence[str]):
-    """Launch permissions are for all or none; an owner's own is implicit and not asked for."""
-    return Image.public if "all" in users else NOTHING
+def _executable_by(who: str, account_id: str):
+    """Images with a launch permission: for "all", or for an account by name; an owner's own is
+    implicit and not asked for. Of others' images only one's own permission can be seen."""
+    if who == "all":
+        return Image.public
+    who = account_id if who == "self" else who
+    check_account_id(who)
+    named = SHARES.with_account(who)
+    return named if who == account_id else named & (Image.account_id == account_id)
 
 
-def _message(row, image_tags) -> images_pb2.Image:
+def _message(
+    row, image_tags: Sequence[common_pb2.Tag], disks: Sequence[images_pb2.ImageBlockDevice]
+) -> images_pb2.Image:
     message = images_pb2.Image(
         image_id=row.image_id,
         name=row.name,
@@ -203,14 +245,8 @@ def _message(row, image_tags) -> images_pb2.Image:
         virtual_size_bytes=row.virtual_size_bytes,
         creation_date_ms=row.created_ms,
         tags=image_tags,
-        block_devices=[
-            images_pb2.ImageBlockDevice(
-                device_name=row.root_device_name,
-                volume_size_gib=row.root_volume_size_gib,
-                delete_on_termination=row.root_delete_on_termination,
-                volume_type=row.root_volume_type,
-            )
-        ],
+        block_devices=disks,
+        source_instance_id=row.source_instance_id,
         ena_support=row.ena_support,
         boot_mode=row.boot_mode,
         imds_support=row.imds_support,

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from controller.call import Call
 from controller.config import ImagesConfig
 from controller.db.session import Database
-from controller.images import qcow2, rules
+from controller.fleet.changes import Changes
+from controller.images import qcow2, rules, sharing
+from controller.images.create import ImageMaker
+from controller.images.deregister import deregister
 from controller.images.describe import describe_image, describe_images
 from controller.images.store import DECIDE_BY_HEADER, ImageStore, StoredFile
+from controller.snapshots.rules import SnapshotRules
 from protos.cloud.v1 import common_pb2, images_pb2
 from protos.errors import CloudError, Kind
 
@@ -17,8 +21,17 @@ UPLOADS_AT_ONCE = 4  # each holds one of the server's threads
 
 
 class ImagesServicer:
-    def __init__(self, db: Database, rng: random.Random, store: ImageStore, config: ImagesConfig):
+    def __init__(
+        self,
+        db: Database,
+        rng: random.Random,
+        store: ImageStore,
+        config: ImagesConfig,
+        snapshots: SnapshotRules,
+        changes: Changes,
+    ):
         self._db, self._rng, self._store, self._config = db, rng, store, config
+        self._snapshots, self._maker = snapshots, ImageMaker(rng, snapshots, changes)
         self._uploads = threading.BoundedSemaphore(UPLOADS_AT_ONCE)
 
     def Describe(self, request: images_pb2.DescribeImagesRequest, call: Call):
@@ -30,9 +43,27 @@ class ImagesServicer:
             image_id = rules.register(tx, self._rng, self._config, request)
             return describe_image(tx, call.account_id, image_id)
 
-    def Deregister(self, request: images_pb2.ImageRequest, call: Call):
+    def Create(self, request: images_pb2.CreateImageRequest, call: Call):
         with self._db.write(call) as tx:
-            rules.deregister(tx, request.image_id)
+            image_id = self._maker.create(tx, request)
+            return describe_image(tx, call.account_id, image_id)
+
+    def Deregister(self, request: images_pb2.DeregisterImageRequest, call: Call):
+        with self._db.write(call) as tx:
+            return deregister(tx, self._snapshots, request)
+
+    def DescribeAttribute(self, request: images_pb2.ImageRequest, call: Call):
+        with self._db.read() as session:
+            return sharing.attributes(session, call, request.image_id)
+
+    def ModifyAttribute(self, request: images_pb2.ModifyImageAttributeRequest, call: Call):
+        with self._db.write(call) as tx:
+            sharing.modify(tx, request)
+        return common_pb2.Empty()
+
+    def ResetAttribute(self, request: images_pb2.ImageRequest, call: Call):
+        with self._db.write(call) as tx:
+            sharing.reset(tx, request.image_id)
         return common_pb2.Empty()
 
     def Upload(self, requests: Iterator[images_pb2.UploadImageRequest], call: Call):

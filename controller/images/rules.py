@@ -1,15 +1,16 @@
-"""Images: registered, made available or failed, deregistered.
+"""Images: registered, and made available of bytes that came.
 
-Called by the door (rpc), by images/fetch and images/collect. The statuses are the store's, EC2
-sees four of them:
+Called by the door (rpc) and by images/fetch. The statuses are the store's and one more, EC2 sees
+four of them:
 
     queued → saving → active                      pending, pending, available
              saving → killed                      failed
+    snapshotting → active | killed                pending; by images/create and images/settle
     any    → pending_delete → deleted             deregistered: not found any more
 
 Instances that run from a deregistered image run on: their disks name the bytes by digest, and
-bytes stay while anything names them (images/collect). Source: EC2 API Reference, RegisterImage,
-DeregisterImage.
+bytes stay while anything names them (images/collect, snapshots/collect). Source: EC2 API Reference,
+RegisterImage.
 """
 
 import random
@@ -18,24 +19,40 @@ from collections.abc import Sequence
 
 from controller.config import ImagesConfig
 from controller.db.schema import Image, ImageBlob, ImageUpload
-from controller.db.session import Session, Transaction
+from controller.db.session import Transaction
 from controller.images import locations
+from controller.images.devices import columns_of_disks, insert_disks
 from controller.images.store import StoredFile
-from controller.lookup import check_ids, not_found
+from controller.images.words import (
+    IMDS_SUPPORT,
+    check_among,
+    check_name_is_free,
+    check_words,
+    invalid,
+    missing,
+)
+from controller.snapshots.sources import DISK_FORMAT
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
-from protos.cloud.v1 import images_pb2
+from controller.volumes.devices import bare_name
+from controller.volumes.mappings import (
+    Disk,
+    bad_mapping,
+    check_mappings,
+    choose_disks,
+    sources_of,
+)
+from protos.cloud.v1 import images_pb2, instances_pb2
 from protos.errors import CloudError, Kind
 from protos.ids import new_id
 
 GIB = 1 << 30
-LIVING = ("queued", "saving", "active")
-GONE = ("pending_delete", "deleted")
 ARCHITECTURES = ("x86_64", "i386", "arm64")
 DEFAULT_ROOT_DEVICE = "/dev/sda1"
 ROOT_VOLUME_GIB_MAX = 16_384
-# EC2 API Reference, RegisterImage: 3-128 of these.
-_NAME = re.compile(r"[a-zA-Z0-9()\[\] ./\-'@_]{3,128}")
+_OF_A_FILE = {
+    *("device_name", "volume_size_gib", "delete_on_termination", "volume_type", "encrypted")
+}
 _DEVICE = re.compile(r"/dev/[a-z][a-z0-9/]{1,30}")
 
 
@@ -45,73 +62,45 @@ def register(
     config: ImagesConfig,
     request: images_pb2.RegisterImageRequest,
 ) -> str:
-    """A new image, active where its bytes are uploaded, else queued to be fetched. Answers its id.
+    """A new image, active where its bytes are uploaded or it is made of snapshots, else queued to
+    be fetched. Answers its id.
 
-    Raises INVALID, DENIED (public, by another than the operator), EXISTS (name), NOT_FOUND
-    (upload), UNSUPPORTED.
+    Raises INVALID, EXISTS (name), MALFORMED_ID, NOT_FOUND and WRONG_STATE (snapshot), UNSUPPORTED.
     """
     call = tx.call
     wanted = tags_of_specifications(request.tag_specifications, "image")
     _check_words(request)
-    if request.public and not call.operator:
-        raise CloudError(
-            Kind.DENIED, "Only the operator's account may make images public.", noun="image"
-        )
-    root = _root_mapping(request)
+    image_id = new_id("image", rng)
     row = {
-        "image_id": new_id("image", rng),
+        "image_id": image_id,
         "account_id": call.account_id,
         "name": request.name,
         "description": request.description,
-        "status": "queued",
         "public": request.public,
         "architecture": request.architecture or ARCHITECTURES[0],
-        "image_location": request.image_location,
         "root_device_name": request.root_device_name or DEFAULT_ROOT_DEVICE,
-        "disk_format": request.disk_format or locations.format_of(request.image_location),
-        "root_volume_size_gib": root.volume_size_gib,
-        "root_delete_on_termination": root.delete_on_termination,
-        "root_volume_type": root.volume_type or "gp2",
         "ena_support": request.ena_support,
         "boot_mode": request.boot_mode,
         "imds_support": request.imds_support,
         "created_ms": call.now_ms,
     }
-    digest = locations.digest_of(request.image_location)
-    if digest:
-        row |= _of_upload(tx, digest, request.disk_format, root.volume_size_gib)
+    disks: list[Disk] = []
+    if request.image_location:
+        row |= _of_location(tx, config, request)
     else:
-        locations.check_url(request.image_location, config.sources)
-    _check_name_is_free(tx, call.account_id, request.name)
+        disks = _of_snapshots(tx, request)
+        row |= _columns_of_snapshots(call.account_id, request.name, disks)
+    check_name_is_free(tx, call.account_id, request.name)
     tx.insert(Image, [row])
-    tags.add(tx, call.account_id, [("image", [row["image_id"]], wanted["image"])])
-    return row["image_id"]
+    if disks:
+        insert_disks(tx, image_id, disks)
+    tags.add(tx, call.account_id, [("image", [image_id], wanted["image"])])
+    return image_id
 
 
-def deregister(tx: Transaction, image_id: str) -> None:
-    """The image is not found any more; its bytes go once nothing needs them.
-
-    Raises NOT_FOUND, DENIED.
-    """
-    check_ids("image", [image_id])
-    image = tx.one(
-        Image.select(Image.account_id, Image.public, Image.status).where(
-            Image.image_id == image_id, Image.status.not_in(GONE)
-        )
-    )
-    mine = image is not None and image.account_id == tx.call.account_id
-    if not mine and (image is None or not (image.public and image.status == "active")):
-        raise not_found("image", image_id)
-    if not mine:
-        raise CloudError(
-            Kind.DENIED, f"Not authorized for image:{image_id}", noun="image", id=image_id
-        )
-    tx.advance(
-        Image,
-        {"status": "pending_delete", "deleted_ms": tx.call.now_ms},
-        Image.image_id == image_id,
-        Image.status.not_in(GONE),
-    )
+def location_of(account_id: str, name: str) -> str:
+    """What EC2 shows as the location of an image that is no file."""
+    return f"{account_id}/{name}"
 
 
 def note_blob(tx: Transaction, stored: StoredFile, is_there: bool) -> None:
@@ -170,6 +159,52 @@ def check_size(blob, config: ImagesConfig) -> None:
         )
 
 
+def _of_snapshots(tx: Transaction, request: images_pb2.RegisterImageRequest) -> list[Disk]:
+    """The disks, the root disk first, which must be of a snapshot."""
+    if not request.block_devices:
+        raise missing("ImageLocation")
+    check_mappings(request.block_devices)
+    sources = sources_of(tx, request.block_devices)
+    disks = choose_disks(request.block_devices, (), sources)
+    root_name = bare_name(request.root_device_name or DEFAULT_ROOT_DEVICE)
+    roots = [disk for disk in disks if bare_name(disk.device_name) == root_name]
+    if not roots or roots[0].source is None:
+        raise bad_mapping("No root snapshot specified in device mapping")
+    return roots + [disk for disk in disks if disk not in roots]
+
+
+def _columns_of_snapshots(account_id: str, name: str, disks: Sequence[Disk]) -> dict:
+    source = disks[0].source
+    return {
+        "status": "active",
+        "image_location": location_of(account_id, name),
+        "disk_format": DISK_FORMAT,
+        "digest": source.digest,
+        "size_bytes": source.size_bytes,
+        "virtual_size_bytes": source.virtual_size_bytes,
+        **columns_of_disks(disks),
+    }
+
+
+def _of_location(
+    tx: Transaction, config: ImagesConfig, request: images_pb2.RegisterImageRequest
+) -> dict:
+    root = _root_mapping(request)
+    location = request.image_location
+    row = {
+        "status": "queued",
+        "image_location": location,
+        "disk_format": request.disk_format or locations.format_of(location),
+        "root_volume_size_gib": root.volume_size_gib,
+        "root_delete_on_termination": root.delete_on_termination,
+        "root_volume_type": root.volume_type or "gp2",
+    }
+    if digest := locations.digest_of(location):
+        return row | _of_upload(tx, digest, request.disk_format, root.volume_size_gib)
+    locations.check_url(location, config.sources)
+    return row
+
+
 def _of_upload(tx: Transaction, digest: str, declared: str, root_volume_size_gib: int) -> dict:
     blob = tx.one(
         ImageBlob.select(
@@ -210,92 +245,42 @@ def smaller_than_image(volume_size_gib: int, virtual_size_bytes: int) -> CloudEr
     )
 
 
-def _check_name_is_free(session: Session, account_id: str, name: str) -> None:
-    query = Image.select(Image.image_id).where(
-        Image.account_id == account_id, Image.name == name, Image.status.in_(LIVING)
-    )
-    if taken := session.value(query):
-        raise CloudError(
-            Kind.EXISTS, f"AMI name {name} is already in use by AMI {taken}", noun="image", id=taken
-        )
-
-
 def _check_words(request: images_pb2.RegisterImageRequest) -> None:
-    if not request.name:
-        raise _missing("Name")
-    if not request.image_location:
-        raise _missing("ImageLocation")
-    if not _NAME.fullmatch(request.name):
-        raise CloudError(
-            Kind.INVALID,
-            "AMI names must be between 3 and 128 characters long, and may contain letters, "
-            "numbers, '(', ')', '[', ']', ' ', '.', '/', '-', ''', '@' and '_'",
-            noun="image",
-            reason="image-name-malformed",
-        )
-    if len(request.description) > 255:
-        raise _invalid("description", request.description[:32] + "…", "at most 255 characters")
+    check_words(request.name, request.description)
     for value, known, parameter in (
         (request.architecture, ARCHITECTURES, "architecture"),
         (request.disk_format, ("qcow2", "raw"), "diskFormat"),
         (request.virtualization_type, ("hvm",), "virtualizationType"),
         (request.boot_mode, ("legacy-bios", "uefi-preferred"), "bootMode"),
-        (request.imds_support, ("v2.0",), "imdsSupport"),
+        (request.imds_support, IMDS_SUPPORT, "imdsSupport"),
     ):
-        if value and value not in known:
-            raise _invalid(parameter, value, "one of " + ", ".join(known))
+        if value:
+            check_among(parameter, value, known)
     if request.root_device_name and not _DEVICE.fullmatch(request.root_device_name):
-        raise _invalid("rootDeviceName", request.root_device_name, "a device such as /dev/sda1")
+        raise invalid("rootDeviceName", request.root_device_name, "a device such as /dev/sda1")
 
 
-def _root_mapping(
-    request: images_pb2.RegisterImageRequest,
-) -> images_pb2.BlockDeviceMappingSize:
-    """What is asked for the root disk, filled up with EC2's defaults.
+def _root_mapping(request: images_pb2.RegisterImageRequest) -> instances_pb2.BlockDeviceMapping:
+    """What is asked for the root disk of a file, filled up with EC2's defaults.
 
-    Raises UNSUPPORTED for further disks.
+    Raises UNSUPPORTED for further disks, and for what a file's disk cannot have.
     """
+    check_mappings(request.block_devices)
     root_device = request.root_device_name or DEFAULT_ROOT_DEVICE
-    root = images_pb2.BlockDeviceMappingSize(
+    root = instances_pb2.BlockDeviceMapping(
         device_name=root_device, volume_size_gib=0, delete_on_termination=True
     )
-    mapped: Sequence[images_pb2.BlockDeviceMappingSize] = request.block_devices
-    for mapping in mapped:
-        if mapping.device_name != root_device:
+    for mapping in request.block_devices:
+        said = {field.name for field, _ in mapping.ListFields()}
+        if mapping.device_name != root_device or said - _OF_A_FILE:
             raise CloudError(
                 Kind.UNSUPPORTED,
-                f"An image has its root device ({root_device}) only; '{mapping.device_name}' "
-                "cannot be mapped.",
+                f"An image that is a file has its root device ({root_device}) only, with a size, "
+                "a volume type and whether it is deleted on termination.",
                 noun="image",
             )
         root.MergeFrom(mapping)
-    if len(mapped) > 1:
-        raise CloudError(
-            Kind.INVALID,
-            f"The device '{root_device}' is mapped more than once",
-            reason="block-device-mapping",
-        )
-    sized = bool(mapped) and mapped[0].HasField("volume_size_gib")
-    if sized and not 1 <= root.volume_size_gib <= ROOT_VOLUME_GIB_MAX:
-        raise _invalid(
-            "volumeSize", str(root.volume_size_gib), f"between 1 and {ROOT_VOLUME_GIB_MAX}"
-        )
+        size_gib = root.volume_size_gib
+        if mapping.HasField("volume_size_gib") and not 1 <= size_gib <= ROOT_VOLUME_GIB_MAX:
+            raise invalid("volumeSize", str(size_gib), f"between 1 and {ROOT_VOLUME_GIB_MAX}")
     return root
-
-
-def _missing(parameter: str) -> CloudError:
-    return CloudError(
-        Kind.INVALID,
-        f"The request must contain the parameter {parameter}",
-        reason="missing-parameter",
-        id=parameter,
-    )
-
-
-def _invalid(parameter: str, value: str, expected: str) -> CloudError:
-    return CloudError(
-        Kind.INVALID,
-        f"Value ({value}) for parameter {parameter} is invalid. Expected: {expected}.",
-        noun="parameter",
-        id=parameter,
-    )

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from controller.db.session import Transaction
 from controller.instances import credits, launch_checks, launch_read
 from controller.instances.claims import Amount
-from controller.instances.launch_disks import Disk, plan_disks
+from controller.instances.launch_disks import plan_disks
 from controller.instances.launch_interfaces import Limits, Planned, common_zones, plan_interfaces
 from controller.networks.launch import LaunchNetwork
 from controller.scheduling.model import Ask
+from controller.volumes.mappings import Disk
 from protos.cloud.v1 import instances_pb2
 
 HINTS = ("different_host", "same_host", "build_near_host_ip", "cidr")

@@ -17,6 +17,7 @@ from controller.db.schema import (
     Placement,
 )
 from controller.db.session import Session
+from controller.images.sharing import SHARES
 from controller.lookup import not_found
 from controller.scheduling.model import Candidate
 from protos.cloud.v1 import instances_pb2
@@ -96,7 +97,8 @@ def runs_on(image_architecture: str, type_architecture: str) -> bool:
 @prepared
 def _query(account_id, type_name, image_id, key_name, client_token) -> ModelSelect:
     own_key = (KeyPair.account_id == Account.account_id) & (KeyPair.key_name == key_name)
-    seen = Image.public | (Image.account_id == Account.account_id)
+    shared = SHARES.with_account(Account.account_id)
+    seen = Image.public | (Image.account_id == Account.account_id) | shared
     first = (
         (Instance.account_id == Account.account_id)
         & (Instance.client_token == client_token)

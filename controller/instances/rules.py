@@ -88,10 +88,7 @@ class InstanceRules:
         with self._db.write(call) as tx:
             rows = find(tx, call.account_id, instance_ids)
             _require(rows, {RUNNING}, "rebooted")
-            named = [row.instance_id for row in rows]
-            reboots = {"reboots": Instance.reboots + 1}
-            tx.advance(Instance, reboots, Instance.instance_id.in_(named))
-            self._changes.instances(tx, named)
+            ask_reboot(tx, self._changes, [row.instance_id for row in rows])
 
     def terminate(self, call: Call, instance_ids: Sequence[str]) -> list[StateChange]:
         """From any state; on those that go already nothing happens. Raises WRONG_STATE for
@@ -205,6 +202,13 @@ def find_staying(tx: Transaction, account_id: str, instance_ids: Sequence[str], 
     return rows
 
 
+def ask_reboot(tx: Transaction, changes: Changes, instance_ids: Sequence[str]) -> None:
+    """Once more than before, of instances that run."""
+    reboots = {"reboots": Instance.reboots + 1}
+    tx.advance(Instance, reboots, Instance.instance_id.in_(list(instance_ids)))
+    changes.instances(tx, instance_ids)
+
+
 def wrong_state(row, done: str) -> CloudError:
     return CloudError(
         Kind.WRONG_STATE,
@@ -227,13 +231,17 @@ def _require_roots(tx: Transaction, rows: Sequence) -> None:
     having = {row[0] for row in tx.tuples(roots)}
     for row in rows:
         if row.instance_id not in having:
-            raise CloudError(
-                Kind.INVALID,
-                f"Invalid value '{row.instance_id}' for instanceId. Instance does not have a "
-                f"volume attached at root ({row.root_device_name})",
-                noun="parameter",
-                id=row.instance_id,
-            )
+            raise no_root(row)
+
+
+def no_root(row) -> CloudError:
+    why = f"Instance does not have a volume attached at root ({row.root_device_name})"
+    return bad_instance(row.instance_id, why)
+
+
+def bad_instance(instance_id: str, why: str) -> CloudError:
+    message = f"Invalid value '{instance_id}' for instanceId. {why}"
+    return CloudError(Kind.INVALID, message, noun="parameter", id=instance_id)
 
 
 def _changed(rows: Sequence, changed: Sequence, desired: str) -> list[StateChange]:

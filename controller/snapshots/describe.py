@@ -6,8 +6,6 @@ which are their owner's alone.
 
 from collections.abc import Sequence
 
-from peewee import SQL, fn
-
 from controller.call import Call
 from controller.db.filters import (
     NOTHING,
@@ -24,11 +22,11 @@ from controller.db.filters import (
     timestamp,
     where,
 )
-from controller.db.schema import Account, Snapshot, SnapshotShare, Tag
+from controller.db.schema import Account, Snapshot, Tag
 from controller.db.session import Session
 from controller.lookup import select_page
-from controller.snapshots.rules import check_account_id
-from controller.snapshots.sources import visible_to
+from controller.shares import check_account_id
+from controller.snapshots.sources import SHARES, visible_to
 from controller.tags.rules import tags_of
 from protos.cloud.v1 import common_pb2, volumes_pb2
 
@@ -121,10 +119,7 @@ def _restorable(who: str, account_id: str):
         return Snapshot.public
     who = account_id if who == "self" else who
     check_account_id(who)
-    shared = SnapshotShare.select(SQL("1")).where(
-        SnapshotShare.snapshot_id == Snapshot.snapshot_id, SnapshotShare.account_id == who
-    )
-    return (Snapshot.account_id == who) | fn.EXISTS(shared)
+    return (Snapshot.account_id == who) | SHARES.with_account(who)
 
 
 def _message(row, snapshot_tags: Sequence[common_pb2.Tag]) -> volumes_pb2.Snapshot:

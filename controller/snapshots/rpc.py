@@ -3,7 +3,8 @@
 from controller.call import Call
 from controller.db.session import Database
 from controller.snapshots.describe import describe_snapshot, describe_snapshots
-from controller.snapshots.rules import SnapshotRules, own, shares_of
+from controller.snapshots.rules import SnapshotRules, own
+from controller.snapshots.sources import SHARES
 from protos.cloud.v1 import common_pb2, volumes_pb2
 
 
@@ -31,7 +32,7 @@ class SnapshotsServicer:
             return volumes_pb2.SnapshotSharing(
                 snapshot_id=request.snapshot_id,
                 public=snapshot.public,
-                account_ids=shares_of(session, request.snapshot_id),
+                account_ids=SHARES.of(session, request.snapshot_id),
             )
 
     def ModifyAttribute(self, request: volumes_pb2.ModifySnapshotAttributeRequest, call: Call):

@@ -12,15 +12,16 @@ ModifySnapshotAttribute.
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from controller.call import Call
 from controller.db.schema import Image, ImageBlockDevice, Snapshot, SnapshotShare, Volume
 from controller.db.session import Session, Transaction
 from controller.fleet.changes import Changes
-from controller.images.rules import LIVING
+from controller.images.words import LIVING
 from controller.lookup import check_ids, not_found
 from controller.quotas.rules import Quotas
-from controller.snapshots.sources import GONE, visible_to
+from controller.snapshots.sources import GONE, SHARES, visible_to
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from protos.cloud.v1 import volumes_pb2
@@ -29,7 +30,19 @@ from protos.ids import new_id
 
 DESCRIPTION_CHARS_MAX = 255
 PENDING_PER_VOLUME_MAX = 5  # each is a layer that the volume's reads go through
-SHARES_MAX = 1000
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When snapshots are taken: those for one image at one moment, and, where it says so, while the
+    guest of an instance is off (docs/decisions/0602)."""
+
+    image_id: str = ""
+    off_instance_id: str = ""
+    quiesce: bool = False
+
+
+SOME_TIME = Moment()
 
 
 class SnapshotRules:
@@ -55,14 +68,13 @@ class SnapshotRules:
         volume_ids: Sequence[str],
         description: str,
         wanted: Mapping[str, str],
-        *,
-        quiesce: bool,
+        moment: Moment,
     ) -> list[str]:
-        """One of each of these volumes of the caller's, in their order, all in one message to their
-        hosts."""
+        """One of each of these volumes of the caller's, in their order. What is told of them to a
+        host is one message."""
         found = {row.volume_id: row for row in tx.rows(_volumes_of(volume_ids))}
         volumes = [found[volume_id] for volume_id in volume_ids]
-        return self.take(tx, volumes, description, wanted, quiesce=quiesce)
+        return self.take(tx, volumes, description, wanted, moment)
 
     def take(
         self,
@@ -70,8 +82,7 @@ class SnapshotRules:
         volumes: Sequence,
         description: str,
         wanted: Mapping[str, str],
-        *,
-        quiesce: bool = False,
+        moment: Moment = SOME_TIME,
     ) -> list[str]:
         if len(description) > DESCRIPTION_CHARS_MAX:
             raise CloudError(
@@ -94,7 +105,9 @@ class SnapshotRules:
                 "size_gib": volume.size_gib,
                 "description": description,
                 "status": "pending",
-                "quiesce": quiesce,
+                "quiesce": moment.quiesce,
+                "image_id": moment.image_id,
+                "off_instance_id": moment.off_instance_id,
                 "started_ms": tx.call.now_ms,
             }
             for volume in volumes
@@ -111,7 +124,7 @@ class SnapshotRules:
         Raises MALFORMED_ID, NOT_FOUND, DENIED, WRONG_STATE (an image is made of it).
         """
         snapshot = own(tx, tx.call, snapshot_id)
-        if image_id := _image_of(tx, snapshot_id):
+        if image_id := _image_of(tx, tx.call, snapshot_id):
             raise CloudError(
                 Kind.WRONG_STATE,
                 f"The snapshot {snapshot_id} is currently in use by {image_id}",
@@ -133,33 +146,12 @@ class SnapshotRules:
     def share(self, tx: Transaction, request: volumes_pb2.ModifySnapshotAttributeRequest) -> None:
         """Raises MALFORMED_ID, NOT_FOUND, DENIED, INVALID."""
         own(tx, tx.call, request.snapshot_id)
-        is_it = Snapshot.snapshot_id == request.snapshot_id
-        for account_id in (*request.add_account_ids, *request.remove_account_ids):
-            check_account_id(account_id)
-        if request.HasField("public"):
-            tx.advance(Snapshot, {"public": request.public}, is_it)
-        shared = SnapshotShare.snapshot_id == request.snapshot_id
-        if request.remove_account_ids:
-            gone = SnapshotShare.account_id.in_(list(request.remove_account_ids))
-            tx.delete(SnapshotShare, shared, gone)
-        rows = [
-            {"snapshot_id": request.snapshot_id, "account_id": account_id}
-            for account_id in request.add_account_ids
-        ]
-        if rows:
-            tx.insert(SnapshotShare, rows, on_conflict=("snapshot_id", "account_id"))
-            if len(shares_of(tx, request.snapshot_id)) > SHARES_MAX:
-                raise CloudError(
-                    Kind.QUOTA,
-                    f"A snapshot can be shared with {SHARES_MAX} accounts.",
-                    noun="snapshot",
-                )
+        SHARES.change(tx, request.snapshot_id, request)
 
     def unshare(self, tx: Transaction, snapshot_id: str) -> None:
         """Its owner's alone again."""
         own(tx, tx.call, snapshot_id)
-        tx.delete(SnapshotShare, SnapshotShare.snapshot_id == snapshot_id)
-        tx.advance(Snapshot, {"public": False}, Snapshot.snapshot_id == snapshot_id)
+        SHARES.reset(tx, snapshot_id)
 
 
 def own(session: Session, call: Call, snapshot_id: str):
@@ -182,20 +174,6 @@ def own(session: Session, call: Call, snapshot_id: str):
             id=snapshot_id,
         )
     return row
-
-
-def shares_of(session: Session, snapshot_id: str) -> list[str]:
-    query = SnapshotShare.select(SnapshotShare.account_id).where(
-        SnapshotShare.snapshot_id == snapshot_id
-    )
-    return sorted(row[0] for row in session.tuples(query))
-
-
-def check_account_id(account_id: str) -> None:
-    if not (len(account_id) == 12 and account_id.isascii() and account_id.isdigit()):
-        raise CloudError(
-            Kind.INVALID, f'Invalid user id: "{account_id}"', noun="parameter", id=account_id
-        )
 
 
 def _volumes():
@@ -240,9 +218,14 @@ def _check_can_be_taken(tx: Transaction, volume) -> None:
         )
 
 
-def _image_of(session: Session, snapshot_id: str) -> str | None:
+def _image_of(session: Session, call: Call, snapshot_id: str) -> str | None:
+    """An image of the caller's that it is a disk of. Others' do not hold it, nor are they named."""
     return session.value(
         Image.select(Image.image_id)
         .join(ImageBlockDevice, on=ImageBlockDevice.image_id == Image.image_id)
-        .where(ImageBlockDevice.snapshot_id == snapshot_id, Image.status.in_(LIVING))
+        .where(
+            ImageBlockDevice.snapshot_id == snapshot_id,
+            Image.account_id == call.account_id,
+            Image.status.in_(LIVING),
+        )
     )

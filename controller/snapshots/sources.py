@@ -6,17 +6,17 @@ An account sees its own snapshots, those shared with it, and public ones.
 
 from dataclasses import dataclass
 
-from peewee import SQL, fn
-
 from controller.call import Call
 from controller.db.schema import Snapshot, SnapshotShare
 from controller.db.session import Session
 from controller.lookup import check_ids, not_found
+from controller.shares import Shares
 from protos.errors import CloudError, Kind
 
 GIB = 1024**3
 DISK_FORMAT = "blocks"  # fleet.ImageSource: the digest is a manifest's
 GONE = "deleting"
+SHARES = Shares(Snapshot.snapshot_id, SnapshotShare.snapshot_id, "snapshot")
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,9 @@ class Source:
 
 def visible_to(account_id: str):
     """The condition for snapshots that an account may see and restore."""
-    shared = SnapshotShare.select(SQL("1")).where(
-        SnapshotShare.snapshot_id == Snapshot.snapshot_id, SnapshotShare.account_id == account_id
-    )
     own = Snapshot.account_id == account_id
-    return (Snapshot.status != GONE) & (own | Snapshot.public | fn.EXISTS(shared))
+    shared = SHARES.with_account(account_id)
+    return (Snapshot.status != GONE) & (own | Snapshot.public | shared)
 
 
 def source_of(session: Session, call: Call, snapshot_id: str) -> Source:

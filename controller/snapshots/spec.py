@@ -18,6 +18,8 @@ def read(session: Session, host_id: str, base: int) -> Sequence:
             Snapshot.volume_id,
             Snapshot.status,
             Snapshot.quiesce,
+            Snapshot.image_id,
+            Snapshot.off_instance_id,
         )
         .where(Snapshot.host_id == host_id, Snapshot.generation > base)
         .order_by(Snapshot.snapshot_id)
@@ -31,4 +33,6 @@ def render(row) -> fleet_pb2.SnapshotSpec:
         volume_id=row.volume_id,
         cancelled=row.status == GONE,
         quiesce=row.quiesce,
+        group=row.image_id,
+        off_instance_id=row.off_instance_id,
     )

@@ -1,6 +1,6 @@
 """Device names as EC2 has them, and how many an instance can have. Pure.
 
-Called by volumes/attachments and instances/launch_disks.
+Called by volumes/attachments, mappings and instances/launch_disks.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The types of volumes and what can be asked of each. Pure.
 
-Called by volumes/rules (CreateVolume, ModifyVolume) and instances/launch_disks (RunInstances).
+Called by volumes/rules (CreateVolume, ModifyVolume) and mappings (RunInstances, images).
 Source: EBS User Guide, "Amazon EBS volume types", and EC2's own words for what it refuses.
 
     type      GiB            IOPS                             MiB/s

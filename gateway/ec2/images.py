@@ -1,35 +1,31 @@
-"""Machine images: look at them, register and deregister them."""
+"""Machine images: look at them, make, register and deregister them, share them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from gateway.call import Call
+from gateway.ec2.block_devices import BlockDevice, block_device_of
 from gateway.ec2.parameters import (
     Filter,
     TagSpecification,
+    combination,
     filters_of,
+    invalid,
     missing,
     page,
     tag_specifications_of,
+    unsupported,
 )
-from gateway.ec2.views.images import image
+from gateway.ec2.permissions import PermissionChanges, permissions, sharing
+from gateway.ec2.views.images import block_device, image
 from gateway.ec2.views.shared import token
 from protos.cloud.v1 import images_pb2
 
 
 @dataclass(frozen=True)
-class ImageEbs:
-    volume_size: int | None = None
-    delete_on_termination: bool | None = None
-    volume_type: str = ""
-    encrypted: Literal[False] = False  # harmless: only "no" is taken
-
-
-@dataclass(frozen=True)
-class ImageBlockDevice:
-    device_name: str = ""
-    ebs: ImageEbs | None = None
+class TextValue:
+    value: str | None = None
 
 
 def describe_images(
@@ -68,7 +64,7 @@ def register_image(
     description: str = "",
     architecture: str = "",
     root_device_name: str = "",
-    block_device_mappings: Sequence[ImageBlockDevice] = (),
+    block_device_mappings: Sequence[BlockDevice] = (),
     virtualization_type: Literal["hvm"] = "hvm",
     ena_support: bool = False,
     boot_mode: str = "",
@@ -76,17 +72,15 @@ def register_image(
     tag_specifications: Sequence[TagSpecification] = (),
     sriov_net_support: Literal["simple"] = "simple",  # harmless: virtio is what guests get
 ) -> dict:
-    """From a file at ImageLocation. From a snapshot is not supported: it names no location."""
-    if not image_location:
-        raise missing("ImageLocation")
+    """From a file at ImageLocation, or without one from the snapshots that the mappings name."""
     request = images_pb2.RegisterImageRequest(
         name=name,
         description=description,
         image_location=image_location,
         architecture=architecture,
         root_device_name=root_device_name,
-        tag_specifications=tag_specifications_of(tag_specifications, "image", "snapshot"),
-        block_devices=[_size(each) for each in block_device_mappings],
+        tag_specifications=tag_specifications_of(tag_specifications, "image"),
+        block_devices=[block_device_of(each) for each in block_device_mappings],
         virtualization_type=virtualization_type,
         ena_support=ena_support,
         boot_mode=boot_mode,
@@ -95,22 +89,116 @@ def register_image(
     return {"ImageId": call.clients.images.Register(request, caller=call.caller).image_id}
 
 
-def _size(given: ImageBlockDevice) -> images_pb2.BlockDeviceMappingSize:
-    ebs = given.ebs or ImageEbs()
-    return images_pb2.BlockDeviceMappingSize(
-        device_name=given.device_name,
-        volume_size_gib=ebs.volume_size,
-        delete_on_termination=ebs.delete_on_termination,
-        volume_type=ebs.volume_type,
+def create_image(
+    call: Call,
+    *,
+    instance_id: str,
+    name: str,
+    description: str = "",
+    no_reboot: bool = False,
+    block_device_mappings: Sequence[BlockDevice] = (),
+    tag_specifications: Sequence[TagSpecification] = (),
+    snapshot_location: Literal["regional"] = "regional",  # harmless: there is one store
+) -> dict:
+    request = images_pb2.CreateImageRequest(
+        instance_id=instance_id,
+        name=name,
+        description=description,
+        no_reboot=no_reboot,
+        block_devices=[block_device_of(each) for each in block_device_mappings],
+        tag_specifications=tag_specifications_of(tag_specifications, "image", "snapshot"),
     )
+    return {"ImageId": call.clients.images.Create(request, caller=call.caller).image_id}
 
 
 def deregister_image(
+    call: Call, *, image_id: str, delete_associated_snapshots: bool = False
+) -> dict:
+    request = images_pb2.DeregisterImageRequest(
+        image_id=image_id, delete_associated_snapshots=delete_associated_snapshots
+    )
+    answer = call.clients.images.Deregister(request, caller=call.caller)
+    return {
+        "Return": True,
+        "DeleteSnapshotResults": [
+            {"SnapshotId": each.snapshot_id, "ReturnCode": each.result} for each in answer.snapshots
+        ],
+    }
+
+
+# Attribute -> what the answer says of it. Kernels and RAM disks are of another kind of guests.
+_ATTRIBUTES: dict[str, Callable[[images_pb2.ImageSharing], dict]] = {
+    "description": lambda it: {"Description": {"Value": it.description}},
+    "launchPermission": lambda it: {"LaunchPermissions": permissions(it.public, it.account_ids)},
+    "blockDeviceMapping": lambda it: {
+        "BlockDeviceMappings": [block_device(each) for each in it.block_devices]
+    },
+    "bootMode": lambda it: {"BootMode": {"Value": it.boot_mode}},
+    "imdsSupport": lambda it: {"ImdsSupport": {"Value": it.imds_support}},
+    "sriovNetSupport": lambda it: {"SriovNetSupport": {"Value": "simple"}},
+    "productCodes": lambda it: {"ProductCodes": []},
+    "kernel": lambda it: {"KernelId": {}},
+    "ramdisk": lambda it: {"RamdiskId": {}},
+    "tpmSupport": lambda it: {"TpmSupport": {}},
+    "deregistrationProtection": lambda it: {"DeregistrationProtection": {"Value": "disabled"}},
+}
+_UNKNOWN_HERE = ("uefiData", "lastLaunchedTime")
+
+
+def describe_image_attribute(call: Call, *, image_id: str, attribute: str) -> dict:
+    if attribute in _UNKNOWN_HERE:
+        raise unsupported(f"The attribute {attribute}")
+    if attribute not in _ATTRIBUTES:
+        raise invalid(f"Value ({attribute}) for parameter attribute is invalid.")
+    request = images_pb2.ImageRequest(image_id=image_id)
+    answer = call.clients.images.DescribeAttribute(request, caller=call.caller)
+    return {"ImageId": answer.image_id, **_ATTRIBUTES[attribute](answer)}
+
+
+def modify_image_attribute(
     call: Call,
     *,
     image_id: str,
-    delete_associated_snapshots: bool = False,  # harmless: the image's disk goes with it anyway
+    attribute: str = "",
+    value: str | None = None,
+    description: TextValue | None = None,
+    imds_support: TextValue | None = None,
+    launch_permission: PermissionChanges | None = None,
+    operation_type: str = "",
+    user_ids: Sequence[str] = (),
+    user_groups: Sequence[str] = (),
+) -> dict:
+    """One attribute at a time, as a structure of its own or by its name."""
+    wanted = sharing(launch_permission, operation_type, user_ids, user_groups)
+    said: dict[str, object] = {
+        "description": description.value if description else None,
+        "imdsSupport": imds_support.value if imds_support else None,
+        "launchPermission": wanted,
+    }
+    if attribute not in ("", *said):
+        raise unsupported(f"Modifying the attribute {attribute}")
+    if value is not None and attribute in ("description", "imdsSupport"):
+        said[attribute] = value
+    given = [name for name, what in said.items() if what is not None]
+    if not given:
+        raise missing("LaunchPermission")
+    if len(given) > 1 or attribute not in ("", given[0]):
+        raise combination("Fields for multiple attribute types specified")
+    request = images_pb2.ModifyImageAttributeRequest(
+        image_id=image_id,
+        add_account_ids=wanted.add_account_ids if wanted else (),
+        remove_account_ids=wanted.remove_account_ids if wanted else (),
+        public=wanted.public if wanted else None,
+        description=said["description"],
+        imds_support=said["imdsSupport"],
+    )
+    call.clients.images.ModifyAttribute(request, caller=call.caller)
+    return {"Return": True}
+
+
+def reset_image_attribute(
+    call: Call, *, image_id: str, attribute: Literal["launchPermission"]
 ) -> dict:
     request = images_pb2.ImageRequest(image_id=image_id)
-    call.clients.images.Deregister(request, caller=call.caller)
-    return {"Return": True, "DeleteSnapshotResults": []}
+    call.clients.images.ResetAttribute(request, caller=call.caller)
+    return {"Return": True}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.call import Call
+from gateway.ec2.block_devices import BlockDevice, block_device_of
 from gateway.ec2.network_interfaces import PrivateIpAddress, addresses_of
 from gateway.ec2.parameters import (
     TagSpecification,
@@ -15,25 +16,6 @@ from gateway.ec2.parameters import (
 )
 from gateway.ec2.views import instances as views
 from protos.cloud.v1 import instances_pb2
-
-
-@dataclass(frozen=True)
-class Ebs:
-    volume_size: int | None = None
-    delete_on_termination: bool | None = None
-    volume_type: str = ""
-    snapshot_id: str = ""
-    iops: int | None = None
-    throughput: int | None = None
-    encrypted: bool | None = None
-
-
-@dataclass(frozen=True)
-class BlockDevice:
-    device_name: str = ""
-    ebs: Ebs | None = None
-    no_device: str | None = None
-    virtual_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,22 +155,6 @@ def run_instances(
     if metadata_options:
         request.metadata_options.CopyFrom(metadata_options_of(metadata_options))
     return views.reservation(call.clients.instances.Run(request, caller=call.caller))
-
-
-def block_device_of(given: BlockDevice) -> instances_pb2.BlockDeviceMapping:
-    ebs = given.ebs or Ebs()
-    return instances_pb2.BlockDeviceMapping(
-        device_name=given.device_name,
-        volume_size_gib=ebs.volume_size,
-        delete_on_termination=ebs.delete_on_termination,
-        volume_type=ebs.volume_type,
-        snapshot_id=ebs.snapshot_id,
-        no_device=given.no_device is not None,
-        virtual_name=given.virtual_name,
-        iops=ebs.iops,
-        throughput_mibps=ebs.throughput,
-        encrypted=ebs.encrypted,
-    )
 
 
 def metadata_options_of(given: MetadataOptions) -> instances_pb2.MetadataOptions:

@@ -1,14 +1,12 @@
 """Snapshots: take them, look at them, delete them, share them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from gateway.call import Call
 from gateway.ec2.parameters import (
     Filter,
     TagSpecification,
-    combination,
     filters_of,
     invalid,
     missing,
@@ -16,32 +14,10 @@ from gateway.ec2.parameters import (
     tag_specifications_of,
     unsupported,
 )
+from gateway.ec2.permissions import PermissionChanges, permissions, sharing
 from gateway.ec2.views.shared import token
 from gateway.ec2.views.snapshots import snapshot
 from protos.cloud.v1 import volumes_pb2
-
-
-@dataclass(frozen=True)
-class Permission:
-    """An account, or the group of all accounts."""
-
-    group: str = ""
-    user_id: str = ""
-
-
-@dataclass(frozen=True)
-class PermissionChanges:
-    add: Sequence[Permission] = ()
-    remove: Sequence[Permission] = ()
-
-
-@dataclass(frozen=True)
-class Sharing:
-    """What a Modify…Attribute asks for, said in either of EC2's two ways."""
-
-    add_account_ids: Sequence[str]
-    remove_account_ids: Sequence[str]
-    public: bool | None
 
 
 def create_snapshot(
@@ -134,45 +110,3 @@ def reset_snapshot_attribute(
     request = volumes_pb2.SnapshotRequest(snapshot_id=snapshot_id)
     call.clients.snapshots.ResetAttribute(request, caller=call.caller)
     return {"Return": True}
-
-
-def permissions(public: bool, account_ids: Sequence[str]) -> list[dict]:
-    every = [{"Group": "all"}] if public else []
-    return every + [{"UserId": account_id} for account_id in account_ids]
-
-
-def sharing(
-    changes: PermissionChanges | None,
-    operation_type: str,
-    user_ids: Sequence[str],
-    group_names: Sequence[str],
-) -> Sharing | None:
-    """None where nothing is said. Raises INVALID for both ways at once, and what neither is."""
-    flat = bool(operation_type or user_ids or group_names)
-    if changes is not None and flat:
-        raise combination("Permissions can be given as a structure or by OperationType, not both.")
-    if flat:
-        if operation_type not in ("add", "remove"):
-            raise invalid(f"Value ({operation_type}) for parameter operationType is invalid.")
-        named = [Permission(user_id=user_id) for user_id in user_ids]
-        named += [Permission(group=group) for group in group_names]
-        adds = operation_type == "add"
-        changes = PermissionChanges(named if adds else (), () if adds else named)
-    if changes is None or not (changes.add or changes.remove):
-        return None
-    return Sharing(_accounts(changes.add), _accounts(changes.remove), _public(changes))
-
-
-def _accounts(given: Sequence[Permission]) -> list[str]:
-    for each in given:
-        if bool(each.group) == bool(each.user_id) or each.group not in ("", "all"):
-            raise invalid("A permission names a UserId, or the Group all.")
-    return [each.user_id for each in given if each.user_id]
-
-
-def _public(changes: PermissionChanges) -> bool | None:
-    added = any(each.group for each in changes.add)
-    removed = any(each.group for each in changes.remove)
-    if added and removed:
-        raise combination("The group all cannot be added and removed at once.")
-    return added if added or removed else None

@@ -19,7 +19,7 @@ def image(given: images_pb2.Image) -> dict:
         "ImageType": "machine",
         "PlatformDetails": "Linux/UNIX",
         "UsageOperation": "RunInstances",
-        "BlockDeviceMappings": [_block_device(each) for each in given.block_devices],
+        "BlockDeviceMappings": [block_device(each) for each in given.block_devices],
         "Description": given.description,
         "EnaSupport": given.ena_support,
         "Hypervisor": "xen",  # as of instances: the model has no word for KVM
@@ -31,10 +31,13 @@ def image(given: images_pb2.Image) -> dict:
         "VirtualizationType": "hvm",
         "BootMode": given.boot_mode,
         "ImdsSupport": given.imds_support,
+        "SourceInstanceId": given.source_instance_id,
     }
 
 
-def _block_device(given: images_pb2.ImageBlockDevice) -> dict:
+def block_device(given: images_pb2.ImageBlockDevice) -> dict:
+    if given.virtual_name:
+        return {"DeviceName": given.device_name, "VirtualName": given.virtual_name}
     return {
         "DeviceName": given.device_name,
         "Ebs": {
@@ -42,6 +45,8 @@ def _block_device(given: images_pb2.ImageBlockDevice) -> dict:
             "SnapshotId": given.snapshot_id,
             "VolumeSize": given.volume_size_gib or None,
             "VolumeType": given.volume_type,
+            "Iops": given.iops or None,
+            "Throughput": given.throughput_mibps or None,
             "Encrypted": False,
         },
     }

@@ -26,6 +26,7 @@ from controller.reconcile.audit import discrepancies
 from controller.snapshots.blocks import FolderBlocks
 from protos.cloud.v1 import common_pb2, fleet_pb2, instances_pb2
 from protos.errors import CloudError, Kind
+from protos.manifest import Manifest, digest_of
 from protos.rpc import Caller, LocalClient
 
 DIGEST = "sha256:" + "ab" * 32
@@ -52,6 +53,7 @@ class ObedientHost:
         self.vpcs: dict[str, fleet_pb2.VpcSpec] = {}
         self.volumes: dict[str, fleet_pb2.VolumeSpec] = {}
         self.seen_volumes: dict[str, fleet_pb2.VolumeObservation] = {}
+        self.snapshots: dict[str, fleet_pb2.SnapshotSpec] = {}  # that wait to be ended
         self.observed: dict[str, fleet_pb2.InstanceObservation] = {}
         self.applied: list[fleet_pb2.HostSpec] = []
         self.reachable = True
@@ -95,6 +97,7 @@ class ObedientHost:
             known = self.volumes.get(volume.volume_id)
             if known is None or known.generation < volume.generation:
                 self.volumes[volume.volume_id] = volume
+        self.snapshots.update({one.snapshot_id: one for one in spec.snapshots})
         acknowledged = (spec.acknowledged_epoch, spec.acknowledged_sequence)
         for instance_id, seen in list(self.observed.items()):
             if (self.epoch, seen.sequence) <= acknowledged:
@@ -129,6 +132,25 @@ class ObedientHost:
                 self.see_volume(volume_id, seen)
                 news = True
         return news
+
+    def end_snapshot(self, snapshot_id: str, size_gib: int = 1, fails: str = "") -> None:
+        """Its copy, of a blank volume, is in the store; or why it failed."""
+        spec = self.snapshots.pop(snapshot_id)
+        observation = fleet_pb2.SnapshotObservation(
+            snapshot_id=snapshot_id, generation=spec.generation, sequence=self.next()
+        )
+        if spec.cancelled:
+            observation.observed = fleet_pb2.SNAPSHOT_GONE
+        elif fails:
+            observation.observed, observation.message = fleet_pb2.SNAPSHOT_FAILED, fails
+        else:
+            data = Manifest(size_gib * GIB).encode()
+            chunk = fleet_pb2.ManifestChunk(
+                snapshot_id=snapshot_id, digest=digest_of(data), data=data
+            )
+            self.cloud.fleet(self.host_id).StoreManifest(iter([chunk]))
+            observation.observed, observation.digest = fleet_pb2.SNAPSHOT_DONE, chunk.digest
+        self.heartbeat(snapshots=[observation])
 
     def see_volume(self, volume_id: str, observed: int, message: str = "") -> None:
         volume = self.volumes[volume_id]

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from controller.call import Call, system_call
-from controller.config import QuotaLimits, RegionConfig, Zone
+from controller.config import ImagesConfig, QuotaLimits, RegionConfig, Zone
 from controller.db.migrations import migrate
 from controller.db.schema import Account, Host, Instance, Placement, Vpc
 from controller.db.session import open_sqlite
 from controller.fleet.changes import Changes
+from controller.images.rpc import ImagesServicer
+from controller.images.store import ImageStore
 from controller.keys.rpc import KeyPairsServicer
 from controller.networks import pool
 from controller.networks.defaults import make_default_vpc
@@ -25,6 +27,7 @@ from controller.networks.rpc import AddressesServicer, SecurityGroupsServicer
 from controller.quotas.rpc import QuotasServicer
 from controller.quotas.rules import Quotas
 from controller.regions.rpc import RegionsServicer
+from controller.snapshots.rules import SnapshotRules
 from controller.tags.rpc import TagsServicer
 from protos.cloud.v1 import common_pb2
 from protos.ids import new_id
@@ -73,6 +76,10 @@ class World:
         self.tags = TagsServicer(self.db, self.changes)
         self.quotas = QuotasServicer(self.db, self.quota_rules)
         self.regions = RegionsServicer(self.db, region, self.quota_rules)
+
+    def image_servicer(self, store: ImageStore, config: ImagesConfig) -> ImagesServicer:
+        snapshots = SnapshotRules(self.rng, self.quota_rules, self.changes)
+        return ImagesServicer(self.db, self.rng, store, config, snapshots, self.changes)
 
     def call(self, account_id: str = ANN, *, dry_run: bool = False) -> Call:
         self.now_ms += 1

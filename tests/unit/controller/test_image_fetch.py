@@ -10,7 +10,6 @@ from controller.images import fetch
 from controller.images.fetch import ImageFetcher
 from controller.images.locations import check_url, digest_of, format_of
 from controller.images.remote import HttpReader, Unreachable
-from controller.images.rpc import ImagesServicer
 from controller.images.store import FileStore
 from protos.cloud.v1 import images_pb2 as pb
 from protos.errors import CloudError, Kind
@@ -200,7 +199,7 @@ class FetchWorld(World):
     def __init__(self, folder):
         super().__init__(folder)
         self.store = FileStore(folder / "images")
-        self.images = ImagesServicer(self.db, self.rng, self.store, CONFIG)
+        self.images = self.image_servicer(self.store, CONFIG)
         self.pieces: list = []
         self.fetcher = self.another_fetcher()
 
@@ -287,7 +286,7 @@ def test_an_image_that_is_deregistered_stops_its_fetch(world):
     image_id = world.register()
 
     def deregister():
-        world.images.Deregister(pb.ImageRequest(image_id=image_id), world.call(ANN))
+        world.images.Deregister(pb.DeregisterImageRequest(image_id=image_id), world.call(ANN))
         world.now_ms += fetch.TOUCH_EVERY_MS
 
     def never():

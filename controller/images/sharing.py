@@ -1,0 +1,73 @@
+"""Who sees and launches an image, and what its owner changes about it.
+
+Called by the door (rpc), describe and deregister. As EC2 has it: an image is its owner's, those
+accounts' that may launch it, and, where it is public, everybody's; only its owner sees who may. Who
+may launch an image has the data of its snapshots, without owning these. Source: EC2 API Reference,
+DescribeImageAttribute, ModifyImageAttribute, ResetImageAttribute.
+"""
+
+from controller.call import Call
+from controller.db.schema import Image, ImageShare
+from controller.db.session import Session, Transaction
+from controller.images.devices import disks_of
+from controller.images.words import GONE, IMDS_SUPPORT, check_among, check_description
+from controller.lookup import check_ids, not_found
+from controller.shares import Shares
+from protos.cloud.v1 import images_pb2
+from protos.errors import CloudError, Kind
+
+SHARES = Shares(Image.image_id, ImageShare.image_id, "image")
+
+
+def visible_to(account_id: str):
+    """An account sees its own images, and those it may launch once they are available."""
+    launched = (Image.public | SHARES.with_account(account_id)) & (Image.status == "active")
+    return Image.status.not_in(GONE) & ((Image.account_id == account_id) | launched)
+
+
+def own(session: Session, call: Call, image_id: str):
+    """The caller's. Raises MALFORMED_ID, NOT_FOUND, DENIED for one that he may only launch."""
+    check_ids("image", [image_id])
+    row = session.one(Image.select().where(Image.image_id == image_id, visible_to(call.account_id)))
+    if row is None:
+        raise not_found("image", image_id)
+    if row.account_id != call.account_id:
+        raise CloudError(
+            Kind.DENIED, f"Not authorized for image:{image_id}", noun="image", id=image_id
+        )
+    return row
+
+
+def attributes(session: Session, call: Call, image_id: str) -> images_pb2.ImageSharing:
+    """Raises as ``own``."""
+    row = own(session, call, image_id)
+    return images_pb2.ImageSharing(
+        image_id=image_id,
+        public=row.public,
+        account_ids=SHARES.of(session, image_id),
+        description=row.description,
+        block_devices=disks_of(session, [row])[image_id],
+        boot_mode=row.boot_mode,
+        imds_support=row.imds_support,
+    )
+
+
+def modify(tx: Transaction, request: images_pb2.ModifyImageAttributeRequest) -> None:
+    """Raises MALFORMED_ID, NOT_FOUND, DENIED, INVALID, QUOTA."""
+    own(tx, tx.call, request.image_id)
+    changes: dict[str, object] = {}
+    if request.HasField("description"):
+        check_description(request.description)
+        changes["description"] = request.description
+    if request.HasField("imds_support"):
+        check_among("imdsSupport", request.imds_support, IMDS_SUPPORT)
+        changes["imds_support"] = request.imds_support
+    if changes:
+        tx.advance(Image, changes, Image.image_id == request.image_id)
+    SHARES.change(tx, request.image_id, request)
+
+
+def reset(tx: Transaction, image_id: str) -> None:
+    """Its owner's alone again."""
+    own(tx, tx.call, image_id)
+    SHARES.reset(tx, image_id)

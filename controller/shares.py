@@ -1,0 +1,75 @@
+"""Who may use another account's resource: everybody (its column ``public``), or accounts by name.
+
+Called by the rules and describes of images and snapshots, which have a table of shares each
+(image_share, snapshot_share). Accounts that are not here are taken too, as EC2 does.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from peewee import SQL, Field, fn
+
+from controller.db.session import Session, Transaction
+from protos.errors import CloudError, Kind
+
+SHARES_MAX = 1000
+
+
+class Changes(Protocol):
+    """What a Modify…Attribute's message says of it (protos)."""
+
+    add_account_ids: Iterable[str]
+    remove_account_ids: Iterable[str]
+    public: bool
+
+    def HasField(self, name: str) -> bool: ...
+
+
+class Shares:
+    """``key``: of the resource's table; ``shared``: the same column of the table of shares."""
+
+    def __init__(self, key: Field, shared: Field, noun: str):
+        self._key, self._shared, self._noun = key, shared, noun
+        self._table = shared.model
+
+    def with_account(self, account_id):
+        """The condition for resources that are shared with this account by name."""
+        named = self._table.account_id == account_id
+        rows = self._table.select(SQL("1")).where(self._shared == self._key, named)
+        return fn.EXISTS(rows)
+
+    def of(self, session: Session, resource_id: str) -> list[str]:
+        """The accounts that it is shared with by name."""
+        query = self._table.select(self._table.account_id).where(self._shared == resource_id)
+        return sorted(row[0] for row in session.tuples(query))
+
+    def change(self, tx: Transaction, resource_id: str, changes: Changes) -> None:
+        """Raises INVALID for what is no account, QUOTA."""
+        for account_id in (*changes.add_account_ids, *changes.remove_account_ids):
+            check_account_id(account_id)
+        if changes.HasField("public"):
+            tx.advance(self._key.model, {"public": changes.public}, self._key == resource_id)
+        name = self._shared.name
+        if changes.remove_account_ids:
+            gone = self._table.account_id.in_(list(changes.remove_account_ids))
+            tx.delete(self._table, self._shared == resource_id, gone)
+        rows = [
+            {name: resource_id, "account_id": account_id} for account_id in changes.add_account_ids
+        ]
+        if rows:
+            tx.insert(self._table, rows, on_conflict=(name, "account_id"))
+            if len(self.of(tx, resource_id)) > SHARES_MAX:
+                message = f"It can be shared with {SHARES_MAX} accounts."
+                raise CloudError(Kind.QUOTA, message, noun=self._noun, id=resource_id)
+
+    def reset(self, tx: Transaction, resource_id: str) -> None:
+        """Its owner's alone again."""
+        tx.delete(self._table, self._shared == resource_id)
+        tx.advance(self._key.model, {"public": False}, self._key == resource_id)
+
+
+def check_account_id(account_id: str) -> None:
+    if not (len(account_id) == 12 and account_id.isascii() and account_id.isdigit()):
+        raise CloudError(
+            Kind.INVALID, f'Invalid user id: "{account_id}"', noun="parameter", id=account_id
+        )
