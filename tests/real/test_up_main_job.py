@@ -168,6 +168,17 @@ def test_the_metadata_service_knows_its_guest(ec2, instances, key):
         assert (path, said) == (path, expected)
 
 
+def test_metadata_options_hold_for_a_guest_that_runs(ec2, instances, key):
+    ask = "curl -so /dev/null -w '%{http_code}' http://169.254.169.254/latest/meta-data/"
+    for tokens, status in (("required", "401"), ("optional", "200")):
+        ec2.modify_instance_metadata_options(InstanceId=instances[1], HttpTokens=tokens)
+        eventually(
+            lambda: described(ec2, instances[1])["MetadataOptions"]["State"] == "applied",
+            f"the guest's metadata service asks for tokens: {tokens}",
+        )
+        assert logged_in(ec2, instances[1], key, ask) == status
+
+
 def test_guests_reach_each_other_only_where_a_group_says_so(ec2, instances, key):
     other = described(ec2, instances[1])["PrivateIpAddress"]
     probe = f"nc -w 3 {other} {{}} </dev/null >/dev/null 2>&1 && echo open || echo closed"
