@@ -7,7 +7,7 @@ INVALID, UNSUPPORTED or MALFORMED_ID; what names something is looked up by launc
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from controller.tags.checks import tags_of_specifications
+from controller.tags.checks import check_keys_in_metadata, tags_of_specifications
 from protos import ids
 from protos.cloud.v1 import instances_pb2
 from protos.errors import CloudError, Kind
@@ -57,12 +57,13 @@ def check_request(request: instances_pb2.RunInstancesRequest, max_per_call: int)
         raise CloudError(
             Kind.UNSUPPORTED, f"The tenancy '{request.tenancy}' is not supported.", noun="parameter"
         )
-    return Wanted(
-        tags_of_specifications(
-            request.tag_specifications, "instance", "volume", "network-interface"
-        ),
-        metadata_columns(request.metadata_options),
+    metadata = metadata_columns(request.metadata_options)
+    tags = tags_of_specifications(
+        request.tag_specifications, "instance", "volume", "network-interface"
     )
+    if shows_tags(metadata):
+        check_keys_in_metadata(tags["instance"])
+    return Wanted(tags, metadata)
 
 
 def _check_counts(request: instances_pb2.RunInstancesRequest, max_per_call: int) -> None:
@@ -113,6 +114,11 @@ def metadata_columns(options: instances_pb2.MetadataOptions) -> dict[str, object
         "metadata_ipv6": options.http_protocol_ipv6,
     }
     return {name: value for name, value in columns.items() if value}
+
+
+def shows_tags(metadata: Mapping[str, object]) -> bool:
+    """Whether these columns let a guest read its tags from its metadata."""
+    return metadata.get("metadata_tags") == "enabled"
 
 
 def invalid(message: str, reason: str = "") -> CloudError:

@@ -8,9 +8,11 @@ from controller.call import Call
 from controller.db.schema import Instance
 from controller.db.session import Database
 from controller.fleet.changes import Changes
-from controller.instances.launch_checks import metadata_columns
+from controller.instances.launch_checks import metadata_columns, shows_tags
 from controller.instances.rules import find, find_staying
 from controller.instances.view import metadata_options
+from controller.tags.checks import check_keys_in_metadata
+from controller.tags.rules import tags_of
 from protos.cloud.v1 import instances_pb2
 
 
@@ -25,6 +27,9 @@ def modify(
     with db.write(call) as tx:
         (row,) = find_staying(tx, call.account_id, [request.instance_id], "modified")
         new = {name: value for name, value in wanted.items() if value != getattr(row, name)}
+        if shows_tags(new):
+            shown = tags_of(tx, [row.instance_id])[row.instance_id]
+            check_keys_in_metadata(tag.key for tag in shown)
         if new:
             tx.advance(Instance, new, Instance.instance_id == row.instance_id)
             changes.metadata(tx, [row.instance_id])

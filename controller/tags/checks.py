@@ -7,9 +7,11 @@ images, addresses).
     value    0..255 characters
     both     no control characters: XML 1.0 cannot carry them back
     tags     at most 50 on a resource
-    (EC2 User Guide, "Tag restrictions", and the API's type Tag)
+    in the metadata of an instance, a key is a part of a path: letters, digits and -_+=,.@: only
+    (EC2 User Guide, "Tag restrictions", "View tags using instance metadata"; the API's type Tag)
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -20,6 +22,8 @@ KEY_CHARS_MAX = 127
 VALUE_CHARS_MAX = 255
 TAGS_PER_RESOURCE_MAX = 50
 RESERVED_PREFIX = "aws:"
+_IN_METADATA = re.compile(r"[0-9a-zA-Z\-_+=,.@:]{1,255}")
+_NOT_IN_METADATA = (".", "..", "_index")
 
 
 def check_tags(tags: Iterable[common_pb2.Tag]) -> dict[str, str]:
@@ -49,6 +53,17 @@ def check_key(key: str) -> None:
     if key.lower().startswith(RESERVED_PREFIX):
         raise _invalid("Tag keys starting with 'aws:' are reserved for internal use")
     _check_characters("key", key)
+
+
+def check_keys_in_metadata(keys: Iterable[str]) -> None:
+    """Of an instance whose metadata shows its tags. Raises INVALID."""
+    for key in keys:
+        if key in _NOT_IN_METADATA or not _IN_METADATA.fullmatch(key):
+            raise _invalid(
+                f"'{key}' is not a valid tag key. Tag keys must match pattern "
+                "([0-9a-zA-Z\\-_+=,.@:]{1,255}), and must not be a reserved name "
+                "('.', '..', '_index')"
+            )
 
 
 def tags_of_specifications(

@@ -6,6 +6,7 @@ from controller.db.schema import Instance, Tag
 from controller.db.session import Database, Transaction
 from controller.fleet.changes import Changes
 from controller.tags import rules
+from controller.tags.checks import check_keys_in_metadata
 from protos.cloud.v1 import common_pb2, tags_pb2
 from protos.errors import CloudError, Kind
 
@@ -26,7 +27,8 @@ class TagsServicer:
     def Create(self, request: tags_pb2.CreateTagsRequest, call: Call):
         with self._db.write(call) as tx:
             found = rules.create(tx, request.resource_ids, request.tags)
-            self._tell_hosts(tx, found.get("instance", []))
+            if self._tell_hosts(tx, found.get("instance", [])):
+                check_keys_in_metadata(tag.key for tag in request.tags)
         return common_pb2.Empty()
 
     def Delete(self, request: tags_pb2.DeleteTagsRequest, call: Call):
@@ -53,15 +55,17 @@ class TagsServicer:
             tags=[tags_pb2.TagDescription(**row._asdict()) for row in rows], next_token=token
         )
 
-    def _tell_hosts(self, tx: Transaction, instance_ids: list[str]) -> None:
-        """Guests that may read their tags from the metadata service get the new ones."""
+    def _tell_hosts(self, tx: Transaction, instance_ids: list[str]) -> list[str]:
+        """Guests that may read their tags from the metadata service get the new ones: answers
+        whose."""
         if not instance_ids:
-            return
+            return []
         query = Instance.select(Instance.instance_id).where(
             Instance.instance_id.in_(instance_ids), Instance.metadata_tags == "enabled"
         )
         if shown := [row[0] for row in tx.tuples(query)]:
             self._changes.instances(tx, shown)
+        return shown
 
 
 def _after(page: Page):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from protos.cloud.v1 import common_pb2, instances_pb2
+from protos.cloud.v1 import common_pb2, instances_pb2, tags_pb2
 from protos.errors import CloudError, Kind
 from tests.unit.controller.cloud import Cloud
 
@@ -176,3 +176,29 @@ def test_an_instance_keeps_its_credit_option_whatever_its_type_becomes(cloud):
     assert refusal(credits_of, cloud, unlimited).kind is Kind.INVALID
     change_type(cloud, unlimited, "t2.nano")
     assert credits_of(cloud, unlimited) == {unlimited: "unlimited"}
+
+
+def test_tags_in_metadata_have_keys_that_can_be_asked_for(cloud):
+    """As EC2 has it: at the launch, when they come to be shown, and when they are added."""
+    odd = [common_pb2.Tag(key="a/b", value="c")]
+    tagged = [common_pb2.TagSpecification(resource_type="instance", tags=odd)]
+    shown = instances_pb2.MetadataOptions(instance_metadata_tags="enabled")
+    launch = {"tag_specifications": tagged, "metadata_options": shown}
+    assert refusal(cloud.run, **launch).kind is Kind.INVALID
+    (one,) = cloud.run_ids(tag_specifications=tagged)
+    refused = refusal(modify_metadata, cloud, one, instance_metadata_tags="enabled")
+    assert refused.kind is Kind.INVALID
+    assert cloud.describe(one)[0].metadata_options.instance_metadata_tags == "disabled"
+    (two,) = cloud.run_ids(metadata_options=shown)
+
+    def tag(*keys: str) -> None:
+        tags = [common_pb2.Tag(key=key, value="v") for key in keys]
+        request = tags_pb2.CreateTagsRequest(resource_ids=[one, two], tags=tags)
+        cloud.client("Tags").Create(request, caller=cloud.alice.caller())
+
+    for key in ("two words", "_index", ".."):
+        assert refusal(tag, "fine", key).kind is Kind.INVALID
+    assert cloud.describe(two)[0].tags == []
+    tag("a-Z_0+=,.@:")
+    cloud.settle()
+    assert cloud.host.specs[two].metadata.tags == {"a-Z_0+=,.@:": "v"}
