@@ -120,6 +120,9 @@ def test_aws_subnet(account, vpc):
     ec2.modify_subnet_attribute(SubnetId=subnet_id, MapPublicIpOnLaunch={"Value": True})
     seen = the_one(ec2.describe_subnets(SubnetIds=[subnet_id])["Subnets"])
     assert seen == {**made, "MapPublicIpOnLaunch": True}
+    ec2.create_tags(Resources=[subnet_id], Tags=[{"Key": "Name", "Value": "changed"}])
+    found = ec2.describe_subnets(Filters=by(vpc_id=vpc))["Subnets"]
+    assert the_one(found) == {**seen, "Tags": [{"Key": "Name", "Value": "changed"}]}
     acl = the_one(ec2.describe_network_acls(Filters=by(vpc_id=vpc))["NetworkAcls"])
     assert the_one(acl["Associations"])["SubnetId"] == subnet_id
 
@@ -140,7 +143,23 @@ def test_aws_internet_gateway(account, vpc):
     ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
     found = ec2.describe_internet_gateways(InternetGatewayIds=[gateway])["InternetGateways"]
     attached = [{"VpcId": vpc, "State": "available"}]
-    assert the_one(found) == {**made["InternetGateway"], "Attachments": attached}
+    seen = the_one(found)
+    assert seen == {**made["InternetGateway"], "Attachments": attached}
+    found = ec2.describe_internet_gateways(Filters=by(attachment__vpc_id=vpc))["InternetGateways"]
+    assert the_one(found) == seen  # refreshed: no difference
+
+    # Changed: other tags, another VPC.
+    changed = [{"Key": "Name", "Value": "changed"}]
+    ec2.create_tags(Resources=[gateway], Tags=changed)
+    other = make_vpc(ec2, "10.2.0.0/16")
+    ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=other)
+    found = ec2.describe_internet_gateways(InternetGatewayIds=[gateway])["InternetGateways"]
+    moved = [{"VpcId": other, "State": "available"}]
+    assert the_one(found) == {**seen, "Attachments": moved, "Tags": changed}
+    ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=other)
+    ec2.delete_vpc(VpcId=other)
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
     again = refused(ec2.attach_internet_gateway, InternetGatewayId=gateway, VpcId=vpc)
     assert again == "Resource.AlreadyAssociated"
     assert refused(ec2.delete_internet_gateway, InternetGatewayId=gateway) == "DependencyViolation"
@@ -183,6 +202,9 @@ def test_aws_route_table_and_its_associations(account, vpc):
     ec2.create_route(RouteTableId=table, DestinationCidrBlock=ANYWHERE, GatewayId=gateway)
     outside = [(ANYWHERE, gateway, "active", "CreateRoute")]
     assert shown_routes(read_table(ec2, table)) == outside
+    assert read_table(ec2, table) == read_table(ec2, table)  # refreshed: no difference
+    ec2.create_tags(Resources=[table], Tags=[{"Key": "Name", "Value": "changed"}])
+    assert read_table(ec2, table)["Tags"] == [{"Key": "Name", "Value": "changed"}]
     twice = {"RouteTableId": table, "DestinationCidrBlock": ANYWHERE, "GatewayId": gateway}
     assert refused(ec2.create_route, **twice) == "RouteAlreadyExists"
 
