@@ -234,7 +234,7 @@ def _instances(
     agents: Agents,
 ) -> InstancesServicer:
     names = _names(config)
-    describer = Describer(db, names)
+    describer = Describer(db, names, config.region.zones)
     chosen = config.scheduler
     scheduler = Scheduler(chosen.name, chosen.filters, chosen.weighers, _settings(config), rng)
     launcher = Launcher(db, rng, config.instances, scheduler, quotas, changes, describer, names)

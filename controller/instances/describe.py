@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from peewee import JOIN, ModelSelect
 
 from controller.call import Call
+from controller.config import Zone
 from controller.db.filters import page_of, where
 from controller.db.prepared import among, prepared
 from controller.db.schema import Host, Instance, NetworkInterface, Placement, Volume
@@ -52,9 +53,10 @@ def instances_query(*more) -> ModelSelect:
 
 
 class Describer:
-    def __init__(self, db: Database, names: DnsNames):
+    def __init__(self, db: Database, names: DnsNames, zones: Sequence[Zone] = ()):
         self._db, self._names = db, names
-        self._filters, self._status_filters = instance_filters(names), status_filters()
+        self._filters = instance_filters(names, zones)
+        self._status_filters = status_filters(zones)
 
     def describe(
         self, call: Call, request: instances_pb2.DescribeInstancesRequest

@@ -10,8 +10,8 @@ from functools import reduce
 
 from peewee import SQL
 
+from controller.config import Zone
 from controller.db.filters import (
-    NOTHING,
     any_of,
     boolean,
     choice,
@@ -28,18 +28,22 @@ from controller.db.schema import (
     NetworkInterface,
     NicGroup,
     Placement,
+    PublicAddress,
     SecondaryAddress,
     SecurityGroup,
+    Tag,
     Volume,
     Vpc,
 )
 from controller.instances import checks, state
+from controller.instances.uniform_filters import uniform_filters, uniform_status_filters
 from controller.networks.describe_interfaces import attachment_states
 from controller.networks.names import DnsNames
 from controller.networks.view import LENDER
 from controller.volumes.conditions import ATTACHMENT_STATES
 
 ONE = SQL("1")
+_NAMED = Vpc.enable_dns_support & Vpc.enable_dns_hostnames  # public addresses have names
 _FRESH = Placement.observed_generation >= Placement.intent_generation
 _COLUMNS = {
     "none": Placement.observed.is_null(),
@@ -72,21 +76,24 @@ _BY_NAME = {name: in_state(name) for name in state.STATES}
 _BY_CODE = {str(code): _BY_NAME[name] for name, code in state.CODES.items()}
 
 
-def instance_filters(names: DnsNames) -> Mapping[str, Callable]:
+def instance_filters(names: DnsNames, zones: Sequence[Zone] = ()) -> Mapping[str, Callable]:
     return {
         **_own(),
+        **_in_zone(zones),
         **_network(names),
         **_devices(),
+        **uniform_filters(),
         **tag_filters(Instance.instance_id),
     }
 
 
-def status_filters() -> Mapping[str, Callable]:
+def status_filters(zones: Sequence[Zone] = ()) -> Mapping[str, Callable]:
     running = _BY_NAME[state.RUNNING]
     systems = {checks.system_status(one): running & (Host.health == one) for one in checks.SYSTEM}
     instances = {status: running & _checked(status) for status in checks.STATUSES}
     return {
-        "availability-zone": column(Instance.availability_zone),
+        **_in_zone(zones),
+        **uniform_status_filters(),
         "instance-state-code": choice(_BY_CODE),
         "instance-state-name": choice(_BY_NAME),
         "instance-status.status": choice(instances | {checks.NOT_APPLICABLE: ~running}),
@@ -110,13 +117,19 @@ def _reachability(conditions: Mapping[str, object]) -> Mapping[str, object]:
     return {checks.REACHABILITY[status]: each for status, each in conditions.items()}
 
 
+def _in_zone(zones: Sequence[Zone]) -> Mapping[str, Callable]:
+    by_id = {zone.id: Instance.availability_zone == zone.name for zone in zones}
+    return {
+        "availability-zone": column(Instance.availability_zone),
+        "availability-zone-id": choice(by_id),
+    }
+
+
 def _own() -> Mapping[str, Callable]:
     return {
         "architecture": column(Instance.architecture),
-        "availability-zone": column(Instance.availability_zone),
         "client-token": column(Instance.client_token),
         "ebs-optimized": boolean(Instance.ebs_optimized),
-        "hypervisor": constant("xen"),  # what EC2 answers for every instance
         "image-id": column(Instance.image_id),
         "instance-id": column(Instance.instance_id),
         "instance-state-code": choice(_BY_CODE),
@@ -129,6 +142,7 @@ def _own() -> Mapping[str, Callable]:
         "metadata-options.http-tokens": column(Instance.metadata_http_tokens),
         "metadata-options.http-put-response-hop-limit": integer(Instance.metadata_hop_limit),
         "metadata-options.instance-metadata-tags": column(Instance.metadata_tags),
+        "metadata-options.http-protocol-ipv4": column(Instance.metadata_http_endpoint),
         "metadata-options.http-protocol-ipv6": column(Instance.metadata_ipv6),
         "metadata-options.state": choice({"pending": _METADATA_WAITS, "applied": ~_METADATA_WAITS}),
         "monitoring-state": choice(
@@ -138,14 +152,10 @@ def _own() -> Mapping[str, Callable]:
         "reason": column(Instance.state_transition_reason),
         "reservation-id": column(Instance.reservation_id),
         "root-device-name": column(Instance.root_device_name),
-        "root-device-type": constant("ebs"),
         "state-reason-code": column(Instance.state_reason_code),
         "state-reason-message": column(Instance.state_reason_message),
         "tenancy": column(Instance.tenancy),
-        "virtualization-type": constant("hvm"),
-        "instance-lifecycle": lambda values: NOTHING,  # spot and scheduled ones only: none here
-        "platform": lambda values: NOTHING,  # "windows" only
-        "placement-group-name": lambda values: NOTHING,
+        "usage-operation-update-time": timestamp(Instance.created_ms),
     }
 
 
@@ -160,9 +170,7 @@ def _network(names: DnsNames) -> Mapping[str, Callable]:
         .where(nic.instance_id == Instance.instance_id)
     )
     by_private_name = _by_address(any_of(first, nic.private_ip), f".{names.private_suffix}")
-    named = first.join(Vpc, on=Vpc.vpc_id == nic.vpc_id).where(
-        Vpc.enable_dns_support, Vpc.enable_dns_hostnames
-    )
+    named = first.join(Vpc, on=Vpc.vpc_id == nic.vpc_id).where(_NAMED)
     by_public_name = _by_address(any_of(named, nic.public_ip), f".{names.public_suffix}")
     return {
         "vpc-id": any_of(first, nic.vpc_id),
@@ -189,15 +197,19 @@ def _network(names: DnsNames) -> Mapping[str, Callable]:
         "network-interface.source-dest-check": exists_where(nics, boolean(nic.source_dest_check)),
         "network-interface.group-id": any_of(groups, NicGroup.group_id),
         "network-interface.group-name": any_of(groups, SecurityGroup.group_name),
-        **_addresses(nics),
+        **_addresses(nics, names),
+        **_interface_tags(nics),
         "network-interface.attachment.attachment-id": any_of(nics, nic.attachment_id),
         "network-interface.attachment.instance-id": any_of(nics, nic.instance_id),
         "network-interface.attachment.instance-owner-id": any_of(nics, nic.account_id),
         "network-interface.attachment.status": exists_where(nics, choice(attachment_states())),
         "network-interface.attachment.attach-time": exists_where(nics, timestamp(nic.attached_ms)),
+        "network-interface.attachment.network-card-index": exists_where(nics, constant("0")),
+        "network-interface.deny-all-igw-traffic": exists_where(nics, constant("false")),
+        "network-interface.ipv6-native": exists_where(nics, constant("false")),
+        "network-interface.operator.managed": exists_where(nics, constant("false")),
         "network-interface.status": exists_where(nics, constant("in-use")),
         "network-interface.requester-managed": exists_where(nics, constant("false")),
-        "network-interface.requester-id": lambda values: NOTHING,
         "network-interface.attachment.device-index": exists_where(nics, integer(nic.device_index)),
         "network-interface.attachment.delete-on-termination": exists_where(
             nics, boolean(nic.delete_on_termination)
@@ -205,7 +217,15 @@ def _network(names: DnsNames) -> Mapping[str, Callable]:
     }
 
 
-def _addresses(nics) -> Mapping[str, Callable]:
+def _interface_tags(nics) -> Mapping[str, Callable]:
+    tagged = nics.join(Tag, on=Tag.resource_id == NetworkInterface.network_interface_id)
+    return {
+        "network-interface.tag-key": any_of(tagged, Tag.key),
+        "network-interface.tag-value": any_of(tagged, Tag.value),
+    }
+
+
+def _addresses(nics, names: DnsNames) -> Mapping[str, Callable]:
     """Of any interface: its primary address or any other one."""
     nic, more = NetworkInterface, SecondaryAddress
     others = nics.join(more, on=more.network_interface_id == nic.network_interface_id)
@@ -216,6 +236,26 @@ def _addresses(nics) -> Mapping[str, Callable]:
 
     private_ip = of_any(nic.private_ip, more.private_ip)
     public_ip = of_any(nic.public_ip, more.public_ip)
+    association = of_any(nic.association_id, more.association_id)
+    held = PublicAddress.allocation_id
+    primary_held = any_of(
+        nics.join(PublicAddress, on=PublicAddress.public_ip == nic.public_ip), held
+    )
+    secondary_held = any_of(
+        others.join(PublicAddress, on=PublicAddress.public_ip == more.public_ip), held
+    )
+
+    def allocation(values: Sequence[str]):
+        return primary_held(values) | secondary_held(values)
+
+    named = nics.join(Vpc, on=Vpc.vpc_id == nic.vpc_id).where(_NAMED)
+    first = any_of(named, nic.public_ip)
+    second = any_of(
+        named.join_from(nic, more, on=more.network_interface_id == nic.network_interface_id),
+        more.public_ip,
+    )
+    suffix = f".{names.public_suffix}"
+    public_name = _by_address(lambda values: first(values) | second(values), suffix)
     lent = exists_where(
         nics.where(nic.public_ip.is_null(False), nic.association_id == ""), constant(LENDER)
     )
@@ -231,6 +271,17 @@ def _addresses(nics) -> Mapping[str, Callable]:
             exists_where(nics, constant("true"))(values)
             | exists_where(others, constant("false"))(values)
         ),
+        "network-interface.private-ip-address": any_of(nics, nic.private_ip),
+        "network-interface.public-dns-name": public_name,
+        "network-interface.addresses.private-dns-name": _by_address(
+            private_ip, f".{names.private_suffix}"
+        ),
+        "network-interface.addresses.association.allocation-id": allocation,
+        "network-interface.addresses.association.association-id": association,
+        "network-interface.addresses.association.public-dns-name": public_name,
+        "network-interface.association.allocation-id": allocation,
+        "network-interface.association.association-id": association,
+        "network-interface.association.public-dns-name": public_name,
         "network-interface.addresses.association.public-ip": public_ip,
         "network-interface.addresses.association.ip-owner-id": by_owner,
         "network-interface.association.public-ip": public_ip,

@@ -168,6 +168,8 @@ def test_groups_are_shown_on_instance_interface_and_attributes(cloud, account):
         assert shown == expected
     assert found(account, **{"instance.group_id": [group]}) == {instance}
     assert found(account, **{"network_interface.group_id": [group]}) == {instance}
+    ec2.create_tags(Resources=[nic_id], Tags=[{"Key": "Of", "Value": "the interface"}])
+    assert found(account, **{"network_interface.tag_value": ["the interface"]}) == {instance}
     by_group = filtered(ec2.describe_network_interfaces, "NetworkInterfaces", "group-id", group)
     assert [each["NetworkInterfaceId"] for each in by_group] == [nic_id]
     assert refused(ec2.delete_security_group, GroupId=group) == "DependencyViolation"

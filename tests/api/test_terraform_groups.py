@@ -8,7 +8,7 @@ vpc_security_group_ingress_rule, ec2_key_pair, ec2_eip).
 
 import pytest
 
-from tests.api.asking import described, launch_one, public_key, refused, the_one
+from tests.api.asking import described, found, launch_one, public_key, refused, the_one
 
 HTTPS = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
 EVERYTHING_OUT = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
@@ -215,6 +215,9 @@ def test_aws_eip_moves_from_an_instance_to_an_interface(cloud, account):
     associated = read()
     assert (associated["AssociationId"], associated["InstanceId"]) == (first, instance)
     assert described(account, instance)["PublicIpAddress"] == made["PublicIp"]
+    for name, value in (("allocation_id", allocation), ("association_id", first)):
+        for where in ("network_interface", "network_interface.addresses"):
+            assert found(account, **{f"{where}.association.{name}": [value]}) == {instance}
     assert read() == associated
 
     ec2.create_tags(Resources=[allocation], Tags=[{"Key": "Name", "Value": "two"}])

@@ -97,6 +97,20 @@ def test_filters(cloud):
         ([("tenancy", "default"), ("root-device-type", "ebs")], every),
         ([("architecture", "x86_64"), ("virtualization-type", "hvm")], every),
         ([("instance-lifecycle", "spot")], set()),
+        ([("availability-zone-id", "use1-az1"), ("platform-details", "Linux*")], every),
+        ([("availability-zone-id", "use1-az9")], set()),
+        ([("enclave-options.enabled", "true")], set()),
+        ([("iam-instance-profile.arn", "*")], set()),
+        ([("network-interface.private-ip-address", first.private_ip_address)], {web}),
+        ([("network-interface.addresses.private-dns-name", first.private_dns_name)], {web}),
+        ([("network-interface.public-dns-name", first.public_dns_name)], {web}),
+        ([("network-interface.association.public-dns-name", "ec2-9-9-9-9*")], set()),
+        ([("network-interface.association.allocation-id", "*")], set()),
+        ([("network-interface.addresses.association.association-id", "eipassoc-*")], set()),
+        ([("network-interface.tag-key", "*")], set()),
+        ([("network-interface.attachment.network-card-index", "0")], every),
+        ([("metadata-options.http-protocol-ipv4", "enabled")], every),
+        ([("usage-operation-update-time", "20*")], every),
         ([("owner-id", cloud.bob.account_id)], set()),
         ([("instance-id",)], set()),
     ):
@@ -146,8 +160,14 @@ def test_statuses_of_running_instances_and_of_all(cloud):
         cloud.db_one: "not-applicable",
         cloud.new: "not-applicable",
     }
-    good = [Filter(name="instance-status.status", values=["ok"])]
-    assert set(statuses(cloud, include_all_instances=True, filters=good)) == {cloud.web}
+    for name, value, expected in (
+        ("instance-status.status", "ok", {cloud.web}),
+        ("availability-zone-id", "use1-az1", set(every)),
+        ("event.code", "*", set()),
+    ):
+        wanted = [Filter(name=name, values=[value])]
+        shown = statuses(cloud, include_all_instances=True, filters=wanted)
+        assert set(shown) == expected, name
 
 
 def test_silence_shows_in_the_checks_only(tmp_path):
