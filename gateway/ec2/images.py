@@ -135,7 +135,7 @@ _ATTRIBUTES: dict[str, Callable[[images_pb2.ImageSharing], dict]] = {
     },
     "bootMode": lambda it: {"BootMode": {"Value": it.boot_mode}},
     "imdsSupport": lambda it: {"ImdsSupport": {"Value": it.imds_support}},
-    "sriovNetSupport": lambda it: {"SriovNetSupport": {"Value": "simple"}},
+    "sriovNetSupport": lambda it: {"SriovNetSupport": {}},
     "productCodes": lambda it: {"ProductCodes": []},
     "kernel": lambda it: {"KernelId": {}},
     "ramdisk": lambda it: {"RamdiskId": {}},

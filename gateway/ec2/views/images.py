@@ -21,7 +21,7 @@ def image(given: images_pb2.Image) -> dict:
         "UsageOperation": "RunInstances",
         "BlockDeviceMappings": [block_device(each) for each in given.block_devices],
         "Description": given.description,
-        "EnaSupport": given.ena_support,
+        "EnaSupport": given.ena_support or None,  # EC2 says nothing of what was not registered
         "Hypervisor": "xen",  # as of instances: the model has no word for KVM
         "Name": given.name,
         "RootDeviceName": given.root_device_name,

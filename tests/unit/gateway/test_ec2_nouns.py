@@ -381,6 +381,7 @@ def test_40_images(served):
     assert seen["RootDeviceName"] == seen["BlockDeviceMappings"][0]["DeviceName"] == "/dev/vda"
     assert seen["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == 2
     assert seen["State"] == "available"
+    assert "EnaSupport" not in seen
 
 
 def test_images_are_registered(served):
@@ -451,7 +452,7 @@ SHARING = images_pb2.ImageSharing(
         ("description", "Description", {"Value": "what it is"}),
         ("launchPermission", "LaunchPermissions", [{"Group": "all"}, {"UserId": ACCOUNT}]),
         ("imdsSupport", "ImdsSupport", {"Value": "v2.0"}),
-        ("sriovNetSupport", "SriovNetSupport", {"Value": "simple"}),
+        ("sriovNetSupport", "SriovNetSupport", {}),
         ("productCodes", "ProductCodes", []),
     ],
 )
