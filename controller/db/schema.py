@@ -227,6 +227,7 @@ class Image(Table):
     root_delete_on_termination = flag(True)
     root_volume_type = text()
     ena_support = flag()
+    sriov_net_support = text()  # '' | simple: said when it was registered, and of no effect
     boot_mode = text()
     imds_support = text()
     source_instance_id = text()  # that it was made of

@@ -141,6 +141,9 @@ def _disks_of(volumes: Sequence) -> list[Disk]:
 
 def _inherited(tx: Transaction, image_id: str) -> dict:
     """What the image has from the one that the instance was launched from, while that is known."""
-    columns = (Image.ena_support, Image.boot_mode, Image.imds_support)
+    columns = (
+        *(Image.ena_support, Image.sriov_net_support),
+        *(Image.boot_mode, Image.imds_support),
+    )
     source = tx.one(Image.select(*columns).where(Image.image_id == image_id))
     return source._asdict() if source is not None else {"ena_support": True}

@@ -98,6 +98,7 @@ FILTERS: dict[str, Condition] = {
     "owner-id": column(Image.account_id),
     "root-device-name": column(Image.root_device_name),
     "root-device-type": constant("ebs"),
+    "sriov-net-support": column(Image.sriov_net_support),
     "source-instance-id": column(Image.source_instance_id),
     "state": choice(_STATES),
     "state-reason-code": column(Image.state_reason_code),
@@ -128,7 +129,6 @@ FILTERS: dict[str, Condition] = {
             "scan-result.medium-fix-available-since",
             "source-image-id",
             "source-image-region",
-            "sriov-net-support",
         )
     },
 }
@@ -186,6 +186,7 @@ _COLUMNS = (
     Image.root_delete_on_termination,
     Image.root_volume_type,
     Image.ena_support,
+    Image.sriov_net_support,
     Image.boot_mode,
     Image.imds_support,
     Image.mapped_devices,
@@ -248,6 +249,7 @@ def _message(
         block_devices=disks,
         source_instance_id=row.source_instance_id,
         ena_support=row.ena_support,
+        sriov_net_support=row.sriov_net_support,
         boot_mode=row.boot_mode,
         imds_support=row.imds_support,
     )

@@ -80,6 +80,7 @@ def register(
         "architecture": request.architecture or ARCHITECTURES[0],
         "root_device_name": request.root_device_name or DEFAULT_ROOT_DEVICE,
         "ena_support": request.ena_support,
+        "sriov_net_support": request.sriov_net_support,
         "boot_mode": request.boot_mode,
         "imds_support": request.imds_support,
         "created_ms": call.now_ms,
@@ -253,6 +254,7 @@ def _check_words(request: images_pb2.RegisterImageRequest) -> None:
         (request.virtualization_type, ("hvm",), "virtualizationType"),
         (request.boot_mode, ("legacy-bios", "uefi-preferred"), "bootMode"),
         (request.imds_support, IMDS_SUPPORT, "imdsSupport"),
+        (request.sriov_net_support, ("simple",), "sriovNetSupport"),
     ):
         if value:
             check_among(parameter, value, known)

@@ -49,6 +49,7 @@ def attributes(session: Session, call: Call, image_id: str) -> images_pb2.ImageS
         block_devices=disks_of(session, [row])[image_id],
         boot_mode=row.boot_mode,
         imds_support=row.imds_support,
+        sriov_net_support=row.sriov_net_support,
     )
 
 

@@ -70,7 +70,7 @@ def register_image(
     boot_mode: str = "",
     imds_support: str = "",
     tag_specifications: Sequence[TagSpecification] = (),
-    sriov_net_support: Literal["simple"] = "simple",  # harmless: virtio is what guests get
+    sriov_net_support: str = "",
 ) -> dict:
     """From a file at ImageLocation, or without one from the snapshots that the mappings name."""
     request = images_pb2.RegisterImageRequest(
@@ -85,6 +85,7 @@ def register_image(
         ena_support=ena_support,
         boot_mode=boot_mode,
         imds_support=imds_support,
+        sriov_net_support=sriov_net_support,
     )
     return {"ImageId": call.clients.images.Register(request, caller=call.caller).image_id}
 
@@ -135,7 +136,7 @@ _ATTRIBUTES: dict[str, Callable[[images_pb2.ImageSharing], dict]] = {
     },
     "bootMode": lambda it: {"BootMode": {"Value": it.boot_mode}},
     "imdsSupport": lambda it: {"ImdsSupport": {"Value": it.imds_support}},
-    "sriovNetSupport": lambda it: {"SriovNetSupport": {}},
+    "sriovNetSupport": lambda it: {"SriovNetSupport": {"Value": it.sriov_net_support or None}},
     "productCodes": lambda it: {"ProductCodes": []},
     "kernel": lambda it: {"KernelId": {}},
     "ramdisk": lambda it: {"RamdiskId": {}},

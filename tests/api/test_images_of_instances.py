@@ -91,3 +91,20 @@ def test_what_ec2_refuses(cloud, account, other):
     account.terminate_all()
     gone = refused(ec2.create_image, InstanceId=source, Name="late")
     assert gone == "InvalidParameterValue"
+
+
+def test_the_native_api_does_the_same(cloud, account):
+    source = launch_one(cloud, account)
+    made = account.api(
+        "POST", f"/v1/instances/{source}:create-image", {"name": "native", "no_reboot": True}
+    )
+    path = f"/v1/images/{made['image_id']}"
+    assert available(account, made["image_id"])["Name"] == "native"
+    account.api("PATCH", path, {"add_account_ids": ["123456789012"], "description": "shared"})
+    sharing = account.api("GET", f"{path}/sharing")
+    assert (sharing["account_ids"], sharing["description"]) == (["123456789012"], "shared")
+    account.api("POST", f"{path}/sharing:reset", {})
+    assert account.api("GET", f"{path}/sharing")["account_ids"] == []
+    gone = account.send("DELETE", f"{path}?delete_associated_snapshots=true", service="pileus")
+    snapshot_id = made["block_devices"][0]["snapshot_id"]
+    assert gone.json()["snapshots"] == [{"snapshot_id": snapshot_id, "result": "success"}]

@@ -22,6 +22,7 @@ def image(given: images_pb2.Image) -> dict:
         "BlockDeviceMappings": [block_device(each) for each in given.block_devices],
         "Description": given.description,
         "EnaSupport": given.ena_support or None,  # EC2 says nothing of what was not registered
+        "SriovNetSupport": given.sriov_net_support,
         "Hypervisor": "xen",  # as of instances: the model has no word for KVM
         "Name": given.name,
         "RootDeviceName": given.root_device_name,

@@ -99,7 +99,11 @@ def test_an_image_of_snapshots_is_available_at_once(cloud):
 
 @pytest.mark.parametrize("said", [True, False])
 def test_what_was_said_of_the_network_card_is_shown(cloud, said):
-    assert register(cloud, of_root(), ena_support=said).ena_support is said
+    word = "simple" if said else ""
+    image = register(cloud, of_root(), ena_support=said, sriov_net_support=word)
+    assert (image.ena_support, image.sriov_net_support) == (said, word)
+    unknown = refused(register, cloud, of_root(), name="other", sriov_net_support="vf")
+    assert unknown == (Kind.INVALID, "parameter")
 
 
 @pytest.mark.parametrize(
