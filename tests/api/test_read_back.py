@@ -114,9 +114,12 @@ def test_a_volume_is_shown_from_both_sides(cloud, account):
         attribute = ec2.describe_instance_attribute(
             InstanceId=instance, Attribute="blockDeviceMapping"
         )
-        mapped = described(account, instance)["BlockDeviceMappings"]
-        assert attribute["BlockDeviceMappings"] == mapped
-        return {each["DeviceName"]: each["Ebs"]["VolumeId"] for each in mapped}
+        of_both = [
+            {each["DeviceName"]: each["Ebs"]["VolumeId"] for each in shown["BlockDeviceMappings"]}
+            for shown in (attribute, described(account, instance))
+        ]
+        assert of_both[0] == of_both[1]
+        return of_both[0]
 
     wait_until("available", lambda: state() == "available")
     status = ec2.describe_volume_status(VolumeIds=[volume])["VolumeStatuses"]
