@@ -111,6 +111,7 @@ class Host:
         vpcs=(),
         disks=(),
         volumes=(),
+        snapshots=(),
         **fields,
     ) -> None:
         """``disks`` are beside the root disk; ``volumes`` are specified by themselves."""
@@ -140,6 +141,9 @@ class Host:
         for volume in volumes:
             volume.generation = self.generation
         told.volumes.extend(volumes)
+        for snapshot in snapshots:
+            snapshot.generation = self.generation
+        told.snapshots.extend(snapshots)
         self.agent.apply(told)
 
     def observed(self, name: str) -> int | None:
