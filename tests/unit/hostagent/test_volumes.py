@@ -331,6 +331,18 @@ def test_the_files_are_what_qemu_finds(files, base):
     assert (told["backing-filename"], told["backing-filename-format"]) == (str(made.path), "qcow2")
 
 
+def test_what_stands_on_a_compressed_image_is_read_whole(files):
+    """As most images are. QEMU unpacks with many threads at once."""
+    written = "".join(f"{number:07}\n" for number in range(4 * MIB)).encode()
+    plain, packed = files.folder / "plain.raw", files.folder / "packed.qcow2"
+    plain.write_bytes(written)
+    shell.run(["qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", plain, packed])
+    image = ImageSource(digest="sha256:" + "b" * 64, disk_format="qcow2")
+    spec = DiskSpec(volume_id=VOLUME, size_bytes=64 * MIB, image=image)
+    files.volumes.ensure(spec, packed)
+    assert files.volumes.read(VOLUME, 0, 0, 64 * MIB) == written.ljust(64 * MIB, b"\0")
+
+
 def test_what_a_cut_left_is_made_anew(files, base):
     folder = files.folder / "volumes"
     folder.joinpath(f"{VOLUME}.new").write_text("half")
