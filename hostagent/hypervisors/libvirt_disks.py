@@ -23,6 +23,7 @@ from hostagent.hypervisors.domain_xml import (
 )
 
 COMMIT_RETRY_MS = 500
+AGENT_TIMEOUT_S = 10  # for the guest's agent to bring its file systems to rest
 _FREEZE = (
     libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
     | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
@@ -93,6 +94,7 @@ def freeze(domain: libvirt.virDomain, layers: Mapping[str, Path], quiesce: bool)
         _existing(domain, volume_id)
     text = snapshot_of({_target(disk): layers.get(name) for name, disk in there.items()}).to_text()
     if quiesce:
+        domain.agentSetResponseTimeout(AGENT_TIMEOUT_S)  # libvirt would wait for ever
         try:
             domain.snapshotCreateXML(text, _FREEZE | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE)
             return
