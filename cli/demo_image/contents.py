@@ -21,6 +21,7 @@ GUEST_PACKAGES = (
     "e2fsprogs",
     "libpam-modules",
     "openssh-sftp-server",
+    "qemu-guest-agent",
     "sudo",
     "zlib1g",
 )
@@ -36,6 +37,7 @@ PROGRAMS = (
     "usr/lib/x86_64-linux-gnu/security/pam_deny.so",
     "usr/lib/x86_64-linux-gnu/security/pam_permit.so",
     "usr/sbin/dropbear",
+    "usr/sbin/qemu-ga",
     "usr/sbin/resize2fs",
 )
 SETUID = {"usr/bin/sudo"}
@@ -54,6 +56,7 @@ MODULES = (
     "failover",
     "net_failover",
     "virtio_net",
+    "virtio_console",
     "evdev",
     "button",
 )
