@@ -49,7 +49,9 @@ class Cloud:
         )
 
     def image_id(self) -> str:
-        return self.client().describe_images(Owners=["self"])["Images"][0]["ImageId"]
+        there = [{"Name": "state", "Values": ["available"]}]
+        images = self.client().describe_images(Owners=["self"], Filters=there)["Images"]
+        return images[0]["ImageId"]
 
 
 def free_port() -> int:
