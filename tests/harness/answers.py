@@ -89,7 +89,9 @@ class Answers:
     def adopt(self, account_id: str) -> None:
         """Takes what the database says of an account for what was promised."""
         self.groups |= {
-            row["group_id"]: account_id for row in self._of("security_group", account_id)
+            row["group_id"]: account_id
+            for row in self._of("security_group", account_id)
+            if row["group_name"] != "default"  # which comes and goes with its VPC
         }
         self.groups = self._only_present(self.groups, "security_group", "group_id")
         for row in self._of("security_group_rule", account_id):
@@ -127,6 +129,21 @@ class Answers:
         self.instances.pop(instance_id, None)
         self.tags = {key: value for key, value in self.tags.items() if key[0] != instance_id}
 
+    def has_several_addresses(self, instance_id: str) -> bool:
+        nics = [
+            row["network_interface_id"]
+            for row in self._records.table("network_interface")
+            if row["instance_id"] == instance_id
+        ]
+        more = self._records.table("secondary_address")
+        return len(nics) > 1 or any(row["network_interface_id"] in nics for row in more)
+
+    def forget_holders(self, account_id: str) -> None:
+        """Its addresses may have moved with interfaces."""
+        for row in self._of("public_address", account_id):
+            if row["allocation_id"] in self.addresses:
+                self.addresses[row["allocation_id"]] = None
+
     def _of(self, table: str, account_id: str) -> list:
         return [row for row in self._records.table(table) if row["account_id"] == account_id]
 
@@ -162,6 +179,8 @@ class Answers:
 
 
 def _ran(self: Answers, account_id: str, request, answer) -> None:
+    if any(nic.network_interface_id for nic in request.network_interfaces):
+        self.forget_holders(account_id)
     for instance in answer.instances:
         if instance.instance_id in self.instances:
             continue  # the same token again
@@ -234,8 +253,16 @@ def _allocated(self: Answers, account_id: str, request, answer) -> None:
 
 
 def _associated(self: Answers, account_id: str, request, answer) -> None:
+    """Which of several private addresses had one before is not followed."""
+    if not request.instance_id or self.has_several_addresses(request.instance_id):
+        self.forget_holders(account_id)
+        return
     _give_up(self, request.instance_id, "")
     self.addresses[request.allocation_id] = request.instance_id
+
+
+def _interfaces_changed(self: Answers, account_id: str, request, answer) -> None:
+    self.forget_holders(account_id)
 
 
 def _disassociated(self: Answers, account_id: str, request, answer) -> None:
@@ -288,6 +315,11 @@ _LEARN: dict[tuple[str, str], Callable] = {
     ("Addresses", "Associate"): _associated,
     ("Addresses", "Disassociate"): _disassociated,
     ("Addresses", "Release"): _released,
+    ("NetworkInterfaces", "Attach"): _interfaces_changed,
+    ("NetworkInterfaces", "Detach"): _interfaces_changed,
+    ("NetworkInterfaces", "Delete"): _interfaces_changed,
+    ("NetworkInterfaces", "AssignPrivateAddresses"): _interfaces_changed,
+    ("NetworkInterfaces", "UnassignPrivateAddresses"): _interfaces_changed,
     ("Tags", "Create"): _tagged,
     ("Tags", "Delete"): _untagged,
     ("Quotas", "Set"): _quota_set,

@@ -15,6 +15,7 @@ import random
 import shutil
 from collections.abc import Iterable
 
+from hostagent.hypervisors.fake import Guest
 from hostagent.limits import Limits
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError
@@ -64,6 +65,7 @@ class SimCloud:
         self.seen: dict = {}
         self.harmed: set[str] = set()  # instances that a fault of the simulation may have ended
         self.harmed_hosts: set[str] = set()  # hosts where any instance may be
+        self.deafened: list[Guest] = []  # by a fault that ends
         self.customers, self.operator = _customers(self._template)
         self._dead_for_ever: set[str] = set()
         self.controller = SimController(
@@ -159,6 +161,7 @@ class SimCloud:
             dry_run=dry_run,
         )
         before = self.records.version()
+        self.answers.holdings.asked(call)
         try:
             client = self.controller.client(call.service, "gateway")
             answer = getattr(client, call.method)(call.request, caller=caller)
@@ -250,6 +253,8 @@ class SimCloud:
             host.supply.mend()
             host.behave()
             host.network.mute.clear()
+        for guest in self.deafened:
+            guest.deaf = False
         for process in (self.controller, *self.hosts):
             if not process.alive and process.name not in self._dead_for_ever:
                 process.start()

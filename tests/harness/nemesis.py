@@ -125,6 +125,7 @@ class Nemesis:
         if not living:
             return "nobody"
         guest, duration_ms = self._rng.choice(living), self._rng.choice([5_000, 30_000, 90_000])
+        self._cloud.deafened.append(guest)
         guest.deaf = True
         self._cloud.agenda.after(
             duration_ms, "a guest listens", lambda: setattr(guest, "deaf", False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from protos.cloud.v1 import (
     common_pb2,
     instances_pb2,
+    network_interfaces_pb2,
     networks_pb2,
     quotas_pb2,
     tags_pb2,
@@ -31,6 +32,9 @@ class Spoiler:
     disk: str  # a volume of the first
     snapshot: str  # of it
     restored: str  # a volume of that
+    own_vpc: str
+    connected: str  # an instance in it, with an address
+    nic: str  # the second one of the first
 
     def sql(self, statement: str, *values) -> None:
         """Behind the controller's back, without the database's own guards."""
@@ -71,9 +75,10 @@ class Spoiler:
 @contextlib.contextmanager
 def spoiled() -> Iterator[Spoiler]:
     """Alice has an instance that runs, one that is stopped and one that is gone; a group that lets
-    itself in, on the first; an address; a tag; an own quota. Of volumes one with the first that its
-    guest has written to, a snapshot of that, and one that was made of it. Bob has an instance that
-    runs."""
+    itself in, on the first; a tag; an own quota. Of volumes one with the first that its
+    guest has written to, a snapshot of that, and one that was made of it. A VPC of her own with two
+    subnets, a gateway, a table that leads there, and an instance with an elastic address; a second
+    interface of the first instance, with a second address. Bob has an instance that runs."""
     with SimCloud(seed=11) as cloud:
         alice, bob = (Script(cloud, customer) for customer in cloud.customers)
         group = networks_pb2.CreateSecurityGroupRequest(group_name="web", description="of a test")
@@ -88,9 +93,10 @@ def spoiled() -> Iterator[Spoiler]:
         cloud.run_for(5_000)
         alice.ask("Instances", "Stop", instances_pb2.StopInstancesRequest(instance_ids=[stopped]))
         alice.ask("Instances", "Terminate", instances_pb2.InstancesRequest(instance_ids=[gone]))
+        vpc, connected, nic = _connect(alice, running)
         address = alice.ask("Addresses", "Allocate", networks_pb2.AllocateAddressRequest())
         associate = networks_pb2.AssociateAddressRequest(
-            allocation_id=address.allocation_id, instance_id=running
+            allocation_id=address.allocation_id, instance_id=connected
         )
         alice.ask("Addresses", "Associate", associate)
         tag = common_pb2.Tag(key="Name", value="one")
@@ -100,7 +106,7 @@ def spoiled() -> Iterator[Spoiler]:
         Script(cloud, cloud.operator).ask("Quotas", "Set", quota)
         disk, snapshot, restored = _store(alice, running)
         cloud.come_to_rest()
-        yield Spoiler(cloud, running, stopped, gone, disk, snapshot, restored)
+        yield Spoiler(cloud, running, stopped, gone, disk, snapshot, restored, vpc, connected, nic)
 
 
 def _launch(script: Script, count: int, *group_ids: str) -> list[str]:
@@ -113,6 +119,46 @@ def _launch(script: Script, count: int, *group_ids: str) -> list[str]:
         security_group_ids=group_ids,
     )
     return [one.instance_id for one in script.ask("Instances", "Run", request).instances]
+
+
+def _connect(script: Script, instance_id: str) -> tuple[str, str, str]:
+    vpc = networks_pb2.CreateVpcRequest(cidr_block="10.0.0.0/16")
+    vpc_id = script.ask("Networks", "CreateVpc", vpc).vpc_id
+    subnet = networks_pb2.CreateSubnetRequest(vpc_id=vpc_id, cidr_block="10.0.1.0/28")
+    subnet_id = script.ask("Networks", "CreateSubnet", subnet).subnet_id
+    subnet.cidr_block = "10.0.2.0/28"
+    script.ask("Networks", "CreateSubnet", subnet)
+    gateway = networks_pb2.CreateInternetGatewayRequest()
+    gateway_id = script.ask("Networks", "CreateInternetGateway", gateway).internet_gateway_id
+    attach = networks_pb2.InternetGatewayInVpc(internet_gateway_id=gateway_id, vpc_id=vpc_id)
+    script.ask("Networks", "AttachInternetGateway", attach)
+    table = networks_pb2.CreateRouteTableRequest(vpc_id=vpc_id)
+    table_id = script.ask("Networks", "CreateRouteTable", table).route_table_id
+    route = networks_pb2.RouteRequest(
+        route_table_id=table_id, destination_cidr_block="0.0.0.0/0", gateway_id=gateway_id
+    )
+    script.ask("Networks", "CreateRoute", route)
+    use = networks_pb2.AssociateRouteTableRequest(route_table_id=table_id, subnet_id=subnet_id)
+    script.ask("Networks", "AssociateRouteTable", use)
+    run = instances_pb2.RunInstancesRequest(
+        image_id=script.cloud.customers[0].image_id, min_count=1, max_count=1, subnet_id=subnet_id
+    )
+    connected = script.ask("Instances", "Run", run).instances[0].instance_id
+    subnets = networks_pb2.DescribeSubnetsRequest()
+    default = next(
+        each
+        for each in script.ask("Networks", "DescribeSubnets", subnets).subnets
+        if each.default_for_az and each.availability_zone == ZONE
+    )
+    create = network_interfaces_pb2.CreateNetworkInterfaceRequest(
+        subnet_id=default.subnet_id, secondary_private_ip_address_count=1
+    )
+    nic_id = script.ask("NetworkInterfaces", "Create", create).network_interface_id
+    plug = network_interfaces_pb2.AttachNetworkInterfaceRequest(
+        network_interface_id=nic_id, instance_id=instance_id, device_index=1
+    )
+    script.ask("NetworkInterfaces", "Attach", plug)
+    return vpc_id, connected, nic_id
 
 
 def _store(script: Script, instance_id: str) -> tuple[str, str, str]:

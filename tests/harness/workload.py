@@ -11,15 +11,29 @@ from collections.abc import Callable, Sequence
 
 from protos.errors import CloudError, Kind
 from tests.harness import calls
+from tests.harness.calls import interfaces, networks
 from tests.harness.calls.addresses import allocate
 from tests.harness.calls.groups import authorize, create_group
 from tests.harness.calls.instances import run
+from tests.harness.calls.reading import look_at_subnets
 from tests.harness.calls.volumes import create as create_volume
 from tests.harness.customers import Call, Customer, learn
 from tests.harness.draw import Draw
 
 # ask(customer, call, dry_run) -> answer; raises CloudError
 Ask = Callable[[Customer, Call, bool], object]
+BEGINNING = (look_at_subnets, create_group, authorize, allocate, run, create_volume)
+NETWORK = (  # half of the customers have one of their own, too
+    networks.create_vpc,
+    networks.create_subnet,
+    networks.create_subnet,
+    networks.attach_gateway,
+    networks.attach_gateway,
+    networks.create_table,
+    networks.change_route,
+    networks.associate_table,
+    interfaces.create,
+)
 FOCUS = (0, 1, 1, 4)  # how much of a run is about a noun
 
 
@@ -41,8 +55,10 @@ class Workload:
     def begin(self) -> None:
         """What everybody has before anything goes wrong."""
         for customer in self._customers:
-            for action in (create_group, authorize, allocate, run, create_volume):
-                self._make(customer, action(self._draw, customer), 0)
+            more = NETWORK if self._rng.random() < 0.5 else ()
+            for action in (*BEGINNING, *more):
+                if (call := action(self._draw, customer)) is not None:
+                    self._make(customer, call, 0)
 
     def step(self) -> None:
         customer = self._rng.choice(self._customers)

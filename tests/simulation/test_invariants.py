@@ -151,7 +151,7 @@ def _lose_rule(s: Spoiler) -> None:
 
 
 def _lose_association(s: Spoiler) -> None:
-    s.sql("UPDATE network_interface SET public_ip = NULL WHERE instance_id = ?", s.running)
+    s.sql("UPDATE network_interface SET public_ip = NULL WHERE instance_id = ?", s.connected)
 
 
 def _lose_tag(s: Spoiler) -> None:

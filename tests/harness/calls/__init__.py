@@ -10,6 +10,8 @@ from tests.harness.calls import (
     addresses,
     groups,
     instances,
+    interfaces,
+    networks,
     reading,
     snapshots,
     volumes,
@@ -22,5 +24,7 @@ NOUNS = (
     account.ACTIONS,
     volumes.ACTIONS,
     snapshots.ACTIONS,
+    networks.ACTIONS,
+    interfaces.ACTIONS,
     reading.ACTIONS,
 )

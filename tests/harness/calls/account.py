@@ -22,8 +22,13 @@ QUOTAS = (
 )
 
 
+def _taggable(me: Customer) -> list[str]:
+    nouns = (me.instances, me.groups, me.volumes, me.snapshots, me.vpcs, me.subnets, me.interfaces)
+    return [name for known in nouns for name in known]
+
+
 def tag(d: Draw, me: Customer) -> Call | None:
-    known = [*me.instances, *me.groups, *me.volumes, *me.snapshots]
+    known = _taggable(me)
     if not known:
         return None
     tags = [common_pb2.Tag(key=d.one(["Name", "team", "cost"]), value=d.fresh("value"))]
@@ -31,7 +36,7 @@ def tag(d: Draw, me: Customer) -> Call | None:
 
 
 def untag(d: Draw, me: Customer) -> Call | None:
-    known = [*me.instances, *me.groups, *me.volumes, *me.snapshots]
+    known = _taggable(me)
     if not known:
         return None
     tags = [tags_pb2.TagSelector(key=d.one(["Name", "team", "cost"]))]

@@ -12,6 +12,14 @@ def allocate(d: Draw, me: Customer) -> Call:
 def associate(d: Draw, me: Customer) -> Call | None:
     if not me.addresses or not me.instances:
         return None
+    if me.interfaces and d.chance(0.3):
+        nic_id = d.one(me.interfaces)
+        request = networks_pb2.AssociateAddressRequest(
+            allocation_id=d.one(me.addresses), network_interface_id=nic_id
+        )
+        if me.interfaces[nic_id] and d.chance(0.6):
+            request.private_ip_address = d.one(me.interfaces[nic_id])
+        return Call("Addresses", "Associate", request)
     whose = d.others(me) if d.chance(0.05) and d.others(me) else me.instances
     request = networks_pb2.AssociateAddressRequest(
         allocation_id=d.one(me.addresses), instance_id=d.one(whose)

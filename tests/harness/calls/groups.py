@@ -8,6 +8,8 @@ from tests.harness.draw import Draw
 def create_group(d: Draw, me: Customer) -> Call:
     name = d.fresh("group")
     request = networks_pb2.CreateSecurityGroupRequest(group_name=name, description="of a test")
+    if me.vpcs and d.chance(0.4):
+        request.vpc_id = d.one(me.vpcs)
     return Call("SecurityGroups", "Create", request)
 
 

@@ -29,8 +29,7 @@ def run(d: Draw, me: Customer) -> Call | None:
         max_count=most,
         client_token=d.fresh(f"token-{me.name}") if d.chance(0.9) else "",
     )
-    if me.groups and d.chance(0.4):
-        request.security_group_ids.extend(d.some(me.groups, 2))
+    _choose_network(d, me, request)
     if me.keys and d.chance(0.3):
         request.key_name = d.one(me.keys)
     if d.chance(0.3):
@@ -40,14 +39,38 @@ def run(d: Draw, me: Customer) -> Call | None:
     if d.chance(0.3):
         named = common_pb2.Tag(key="Name", value=d.fresh("vm"))
         request.tag_specifications.add(resource_type="instance", tags=[named])
-    if d.chance(0.1):
-        request.private_ip_address = f"172.31.0.{d.between(4, 40)}"
     _map_disks(d, me, request)
     if d.chance(0.2):
         request.metadata_options.instance_metadata_tags = "enabled"
+    return Call("Instances", "Run", request)
+
+
+def _choose_network(d: Draw, me: Customer, request: instances_pb2.RunInstancesRequest) -> None:
+    """The default VPC, a subnet of her own, or interfaces said one by one."""
+    known = d.others(me, "subnets") if d.chance(0.03) else me.subnets
+    subnet_id = d.one(known) if known and d.chance(0.4) else ""
+    vpc_id = me.subnets.get(subnet_id, "")
+    groups = [name for name, at in me.groups.items() if at == vpc_id or d.chance(0.02)]
+    chosen = d.some(groups, 2) if groups and d.chance(0.4) else []
+    if subnet_id and d.chance(0.3):
+        for index in range(d.between(1, 2)):
+            nic = request.network_interfaces.add(device_index=index, subnet_id=subnet_id)
+            nic.security_group_ids.extend(chosen)
+            if d.chance(0.3):
+                nic.secondary_private_ip_address_count = d.between(1, 2)
+            if d.chance(0.3):
+                nic.delete_on_termination = False
+        return
+    if me.interfaces and d.chance(0.05):
+        request.min_count = request.max_count = 1
+        request.network_interfaces.add(network_interface_id=d.one(me.interfaces))
+        return
+    request.subnet_id = subnet_id
+    request.security_group_ids.extend(chosen)
+    if not subnet_id and d.chance(0.1):
+        request.private_ip_address = f"172.31.0.{d.between(4, 40)}"
     if d.chance(0.1):
         request.associate_public_ip_address = d.chance(0.5)
-    return Call("Instances", "Run", request)
 
 
 def _map_disks(d: Draw, me: Customer, request: instances_pb2.RunInstancesRequest) -> None:

@@ -25,11 +25,17 @@ def describe_volumes(d: Draw, me: Customer) -> Call:
     )
 
 
+def look_at_subnets(d: Draw, me: Customer) -> Call:
+    return Call("Networks", "DescribeSubnets", networks_pb2.DescribeSubnetsRequest())
+
+
 def describe_network(d: Draw, me: Customer) -> Call:
     return d.one(
         [
             Call("SecurityGroups", "Describe", networks_pb2.DescribeSecurityGroupsRequest()),
-            Call("Networks", "DescribeSubnets", networks_pb2.DescribeSubnetsRequest()),
+            look_at_subnets(d, me),
+            Call("Networks", "DescribeVpcs", networks_pb2.DescribeVpcsRequest()),
+            Call("Networks", "DescribeRouteTables", networks_pb2.DescribeRouteTablesRequest()),
             Call("Addresses", "Describe", networks_pb2.DescribeAddressesRequest()),
             Call("Tags", "Describe", tags_pb2.DescribeTagsRequest()),
             Call(

@@ -1,6 +1,6 @@
 """Which invariants are asked when: the two lists that the simulation checks."""
 
-from tests.harness.invariants import claims, course, holdings, machines, promises, storage
+from tests.harness.invariants import claims, course, holdings, machines, networks, promises, storage
 
 # After every event that committed something. Cheap: rows are read once a commit.
 ALWAYS = (
@@ -12,6 +12,8 @@ ALWAYS = (
     claims.nothing_outlives_its_instance,
     claims.a_private_address_has_one_owner,
     claims.a_mac_address_has_one_owner,
+    networks.ranges_are_apart,
+    networks.what_is_joined_is_of_one_vpc,
     claims.a_public_address_has_one_owner,
     storage.snapshots_are_of_a_moment,
     course.generations_never_fall,
@@ -41,6 +43,7 @@ ON_MACHINES = (
     storage.a_volume_has_one_writer,
     storage.every_writer_writes_the_top,
     machines.no_two_running_guests_share_an_address,
+    networks.an_interface_is_in_one_guest,
 )
 
 # Once faults have ended and all had time to converge.
@@ -53,6 +56,9 @@ AT_REST = (
     machines.nothing_is_left_on_hosts,
     machines.all_is_told_and_acknowledged,
     machines.hosts_networks_are_as_decided,
+    networks.guests_have_their_interfaces,
+    networks.interfaces_settle,
+    networks.hosts_routes_are_as_decided,
     storage.snapshots_are_whole,
     storage.volumes_read_as_written,
     storage.volumes_settle,
@@ -61,4 +67,4 @@ AT_REST = (
 )
 
 # At some moment soon after the last fault, whatever guests still take their time for.
-SOON = (machines.hosts_networks_are_as_decided,)
+SOON = (machines.hosts_networks_are_as_decided, networks.hosts_routes_are_as_decided)

@@ -1,0 +1,108 @@
+"""Each invariant about tenants' networks and interfaces bites: as test_invariants has it for the
+others."""
+
+import pytest
+
+from hostagent.drivers import Power
+from hostagent.hypervisors.fake import Guest
+from tests.harness.invariants import Broken, check, networks
+from tests.harness.invariants.sets import AT_REST
+from tests.harness.spoiler import Spoiler, spoiled
+
+
+@pytest.fixture
+def spoiler():
+    with spoiled() as made:
+        yield made
+
+
+def _overlap(s: Spoiler) -> None:
+    s.sql("UPDATE subnet SET cidr_block = '10.0.1.0/24' WHERE vpc_id = ?", s.own_vpc)
+
+
+def _leave_vpc(s: Spoiler) -> None:
+    s.sql("UPDATE vpc SET cidr_block = '10.9.0.0/16' WHERE vpc_id = ?", s.own_vpc)
+
+
+def _lose_main_table(s: Spoiler) -> None:
+    s.sql("DELETE FROM route_table_association WHERE main")
+
+
+def _give_away(s: Spoiler) -> None:
+    s.sql("UPDATE vpc SET account_id = ?", s.cloud.customers[1].account_id)
+
+
+def _join_other_vpc(s: Spoiler) -> None:
+    s.sql("UPDATE network_interface SET vpc_id = ?", s.own_vpc)
+
+
+def _plug_twice(s: Spoiler) -> None:
+    s.elsewhere.state.guests[s.stopped] = Guest(Power.RUNNING.value, nics=[s.nic])
+
+
+def _share_secondary(s: Spoiler) -> None:
+    """Two guests run, each with an interface of its own."""
+    (other,) = (
+        row["network_interface_id"]
+        for row in s.cloud.records.table("network_interface")
+        if row["instance_id"] == s.stopped
+    )
+    s.elsewhere.state.guests[s.stopped] = Guest(Power.RUNNING.value, nics=[other])
+    s.sql("UPDATE network_interface SET private_ip = (SELECT private_ip FROM secondary_address)")
+
+
+def _unplug(s: Spoiler) -> None:
+    s.guest.nics.remove(s.nic)
+
+
+def _plug_unasked(s: Spoiler) -> None:
+    s.guest.nics.append("eni-1")
+
+
+def _detach_for_ever(s: Spoiler) -> None:
+    s.sql("UPDATE network_interface SET detaching = 1 WHERE network_interface_id = ?", s.nic)
+
+
+def _lead_nowhere(s: Spoiler) -> None:
+    s.sql("UPDATE internet_gateway SET vpc_id = NULL")
+
+
+def _associate_unsaid(s: Spoiler) -> None:
+    s.sql("DELETE FROM route_table_association WHERE subnet_id IS NOT NULL")
+
+
+def _silence(s: Spoiler) -> None:
+    s.sql("UPDATE vpc SET enable_dns_support = 0")
+
+
+CASES = (
+    (networks.ranges_are_apart, _overlap),
+    (networks.ranges_are_apart, _leave_vpc),
+    (networks.ranges_are_apart, _lose_main_table),
+    (networks.ranges_are_apart, _give_away),
+    (networks.what_is_joined_is_of_one_vpc, _join_other_vpc),
+    (networks.an_interface_is_in_one_guest, _plug_twice),
+    (networks.an_interface_is_in_one_guest, _share_secondary),
+    (networks.guests_have_their_interfaces, _unplug),
+    (networks.guests_have_their_interfaces, _plug_unasked),
+    (networks.interfaces_settle, _detach_for_ever),
+    (networks.hosts_routes_are_as_decided, _lead_nowhere),
+    (networks.hosts_routes_are_as_decided, _associate_unsaid),
+    (networks.hosts_routes_are_as_decided, _silence),
+)
+
+
+@pytest.mark.parametrize(
+    ("invariant", "spoil"), CASES, ids=lambda function: function.__name__.strip("_")
+)
+def test_it_bites(spoiler, invariant, spoil):
+    check(spoiler.cloud, [invariant])
+    spoil(spoiler)
+    with pytest.raises(Broken, match=invariant.__name__):
+        check(spoiler.cloud, [invariant])
+
+
+def test_no_invariant_goes_untried():
+    assert {invariant for invariant, _ in CASES} == {
+        invariant for invariant in AT_REST if invariant.__module__ == networks.__name__
+    }
