@@ -171,10 +171,13 @@ class QemuExports:
         return {export["id"]: export["node-name"] for export in told}
 
     def _export(self, volume_id: str, node: str) -> None:
+        """``writethrough``: what was answered is in the file, not in the daemon's memory, and
+        outlives it (docs/decisions/0208).
+        """
         self._daemon.tell(
             "block-export-add",
             **{"type": "nbd", "id": volume_id, "name": volume_id},
-            **{"node-name": node, "writable": True},
+            **{"node-name": node, "writable": True, "writethrough": True},
         )
 
     def _nodes(self, volume_id: str) -> set[str]:

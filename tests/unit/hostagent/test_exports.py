@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -71,17 +72,19 @@ class Home:
         )
 
     def ask(self, *commands, host=GUEST, volume=VOLUME) -> str:
-        """qemu-io as that host's QEMU."""
+        return shell.run(self.qemu_io(*commands, host=host, volume=volume)).stdout
+
+    def qemu_io(self, *commands, host=GUEST, volume=VOLUME) -> list[str]:
+        """As that host's QEMU: what is written is not flushed."""
         folder = self.folder / host
         server = f"server.type=inet,server.host=127.0.0.1,server.port={self.port}"
         image = f"driver=nbd,{server},export={volume},tls-creds=tls"
         words = [word for command in commands for word in ("-c", command)]
-        return shell.run(
-            [
-                *("qemu-io", "--object", f"tls-creds-x509,id=tls,dir={folder},endpoint=client"),
-                *("--image-opts", f"{image},tls-hostname={dns_name(f'host:{HOME}')}", *words),
-            ]
-        ).stdout
+        return [
+            *("qemu-io", "-t", "writeback"),
+            *("--object", f"tls-creds-x509,id=tls,dir={folder},endpoint=client"),
+            *("--image-opts", f"{image},tls-hostname={dns_name(f'host:{HOME}')}", *words),
+        ]
 
     def is_allowed(self, host, volume=VOLUME) -> bool:
         try:
@@ -149,6 +152,22 @@ def test_the_agents_next_process_finds_it_and_a_killed_daemon_comes_again(home):
     wait_until("the daemon is dead", lambda: home.exports.holder(VOLUME) is None)
     home.exports.serve(home.volumes.find(DiskSpec(volume_id=VOLUME)), [GUEST])
     assert "read 4096/4096" in home.ask("read -P 7 1M 4k")
+
+
+def test_what_was_answered_and_never_flushed_outlives_the_daemon(home):
+    home.exports.serve(made(home), [GUEST])
+    (pid,) = home.exports._daemon.pids()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(home.qemu_io(), **pipes) as client:  # at its end it would flush
+        try:
+            client.stdin.write("write -P 7 1M 4k\n")
+            client.stdin.flush()
+            assert "wrote 4096/4096" in client.stdout.readline()
+            os.kill(pid, signal.SIGKILL)
+        finally:
+            client.kill()
+    wait_until("the daemon is dead", lambda: home.exports.holder(VOLUME) is None)
+    assert home.volumes.read(VOLUME, 0, MIB, 4) == bytes([7] * 4)
 
 
 def test_frozen_committed_and_grown_while_it_is_served(home, tmp_path):
