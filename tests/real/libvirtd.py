@@ -37,7 +37,8 @@ mount --bind $B/run /run/libvirt
 mount --bind $B/etc /etc/libvirt
 mount --bind $B/lib /var/lib/libvirt
 mount --bind $B/log /var/log/libvirt
-echo $$ > $B/holder.pid
+echo $$ > $B/holder.new
+mv $B/holder.new $B/holder.pid  # whole as soon as it is there
 exec sleep infinity
 """
 
