@@ -175,10 +175,13 @@ class RealCloud:
         return found + [f"folder {path}" for path in folders if path.exists()]
 
 
-def ssh(address: str, key: Path, command: str, user: str = "ec2-user") -> str | None:
+def ssh(
+    address: str, key: Path, command: str, user: str = "ec2-user", namespace: str = ""
+) -> str | None:
     """What the command says, or None where the guest does not let us in (yet)."""
+    inside = ["ip", "netns", "exec", namespace] if namespace else []
     done = subprocess.run(
-        ["ssh", "-i", str(key), *SSH_OPTIONS, f"{user}@{address}", command],
+        [*inside, "ssh", "-i", str(key), *SSH_OPTIONS, f"{user}@{address}", command],
         capture_output=True,
         text=True,
         timeout=60,
