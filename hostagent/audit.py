@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hostagent.drivers import DriverError
+from hostagent.drivers import DriverError, NotYet
 from hostagent.ledger import Ledger
 from hostagent.steps import Drivers, console_files
 
@@ -68,7 +68,7 @@ class Audit:
             try:
                 log.warning("clearing away: %s", finding)
                 self._remove(finding)
-            except DriverError as failure:
+            except (DriverError, NotYet) as failure:
                 log.warning("%s stays for now: %s", finding, failure)
         return strangers
 

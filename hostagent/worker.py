@@ -318,11 +318,14 @@ class Worker:
         self, spec: fleet_pb2.InstanceSpec, *, ending: bool = False, stopping: bool = False
     ) -> None:
         """Every undo, backwards, whatever the others say; then the first failure is raised."""
-        ctx, failures = Context(spec, self._on, ending=ending, stopping=stopping), []
+        ctx = Context(spec, self._on, ending=ending, stopping=stopping)
+        failures: list[DriverError | NotYet] = []
         for step in reversed(self._steps):
             self._checkpoint(f"step: undo {step.name} {self.instance_id}")
             try:
                 step.undo(ctx)
+            except NotYet as wait:
+                failures.append(wait)
             except DriverError as failure:
                 log.warning("%s: undo of %s: %s", self.instance_id, step.name, failure)
                 failures.append(failure)
@@ -335,7 +338,7 @@ class Worker:
     def _wait_for(self, entry: Entry, wait: NotYet, now: int) -> int | None:
         if self._out_of_time(now):
             return self._give_up(entry, DriverError(f"took too long: {wait.progress}"))
-        return min(now + wait.retry_ms, self._trying_since + self._limits.bring_up_ms)
+        return min(now + wait.retry_ms, (self._trying_since or now) + self._limits.bring_up_ms)
 
     def _out_of_time(self, now: int) -> bool:
         since = self._trying_since
@@ -362,7 +365,7 @@ class Worker:
         """
         try:
             self._walk_back(entry.spec)
-        except DriverError as another:
+        except (DriverError, NotYet) as another:
             log.warning("%s: left half-made: %s", self.instance_id, another)
         self._note(
             entry,

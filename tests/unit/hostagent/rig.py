@@ -1,6 +1,9 @@
 """An agent's core on fakes with a manual clock: what the tests of this folder drive."""
 
+import contextlib
 import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,6 +128,17 @@ class Rig:
 
     def run(self) -> int | None:
         return self.agent.run_due(self.clock())
+
+    @contextlib.contextmanager
+    def held_elsewhere(self, volume_id: str) -> Iterator[None]:
+        """Another of the agent's threads is at the volume."""
+        held = self.agent._on.keeper.held([volume_id])
+        with ThreadPoolExecutor(1) as another:
+            another.submit(held.__enter__).result()
+        try:
+            yield
+        finally:
+            held.__exit__(None, None, None)
 
     def pass_ms(self, span: int) -> None:
         """Time passes; everything is done when it is due."""

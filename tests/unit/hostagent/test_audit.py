@@ -65,6 +65,17 @@ def test_a_leftover_that_resists_is_tried_again(rig):
     assert rig.is_bare()
 
 
+def test_a_leftover_that_is_being_worked_on_hinders_nothing_else(rig):
+    lived_and_gone(rig)
+    put_back(rig)
+    rig.restart()
+    with rig.held_elsewhere("vol-i-1"):
+        rig.run()
+        assert [finding.kind for finding in rig.agent._audit.findings()] == ["volume"]
+    rig.pass_ms(60_000)
+    assert rig.is_bare()
+
+
 def audit(rig):
     return rig.agent._audit.findings()
 

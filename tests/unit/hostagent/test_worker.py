@@ -296,6 +296,19 @@ def test_tear_down_runs_every_undo_and_repeats_until_all_succeed(rig):
     assert rig.is_bare()
 
 
+def test_tear_down_waits_for_a_volume_that_is_being_worked_on(rig):
+    rig.tell(instance())
+    with rig.held_elsewhere("vol-i-1"):
+        rig.tell(instance(generation=2, desired=TERMINATED), base=1)
+        assert (rig.observed(), rig.power()) == ("STOPPING", "none")
+        assert rig.network.ports == {}
+        assert rig.volumes.volumes() == ["vol-i-1"]
+    rig.pass_ms(1000)
+    assert rig.observed() == "ABSENT"
+    assert rig.is_bare()
+    assert progress(rig).attempts == 0
+
+
 def test_terminate_does_not_ask_where_all_ends_with_the_instance(rig):
     rig.tell(instance())
     rig.tell(instance(generation=2, desired=TERMINATED), base=1)
