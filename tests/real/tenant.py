@@ -164,6 +164,28 @@ class Tenant:
         eventually(is_over, f"{snapshot_id} is completed", SLOW_S)
         return snapshot_id
 
+    # -- images --------------------------------------------------------------------------------
+
+    def imaged(self, image_id: str) -> str:
+        """It can be launched when this returns."""
+
+        def is_over():
+            state = self.image(image_id)["State"]
+            assert state in ("pending", "available"), self.image(image_id)
+            return state == "available"
+
+        eventually(is_over, f"{image_id} is available", SLOW_S)
+        return image_id
+
+    def image(self, image_id: str) -> dict:
+        (found,) = self.ec2.describe_images(ImageIds=[image_id])["Images"]
+        return found
+
+    def snapshots_of(self, image_id: str) -> dict[str, str]:
+        """By the names of the devices."""
+        mappings = self.image(image_id)["BlockDeviceMappings"]
+        return {each["DeviceName"]: each["Ebs"]["SnapshotId"] for each in mappings}
+
 
 def serial_of(volume_id: str) -> str:
     """As a guest sees the disk's."""

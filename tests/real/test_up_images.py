@@ -43,7 +43,7 @@ def running(tenant, guest) -> tuple[str, str]:
     before = tenant.said(guest, BOOT_ID)
     written = tenant.said(guest, UNSYNCED)
     image_id = tenant.ec2.create_image(InstanceId=guest, Name="running", NoReboot=True)["ImageId"]
-    available(tenant, image_id)
+    tenant.imaged(image_id)
     assert tenant.said(guest, BOOT_ID) == before
     return image_id, written
 
@@ -53,7 +53,7 @@ def rebooted(tenant, guest, running) -> str:
     """An image for which the guest was shut down, so that what it had not written yet is in it."""
     before = tenant.said(guest, f"echo two >/root/made; {BOOT_ID}")
     image_id = tenant.ec2.create_image(InstanceId=guest, Name="rebooted")["ImageId"]
-    available(tenant, image_id)
+    tenant.imaged(image_id)
     eventually(lambda: tenant.said(guest, BOOT_ID) != before, "it was rebooted", SLOW_S)
     return image_id
 
@@ -74,17 +74,7 @@ def registered(tenant, guest, rebooted) -> str:
             {"DeviceName": mapping["DeviceName"], "Ebs": {"SnapshotId": snapshot}}
         ],
     )
-    return available(tenant, image["ImageId"])
-
-
-def available(tenant, image_id: str) -> str:
-    def is_over():
-        (image,) = tenant.ec2.describe_images(ImageIds=[image_id])["Images"]
-        assert image["State"] in ("pending", "available"), image
-        return image["State"] == "available"
-
-    eventually(is_over, f"{image_id} is available", SLOW_S)
-    return image_id
+    return tenant.imaged(image["ImageId"])
 
 
 @pytest.fixture(scope="module")
@@ -106,19 +96,13 @@ def test_guests_of_all_of_them_have_what_was_on_the_disk(tenant, other, rebooted
 def test_what_was_written_and_not_synced_is_whole_in_the_snapshot(tenant, running, booted):
     """Its agent had brought the file system to rest: nothing of a journal is needed to read it."""
     image_id, written = running
-    copy, reader = tenant.created(SnapshotId=snapshot_of(tenant, image_id)), booted[1]
+    (snapshot,) = tenant.snapshots_of(image_id).values()
+    copy, reader = tenant.created(SnapshotId=snapshot), booted[1]
     tenant.attach(copy, reader)
     tenant.mount(copy, reader, part="1", how="-o ro,noload")
     assert tenant.said(reader, "md5sum </mnt/v/root/file") == written
     tenant.detach(copy, reader)
     tenant.ec2.delete_volume(VolumeId=copy)
-
-
-def snapshot_of(tenant, image_id: str) -> str:
-    """Of its only disk."""
-    (image,) = tenant.ec2.describe_images(ImageIds=[image_id])["Images"]
-    (mapping,) = image["BlockDeviceMappings"]
-    return mapping["Ebs"]["SnapshotId"]
 
 
 def test_deregistered_they_leave_nothing_on_the_host(
