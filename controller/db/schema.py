@@ -615,6 +615,7 @@ class Snapshot(Table):
     progress = small()  # per cent
     quiesce = flag()  # the guest is asked to freeze its file systems
     image_id = text()  # that it was taken for, of one moment with the others of that
+    image_snapshots = small()  # how many of these its host was told of
     off_instance_id = text()  # whose guest is to be off at that moment
     digest = maybe_text()
     size_bytes = number()  # of the blocks that it names

@@ -11,6 +11,7 @@ ModifySnapshotAttribute.
 """
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -93,8 +94,8 @@ class SnapshotRules:
         for volume in volumes:
             _check_can_be_taken(tx, volume)
         self._quotas.charge(tx, tx.call.account_id, {"snapshots": len(volumes)})
-        hosts = sorted({volume.host_id for volume in volumes})
-        generations = {host_id: self._changes.volumes(tx, host_id) for host_id in hosts}
+        hosts = Counter(volume.host_id for volume in volumes)
+        generations = {host_id: self._changes.volumes(tx, host_id) for host_id in sorted(hosts)}
         rows = [
             {
                 "snapshot_id": new_id("snapshot", self._rng),
@@ -107,6 +108,7 @@ class SnapshotRules:
                 "status": "pending",
                 "quiesce": moment.quiesce,
                 "image_id": moment.image_id,
+                "image_snapshots": hosts[volume.host_id],
                 "off_instance_id": moment.off_instance_id,
                 "started_ms": tx.call.now_ms,
             }

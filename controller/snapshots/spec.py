@@ -19,6 +19,7 @@ def read(session: Session, host_id: str, base: int) -> Sequence:
             Snapshot.status,
             Snapshot.quiesce,
             Snapshot.image_id,
+            Snapshot.image_snapshots,
             Snapshot.off_instance_id,
         )
         .where(Snapshot.host_id == host_id, Snapshot.generation > base)
@@ -34,5 +35,6 @@ def render(row) -> fleet_pb2.SnapshotSpec:
         cancelled=row.status == GONE,
         quiesce=row.quiesce,
         group=row.image_id,
+        group_size=row.image_snapshots,
         off_instance_id=row.off_instance_id,
     )

@@ -15,7 +15,7 @@ layers of a volume are committed when no copy of it goes on; one that begins mea
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hostagent.drivers import DriverError, NotYet
 from hostagent.ledger import Ledger, is_here, outlives
@@ -108,7 +108,9 @@ class SnapshotWorker:
         with self._on.keeper.held(one.spec.volume_id for one in group.values()):
             for name, one in group.items():
                 self._check_off(name, one)
+            self._check_whole(record)
             numbers = {one.spec.volume_id: self._choose(name, one) for name, one in group.items()}
+            self._join_parted(group, numbers)
             self._checkpoint(f"snapshot: freeze {snapshot_id}")
             self._on.keeper.freeze_all(numbers, quiesce=record.spec.quiesce)
         return numbers[record.spec.volume_id]
@@ -121,6 +123,30 @@ class SnapshotWorker:
             for name, one in others.items()
             if one.spec.group == record.spec.group and is_unfrozen(one)
         } | {snapshot_id: record}
+
+    def _check_whole(self, record: Snapshot) -> None:
+        """Raises where others of its group have had their moment, and this host no longer knows of
+        that."""
+        spec = record.spec
+        here = [one.spec.group for one in self._ledger.snapshots.all().values()].count(spec.group)
+        if record.progress.number < 0 and here < spec.group_size:
+            raise DriverError(
+                f"its moment is over: of the {spec.group_size} snapshots of one moment, "
+                f"{spec.group_size - here} are not known here",
+                transient=False,
+            )
+
+    def _join_parted(self, group: Mapping[str, Snapshot], numbers: dict[str, int]) -> None:
+        """Where a cut came between the freezing of several, those that are frozen get a later
+        moment: that of the others."""
+        tops = {volume_id: self._on.keeper.top(volume_id).number for volume_id in numbers}
+        if all(tops[volume_id] > number for volume_id, number in numbers.items()):
+            return
+        for name, one in group.items():
+            volume_id = one.spec.volume_id
+            if tops[volume_id] > numbers[volume_id]:
+                numbers[volume_id] = tops[volume_id]
+                self._ledger.snapshots.note(name, number=tops[volume_id], power_safe=True)
 
     def _check_off(self, snapshot_id: str, record: Snapshot) -> None:
         """Raises NotYet while its guest is to be off and is not."""

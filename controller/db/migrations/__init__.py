@@ -4,7 +4,7 @@ newest.
 Each is a module ``mNNNN_title`` with ``apply(tx)``, listed below in order. One transaction each, so
 a power failure leaves the last whole one. A database newer than this code is refused: it was made
 by a newer release. How to add: change ``schema.py``, write the module that makes the same change on
-an existing database, add it to the list; ``tests/unit/controller/test_migrations.py`` checks that
+an existing database, add it to the list; ``tests/unit/controller/test_db.py`` checks that
 the migrations end where ``schema.py`` is.
 """
 

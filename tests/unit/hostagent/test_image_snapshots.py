@@ -29,6 +29,7 @@ def asked(generation=2, *, off=True, cancelled=False):
             generation=generation,
             volume_id=volume_id,
             group="ami-1",
+            group_size=len(SNAPSHOTS),
             off_instance_id="i-1" if off else "",
             cancelled=cancelled,
         )
@@ -220,6 +221,33 @@ def recover(rig: Rig, what: str) -> None:
     if rig.ledger.generation < 2:
         rig.agent.take_in(word())
     rig.pass_ms(2 * PAST_MS)
+
+
+def test_those_that_a_cut_parted_are_of_a_later_moment_together(rig):
+    def part(name):
+        if name == "snapshot: freeze snap-1":
+            rig.agent._on.keeper.freeze("vol-data", 0)
+            raise Cut
+
+    rig.checkpoint = part
+    with pytest.raises(Cut):
+        rig.agent.apply(word(off=False))
+        rig.run()
+    rig.checkpoint = lambda name: None
+    write(rig, b"last")
+    recover(rig, "agent")
+    assert seen(rig) == [SNAPSHOT_DONE] * 2 and contents(rig) == [b"last"] * 2
+
+
+def test_what_is_left_of_a_moment_that_is_over_fails(rig):
+    """The host has lost its ledger; of two snapshots one is completed, so it is told of the other
+    alone."""
+    spec = word(off=False)
+    del spec.snapshots[0]
+    rig.agent.apply(spec)
+    rig.pass_ms(1_000)
+    assert seen(rig) == [0, SNAPSHOT_FAILED]
+    assert "moment is over" in rig.ledger.snapshots.get("snap-2").progress.message
 
 
 def test_the_whole_truth_said_again_changes_nothing(rig):
