@@ -3,7 +3,7 @@
     contents.begin("vol-1", "sha256:..")   a volume is there; it begins as that snapshot, or blank
     contents.wrote("vol-1", 4096, 7, now)  a guest's write, done: value 7 fills the block at 4096
     contents.of("vol-1")                   offset -> value, now; what is not in it is zeros
-    contents.moments("vol-1", since, until)     each content that it had between two moments
+    contents.moments("vol-1", since, until)     (from, to, content) of all between two moments
     contents.snapshots["sha256:.."]        manifest -> what it holds, once that was looked at
 
 A value is a number that fills a block; 0 stands for zeros. Used by guests.py, which writes, and
@@ -44,22 +44,20 @@ class Contents:
     def of(self, volume_id: str) -> Content:
         return self._now[volume_id]
 
-    def moments(self, volume_id: str, since_ms: int, until_ms: int) -> Iterator[Content]:
-        """What was written in the very millisecond of ``since_ms`` may have been before or after
-        it."""
-        content = dict(self._began[volume_id])
-        inside = False
+    def moments(
+        self, volume_id: str, since_ms: int, until_ms: int
+    ) -> Iterator[tuple[int, int, Content]]:
+        """First and last millisecond, and what was there. What was written in the very millisecond
+        of ``since_ms`` may have been before or after it.
+        """
+        content, first_ms = dict(self._began[volume_id]), FAR_BEFORE
         for when_ms, offset, value in self._writes[volume_id]:
             if when_ms > until_ms:
                 break
-            if when_ms >= since_ms and not inside:
-                inside = True
-                yield dict(content)
-            content[offset] = value
-            if inside:
-                yield dict(content)
-        if not inside:
-            yield content
+            if when_ms >= since_ms:
+                yield first_ms, when_ms, dict(content)
+            content[offset], first_ms = value, when_ms
+        yield first_ms, until_ms, content
 
 
 def block_of(value: int) -> bytes:

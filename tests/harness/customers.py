@@ -34,6 +34,7 @@ class Customer:
     volumes: dict[str, str] = field(default_factory=dict)  # id -> the instance that has it, or ""
     roots: set[str] = field(default_factory=set)  # volumes that an instance starts from
     snapshots: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)  # those that she made
     vpcs: dict[str, str] = field(default_factory=dict)  # id -> range; those that she made
     subnets: dict[str, str] = field(default_factory=dict)  # id -> VPC, "" for the default one
     gateways: dict[str, str] = field(default_factory=dict)  # id -> VPC, or ""
@@ -117,6 +118,20 @@ def _learn_of_storage(customer: Customer, call: Call, answer) -> None:
             customer.snapshots = [each for each in customer.snapshots if each != gone]
 
 
+def _learn_of_images(customer: Customer, call: Call, answer) -> None:
+    """Snapshots of an image are hers to delete, too; that is refused while she has the image."""
+    match call.method:
+        case "Create" | "Register":
+            customer.images.append(answer.image_id)
+            named = {disk.snapshot_id for disk in answer.block_devices if disk.snapshot_id}
+            if call.method == "Create":
+                customer.snapshots += sorted(named - set(customer.snapshots))
+        case "Deregister":
+            gone = {each.snapshot_id for each in answer.snapshots if each.result == "success"}
+            customer.snapshots = [each for each in customer.snapshots if each not in gone]
+            customer.images = [each for each in customer.images if each != call.request.image_id]
+
+
 def _learn_of_networks(customer: Customer, call: Call, answer) -> None:
     request = call.request
     match call.method:
@@ -189,6 +204,7 @@ def _secondary(nic) -> list[str]:
 _NOUNS: dict[str, Callable] = {
     "Volumes": _learn_of_storage,
     "Snapshots": _learn_of_storage,
+    "Images": _learn_of_images,
     "Networks": _learn_of_networks,
     "NetworkInterfaces": _learn_of_interfaces,
 }

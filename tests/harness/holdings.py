@@ -11,6 +11,8 @@ from tests.harness.records import Records
 CREATED = {
     ("Volumes", "Create"): ("volume", "volume_id"),
     ("Snapshots", "Create"): ("snapshot", "snapshot_id"),
+    ("Images", "Create"): ("image", "image_id"),
+    ("Images", "Register"): ("image", "image_id"),
     ("Networks", "CreateVpc"): ("vpc", "vpc_id"),
     ("Networks", "CreateSubnet"): ("subnet", "subnet_id"),
     ("Networks", "CreateInternetGateway"): ("internet_gateway", "internet_gateway_id"),
@@ -20,6 +22,7 @@ CREATED = {
 DELETED = {
     ("Volumes", "Delete"): ("volume", "volume_id"),
     ("Snapshots", "Delete"): ("snapshot", "snapshot_id"),
+    ("Images", "Deregister"): ("image", "image_id"),
     ("Networks", "DeleteVpc"): ("vpc", "vpc_id"),
     ("Networks", "DeleteSubnet"): ("subnet", "subnet_id"),
     ("Networks", "DeleteInternetGateway"): ("internet_gateway", "internet_gateway_id"),
@@ -31,6 +34,8 @@ PRESENT = {
     "volume": "SELECT volume_id AS id, account_id FROM volume"
     " WHERE request_digest <> '' AND desired = 'present'",
     "snapshot": "SELECT snapshot_id AS id, account_id FROM snapshot WHERE status <> 'deleting'",
+    "image": "SELECT image_id AS id, account_id FROM image"
+    " WHERE disk_format = 'blocks' AND status NOT IN ('pending_delete', 'deleted')",
     "vpc": "SELECT vpc_id AS id, account_id FROM vpc",
     "subnet": "SELECT subnet_id AS id, account_id FROM subnet",
     "internet_gateway": "SELECT internet_gateway_id AS id, account_id FROM internet_gateway",
@@ -62,9 +67,18 @@ class Holdings:
 
     def answered(self, account_id: str, call: Call, answer) -> None:
         name = (call.service, call.method)
+        if name == ("Images", "Create"):
+            for disk in answer.block_devices:
+                if disk.snapshot_id in self.present("snapshot"):
+                    self.made["snapshot"][disk.snapshot_id] = account_id
+        elif name == ("Images", "Deregister"):
+            for each in answer.snapshots:
+                if each.result == "success":
+                    self.made["snapshot"].pop(each.snapshot_id, None)
         if name in CREATED:
             table, key = CREATED[name]
-            self.made[table][getattr(answer, key)] = account_id
+            if (made := getattr(answer, key)) not in self._unsure:  # told of again by its token
+                self.made[table][made] = account_id
         elif name in DELETED:
             table, key = DELETED[name]
             self.made[table].pop(getattr(call.request, key), None)

@@ -23,7 +23,7 @@ def run(d: Draw, me: Customer) -> Call | None:
         return terminate(d, me)
     most = d.one([1, 1, 1, 2, 2, 3, 5])
     request = instances_pb2.RunInstancesRequest(
-        image_id=me.image_id if d.chance(0.98) else "ami-00000000000000bad",
+        image_id=_choose_image(d, me),
         instance_type=d.one(TYPES) if d.chance(0.6) else "t2.micro",
         min_count=d.between(1, most),
         max_count=most,
@@ -43,6 +43,15 @@ def run(d: Draw, me: Customer) -> Call | None:
     if d.chance(0.2):
         request.metadata_options.instance_metadata_tags = "enabled"
     return Call("Instances", "Run", request)
+
+
+def _choose_image(d: Draw, me: Customer) -> str:
+    """The operator's; one of her own; another's, perhaps shared; one that is not there."""
+    if me.images and d.chance(0.4):
+        return d.one(me.images)
+    if (others := d.others(me, "images")) and d.chance(0.05):
+        return d.one(others)
+    return me.image_id if d.chance(0.98) else "ami-00000000000000bad"
 
 
 def _choose_network(d: Draw, me: Customer, request: instances_pb2.RunInstancesRequest) -> None:

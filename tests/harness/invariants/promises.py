@@ -78,20 +78,18 @@ def addresses_are_as_answered(world) -> Iterator[str]:
         yield f"{allocation_id} was never answered for, or was released"
 
 
-GOES_ALONE = {
-    "volume": "volume_id",
-    "snapshot": "snapshot_id",
-    "vpc": "vpc_id",
-    "subnet": "subnet_id",
-    "network_interface": "network_interface_id",
-}
+LIVING = """
+SELECT volume_id AS id FROM volume UNION SELECT vpc_id FROM vpc UNION SELECT subnet_id FROM subnet
+UNION SELECT network_interface_id FROM network_interface
+UNION SELECT snapshot_id FROM snapshot WHERE status <> 'deleting'
+"""
 PREFIXES = ("vol-", "snap-", "vpc-", "subnet-", "eni-")
 
 
 def tags_are_as_answered(world) -> Iterator[str]:
     """Each tag has the value that it was last given, or is gone, with what it was on."""
     there = {(row["resource_id"], row["key"]): row["value"] for row in world.records.table("tag")}
-    living = {row[key] for table, key in GOES_ALONE.items() for row in world.records.table(table)}
+    living = {row["id"] for row in world.records.rows(LIVING)}
     for key, promised in world.answers.tags.items():
         if key[0].startswith(PREFIXES) and key[0] not in living:
             continue  # whether it may have gone is another question (holdings)

@@ -1,6 +1,15 @@
 """Which invariants are asked when: the two lists that the simulation checks."""
 
-from tests.harness.invariants import claims, course, holdings, machines, networks, promises, storage
+from tests.harness.invariants import (
+    claims,
+    course,
+    holdings,
+    images,
+    machines,
+    networks,
+    promises,
+    storage,
+)
 
 # After every event that committed something. Cheap: rows are read once a commit.
 ALWAYS = (
@@ -16,6 +25,7 @@ ALWAYS = (
     networks.what_is_joined_is_of_one_vpc,
     claims.a_public_address_has_one_owner,
     storage.snapshots_are_of_a_moment,
+    images.images_are_of_one_moment,
     course.generations_never_fall,
     course.reports_are_taken_in_in_order,
     course.terminated_is_final,
@@ -64,6 +74,8 @@ AT_REST = (
     storage.volumes_settle,
     storage.guests_have_their_disks,
     storage.nothing_is_left_of_volumes,
+    images.images_settle,
+    images.images_are_whole,
 )
 
 # At some moment soon after the last fault, whatever guests still take their time for.
