@@ -13,33 +13,43 @@ run.
 
 import logging
 
-from peewee import JOIN, SQL, fn
+from peewee import JOIN, SQL, Expression, Function, fn
 
 from controller.call import Call
+from controller.db.filters import EVERYTHING
 from controller.db.schema import (
     Host,
     Instance,
     InternetGateway,
+    KeyPair,
     NetworkInterface,
     Placement,
     PublicAddress,
     Quota,
     SecondaryAddress,
     SecurityGroup,
+    Snapshot,
     Table,
     Volume,
     Vpc,
 )
 from controller.db.session import Database, Session
+from controller.snapshots.sources import GONE
 
 log = logging.getLogger(__name__)
 
-# Quotas of which each row of a table is one.
-_ONE_EACH: dict[str, type[Table]] = {
-    "network_interfaces": NetworkInterface,
-    "security_groups": SecurityGroup,
-    "vpcs": Vpc,
-    "internet_gateways": InternetGateway,
+_ONE_EACH = fn.COUNT(SQL("1"))
+# Quotas that are the sum of something over rows of a table.
+_SUMS: dict[str, tuple[type[Table], Function, Expression | SQL]] = {
+    "addresses": (PublicAddress, _ONE_EACH, PublicAddress.allocation_id.is_null(False)),
+    "key_pairs": (KeyPair, _ONE_EACH, EVERYTHING),
+    "network_interfaces": (NetworkInterface, _ONE_EACH, EVERYTHING),
+    "security_groups": (SecurityGroup, _ONE_EACH, EVERYTHING),
+    "vpcs": (Vpc, _ONE_EACH, EVERYTHING),
+    "internet_gateways": (InternetGateway, _ONE_EACH, EVERYTHING),
+    "volumes": (Volume, _ONE_EACH, EVERYTHING),
+    "gigabytes": (Volume, fn.SUM(Volume.size_gib), EVERYTHING),
+    "snapshots": (Snapshot, _ONE_EACH, Snapshot.status != GONE),
 }
 
 
@@ -109,13 +119,13 @@ def _quotas(session: Session) -> list[str]:
             .group_by(Instance.account_id)
         )
     }
-    for name, model in _ONE_EACH.items():
-        counted = model.select(model.account_id, fn.COUNT(SQL("1"))).group_by(model.account_id)
-        for account_id, count in session.tuples(counted):
+    for name, (model, amount, condition) in _SUMS.items():
+        summed = model.select(model.account_id, amount).where(condition)
+        for account_id, count in session.tuples(summed.group_by(model.account_id)):
             living.setdefault(account_id, {})[name] = count
     found = []
     for quota in session.rows(Quota.select()):
-        if quota.name in ("vcpus", "memory_mib", "instances", *_ONE_EACH):
+        if quota.name in ("vcpus", "memory_mib", "instances", *_SUMS):
             there = living.get(quota.account_id, {}).get(quota.name, 0)
             if quota.used != there:
                 found.append(

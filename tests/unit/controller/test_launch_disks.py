@@ -4,6 +4,7 @@ import pytest
 
 from controller.call import system_call
 from controller.db.schema import Image, ImageBlockDevice, Snapshot
+from controller.quotas.rules import Quotas
 from protos.cloud.v1 import volumes_pb2
 from protos.cloud.v1.instances_pb2 import BlockDeviceMapping as Mapping
 from protos.errors import CloudError, Kind
@@ -29,6 +30,8 @@ def cloud(tmp_path):
     ]
     with cloud.db.write(system_call(cloud.now_ms)) as tx:
         tx.insert(Snapshot, snapshots)
+        charged = {"snapshots": len(snapshots)}
+        Quotas(cloud.config.quotas).charge(tx, cloud.alice.account_id, charged)
     return cloud
 
 
