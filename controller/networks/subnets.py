@@ -8,7 +8,7 @@ import json
 import random
 from collections.abc import Sequence
 
-from peewee import SQL, fn
+from peewee import SQL, Case, fn
 
 from controller.config import Zone
 from controller.db.schema import (
@@ -186,7 +186,7 @@ def choose_zone(tx: Transaction, zones: Sequence[Zone], name: str, zone_id: str)
             noun="availability-zone",
             id=name or zone_id,
         )
-    living = fn.MAX(Host.health == "up")
+    living = fn.MAX(Case(None, [(Host.health == "up", 1)], 0))
     hosts = Host.select(Host.availability_zone, living).group_by(Host.availability_zone)
     have = dict(tx.tuples(hosts))
     return max(zones, key=lambda zone: have.get(zone.name, -1)).name  # the first of equals
