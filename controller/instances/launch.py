@@ -11,7 +11,6 @@ Raising is the undo, so fewer than min_count leave nothing. Hosts are read insid
 (docs/decisions/0403).
 """
 
-import hashlib
 import random
 
 from controller.call import Call
@@ -26,6 +25,7 @@ from controller.instances.launch_rows import LaunchRows
 from controller.networks.names import DnsNames
 from controller.quotas.rules import Quotas
 from controller.scheduling.place import Scheduler
+from controller.tokens import check_same, digest_of
 from protos.cloud.v1 import instances_pb2
 from protos.errors import CloudError, Kind
 
@@ -52,7 +52,7 @@ class Launcher:
         """The reservation. Raises every refusal that EC2 has for RunInstances."""
         wanted = launch_checks.check_request(request, self._config.max_per_call)
         launch_interfaces.check_interfaces(request)
-        digest = _digest(request)
+        digest = digest_of(request)
         type_name = request.instance_type or self._config.default_type
         with self._db.write(call) as tx:
             known = launch_read.read(tx, call.account_id, request, type_name)
@@ -64,13 +64,7 @@ class Launcher:
 
     def _again(self, tx: Transaction, known: launch_read.Known, digest: str):
         """The token was used before: the first answer, as its instances are now."""
-        if known.earlier_digest != digest:
-            raise CloudError(
-                Kind.EXISTS,
-                "Arguments on this idempotent request are inconsistent with arguments used in "
-                "previous request(s).",
-                noun="client-token",
-            )
+        check_same(known.earlier_digest, digest)
         reservation = self._describer.reservation(tx, tx.call, known.earlier)
         if all(instance.state == "terminated" for instance in reservation.instances):
             raise CloudError(
@@ -82,8 +76,3 @@ class Launcher:
                 reason="terminated-client-token",
             )
         return reservation
-
-
-def _digest(request: instances_pb2.RunInstancesRequest) -> str:
-    """Equal for requests that say the same."""
-    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controller.tags.checks import check_keys_in_metadata, tags_of_specifications
+from controller.tokens import check_token
 from protos import ids
 from protos.cloud.v1 import instances_pb2
 from protos.errors import CloudError, Kind
 
 USER_DATA_BYTES_MAX = 16 * 1024
-TOKEN_CHARS_MAX = 64
 _METADATA_CHOICES = {
     "http_endpoint": ("enabled", "disabled"),
     "http_tokens": ("optional", "required"),
@@ -46,11 +46,7 @@ def check_request(request: instances_pb2.RunInstancesRequest, max_per_call: int)
             noun="image",
             id=request.image_id,
         )
-    if len(request.client_token) > TOKEN_CHARS_MAX or not request.client_token.isascii():
-        raise invalid(
-            f"Value ({request.client_token}) for parameter ClientToken is invalid. "
-            f"At most {TOKEN_CHARS_MAX} ASCII characters."
-        )
+    check_token(request.client_token)
     check_user_data(request.user_data)
     check_shutdown_behavior(request.instance_initiated_shutdown_behavior or "stop")
     if request.tenancy not in ("", "default"):

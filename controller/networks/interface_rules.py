@@ -4,7 +4,6 @@ Called by the door (interfaces_rpc). An interface lives in one subnet for good; 
 addresses and groups wherever it is attached.
 """
 
-import hashlib
 import random
 
 from peewee import Expression
@@ -31,11 +30,11 @@ from controller.networks.new_interfaces import (
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
+from controller.tokens import digest_of, made_before
 from protos.cloud.v1 import network_interfaces_pb2
 from protos.errors import CloudError, Kind
 
 _NIC = NetworkInterface
-TOKEN_CHARS_MAX = 64
 
 
 def create(
@@ -52,8 +51,8 @@ def create(
     account_id = tx.call.account_id
     if not request.subnet_id:
         raise missing_parameter("subnetId")
-    digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
-    if request.client_token and (earlier := _made_before(tx, request.client_token, digest)):
+    digest = digest_of(request)
+    if earlier := made_before(tx, _NIC.network_interface_id, request.client_token, digest):
         return earlier
     wanted = tags_of_specifications(request.tag_specifications, "network-interface")
     wish = Wish(
@@ -75,31 +74,6 @@ def create(
     tags.add(tx, account_id, [("network-interface", [nic_id], wanted["network-interface"])])
     changes.vpc(tx, network.vpc_id, at_once=False)
     return nic_id
-
-
-def _made_before(tx: Transaction, token: str, digest: str) -> str:
-    if len(token) > TOKEN_CHARS_MAX or not token.isascii():
-        raise CloudError(
-            Kind.INVALID,
-            f"Value ({token}) for parameter ClientToken is invalid. "
-            f"At most {TOKEN_CHARS_MAX} ASCII characters.",
-            noun="parameter",
-        )
-    earlier = tx.one(
-        _NIC.select(_NIC.network_interface_id, _NIC.request_digest).where(
-            _NIC.account_id == tx.call.account_id, _NIC.client_token == token
-        )
-    )
-    if earlier is None:
-        return ""
-    if earlier.request_digest != digest:
-        raise CloudError(
-            Kind.EXISTS,
-            "Arguments on this idempotent request are inconsistent with arguments used in "
-            "previous request(s).",
-            noun="client-token",
-        )
-    return earlier.network_interface_id
 
 
 def delete(tx: Transaction, quotas: Quotas, changes: Changes, nic_id: str) -> None:

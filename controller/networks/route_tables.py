@@ -4,7 +4,6 @@ Called by the door (rpc). A subnet has the table that it is associated with, or 
 one; that is an association too, of the VPC itself (EC2 User Guide, "Subnet route tables").
 """
 
-import hashlib
 import random
 
 from peewee import SQL, fn
@@ -18,6 +17,7 @@ from controller.networks.groups import missing_parameter
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
+from controller.tokens import digest_of, made_before
 from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
 from protos.ids import new_id
@@ -37,8 +37,8 @@ def create(
     """
     wanted = tags_of_specifications(request.tag_specifications, "route-table")
     vpc = vpcs.find(tx, request.vpc_id)
-    digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
-    if request.client_token and (known := _made_before(tx, request.client_token, digest)):
+    digest = digest_of(request)
+    if known := made_before(tx, RouteTable.route_table_id, request.client_token, digest):
         return known
     count = RouteTable.select(fn.COUNT(SQL("1"))).where(RouteTable.vpc_id == vpc.vpc_id)
     maximum = quotas.maximum(tx, tx.call.account_id, "route_tables_per_vpc")
@@ -157,20 +157,6 @@ def find(tx: Transaction, table_id: str):
     if found is None:
         raise not_found("route-table", table_id)
     return found
-
-
-def _made_before(tx: Transaction, token: str, digest: str) -> str | None:
-    query = RouteTable.select(RouteTable.route_table_id, RouteTable.request_digest)
-    own = RouteTable.account_id == tx.call.account_id
-    known = tx.one(query.where(own, RouteTable.client_token == token))
-    if known is not None and known.request_digest != digest:
-        raise CloudError(
-            Kind.EXISTS,
-            "Arguments on this idempotent request are inconsistent with arguments used in "
-            "previous request(s).",
-            noun="client-token",
-        )
-    return known.route_table_id if known else None
 
 
 def _find_association(tx: Transaction, association_id: str):

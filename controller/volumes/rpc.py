@@ -18,11 +18,9 @@ class VolumesServicer:
         self._attachments, self._modifier = attachments, modifier
 
     def Create(self, request, call: Call) -> volumes_pb2.Volume:
-        volume_id = self._rules.create(call, request)
-        if call.dry_run:
-            return volumes_pb2.Volume(volume_id=volume_id)
-        with self._db.read() as session:
-            return describe.volume_message(session, call, volume_id)
+        with self._db.write(call) as tx:
+            volume_id = self._rules.create(tx, request)
+            return describe.volume_message(tx, call, volume_id)
 
     def Describe(self, request, call: Call) -> volumes_pb2.DescribeVolumesResponse:
         with self._db.read() as session:

@@ -7,7 +7,6 @@ nothing. What a host is told of a volume in its own right is its row under a new
     creating → available → (in-use) → deleting → not found
 """
 
-import hashlib
 import random
 
 from controller.call import Call
@@ -18,14 +17,13 @@ from controller.quotas.rules import Quotas
 from controller.snapshots.sources import Source, source_of
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
+from controller.tokens import digest_of, made_before
 from controller.volumes import state, types
 from controller.volumes.homes import Homes
-from controller.volumes.rows import find_volume, own
+from controller.volumes.rows import find_volume
 from protos.cloud.v1 import volumes_pb2
 from protos.errors import CloudError, Kind
 from protos.ids import new_id
-
-TOKEN_CHARS_MAX = 64
 
 
 class VolumeRules:
@@ -35,44 +33,38 @@ class VolumeRules:
         self._db, self._rng, self._homes = db, rng, homes
         self._quotas, self._changes = quotas, changes
 
-    def create(self, call: Call, request: volumes_pb2.CreateVolumeRequest) -> str:
+    def create(self, tx: Transaction, request: volumes_pb2.CreateVolumeRequest) -> str:
         """The volume's id. Raises INVALID, NOT_FOUND, WRONG_STATE, QUOTA, NO_CAPACITY, EXISTS."""
         wanted = tags_of_specifications(request.tag_specifications, "volume")["volume"]
-        if len(request.client_token) > TOKEN_CHARS_MAX or not request.client_token.isascii():
-            raise _invalid(
-                f"Value ({request.client_token}) for parameter ClientToken is invalid. "
-                f"At most {TOKEN_CHARS_MAX} ASCII characters."
-            )
-        digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
-        with self._db.write(call) as tx:
-            if earlier := _earlier(tx, request.client_token, digest):
-                return earlier
-            if not request.availability_zone:
-                raise _missing("AvailabilityZone")
-            self._homes.check_zone(request.availability_zone)
-            source = source_of(tx, call, request.snapshot_id) if request.snapshot_id else None
-            shape = _shape(request, source)
-            self._quotas.charge(tx, call.account_id, {"volumes": 1, "gigabytes": shape.size_gib})
-            zone = request.availability_zone
-            host_id, generation = self._homes.claim(tx, zone, shape.size_gib)
-            volume_id = new_id("volume", self._rng)
-            row = {
-                "volume_id": volume_id,
-                "account_id": call.account_id,
-                "host_id": host_id,
-                "availability_zone": zone,
-                "created_ms": call.now_ms,
-                "client_token": request.client_token,
-                "request_digest": digest,
-                "generation": generation,
-                "made": False,
-                "delete_on_termination": False,
-                **columns_of_shape(shape),
-                **columns_of_source(source),
-            }
-            tx.insert(Volume, [row])
-            tags.add(tx, call.account_id, [("volume", [volume_id], wanted)])
-            self._changes.send(tx, [host_id])
+        digest, call = digest_of(request), tx.call
+        if earlier := made_before(tx, Volume.volume_id, request.client_token, digest):
+            return earlier
+        if not request.availability_zone:
+            raise _missing("AvailabilityZone")
+        self._homes.check_zone(request.availability_zone)
+        source = source_of(tx, call, request.snapshot_id) if request.snapshot_id else None
+        shape = _shape(request, source)
+        self._quotas.charge(tx, call.account_id, {"volumes": 1, "gigabytes": shape.size_gib})
+        zone = request.availability_zone
+        host_id, generation = self._homes.claim(tx, zone, shape.size_gib)
+        volume_id = new_id("volume", self._rng)
+        row = {
+            "volume_id": volume_id,
+            "account_id": call.account_id,
+            "host_id": host_id,
+            "availability_zone": zone,
+            "created_ms": call.now_ms,
+            "client_token": request.client_token,
+            "request_digest": digest,
+            "generation": generation,
+            "made": False,
+            "delete_on_termination": False,
+            **columns_of_shape(shape),
+            **columns_of_source(source),
+        }
+        tx.insert(Volume, [row])
+        tags.add(tx, call.account_id, [("volume", [volume_id], wanted)])
+        self._changes.send(tx, [host_id])
         return volume_id
 
     def delete(self, call: Call, volume_id: str) -> None:
@@ -151,24 +143,6 @@ def _shape(request: volumes_pb2.CreateVolumeRequest, source: Source | None) -> t
         request.iops if request.HasField("iops") else None,
         request.throughput_mibps if request.HasField("throughput_mibps") else None,
     )
-
-
-def _earlier(tx: Transaction, token: str, digest: str) -> str:
-    """The volume that the token has made, "" for none. Raises EXISTS where it was for another
-    request."""
-    if not token:
-        return ""
-    row = tx.one(own(tx.call.account_id).where(Volume.client_token == token))
-    if row is None:
-        return ""
-    if row.request_digest != digest:
-        raise CloudError(
-            Kind.EXISTS,
-            "Arguments on this idempotent request are inconsistent with arguments used in "
-            "previous request(s).",
-            noun="client-token",
-        )
-    return row.volume_id
 
 
 def _missing(name: str) -> CloudError:
