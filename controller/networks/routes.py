@@ -21,6 +21,10 @@ from protos import ids
 from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
 
+# Of its services: "You cannot add routes to IPv4 addresses that are an exact match or a subset of
+# the following range" (EC2 User Guide, "Route table concepts").
+_RESERVED = IPv4Network("169.254.168.0/22")
+
 
 def create(
     tx: Transaction, quotas: Quotas, changes: Changes, request: networks_pb2.RouteRequest
@@ -127,6 +131,13 @@ def _target(tx: Transaction, table, block: str, request: networks_pb2.RouteReque
 
 
 def _check_outside(tx: Transaction, vpc_id: str, block: str, gateway_id: str) -> None:
+    if IPv4Network(block).subnet_of(_RESERVED):
+        raise CloudError(
+            Kind.INVALID,
+            f"The destination CIDR block {block} is within the reserved range {_RESERVED}.",
+            noun="parameter",
+            id=block,
+        )
     own = tx.value(Vpc.select(Vpc.cidr_block).where(Vpc.vpc_id == vpc_id))
     if not IPv4Network(block).subnet_of(IPv4Network(own)):
         return

@@ -22,3 +22,17 @@ def test_a_token_has_64_letters_whatever_it_makes(account, vpc_id):
         for token in ("x" * 65, "é"):
             assert refused(call, **given, ClientToken=token) == "InvalidParameterValue"
         call(**given, ClientToken="x" * 64)
+
+
+def test_the_metadata_services_range_is_led_nowhere(account, vpc_id):
+    """EC2 User Guide, "Route table concepts": 169.254.168.0/22 is reserved."""
+    ec2 = account.ec2
+    gateway_id = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway_id, VpcId=vpc_id)
+    table_id = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
+    given = {"RouteTableId": table_id, "GatewayId": gateway_id}
+    for block in ("169.254.168.0/22", "169.254.169.254/32"):
+        code = refused(ec2.create_route, **given, DestinationCidrBlock=block)
+        assert code == "InvalidParameterValue"
+    for block in ("169.254.0.0/16", "169.254.1.0/24"):
+        ec2.create_route(**given, DestinationCidrBlock=block)
