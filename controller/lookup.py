@@ -27,10 +27,14 @@ _WORDS = {
     "key-pair": "The key pair '{}' does not exist",
     "elastic-ip": "The allocation ID '{}' does not exist",
     "elastic-ip-association": "The association ID '{}' does not exist",
+    "volume-modification": "Modification for volume '{}' does not exist.",
     "network-interface": "The networkInterface ID '{}' does not exist",
+    "network-interface-attachment": "The interface attachment ID '{}' does not exist",
     "route-table": "The routeTable ID '{}' does not exist",
+    "route-table-association": "The association ID '{}' does not exist",
     "internet-gateway": "The internetGateway ID '{}' does not exist",
     "network-acl": "The networkAcl ID '{}' does not exist",
+    "dhcp-options": "The dhcpOptions ID '{}' does not exist",
 }
 
 
@@ -63,18 +67,21 @@ def select_page(
     identifiers: Sequence[str],
     conditions: Sequence,
     page: Page,
+    *,
+    absent: str = "",
 ) -> tuple[list, str]:
     """A Describe's rows and the token of its next page.
 
     ``query`` selects the caller's rows of the noun, its first column ``key``; ``identifiers``
-    those asked for, or none; ``conditions`` the filters. Raises MALFORMED_ID, INVALID for another
-    list's token, and NOT_FOUND for ids that name nothing, whatever the filters say.
+    those asked for, or none; ``conditions`` the filters; ``absent`` what is not there, where that
+    is another noun. Raises MALFORMED_ID, INVALID for another list's token, and NOT_FOUND for ids
+    that name nothing, whatever the filters say.
     """
     page.expect(noun)
     check_ids(noun, identifiers)
     wanted = query.where(key.in_(list(identifiers))) if identifiers else query
     rows = session.rows(page.of(wanted.where(*conditions) if conditions else wanted, key))
-    check_found(session, wanted, noun, identifiers, {row[0] for row in rows})
+    check_found(session, wanted, absent or noun, identifiers, {row[0] for row in rows})
     return page.cut(rows, lambda row: row[0])
 
 

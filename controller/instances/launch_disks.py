@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from controller.db.schema import ImageBlockDevice, Snapshot
 from controller.db.session import Transaction
+from controller.lookup import not_found
 from controller.snapshots.sources import Source
 from controller.volumes import types
 from controller.volumes.devices import ATTACHED_MAX
@@ -76,6 +77,8 @@ def _rows(tx: Transaction, image_id: str) -> list:
 def _mapped(one) -> Disk:
     source = None
     if one.snapshot_id:
+        if one.snapshot_gib is None:  # another account's: it is deleted, whose images there may be
+            raise not_found("snapshot", one.snapshot_id)
         if one.digest is None:
             raise CloudError(
                 Kind.WRONG_STATE,

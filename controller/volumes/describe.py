@@ -24,7 +24,7 @@ from controller.db.filters import (
 )
 from controller.db.schema import Host, Volume, VolumeModification
 from controller.db.session import Session
-from controller.lookup import select_page
+from controller.lookup import check_found, check_ids, select_page
 from controller.tags.rules import tags_of
 from controller.volumes import state
 from controller.volumes.conditions import ATTACHMENT_STATES, VOLUME_STATES, shown_iops_are
@@ -144,7 +144,8 @@ def statuses(
 def modifications(
     session: Session, call: Call, request: volumes_pb2.DescribeVolumesRequest
 ) -> volumes_pb2.DescribeVolumesModificationsResponse:
-    """The newest of each volume. Raises NOT_FOUND for a named volume that was never modified."""
+    """The newest of each volume. Raises NOT_FOUND for a named volume that is not there (volume) or
+    was never modified (volume-modification)."""
     page = page_of(request.page, explicit_ids=request.volume_ids)
     conditions = where(_MODIFICATION_FILTERS, request.filters)
     query = (
@@ -153,7 +154,15 @@ def modifications(
         .where(Volume.account_id == call.account_id)
     )
     ids = request.volume_ids
-    rows, token = select_page(session, query, _CHANGE.volume_id, "volume", ids, conditions, page)
+    check_ids("volume", ids)
+    if ids:
+        asked = Volume.select(Volume.volume_id).where(Volume.volume_id.in_(list(ids)))
+        own_ones = asked.where(Volume.account_id == call.account_id)
+        check_found(session, own_ones, "volume", ids, set())
+    rows, token = select_page(
+        *(session, query, _CHANGE.volume_id, "volume", ids, conditions, page),
+        absent="volume-modification",
+    )
     return volumes_pb2.DescribeVolumesModificationsResponse(
         modifications=[modification_message(row) for row in rows], next_token=token
     )

@@ -121,6 +121,7 @@ _NOT_FOUND = {  # by (noun, reason)
         reservation="InvalidReservationID.NotFound",
         image="InvalidAMIID.NotFound",
         volume="InvalidVolume.NotFound",
+        volume_modification="InvalidVolumeModification.NotFound",
         snapshot="InvalidSnapshot.NotFound",
         vpc="InvalidVpcID.NotFound",
         subnet="InvalidSubnetID.NotFound",

@@ -36,3 +36,32 @@ def test_the_metadata_services_range_is_led_nowhere(account, vpc_id):
         assert code == "InvalidParameterValue"
     for block in ("169.254.0.0/16", "169.254.1.0/24"):
         ec2.create_route(**given, DestinationCidrBlock=block)
+
+
+@pytest.mark.parametrize(
+    ("call", "member", "identifier", "message"),
+    [
+        (
+            "disassociate_route_table",
+            "AssociationId",
+            "rtbassoc-0123456789abcdef0",
+            "The association ID '{}' does not exist",
+        ),
+        (
+            "detach_network_interface",
+            "AttachmentId",
+            "eni-attach-0123456789abcdef0",
+            "The interface attachment ID '{}' does not exist",
+        ),
+        (
+            "delete_dhcp_options",
+            "DhcpOptionsId",
+            "dopt-0123456789abcdef0",
+            "The dhcpOptions ID '{}' does not exist",
+        ),
+    ],
+)
+def test_what_is_not_there_is_called_as_ec2_does(account, call, member, identifier, message):
+    with pytest.raises(account.ec2.exceptions.ClientError) as failure:
+        getattr(account.ec2, call)(**{member: identifier})
+    assert failure.value.response["Error"]["Message"] == message.format(identifier)
