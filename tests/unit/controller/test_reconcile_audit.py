@@ -5,6 +5,12 @@ import pytest
 from controller.call import system_call
 from controller.db.schema import Quota
 from controller.quotas.rules import CHARGED
+from tests.unit.controller.cloud import Cloud
+
+
+@pytest.fixture
+def cloud(tmp_path):
+    return Cloud(tmp_path)
 
 
 @pytest.mark.parametrize("name", CHARGED)
