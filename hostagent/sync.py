@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from hostagent import volume_sync
-from hostagent.ledger import Entry, Ledger, Progress, Seen
+from hostagent.ledger import Entry, Ledger, Progress, Seen, outlives
 from hostagent.records import VolumeProgress
 from hostagent.snapshots import sync as snapshot_sync
 from hostagent.table import start_of
@@ -120,6 +120,8 @@ class Sync:
         return ends or told.generation > self._ledger.generation
 
     def _entry(self, told: fleet_pb2.InstanceSpec, known: Entry | None) -> Entry:
+        if known is None and told.generation <= self._ledger.generation:
+            told = _ended_again(told)
         progress = known.progress if known else Progress(since_ms=self._clock())
         observed = _seen_at_once(told, known)
         if observed is not None:
@@ -253,6 +255,15 @@ class Sync:
             self._host_said[part] = (content, report.sequence)
             return True
         return (report.epoch, first_said) > self._acknowledged
+
+
+def _ended_again(told: fleet_pb2.InstanceSpec) -> fleet_pb2.InstanceSpec:
+    """The end of an instance that was forgotten: volumes that stayed are kept, or went, since."""
+    spec = fleet_pb2.InstanceSpec()
+    spec.CopyFrom(told)
+    del spec.disks[:]
+    spec.disks.extend(disk for disk in told.disks if not outlives(disk))
+    return spec
 
 
 def _seen_at_once(spec: fleet_pb2.InstanceSpec, entry: Entry | None) -> int | None:

@@ -147,6 +147,28 @@ def test_a_termination_of_what_is_unknown_is_always_answered(rig):
     assert rig.observed() == "ABSENT"
 
 
+def test_an_end_that_is_told_again_brings_no_volume_back(rig):
+    """It stayed, and was deleted since; the message was late."""
+    keeps = instance(desired=TERMINATED, generation=2)
+    keeps.disks[0].delete_on_termination = False
+    rig.tell(instance())
+    rig.tell(keeps, base=1)
+    rig.pass_ms(100)
+    rig.acknowledge()
+    rig.agent.apply(host_spec(base=2, generation=3, volumes=[_deleted("vol-i-1")]))
+    rig.run()
+    rig.acknowledge()
+    rig.tell(keeps, generation=2)
+    rig.acknowledge()
+    assert rig.is_bare()
+    assert rig.ledger.kept_volumes() == set()
+
+
+def _deleted(volume_id):
+    deleted = fleet_pb2.VOLUME_DELETED
+    return fleet_pb2.VolumeSpec(volume_id=volume_id, generation=3, desired=deleted)
+
+
 def test_facts_until_acknowledged_and_orphans_when_known(rig):
     rig.hypervisor.state.guests["pet"] = type("Guest", (), {"power": "running", "next_power": ""})()
     rig.run()
