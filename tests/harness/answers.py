@@ -23,6 +23,7 @@ _OWNED = (
     ("instance", "instance_id"),
     ("volume", "volume_id"),
     ("snapshot", "snapshot_id"),
+    ("image", "image_id"),
     ("vpc", "vpc_id"),
     ("subnet", "subnet_id"),
     ("network_interface", "network_interface_id"),
@@ -61,10 +62,12 @@ class Answers:
         self.breaches: list[str] = []
         self._records = records
         self._owners: dict[bytes, str] = {}
+        self._shown: set[tuple[str, bytes]] = set()  # account, what another showed it
 
     def answered(self, customer: Customer, call: Call, answer) -> None:
         """The controller finished a call: from now on it is bound by it."""
         self._look_for_trespass(customer, call, answer.SerializeToString())
+        self._show(customer, call)
         self.holdings.answered(customer.account_id, call, answer)
         learn = _LEARN.get((call.service, call.method))
         if learn is not None:
@@ -84,6 +87,7 @@ class Answers:
         if kept and at == "commit:before":
             self.breaches.append(f"{call.service}.{call.method} was cut at {at}, yet it was kept")
         if kept:
+            self._show(customer, call)
             self.adopt(getattr(call.request, "account_id", "") or customer.account_id)
 
     def adopt(self, account_id: str) -> None:
@@ -160,11 +164,24 @@ class Answers:
         asked = set(_ID.findall(call.request.SerializeToString()))
         for name in sorted(set(_ID.findall(said)) - asked):
             owner = self._owner(name)
-            if owner not in ("", customer.account_id) and not customer.operator:
+            known = (customer.account_id, name) in self._shown
+            if owner not in ("", customer.account_id) and not known and not customer.operator:
                 self.breaches.append(
                     f"{call.service}.{call.method} told {customer.name} of {name.decode()}, "
                     f"which is {owner}'s"
                 )
+
+    def _show(self, customer: Customer, call: Call) -> None:
+        """What a customer has used of another's, and the snapshots of an image that she launched,
+        she sees in what was made of them."""
+        named = set(_ID.findall(call.request.SerializeToString()))
+        if (call.service, call.method) == ("Instances", "Run"):
+            named |= {
+                row["snapshot_id"].encode()
+                for row in self._records.table("image_block_device")
+                if row["image_id"] == call.request.image_id
+            }
+        self._shown |= {(customer.account_id, name) for name in named}
 
     def _owner(self, name: bytes) -> str:
         if name not in self._owners:

@@ -86,6 +86,7 @@ class SimCloud:
                 self._report,
                 self._fleet,
                 self._on_death,
+                self._lived,
                 LIMITS,
                 keep_checkpoints=keep_checkpoints,
             )
@@ -207,6 +208,9 @@ class SimCloud:
         if process.name not in self._dead_for_ever:
             delay_ms = self.rng.randrange(*RESTART_MS)
             self.agenda.after(delay_ms, f"{process.name} starts", process.start)
+
+    def _lived(self, guest: str, alive: bool) -> None:
+        self.contents.lived(guest, alive, self.agenda.now_ms)
 
     def bury(self, host: SimHost) -> None:
         """The host never comes back."""

@@ -52,6 +52,7 @@ class Holdings:
     def __init__(self, records: Records):
         self.made: dict[str, dict[str, str]] = {table: {} for table in PRESENT}  # id -> account
         self.attached: dict[str, str | None] = {}  # volume -> instance; None: to be let go
+        self.off: dict[str, str] = {}  # image -> the instance that was to be off for it
         self.forced: set[str] = set()  # interfaces that were detached without asking the guest
         self._unsure: set[str] = set()  # interfaces that may go with an instance
         self._records = records
@@ -70,7 +71,9 @@ class Holdings:
         if name == ("Images", "Create"):
             for disk in answer.block_devices:
                 if disk.snapshot_id in self.present("snapshot"):
-                    self.made["snapshot"][disk.snapshot_id] = account_id
+                    self.made["snapshot"].setdefault(disk.snapshot_id, account_id)
+            if not call.request.no_reboot:
+                self.off[answer.image_id] = call.request.instance_id
         elif name == ("Images", "Deregister"):
             for each in answer.snapshots:
                 if each.result == "success":

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from hostagent import app
 from hostagent.agent import Agent
-from hostagent.drivers import Power
 from hostagent.fake_drivers import FakeNetwork, FakeVolumes
-from hostagent.hypervisors.fake import FakeHypervisor, FakeState, Faults
+from hostagent.hypervisors.fake import FakeHypervisor, Faults
 from hostagent.ledger import Ledger, open_file
 from hostagent.limits import Limits
 from hostagent.snapshots.remote import FleetBlocks
@@ -24,12 +23,18 @@ from hostagent.volumes.fake_exports import FakeExports
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 from tests.harness.agenda import Agenda
-from tests.harness.machine import RETRY_MS, FleetThroughNetwork, Later, SimImages
+from tests.harness.machine import (
+    ALIVE,
+    RETRY_MS,
+    FleetThroughNetwork,
+    Later,
+    SimImages,
+    SimState,
+)
 from tests.harness.power import PowerCut, Supply
 
 REPORT_MS = 5_000  # until the controller has said how often
 NEWS_MS = 20  # what happens within this goes into one report
-ALIVE = (Power.PAUSED.value, Power.RUNNING.value, Power.SHUTTING_DOWN.value)
 
 # send(report) -> HostSpec: Fleet.Report through the simulated network; raises CloudError
 Send = Callable[[fleet_pb2.HostReport], fleet_pb2.HostSpec]
@@ -37,7 +42,8 @@ Send = Callable[[fleet_pb2.HostReport], fleet_pb2.HostSpec]
 
 class SimHost:
     """See the module's head. ``send`` is Fleet.Report, ``fleet`` the other calls of that service,
-    through the network; ``on_death(host, why)`` decides when the agent comes back."""
+    through the network; ``on_death(host, why)`` decides when the agent comes back,
+    ``lived`` hears of its guests (machine.py)."""
 
     def __init__(
         self,
@@ -49,6 +55,7 @@ class SimHost:
         send: Callable[["SimHost", fleet_pb2.HostReport], fleet_pb2.HostSpec],
         fleet: Callable[["SimHost", str, object], object],
         on_death: Callable[["SimHost", str], None],
+        lived: Callable[[str, bool], None],
         limits: Limits = Limits(),
         *,
         keep_checkpoints: bool = False,
@@ -64,7 +71,7 @@ class SimHost:
         self._boot = 1
         self._work_at: int | None = None
         self._news_at: int | None = None
-        self.state = FakeState()
+        self.state = SimState(lived)
         self.network = FakeNetwork(rng)
         self.consoles = folder / "consoles"
         self.consoles.mkdir(parents=True)

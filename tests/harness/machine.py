@@ -1,5 +1,6 @@
 """What a simulated host's agent works with that is not a shipped fake: the controller's store as it
-is reached through the simulated network, an image cache that fetches from it, and background work.
+is reached through the simulated network, an image cache that fetches from it, background work, and
+guests whose lives are told.
 
 Made and used by SimHost (hosts.py).
 """
@@ -9,13 +10,15 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
-from hostagent.drivers import DriverError, NotYet
+from hostagent.drivers import DriverError, NotYet, Power
 from hostagent.fake_drivers import FakeImages
+from hostagent.hypervisors.fake import FakeState
 from hostagent.snapshots.remote import Blocks
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 from tests.harness.agenda import Agenda
 
+ALIVE = (Power.PAUSED.value, Power.RUNNING.value, Power.SHUTTING_DOWN.value)
 RETRY_MS = 1_000
 FETCH_MS = 300  # of an image
 COPY_MS = (20, 3_000)  # from a copy's being asked for to its reading
@@ -77,6 +80,21 @@ class SimImages(FakeImages):
         size = sum(len(chunk.data) for chunk in chunks)
         if size != source.size_bytes:
             raise DriverError(f"{source.image_id} has {size} bytes", transient=False)
+
+
+class SimState(FakeState):
+    """The fake's guests. ``lived(name, alive)`` hears when one begins and ceases to use its disks,
+    in the order in which it happens."""
+
+    def __init__(self, lived: Callable[[str, bool], None]):
+        self._lived, self._living = lived, set()
+        super().__init__()
+
+    def keep(self) -> None:
+        living = {name for name, guest in self.guests.items() if guest.power in ALIVE}
+        for name in sorted(living ^ self._living):
+            self._lived(name, name in living)
+        self._living = living
 
 
 class Later(Executor):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from protos.cloud.v1 import (
     common_pb2,
+    images_pb2,
     instances_pb2,
     network_interfaces_pb2,
     networks_pb2,
@@ -32,6 +33,7 @@ class Spoiler:
     disk: str  # a volume of the first
     snapshot: str  # of it
     restored: str  # a volume of that
+    image: str  # of the first, which went off for it
     own_vpc: str
     connected: str  # an instance in it, with an address
     nic: str  # the second one of the first
@@ -75,10 +77,11 @@ class Spoiler:
 @contextlib.contextmanager
 def spoiled() -> Iterator[Spoiler]:
     """Alice has an instance that runs, one that is stopped and one that is gone; a group that lets
-    itself in, on the first; a tag; an own quota. Of volumes one with the first that its
-    guest has written to, a snapshot of that, and one that was made of it. A VPC of her own with two
-    subnets, a gateway, a table that leads there, and an instance with an elastic address; a second
-    interface of the first instance, with a second address. Bob has an instance that runs."""
+    itself in, on the first; a tag; an own quota. Of volumes one with the first that its guest has
+    written to, a snapshot of that, and one that was made of it; and an image of the first. A VPC of
+    her own with two subnets, a gateway, a table that leads there, and an instance with an elastic
+    address; a second interface of the first instance, with a second address. Bob has an instance
+    that runs."""
     with SimCloud(seed=11) as cloud:
         alice, bob = (Script(cloud, customer) for customer in cloud.customers)
         group = networks_pb2.CreateSecurityGroupRequest(group_name="web", description="of a test")
@@ -104,9 +107,9 @@ def spoiled() -> Iterator[Spoiler]:
         quota = quotas_pb2.SetQuotaRequest(name="vcpus", limit=50)
         quota.account_id = cloud.customers[0].account_id
         Script(cloud, cloud.operator).ask("Quotas", "Set", quota)
-        disk, snapshot, restored = _store(alice, running)
+        stored = _store(alice, running)
         cloud.come_to_rest()
-        yield Spoiler(cloud, running, stopped, gone, disk, snapshot, restored, vpc, connected, nic)
+        yield Spoiler(cloud, running, stopped, gone, *stored, vpc, connected, nic)
 
 
 def _launch(script: Script, count: int, *group_ids: str) -> list[str]:
@@ -161,7 +164,7 @@ def _connect(script: Script, instance_id: str) -> tuple[str, str, str]:
     return vpc_id, connected, nic_id
 
 
-def _store(script: Script, instance_id: str) -> tuple[str, str, str]:
+def _store(script: Script, instance_id: str) -> tuple[str, str, str, str]:
     cloud = script.cloud
     create = volumes_pb2.CreateVolumeRequest(availability_zone=ZONE, client_token="disk")
     create.size_gib = 1
@@ -180,4 +183,6 @@ def _store(script: Script, instance_id: str) -> tuple[str, str, str]:
     cloud.run_for(12_000)
     restore = volumes_pb2.CreateVolumeRequest(availability_zone=ZONE, client_token="restored")
     restore.snapshot_id = snapshot
-    return disk, snapshot, script.ask("Volumes", "Create", restore).volume_id
+    restored = script.ask("Volumes", "Create", restore).volume_id
+    image = images_pb2.CreateImageRequest(instance_id=instance_id, name="image")
+    return disk, snapshot, restored, script.ask("Images", "Create", image).image_id

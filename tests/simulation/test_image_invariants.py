@@ -2,53 +2,67 @@
 
 import pytest
 
-from protos.cloud.v1 import images_pb2
+from tests.harness.contents import BLOCK
 from tests.harness.invariants import Broken, check, images
 from tests.harness.invariants.sets import AT_REST
-from tests.harness.scenario import Script
 from tests.harness.spoiler import Spoiler, spoiled
 
 
 @pytest.fixture
 def spoiler():
-    """With an image of the instance that runs: its root disk, and the one that it writes to."""
     with spoiled() as made:
-        alice = Script(made.cloud, made.cloud.customers[0])
-        create = images_pb2.CreateImageRequest(instance_id=made.running, name="taken")
-        alice.ask("Images", "Create", create)
-        made.cloud.come_to_rest()
         yield made
 
 
-def _part_moments(s: Spoiler) -> None:
-    """What one of the two snapshots holds was on its volume at no moment of the other's."""
+def _take_at_two_moments(s: Spoiler) -> None:
     s.cloud.seen["images"].clear()
-    contents = s.cloud.contents
-    (digest,) = {
+    (digest,) = (
         row["digest"]
         for row in s.cloud.records.table("snapshot")
-        if row["volume_id"] == s.disk and row["snapshot_id"] != s.snapshot
-    }
-    contents.snapshots[digest] = {**contents.snapshots[digest], 0: 99}
+        if (row["image_id"], row["volume_id"]) == (s.image, s.disk)
+    )
+    s.cloud.contents.snapshots[digest] = {9 * BLOCK: 5}
 
 
-def _wait_for_ever(s: Spoiler) -> None:
-    s.sql("UPDATE image SET status = 'snapshotting' WHERE source_instance_id <> ''")
+def _take_while_it_runs(s: Spoiler) -> None:
+    """Of the instance that never went off."""
+    s.cloud.seen["images"].clear()
+    s.cloud.answers.holdings.off[s.image] = s.connected
+
+
+def _lose_snapshot(s: Spoiler) -> None:
+    s.sql("DELETE FROM snapshot WHERE image_id = ?", s.image)
+
+
+def _start_as_another(s: Spoiler) -> None:
+    s.sql("UPDATE image SET digest = 'sha256:0' WHERE image_id = ?", s.image)
 
 
 def _say_otherwise(s: Spoiler) -> None:
-    s.sql("UPDATE image SET size_bytes = 17 WHERE source_instance_id <> ''")
+    s.sql("UPDATE image SET size_bytes = 17 WHERE image_id = ?", s.image)
 
 
-def _lose_root(s: Spoiler) -> None:
-    s.sql("UPDATE snapshot SET status = 'error'")
+def _begin_as_another(s: Spoiler) -> None:
+    s.sql("UPDATE volume SET digest = 'sha256:0' WHERE volume_id = ?", s.restored)
+
+
+def _wait_for_ever(s: Spoiler) -> None:
+    s.sql("UPDATE image SET status = 'snapshotting' WHERE image_id = ?", s.image)
+
+
+def _fail_for_nothing(s: Spoiler) -> None:
+    s.sql("UPDATE image SET status = 'killed' WHERE image_id = ?", s.image)
 
 
 CASES = (
-    (images.images_are_of_one_moment, _part_moments),
+    (images.images_are_of_one_moment, _take_at_two_moments),
+    (images.images_are_of_one_moment, _take_while_it_runs),
+    (images.images_are_made_of_what_they_say, _lose_snapshot),
+    (images.images_are_made_of_what_they_say, _start_as_another),
+    (images.images_are_made_of_what_they_say, _say_otherwise),
+    (images.images_are_made_of_what_they_say, _begin_as_another),
     (images.images_settle, _wait_for_ever),
-    (images.images_are_whole, _say_otherwise),
-    (images.images_are_whole, _lose_root),
+    (images.images_settle, _fail_for_nothing),
 )
 
 

@@ -233,6 +233,18 @@ def _leave_stale_tenant(s: Spoiler) -> None:
     s.host.network.tenants[s.vpc.vpc_id] = []
 
 
+def _require_tokens(s: Spoiler) -> None:
+    s.sql("UPDATE instance SET metadata_http_tokens = 'required'")
+
+
+def _show_tags(s: Spoiler) -> None:
+    s.sql("UPDATE instance SET metadata_tags = 'enabled'")
+
+
+def _ask_for_ever(s: Spoiler) -> None:
+    s.sql("UPDATE placement SET metadata_wanted = network_generation + 1")
+
+
 CASES = (
     (claims.no_host_is_oversubscribed, _oversell),
     (claims.launches_go_to_hosts_that_are_up, _launch_on_silent_host),
@@ -273,6 +285,9 @@ CASES = (
     (machines.no_volume_is_lost, _lose_volume),
     (machines.every_desire_is_reached, _lose_guest),
     (machines.every_guest_is_seen_to_answer, _fail_check),
+    (machines.metadata_is_as_asked, _require_tokens),
+    (machines.metadata_is_as_asked, _show_tags),
+    (machines.metadata_is_as_asked, _ask_for_ever),
     (machines.nothing_is_left_on_hosts, _leave_volume),
     (machines.nothing_is_left_on_hosts, _leave_tap),
     (machines.nothing_is_left_on_hosts, _leave_vpc),

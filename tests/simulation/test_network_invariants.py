@@ -28,6 +28,10 @@ def _lose_main_table(s: Spoiler) -> None:
     s.sql("DELETE FROM route_table_association WHERE main")
 
 
+def _attach_twice(s: Spoiler) -> None:
+    s.sql("UPDATE internet_gateway SET vpc_id = ?", s.own_vpc)
+
+
 def _give_away(s: Spoiler) -> None:
     s.sql("UPDATE vpc SET account_id = ?", s.cloud.customers[1].account_id)
 
@@ -79,6 +83,7 @@ CASES = (
     (networks.ranges_are_apart, _overlap),
     (networks.ranges_are_apart, _leave_vpc),
     (networks.ranges_are_apart, _lose_main_table),
+    (networks.ranges_are_apart, _attach_twice),
     (networks.ranges_are_apart, _give_away),
     (networks.what_is_joined_is_of_one_vpc, _join_other_vpc),
     (networks.an_interface_is_in_one_guest, _plug_twice),

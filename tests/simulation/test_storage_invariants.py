@@ -41,7 +41,7 @@ def _write_no_layer(s: Spoiler) -> None:
 
 def _write_below(s: Spoiler) -> None:
     root = next(name for name in s.guest.disks if name != s.disk)
-    s.host.volumes.add_layer(root, 0)
+    s.host.volumes.add_layer(root, s.host.volumes.chain(root)[-1].number)
     s.host.volumes.write(root, 0, b"written")
 
 

@@ -23,7 +23,10 @@ QUOTAS = (
 
 
 def _taggable(me: Customer) -> list[str]:
-    nouns = (me.instances, me.groups, me.volumes, me.snapshots, me.vpcs, me.subnets, me.interfaces)
+    nouns = (
+        *(me.instances, me.groups, me.volumes, me.snapshots, me.images),
+        *(me.vpcs, me.subnets, me.interfaces),
+    )
     return [name for known in nouns for name in known]
 
 

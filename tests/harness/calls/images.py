@@ -19,6 +19,8 @@ def create(d: Draw, me: Customer) -> Call | None:
     request = images_pb2.CreateImageRequest(
         instance_id=d.one(known), name=_name(d, me), no_reboot=d.chance(0.5)
     )
+    if d.chance(0.1):
+        request.block_devices.add(device_name="/dev/sdb", no_device=True)
     if d.chance(0.2):
         request.block_devices.add(device_name="/dev/sdz", volume_size_gib=d.between(1, 3))
     return Call("Images", "Create", request)
@@ -46,9 +48,10 @@ def deregister(d: Draw, me: Customer) -> Call | None:
 
 
 def share(d: Draw, me: Customer) -> Call | None:
-    if not me.images:
+    known = d.others(me, "images") if d.chance(0.04) else me.images
+    if not known:
         return None
-    request = images_pb2.ModifyImageAttributeRequest(image_id=d.one(me.images))
+    request = images_pb2.ModifyImageAttributeRequest(image_id=d.one(known))
     if d.chance(0.3):
         request.public = d.chance(0.7)
     elif d.chance(0.7):

@@ -156,6 +156,20 @@ def modify(d: Draw, me: Customer) -> Call | None:
     return Call("Instances", "ModifyAttribute", request)
 
 
+def modify_metadata(d: Draw, me: Customer) -> Call | None:
+    if not me.instances:
+        return None
+    known = d.others(me) if d.others(me) and d.chance(0.04) else me.instances
+    request = instances_pb2.ModifyMetadataOptionsRequest(instance_id=d.one(known))
+    if d.chance(0.5):
+        request.options.http_tokens = d.one(["optional", "required"])
+    elif d.chance(0.5):
+        request.options.http_endpoint = d.one(["enabled", "disabled"])
+    else:
+        request.options.instance_metadata_tags = d.one(["enabled", "disabled"])
+    return Call("Instances", "ModifyMetadataOptions", request)
+
+
 def read_console(d: Draw, me: Customer) -> Call | None:
     if not me.instances:
         return None
@@ -171,5 +185,6 @@ ACTIONS = (
     (reboot, 5),
     (terminate, 12),
     (modify, 9),
+    (modify_metadata, 4),
     (read_console, 2),
 )

@@ -1,6 +1,13 @@
 """Calls that only read."""
 
-from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2, tags_pb2, volumes_pb2
+from protos.cloud.v1 import (
+    common_pb2,
+    images_pb2,
+    instances_pb2,
+    networks_pb2,
+    tags_pb2,
+    volumes_pb2,
+)
 from tests.harness.customers import Call, Customer
 from tests.harness.draw import Draw
 
@@ -21,6 +28,7 @@ def describe_volumes(d: Draw, me: Customer) -> Call:
             Call("Volumes", "Describe", volumes_pb2.DescribeVolumesRequest()),
             Call("Volumes", "DescribeModifications", volumes_pb2.DescribeVolumesRequest()),
             Call("Snapshots", "Describe", volumes_pb2.DescribeSnapshotsRequest(owners=["self"])),
+            Call("Images", "Describe", images_pb2.DescribeImagesRequest(owners=["self"])),
         ]
     )
 

@@ -1,4 +1,5 @@
-"""Images of instances: of one moment, come to their end, as good as the snapshots behind them."""
+"""Images: all volumes of one moment, with the guest off where it was to be, and made of what they
+say; available or failed in the end."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -7,85 +8,83 @@ from tests.harness.contents import without_zeros
 
 
 def images_are_of_one_moment(world) -> Iterator[str]:
-    """There was a moment at which all volumes of an instance's image held what its snapshots hold;
-    of those at home on one host, as one host sees its own only. Looked at once, when the image
-    becomes available."""
+    """Between the request and the completion there was a moment at which every volume held what its
+    snapshot holds, and its guest did not live, unless NoReboot was asked for. Each volume's home
+    has a moment of its own. Looked at once, when all are completed."""
     known = world.seen.setdefault("images", set())
-    found = defaultdict(list)
-    for row in world.records.rows(_OF_INSTANCES):
-        if row["image_id"] not in known:
-            found[row["image_id"], row["host_id"]].append(row)
-    for (image_id, host_id), snapshots in found.items():
+    homes = world.seen.setdefault("homes", {})
+    homes |= {row["volume_id"]: row["host_id"] for row in world.records.table("volume")}
+    groups = defaultdict(list)
+    for row in world.records.table("snapshot"):
+        if row["image_id"] and row["image_id"] not in known:
+            groups[row["image_id"]].append(row)
+    for image_id, rows in groups.items():
+        if any(row["status"] == "pending" for row in rows):
+            continue
         known.add(image_id)
-        shared: set[tuple[int, int]] | None = None
-        for row in snapshots:
-            spans = set(_spans(world, row))
-            shared = spans if shared is None else set(_common(shared, spans))
-        if not shared:
-            names = ", ".join(row["snapshot_id"] for row in snapshots)
-            yield f"{image_id}: {names} of volumes on {host_id} are of no common moment"
+        at = defaultdict(list)
+        for row in rows:
+            if row["status"] == "completed":
+                at[homes[row["volume_id"]]].append(row)
+        for host_id, completed in at.items():
+            off = world.answers.holdings.off.get(image_id)
+            if not _was(world.contents, completed, off):
+                guest = f", {off} being off" if off else ""
+                yield f"the volumes of {image_id} on {host_id} are of no one moment{guest}"
 
 
-_OF_INSTANCES = """
-SELECT i.image_id, s.snapshot_id, s.volume_id, s.digest, s.started_ms, s.completed_ms, v.host_id
-FROM image i JOIN image_block_device d ON d.image_id = i.image_id
-JOIN snapshot s ON s.snapshot_id = d.snapshot_id AND s.started_ms = i.created_ms
-JOIN volume v ON v.volume_id = s.volume_id
-WHERE i.status = 'active' AND i.source_instance_id <> '' AND s.status = 'completed'
-"""
+def _was(contents, rows: list, off: str | None) -> bool:
+    held = {row["volume_id"]: contents.snapshots[row["digest"]] for row in rows}
+    since = min(row["started_ms"] for row in rows)
+    until = max(row["completed_ms"] for row in rows)
+    for together, lives in contents.together(held, off or "", since, until):
+        same = all(without_zeros(together[name]) == found for name, found in held.items())
+        if same and not lives:
+            return True
+    return False
 
 
-def _spans(world, row) -> Iterator[tuple[int, int]]:
-    """When the volume held what the snapshot holds."""
-    held = world.contents.snapshots[row["digest"]]
-    moments = world.contents.moments(row["volume_id"], row["started_ms"], row["completed_ms"])
-    for first_ms, last_ms, content in moments:
-        if without_zeros(content) == held:
-            yield first_ms, last_ms
-
-
-def _common(spans, others) -> Iterator[tuple[int, int]]:
-    for first_ms, last_ms in spans:
-        for since_ms, until_ms in others:
-            if max(first_ms, since_ms) <= min(last_ms, until_ms):
-                yield max(first_ms, since_ms), min(last_ms, until_ms)
+def images_are_made_of_what_they_say(world) -> Iterator[str]:
+    """The snapshots of an available image are there, completed, unless they are another's; it and
+    the volumes that were made of a snapshot name that one's bytes."""
+    images = {row["image_id"]: row for row in world.records.table("image")}
+    snapshots = {row["snapshot_id"]: row for row in world.records.table("snapshot")}
+    for disk in world.records.table("image_block_device"):
+        image, snapshot = images[disk["image_id"]], snapshots.get(disk["snapshot_id"])
+        if image["status"] != "active" or not disk["snapshot_id"]:
+            continue
+        if snapshot is None or snapshot["status"] != "completed":
+            if snapshot is None or snapshot["account_id"] == image["account_id"]:
+                yield f"{disk['snapshot_id']} of {image['image_id']} is gone"
+        elif disk["position"] == 0:
+            said = (image["digest"], image["size_bytes"])
+            if said != (snapshot["digest"], snapshot["size_bytes"]):
+                yield f"{image['image_id']} starts as {said}, not as {disk['snapshot_id']}"
+    for volume in world.records.table("volume"):
+        snapshot = snapshots.get(volume["snapshot_id"])
+        if snapshot is not None and volume["digest"] != snapshot["digest"]:
+            yield f"{volume['volume_id']} began as {volume['digest']}, not {volume['snapshot_id']}"
 
 
 # At rest.
 
 
 def images_settle(world) -> Iterator[str]:
-    """An image of an instance is available or failed, unless a host that is dead for ever has one
-    of its snapshots still to copy."""
+    """Each is available, or failed because a snapshot of it did; it waits for a dead host only."""
     dead = {host.host_id for host in world.hosts if not host.alive}
-    for row in world.records.rows(_WAITING):
-        if row["host_id"] not in dead:
-            yield f"{row['image_id']} is pending for ever"
+    waited = defaultdict(list)
+    for row in world.records.rows(_MADE_OF):
+        waited[row["image_id"]].append(row)
+    for image in world.records.table("image"):
+        name, rows = image["image_id"], waited[image["image_id"]]
+        if image["status"] == "snapshotting":
+            if not any(row["status"] == "pending" and row["host_id"] in dead for row in rows):
+                yield f"{name} is pending for ever"
+        elif image["status"] == "killed" and all(row["status"] == "completed" for row in rows):
+            yield f"{name} failed, its snapshots did not"
 
 
-_WAITING = """
-SELECT i.image_id, max(s.host_id) AS host_id FROM image i
-LEFT JOIN image_block_device d ON d.image_id = i.image_id
-LEFT JOIN snapshot s ON s.snapshot_id = d.snapshot_id AND s.status = 'pending'
-WHERE i.status = 'snapshotting' GROUP BY i.image_id
-"""
-
-
-def images_are_whole(world) -> Iterator[str]:
-    """What an available image says of its root disk is so of the snapshot that this is made of."""
-    for row in world.records.rows(_ROOTS):
-        if row["status"] is None:
-            continue  # another's, who has deleted it
-        said = (row["digest"], row["size_bytes"])
-        so = (row["snapshot_digest"], row["snapshot_bytes"])
-        if row["status"] != "completed" or said != so:
-            yield f"{row['image_id']} has {said}, its root snapshot {row['status']} {so}"
-
-
-_ROOTS = """
-SELECT i.image_id, i.digest, i.size_bytes, s.status, s.digest AS snapshot_digest,
-  s.size_bytes AS snapshot_bytes
-FROM image i JOIN image_block_device d ON d.image_id = i.image_id AND d.position = 0
-LEFT JOIN snapshot s ON s.snapshot_id = d.snapshot_id
-WHERE i.status = 'active' AND i.disk_format = 'blocks'
+_MADE_OF = """
+SELECT d.image_id, s.status, s.host_id FROM image_block_device d
+LEFT JOIN snapshot s USING (snapshot_id) WHERE d.snapshot_id <> ''
 """

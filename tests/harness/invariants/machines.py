@@ -104,6 +104,33 @@ WHERE p.live AND i.desired = 'running'
 """
 
 
+def metadata_is_as_asked(world) -> Iterator[str]:
+    """The metadata service of each running guest answers by its options, and the controller knows
+    that it does."""
+    rows = {row["instance_id"]: row for row in world.records.rows(_METADATA)}
+    for host in world.hosts:
+        if not host.alive:
+            continue
+        for tenants in host.network.tenants.values():
+            for spec in tenants:
+                row, options = rows.get(spec.instance_id), spec.metadata.options
+                if row is None or row["host_id"] != host.host_id:
+                    continue
+                wanted = (row["metadata_http_endpoint"], row["metadata_http_tokens"])
+                if (options.http_endpoint, options.http_tokens) != wanted:
+                    yield f"{spec.instance_id}: its metadata service is not {wanted}"
+                if options.instance_metadata_tags != row["metadata_tags"]:
+                    yield f"{spec.instance_id}: tags in its metadata are not {row['metadata_tags']}"
+                if row["network_generation"] < row["metadata_wanted"]:
+                    yield f"{spec.instance_id}: its metadata options are pending for ever"
+
+
+_METADATA = """
+SELECT i.*, p.host_id, p.network_generation, p.metadata_wanted
+FROM placement p JOIN instance i USING (instance_id) WHERE p.live AND i.desired = 'running'
+"""
+
+
 def nothing_is_left_on_hosts(world) -> Iterator[str]:
     """Domains, volumes, taps, VPCs, console files and ledger entries are those of the database."""
     for host in world.hosts:

@@ -27,13 +27,11 @@ def ranges_are_apart(world) -> Iterator[str]:
     for vpc_id in vpcs:
         if mains[vpc_id] != 1:
             yield f"{vpc_id} has {mains[vpc_id]} main route tables"
-    for table in (
-        "subnet",
-        "route_table",
-        "security_group",
-        "network_interface",
-        "internet_gateway",
-    ):
+    gateways = Counter(row["vpc_id"] for row in world.records.table("internet_gateway"))
+    for vpc_id, count in gateways.items():
+        if vpc_id and count > 1:
+            yield f"{vpc_id} has {count} internet gateways"
+    for table in OWNED:
         for row in world.records.table(table):
             if row["vpc_id"] and vpcs[row["vpc_id"]]["account_id"] != row["account_id"]:
                 yield f"a row of {table} of {row['account_id']} is in {row['vpc_id']}"

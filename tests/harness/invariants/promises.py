@@ -82,8 +82,9 @@ LIVING = """
 SELECT volume_id AS id FROM volume UNION SELECT vpc_id FROM vpc UNION SELECT subnet_id FROM subnet
 UNION SELECT network_interface_id FROM network_interface
 UNION SELECT snapshot_id FROM snapshot WHERE status <> 'deleting'
+UNION SELECT image_id FROM image
 """
-PREFIXES = ("vol-", "snap-", "vpc-", "subnet-", "eni-")
+PREFIXES = ("vol-", "snap-", "ami-", "vpc-", "subnet-", "eni-")
 
 
 def tags_are_as_answered(world) -> Iterator[str]:

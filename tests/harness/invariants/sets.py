@@ -26,6 +26,7 @@ ALWAYS = (
     claims.a_public_address_has_one_owner,
     storage.snapshots_are_of_a_moment,
     images.images_are_of_one_moment,
+    images.images_are_made_of_what_they_say,
     course.generations_never_fall,
     course.reports_are_taken_in_in_order,
     course.terminated_is_final,
@@ -72,10 +73,10 @@ AT_REST = (
     storage.snapshots_are_whole,
     storage.volumes_read_as_written,
     storage.volumes_settle,
+    images.images_settle,
+    machines.metadata_is_as_asked,
     storage.guests_have_their_disks,
     storage.nothing_is_left_of_volumes,
-    images.images_settle,
-    images.images_are_whole,
 )
 
 # At some moment soon after the last fault, whatever guests still take their time for.
