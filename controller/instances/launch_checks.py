@@ -97,6 +97,13 @@ def metadata_columns(options: instances_pb2.MetadataOptions) -> dict[str, object
     for field, choices in _METADATA_CHOICES.items():
         if (value := getattr(options, field)) and value not in choices:
             raise invalid(f"Value ({value}) for parameter {_METADATA_NAMES[field]} is invalid.")
+    if options.http_protocol_ipv6 == "enabled":
+        raise CloudError(
+            Kind.UNSUPPORTED,
+            "The metadata service is not to be had by IPv6 in this cloud.",
+            noun="parameter",
+            id=_METADATA_NAMES["http_protocol_ipv6"],
+        )
     limit = options.http_put_response_hop_limit
     if limit and not 1 <= limit <= 64:
         raise invalid(

@@ -22,7 +22,7 @@ def modify(
     call: Call,
     request: instances_pb2.ModifyMetadataOptionsRequest,
 ) -> instances_pb2.MetadataOptions:
-    """Raises INVALID, MALFORMED_ID, NOT_FOUND, WRONG_STATE."""
+    """Raises INVALID, UNSUPPORTED (IPv6), MALFORMED_ID, NOT_FOUND, WRONG_STATE."""
     wanted = metadata_columns(request.options)
     with db.write(call) as tx:
         (row,) = find_staying(tx, call.account_id, [request.instance_id], "modified")

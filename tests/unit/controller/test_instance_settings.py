@@ -111,6 +111,15 @@ def test_options_that_cannot_be(cloud, options):
     assert refusal(modify_metadata, cloud, one, **options).kind is Kind.INVALID
 
 
+def test_no_metadata_by_ipv6(cloud):
+    """Nobody's guests have IPv6."""
+    (one,) = cloud.run_ids()
+    wanted = {"http_tokens": "required", "http_protocol_ipv6": "enabled"}
+    assert refusal(modify_metadata, cloud, one, **wanted).kind is Kind.UNSUPPORTED
+    assert shown(cloud, one).http_tokens == "optional"
+    modify_metadata(cloud, one, http_protocol_ipv6="disabled")
+
+
 def test_who_is_going_is_not_changed(cloud):
     (one,) = cloud.run_ids()
     cloud.on("Terminate", [one])
