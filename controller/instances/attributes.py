@@ -14,7 +14,7 @@ from controller.instances.launch_read import runs_on
 from controller.instances.rules import find_staying, wrong_state
 from controller.instances.state import STOPPED
 from controller.instances.view import state_of
-from controller.networks import interfaces
+from controller.networks import attachments, interfaces
 from protos.cloud.v1 import instances_pb2
 from protos.errors import CloudError, Kind
 
@@ -27,7 +27,7 @@ class Attributes:
         self._db, self._changes = db, changes
 
     def modify(self, call: Call, request: instances_pb2.ModifyInstanceAttributeRequest) -> None:
-        """Raises INVALID, NOT_FOUND, WRONG_STATE."""
+        """Raises INVALID, NOT_FOUND, WRONG_STATE, QUOTA (interfaces)."""
         attribute = request.WhichOneof("attribute")
         if attribute is None:
             raise CloudError(
@@ -79,6 +79,7 @@ class Attributes:
                 f"The architecture '{wanted.architecture}' of the instance type '{name}' does not "
                 f"match the architecture '{row.architecture}' of the instance."
             )
+        attachments.check_type(tx, row.instance_id, wanted)
         if row.claimed_vcpus:  # seen stopped this moment; what it had is given back before the next
             raise wrong_state(row, "modified")
         changes = {"instance_type": name, "vcpus": wanted.vcpus, "memory_mib": wanted.memory_mib}

@@ -3,10 +3,12 @@
 Called by the door (interfaces_rpc). An attachment is columns of the interface. Coming and going are
 changes of the instance's devices, stamped with the generation of its host that says so; once its
 guest has the devices of that generation the one is attached and the other let go (attach_settle,
-docs/decisions/0600). Nothing waits for a guest that is not there.
+docs/decisions/0600). Nothing waits for a guest that is not there. ``check_type`` is called by
+instances/attributes.
 """
 
 import random
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 from controller.db.schema import Host, InstanceType, NetworkInterface
@@ -79,10 +81,23 @@ def _check_fits(tx: Transaction, nic, instance, device_index: int) -> None:
             f"'{device_index}'."
         )
     kind = tx.one(InstanceType.select().where(InstanceType.name == instance.instance_type))
-    if len(others) >= kind.maximum_network_interfaces:
-        raise too_many_interfaces(len(others) + 1, kind.name)
-    held = 1 + len(interface_rules.secondary_ips(tx, nic.network_interface_id))
-    check_address_count(held, kind.ipv4_addresses_per_interface)
+    _check_limits(tx, kind, len(others) + 1, [nic.network_interface_id])
+
+
+def check_type(tx: Transaction, instance_id: str, kind) -> None:
+    """An instance of this type (its row) can have the interfaces that this one has. Raises
+    QUOTA."""
+    query = _NIC.select(_NIC.network_interface_id).where(_NIC.instance_id == instance_id)
+    nic_ids = [row[0] for row in tx.tuples(query)]
+    _check_limits(tx, kind, len(nic_ids), nic_ids)
+
+
+def _check_limits(tx: Transaction, kind, count: int, nic_ids: Sequence[str]) -> None:
+    if count > kind.maximum_network_interfaces:
+        raise too_many_interfaces(count, kind.name)
+    for nic_id in nic_ids:
+        held = 1 + len(interface_rules.secondary_ips(tx, nic_id))
+        check_address_count(held, kind.ipv4_addresses_per_interface)
 
 
 def detach(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.asking import refused
+from tests.api.asking import described, launch_one, refused
 
 
 @pytest.fixture
@@ -36,6 +36,22 @@ def test_the_metadata_services_range_is_led_nowhere(account, vpc_id):
         assert code == "InvalidParameterValue"
     for block in ("169.254.0.0/16", "169.254.1.0/24"):
         ec2.create_route(**given, DestinationCidrBlock=block)
+
+
+def test_a_type_that_cannot_have_the_instances_interfaces_is_refused(cloud, account):
+    ec2 = account.ec2
+    nics = [{"DeviceIndex": 0}, {"DeviceIndex": 1}, {"DeviceIndex": 2}]
+    instance_id = launch_one(cloud, account, InstanceType="t2.small", NetworkInterfaces=nics)
+    ec2.stop_instances(InstanceIds=[instance_id], Force=True)
+    account.wait_for("stopped", instance_id)
+    smaller = {"InstanceId": instance_id, "InstanceType": {"Value": "t2.nano"}}
+    assert refused(ec2.modify_instance_attribute, **smaller) == "AttachmentLimitExceeded"
+    one, _, other = described(account, instance_id)["NetworkInterfaces"]
+    ec2.detach_network_interface(AttachmentId=other["Attachment"]["AttachmentId"])
+    more = {"NetworkInterfaceId": one["NetworkInterfaceId"], "SecondaryPrivateIpAddressCount": 2}
+    ec2.assign_private_ip_addresses(**more)
+    assert refused(ec2.modify_instance_attribute, **smaller) == "PrivateIpAddressLimitExceeded"
+    assert described(account, instance_id)["InstanceType"] == "t2.small"
 
 
 @pytest.mark.parametrize(
