@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from peewee import JOIN, SQL, fn
 
 from controller.call import Call
+from controller.db.prepared import prepared
 from controller.db.schema import Image, ImageBlockDevice, Snapshot
 from controller.db.session import Database, Transaction
 from controller.snapshots.sources import GIB, GONE
@@ -26,7 +27,7 @@ class ImageSettle:
 
     def run_once(self, call: Call) -> None:
         with self._db.read() as session:
-            over = [row[0] for row in session.tuples(_over())]
+            over = [row[0] for row in session.tuples(_OVER())]
         if not over:
             return
         with self._db.write(call) as tx:
@@ -49,6 +50,9 @@ def _over():
     waiting = Image.status == "snapshotting"
     query = Image.select(Image.image_id).where(waiting, ~unfinished | broken)
     return query.order_by(Image.image_id).limit(BATCH)
+
+
+_OVER = prepared(_over)
 
 
 def _disks_of(image_ids: Sequence[str]):

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from peewee import SQL
 
 from controller.call import Call
-from controller.db.prepared import among
+from controller.db.prepared import among, prepared
 from controller.db.schema import HostVpc, Instance, NetworkInterface, Placement, Volume
 from controller.db.session import Conflict, Database, Transaction
 from controller.fleet.changes import Changes
@@ -53,7 +53,7 @@ class Settle:
         settled keeps no other.
         """
         with self._db.read() as session:
-            found = session.rows(_unsettled().order_by(Placement.placement_id).limit(AT_ONCE))
+            found = session.rows(_FIRST())
         if not found:
             return 0
         try:
@@ -73,7 +73,7 @@ class Settle:
 
     def _settle(self, call: Call, placement_ids: Sequence[str]) -> int:
         with self._db.write(call) as tx:
-            rows = tx.rows(_unsettled().where(among(Placement.placement_id, placement_ids)))
+            rows = tx.rows(_NAMED(ids=placement_ids))
             self._finish(tx, [row for row in rows if row.observed == "absent"])
             self._rest(tx, [row for row in rows if row.observed == "stopped"])
             self._end(tx, [row for row in rows if row.observed in ("exited", "failed")])
@@ -205,6 +205,10 @@ def _unsettled():
             ),
         )
     )
+
+
+_FIRST = prepared(lambda: _unsettled().order_by(Placement.placement_id).limit(AT_ONCE))
+_NAMED = prepared(lambda ids: _unsettled().where(among(Placement.placement_id, ids)))
 
 
 def _forget_vpc(tx: Transaction, vpc_id: str, host_ids: Sequence[str]) -> None:

@@ -8,10 +8,12 @@
 """
 
 import logging
+from collections.abc import Callable
 
-from peewee import JOIN, Case
+from peewee import JOIN, Case, ModelSelect
 
 from controller.call import Call
+from controller.db.prepared import prepared
 from controller.db.schema import Instance, NetworkInterface, Placement
 from controller.db.session import Database, Transaction
 from controller.fleet.changes import Changes
@@ -32,13 +34,13 @@ class InterfaceSettle:
     def run_once(self, call: Call) -> int:
         """Answers how many interfaces that were."""
         with self._db.read() as session:
-            found = any(session.rows(one.limit(1)) for one in (_detached(), _failed()))
+            found = any(session.one(query()) for query in (_DETACHED, _FAILED))
         if not found:
             return 0
         with self._db.write(call) as tx:
-            detached = tx.rows(_detached().order_by(_NIC.network_interface_id).limit(AT_ONCE))
+            detached = tx.rows(_DETACHED())
             let_go(tx, detached)
-            failed = tx.rows(_failed().order_by(_NIC.network_interface_id).limit(AT_ONCE))
+            failed = tx.rows(_FAILED())
             for row in failed:
                 log.warning(
                     "%s cannot be given to %s: %s",
@@ -83,6 +85,13 @@ def _detached():
 
 def _failed():
     return _attached().where(_NIC.failed, ~_NIC.detaching)
+
+
+def _in_order(build: Callable[[], ModelSelect]) -> prepared:
+    return prepared(lambda: build().order_by(_NIC.network_interface_id).limit(AT_ONCE))
+
+
+_DETACHED, _FAILED = map(_in_order, (_detached, _failed))
 
 
 def note_devices(

@@ -10,11 +10,12 @@ A reconcile task; also run right after a report that brings one, so that it is q
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from peewee import SQL
+from peewee import SQL, ModelSelect
 
 from controller.call import Call
+from controller.db.prepared import prepared
 from controller.db.schema import Instance, Placement, Volume, VolumeModification
 from controller.db.session import Database, Transaction
 from controller.fleet.changes import Changes
@@ -41,19 +42,19 @@ class VolumeSettle:
     def run_once(self, call: Call) -> int:
         """Answers how many volumes that were."""
         steps = (
-            (_detached(), self._let_go),
-            (_failed(), self._take_back),
-            (_gone(), lambda tx, rows: forget(tx, self._quotas, rows)),
-            (_modified(), self._end_modifications),
+            (_DETACHED, self._let_go),
+            (_FAILED, self._take_back),
+            (_GONE, lambda tx, rows: forget(tx, self._quotas, rows)),
+            (_MODIFIED, self._end_modifications),
         )
         done = 0
         with self._db.read() as session:
-            found = [bool(session.rows(query.limit(1))) for query, _ in steps]
+            found = [session.one(query()) is not None for query, _ in steps]
         for there, (query, act) in zip(found, steps, strict=True):
             if not there:
                 continue
             with self._db.write(call) as tx:
-                rows = tx.rows(query.order_by(Volume.volume_id).limit(AT_ONCE))
+                rows = tx.rows(query())
                 act(tx, rows)
                 done += len(rows)
         return done
@@ -155,3 +156,10 @@ _OF_MODIFICATION = (
     "original_throughput_mibps",
     "target_size_gib",
 )
+
+
+def _in_order(build: Callable[[], ModelSelect]) -> prepared:
+    return prepared(lambda: build().order_by(Volume.volume_id).limit(AT_ONCE))
+
+
+_DETACHED, _FAILED, _GONE, _MODIFIED = map(_in_order, (_detached, _failed, _gone, _modified))
