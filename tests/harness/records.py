@@ -4,7 +4,9 @@ The invariants recompute from these rows what the rooms keep in columns; they sh
 the rooms, so that a mistake there is not repeated here.
 """
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -15,7 +17,7 @@ class Records:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         self._read: dict[str, list[sqlite3.Row]] = {}
-        self._version = self.version()
+        self._version, self._still = self.version(), False
 
     def version(self) -> int:
         """Changes with every commit that changed anything, and with nothing else."""
@@ -23,12 +25,21 @@ class Records:
 
     def rows(self, sql: str) -> list[sqlite3.Row]:
         """The answer to a query without parameters; asked again only after a commit."""
-        if (version := self.version()) != self._version:
-            self._read.clear()
-            self._version = version
+        if not self._still:
+            self._refresh()
         if sql not in self._read:
             self._read[sql] = self._db.execute(sql).fetchall()
         return self._read[sql]
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Nobody commits meanwhile: it is looked for once, not at each query."""
+        self._refresh()
+        self._still = True
+        try:
+            yield
+        finally:
+            self._still = False
 
     def table(self, name: str) -> list[sqlite3.Row]:
         return self.rows(f'SELECT * FROM "{name}"')
@@ -36,6 +47,11 @@ class Records:
     def tables(self) -> list[str]:
         named = self.rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
         return [row["name"] for row in named]
+
+    def _refresh(self) -> None:
+        if (version := self.version()) != self._version:
+            self._read.clear()
+            self._version = version
 
     def close(self) -> None:
         self._db.close()

@@ -20,8 +20,11 @@ class Broken(AssertionError):
 
 def check(world, invariants: Iterable[Invariant]) -> None:
     """Raises Broken naming each invariant that does not hold, with its breaches."""
-    found = [
-        f"{invariant.__name__}: {breach}" for invariant in invariants for breach in invariant(world)
-    ]
+    with world.records.still():
+        found = [
+            f"{invariant.__name__}: {breach}"
+            for invariant in invariants
+            for breach in invariant(world)
+        ]
     if found:
         raise Broken("\n  ".join(["invariants are broken:", *found[:20]]))
