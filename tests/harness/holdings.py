@@ -55,6 +55,7 @@ class Holdings:
         self.off: dict[str, str] = {}  # image -> the instance that was to be off for it
         self.forced: set[str] = set()  # interfaces that were detached without asking the guest
         self._unsure: set[str] = set()  # interfaces that may go with an instance
+        self._deleted: set[str] = set()  # whose deletion was answered
         self._records = records
 
     def asked(self, call: Call) -> None:
@@ -80,10 +81,12 @@ class Holdings:
                     self.made["snapshot"].pop(each.snapshot_id, None)
         if name in CREATED:
             table, key = CREATED[name]
-            if (made := getattr(answer, key)) not in self._unsure:  # told of again by its token
+            made = getattr(answer, key)
+            if made not in self._unsure | self._deleted:  # else told of again by its token
                 self.made[table][made] = account_id
         elif name in DELETED:
             table, key = DELETED[name]
+            self._deleted.add(getattr(call.request, key))
             self.made[table].pop(getattr(call.request, key), None)
             self.attached.pop(getattr(call.request, key), None)
         elif name == ("NetworkInterfaces", "ModifyAttribute"):
