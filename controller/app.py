@@ -276,6 +276,7 @@ def _volumes(
     homes = Homes(_settings(config), config.region.zones)
     return VolumesServicer(
         db,
+        config.region.zones,
         VolumeRules(db, rng, homes, quotas, changes),
         Attachments(db, changes),
         Modifier(db, homes, quotas, changes),

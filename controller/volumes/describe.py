@@ -8,6 +8,7 @@ DescribeVolumesModifications.
 from collections.abc import Mapping, Sequence
 
 from controller.call import Call
+from controller.config import Zone
 from controller.db.filters import (
     NOTHING,
     Condition,
@@ -35,10 +36,15 @@ from protos.cloud.v1 import common_pb2, volumes_pb2
 LARGEST_PAGE = 500
 _ABSENT = custom(lambda values: NOTHING)  # known to EC2; nothing here has it
 
-_FILTERS: Mapping[str, Condition] = {
+
+def _of_attached(condition: Condition) -> Condition:
+    """What a volume that is attached to nothing does not have."""
+    return lambda values: Volume.instance_id.is_null(False) & condition(values)
+
+
+_FILTERS: dict[str, Condition] = {
     "volume-id": column(Volume.volume_id),
     "availability-zone": column(Volume.availability_zone),
-    "availability-zone-id": _ABSENT,  # replaced where zones are known
     "create-time": timestamp(Volume.created_ms),
     "encrypted": boolean(Volume.encrypted),
     "size": integer(Volume.size_gib),
@@ -53,11 +59,18 @@ _FILTERS: Mapping[str, Condition] = {
     "status": choice(VOLUME_STATES),
     "attachment.instance-id": column(Volume.instance_id),
     "attachment.device": column(Volume.device_name),
-    "attachment.attach-time": timestamp(Volume.attached_ms),
-    "attachment.delete-on-termination": boolean(Volume.delete_on_termination),
+    "attachment.attach-time": _of_attached(timestamp(Volume.attached_ms)),
+    "attachment.delete-on-termination": _of_attached(boolean(Volume.delete_on_termination)),
     "attachment.status": choice(ATTACHMENT_STATES),
     **tag_filters(Volume.volume_id),
 }
+
+
+def volume_filters(zones: Sequence[Zone]) -> Mapping[str, Condition]:
+    """Of DescribeVolumes."""
+    by_id = {zone.id: Volume.availability_zone == zone.name for zone in zones}
+    return _FILTERS | {"availability-zone-id": choice(by_id)}
+
 
 # A home's health, in the words of a volume's status: not seeing it is not knowing.
 _UNMADE = VOLUME_STATES[state.CREATING] | VOLUME_STATES[state.ERROR]
@@ -116,10 +129,14 @@ _MODIFICATION_FILTERS: Mapping[str, Condition] = {
 
 
 def describe(
-    session: Session, call: Call, request: volumes_pb2.DescribeVolumesRequest
+    session: Session,
+    call: Call,
+    request: volumes_pb2.DescribeVolumesRequest,
+    filters: Mapping[str, Condition],
 ) -> volumes_pb2.DescribeVolumesResponse:
+    """``filters``: volume_filters."""
     page = page_of(request.page, largest=LARGEST_PAGE, explicit_ids=request.volume_ids)
-    conditions = where(_FILTERS, request.filters)
+    conditions = where(filters, request.filters)
     query, ids = own(call.account_id), request.volume_ids
     rows, token = select_page(session, query, Volume.volume_id, "volume", ids, conditions, page)
     tags = tags_of(session, [row.volume_id for row in rows])

@@ -1,6 +1,9 @@
 """The Volumes service: each method hands on to the module that knows."""
 
+from collections.abc import Sequence
+
 from controller.call import Call
+from controller.config import Zone
 from controller.db.session import Database
 from controller.volumes import describe, state
 from controller.volumes.attachments import Attachments
@@ -12,9 +15,14 @@ from protos.cloud.v1 import common_pb2, volumes_pb2
 
 class VolumesServicer:
     def __init__(
-        self, db: Database, rules: VolumeRules, attachments: Attachments, modifier: Modifier
+        self,
+        db: Database,
+        zones: Sequence[Zone],
+        rules: VolumeRules,
+        attachments: Attachments,
+        modifier: Modifier,
     ):
-        self._db, self._rules = db, rules
+        self._db, self._rules, self._filters = db, rules, describe.volume_filters(zones)
         self._attachments, self._modifier = attachments, modifier
 
     def Create(self, request, call: Call) -> volumes_pb2.Volume:
@@ -24,7 +32,7 @@ class VolumesServicer:
 
     def Describe(self, request, call: Call) -> volumes_pb2.DescribeVolumesResponse:
         with self._db.read() as session:
-            return describe.describe(session, call, request)
+            return describe.describe(session, call, request, self._filters)
 
     def DescribeStatus(self, request, call: Call) -> volumes_pb2.DescribeVolumeStatusResponse:
         with self._db.read() as session:
