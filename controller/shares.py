@@ -7,7 +7,7 @@ Called by the rules and describes of images and snapshots, which have a table of
 from collections.abc import Iterable
 from typing import Protocol
 
-from peewee import SQL, Field, fn
+from peewee import Field
 
 from controller.db.session import Session, Transaction
 from protos.errors import CloudError, Kind
@@ -32,11 +32,16 @@ class Shares:
         self._key, self._shared, self._noun = key, shared, noun
         self._table = shared.model
 
+    @property
+    def with_all(self):
+        """The condition for resources that everybody may use. Written out as a comparison, as
+        ``with_account`` is as a list: so that an index leads to each, past all others'."""
+        return self._key.model.public == True  # noqa: E712 - SQL's
+
     def with_account(self, account_id):
         """The condition for resources that are shared with this account by name."""
-        named = self._table.account_id == account_id
-        rows = self._table.select(SQL("1")).where(self._shared == self._key, named)
-        return fn.EXISTS(rows)
+        named = self._table.select(self._shared).where(self._table.account_id == account_id)
+        return self._key.in_(named)
 
     def of(self, session: Session, resource_id: str) -> list[str]:
         """The accounts that it is shared with by name."""

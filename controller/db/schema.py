@@ -242,6 +242,7 @@ class Image(Table):
     class Meta:
         indexes = (
             (("account_id", "image_id"), False),
+            (("public", "status", "image_id"), False),
             (("status", "image_id"), False),
             (("digest",), False),
         )
@@ -627,6 +628,7 @@ class Snapshot(Table):
     class Meta:
         indexes = (
             (("account_id", "snapshot_id"), False),
+            (("public", "snapshot_id"), False),
             (("host_id", "generation"), False),
             (("digest",), False),
             (("volume_id",), False),

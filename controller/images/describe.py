@@ -218,7 +218,7 @@ def _executable_by(who: str, account_id: str):
     """Images with a launch permission: for "all", or for an account by name; an owner's own is
     implicit and not asked for. Of others' images only one's own permission can be seen."""
     if who == "all":
-        return Image.public
+        return SHARES.with_all
     who = account_id if who == "self" else who
     check_account_id(who)
     named = SHARES.with_account(who)

@@ -21,8 +21,9 @@ SHARES = Shares(Image.image_id, ImageShare.image_id, "image")
 
 def visible_to(account_id: str):
     """An account sees its own images, and those it may launch once they are available."""
-    launched = (Image.public | SHARES.with_account(account_id)) & (Image.status == "active")
-    return Image.status.not_in(GONE) & ((Image.account_id == account_id) | launched)
+    own, active = Image.account_id == account_id, Image.status == "active"
+    launched = (SHARES.with_all & active) | (SHARES.with_account(account_id) & active)
+    return Image.status.not_in(GONE) & (own | launched)
 
 
 def own(session: Session, call: Call, image_id: str):

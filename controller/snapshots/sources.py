@@ -39,7 +39,7 @@ def visible_to(account_id: str):
     """The condition for snapshots that an account may see and restore."""
     own = Snapshot.account_id == account_id
     shared = SHARES.with_account(account_id)
-    return (Snapshot.status != GONE) & (own | Snapshot.public | shared)
+    return (Snapshot.status != GONE) & (own | SHARES.with_all | shared)
 
 
 def source_of(session: Session, call: Call, snapshot_id: str) -> Source:

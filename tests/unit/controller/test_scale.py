@@ -9,13 +9,22 @@ from controller.config import Config
 from controller.db.filters import Page, where
 from controller.db.migrations import migrate
 from controller.db.prepared import Bound
-from controller.db.schema import Account, Host, Instance, Placement
+from controller.db.schema import (
+    Account,
+    Host,
+    Image,
+    Instance,
+    Placement,
+    Snapshot,
+)
 from controller.db.session import open_sqlite
 from controller.fleet.spec_rows import _instances
+from controller.images import sharing
 from controller.instances.describe import Describer, instances_query
 from controller.instances.filters import instance_filters
 from controller.instances.settle import _unsettled
 from controller.networks.names import DnsNames
+from controller.snapshots import sources
 from protos.cloud.v1 import common_pb2, instances_pb2
 
 MANY = 100_000
@@ -105,6 +114,19 @@ def test_what_is_unsettled_is_a_small_index(db):
     lines = plan(db, _unsettled().limit(1))
     assert any("placement_unsettled" in line for line in lines), lines
     assert not [line for line in lines if line.startswith("SCAN") and "INDEX" not in line], lines
+
+
+@pytest.mark.parametrize(
+    ("key", "visible"),
+    [(Image.image_id, sharing.visible_to), (Snapshot.snapshot_id, sources.visible_to)],
+)
+def test_what_is_shared_is_found_past_what_is_not(tmp_path, key, visible):
+    made = open_sqlite(Config(state_dir=tmp_path).database)
+    migrate(made, 1)
+    query = key.model.select().where(visible(ACCOUNTS[0]))
+    lines = plan(made, Page("", 1000).of(query, key))
+    assert not [line for line in lines if line.startswith("SCAN")], lines
+    assert any("(public=?" in line for line in lines), lines
 
 
 def test_pages_to_the_very_end(db):
