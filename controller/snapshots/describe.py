@@ -114,12 +114,15 @@ def _owned_by(owners: Sequence[str], account_id: str):
 
 def _restorable(who: str, account_id: str):
     """Whoever may make volumes of it: "all" of public ones, an account of its own and those shared
-    with it by name."""
+    with it by name. With whom others share theirs can be seen by their owners only."""
     if who == "all":
-        return Snapshot.public
+        return SHARES.with_all
     who = account_id if who == "self" else who
     check_account_id(who)
-    return (Snapshot.account_id == who) | SHARES.with_account(who)
+    named = SHARES.with_account(who)
+    if who != account_id:
+        named &= Snapshot.account_id == account_id
+    return (Snapshot.account_id == who) | named
 
 
 def _message(row, snapshot_tags: Sequence[common_pb2.Tag]) -> volumes_pb2.Snapshot:
