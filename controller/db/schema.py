@@ -815,7 +815,7 @@ PARTIAL_INDEXES = (
     " WHERE failed",
     "CREATE UNIQUE INDEX vpc_one_default ON vpc (account_id) WHERE is_default",
     "CREATE UNIQUE INDEX image_name ON image (account_id, name)"
-    " WHERE status IN ('queued', 'saving', 'active')",
+    " WHERE status IN ('queued', 'saving', 'snapshotting', 'active')",
     "CREATE UNIQUE INDEX vpc_one_main_route_table ON route_table_association (vpc_id) WHERE main",
     "CREATE UNIQUE INDEX route_table_client_token ON route_table (account_id, client_token)"
     " WHERE client_token <> ''",

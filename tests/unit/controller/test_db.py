@@ -12,9 +12,10 @@ from controller.call import Call, system_call
 from controller.db import filters, migrations
 from controller.db.filters import page_of, where
 from controller.db.migrations import NEWEST, NewerDatabase, migrate, version
-from controller.db.schema import PARTIAL_INDEXES, TABLES, Account, Host, KeyPair, Tag
+from controller.db.schema import PARTIAL_INDEXES, TABLES, Account, Host, Image, KeyPair, Tag
 from controller.db.session import Conflict, open_sqlite
 from controller.door import ATTEMPTS, Door
+from controller.images.words import LIVING
 from protos.cloud.v1 import common_pb2
 from protos.errors import CloudError, Kind
 from protos.rpc import CallContext, Caller
@@ -135,6 +136,18 @@ def test_foreign_keys_are_enforced(db):
     with pytest.raises(Conflict) as caught, db.write(CALL) as tx:
         row = {"key_pair_id": "k", "account_id": "none", "key_name": "n", "key_type": "rsa"}
         tx.insert(KeyPair, [{**row, "fingerprint": "f", "public_key": "p"}])
+    assert caught.value.integrity
+
+
+@pytest.mark.parametrize("status", LIVING)
+def test_an_account_has_one_living_image_of_a_name(db, status):
+    accounts(db, "a")
+    image = {"account_id": "0", "name": "web"}
+    with db.write(CALL) as tx:
+        tx.insert(Image, [image | {"image_id": "ami-1", "status": "killed"}])
+        tx.insert(Image, [image | {"image_id": "ami-2", "status": status}])
+    with pytest.raises(Conflict) as caught, db.write(CALL) as tx:
+        tx.insert(Image, [image | {"image_id": "ami-3", "status": "active"}])
     assert caught.value.integrity
 
 
