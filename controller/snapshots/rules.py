@@ -15,8 +15,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from peewee import JOIN
+
 from controller.call import Call
-from controller.db.schema import Image, ImageBlockDevice, Snapshot, SnapshotShare, Volume
+from controller.db.schema import (
+    Image,
+    ImageBlockDevice,
+    Instance,
+    Snapshot,
+    SnapshotShare,
+    Volume,
+)
 from controller.db.session import Session, Transaction
 from controller.fleet.changes import Changes
 from controller.images.words import LIVING
@@ -187,7 +196,10 @@ def _volumes():
         Volume.desired,
         Volume.made,
         Volume.observed,
-    )
+        Volume.detaching,
+        Volume.delete_on_termination,
+        Instance.desired.alias("wanted"),
+    ).join(Instance, JOIN.LEFT_OUTER, on=Instance.instance_id == Volume.instance_id)
 
 
 def _volumes_of(volume_ids: Sequence[str]):
@@ -196,7 +208,8 @@ def _volumes_of(volume_ids: Sequence[str]):
 
 def _check_can_be_taken(tx: Transaction, volume) -> None:
     state = ""
-    if volume.desired != "present":
+    with_instance = volume.delete_on_termination and not volume.detaching
+    if volume.desired != "present" or (with_instance and volume.wanted == "terminated"):
         state = "deleting"
     elif volume.observed == "failed" or volume.host_id is None:
         state = "error"
