@@ -2,15 +2,15 @@
 failure.
 
     ledger = Ledger(open_file(state_dir / "ledger.db"), host_id, now_ms=..., boot_id=...)
-    ledger.take_in(spec)                                  what should be, as last told; one
-    transaction ledger.note("i-1", Seen(OBSERVED_RUNNING), ...)       what is, and how far; one
-    transaction ledger.forget("i-1")                                  its `absent` was acknowledged
+    ledger.take_in({...}, vpcs, generation, settings)     what should be, as last told
+    ledger.note("i-1", Seen(OBSERVED_RUNNING), ...)       what is, and how far
+    ledger.forget("i-1")                                  its `absent` was acknowledged
 
-Called by sync (take_in, forget, reads), the workers (note) and vpcs (reads). Promises: what
-``take_in`` has returned from survives a power failure; so does an end (``ended``), because a guest
-that powered itself off must not be started again. Other progress survives the end of the process,
-and may be lost with the power: all of it can be seen anew (docs/decisions/0200). Every method may
-be called from any thread.
+Each is one transaction. Called by sync (take_in, forget, reads), the workers (note) and vpcs
+(reads). Promises: what ``take_in`` has returned from survives a power failure; so does an end
+(``ended``), because a guest that powered itself off must not be started again. Other progress
+survives the end of the process, and may be lost with the power: all of it can be seen anew
+(docs/decisions/0200). Every method may be called from any thread.
 """
 
 import json

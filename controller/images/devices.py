@@ -1,6 +1,6 @@
 """The disks of images: as rows of image_block_device, and as Describe shows them.
 
-Called by images/create and images/register, which make the rows, and by images/describe and
+Called by images/create and images/rules, which make the rows, and by images/describe and
 images/sharing. An image that is a file has one disk, which its own row says all of.
 """
 

@@ -1,6 +1,6 @@
 """What an image may be called and described as, and how a refusal of such a word reads.
 
-Called by all that makes or changes an image (rules, create, register, sharing). Source: EC2 API
+Called by all that makes or changes an image (rules, create, sharing). Source: EC2 API
 Reference, RegisterImage, CreateImage.
 """
 

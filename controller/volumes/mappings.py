@@ -1,7 +1,7 @@
 """BlockDeviceMapping: what disks come of a list of devices and what a caller says of them.
 
 Called by instances/launch_disks (what an image has), images/create (what an instance has) and
-images/register (nothing yet). As EC2 has it: a mapping of a device that is there overrides what is
+images/rules (nothing yet). As EC2 has it: a mapping of a device that is there overrides what is
 said of it; NoDevice leaves it out; an instance-store disk is a name (VirtualName).
 """
 

@@ -2,7 +2,7 @@
 bounded.
 
     images = Cache(folder, fetch, in_use, settings, pool, clock, run, blocks)
-                                                                        clock: ms, never back
+                                 clock: ms, never back
     images.ensure(source) -> Path, or NotYet while it is on its way, or DriverError (never usable)
 
     folder/<sha256>.<format>     published: fetched, verified, inspected, renamed here whole; of a
