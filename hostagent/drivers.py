@@ -334,7 +334,9 @@ class Exports(Protocol):
     endpoint: str  # host:port for other hosts; empty: this host serves nothing
 
     def serve(self, disk: Disk, host_ids: Collection[str]) -> None:
-        """To these hosts only. The same again is the same, and mends what broke."""
+        """To these hosts, and no host that is served nothing here. The same again is the same, and
+        mends what broke.
+        """
 
     def withdraw(self, volume_id: str) -> None:
         """Nobody has it any more when it returns; who still had it is cut off."""

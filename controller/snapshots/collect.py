@@ -19,7 +19,6 @@ from protos.manifest import Manifest, ManifestError, digest_of, hash_of
 
 log = logging.getLogger(__name__)
 
-EVERY_MS = 3600 * 1000
 KEPT_S = 24 * 3600
 
 

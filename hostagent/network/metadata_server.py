@@ -27,7 +27,6 @@ from hostagent.network.metadata_tokens import Tokens
 
 log = logging.getLogger(__name__)
 
-DEFAULT_IP_TTL = 64
 _CALL_TIMEOUT_S = 10.0
 _EXPECTED = (ConnectionError, TimeoutError, asyncio.IncompleteReadError)
 

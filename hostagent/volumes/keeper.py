@@ -151,8 +151,8 @@ class Keeper:
             self._volumes.drop_unused(volume_id, top.number)
 
     def serve(self, disk: fleet_pb2.DiskSpec, host_ids: Collection[str]) -> None:
-        """To guests on these hosts, and nobody else. Raises DriverError while a guest here has it
-        open.
+        """To guests on these hosts (docs/decisions/0207 says who else could). Raises DriverError
+        while a guest here has it open.
         """
         name = disk.volume_id
         with self.held([name]):
