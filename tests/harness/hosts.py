@@ -274,6 +274,10 @@ class SimHost:
         """Instances whose guest uses memory and writes to its disks."""
         return [name for name, guest in self.state.guests.items() if guest.power in ALIVE]
 
+    def copies(self) -> list[str]:
+        """Snapshots that its agent has not done with."""
+        return sorted(self.ledger.snapshots.all())
+
     def writers(self) -> list[tuple[str, str, Path | None]]:
         """(volume, guest or "", the layer that is written) for each living guest's disk, None where
         another host serves it, and for each volume that is served from here."""

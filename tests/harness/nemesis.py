@@ -3,9 +3,9 @@
     Nemesis(cloud, rng).step()     one more fault, of a kind and at a place drawn from the seed
 
 Processes lose their power at a checkpoint to come or between two events, machines fail, the network
-loses, delays and doubles, hosts are cut off, hypervisors and drivers misbehave, what serves volumes
-dies, guests crash, fall silent, listen to nobody or power themselves off. ``SimCloud.calm_down``
-ends all of it.
+loses, delays and doubles, hosts are cut off and die amid copies, hypervisors and drivers misbehave,
+what serves volumes dies, guests crash, fall silent, listen to nobody or power themselves off.
+``SimCloud.calm_down`` ends all of it.
 """
 
 import random
@@ -138,6 +138,19 @@ class Nemesis:
         host.exports.lose_power()
         return host.name
 
+    def interrupt_copy(self) -> str:
+        """Where a snapshot waits, or is copied: the machine fails, or the agent is cut soon."""
+        copying = [host for host in self._cloud.hosts if host.alive and host.copies()]
+        if not copying:
+            return "nobody copies"
+        host = self._rng.choice(copying)
+        if self._rng.random() < 0.4:
+            host.fail()
+            return f"the machine of {host.name}"
+        checkpoints = self._rng.randint(1, 6)
+        host.supply.cut_in(checkpoints)
+        return f"of {host.name} in {checkpoints}"
+
     def collect_blocks(self) -> str:
         """As if those that nobody needs were old already."""
         self._cloud.controller.collect_blocks(kept_s=self._rng.choice([30, 60]))
@@ -181,6 +194,7 @@ KINDS = (
     (Nemesis.mute_guests, 4),
     (Nemesis.deafen_guest, 4),
     (Nemesis.kill_server, 3),
+    (Nemesis.interrupt_copy, 5),
     (Nemesis.collect_blocks, 3),
     (Nemesis.power_off_guest, 5),
     (Nemesis.crash_guest, 4),
