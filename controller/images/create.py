@@ -16,6 +16,7 @@ from controller.images.devices import columns_of_disks, insert_disks
 from controller.images.rules import location_of
 from controller.images.words import check_name_is_free, check_words
 from controller.instances import rules as instances
+from controller.instances.rest import is_at_rest
 from controller.instances.state import RUNNING, STOPPED, STOPPING
 from controller.instances.view import state_of
 from controller.snapshots.rules import Moment, SnapshotRules
@@ -48,7 +49,7 @@ class ImageMaker:
         image_id = new_id("image", self._rng)
         moment = Moment(image_id, quiesce=request.no_reboot)
         if not request.no_reboot:
-            _check_at_home(instance, state, volumes)
+            _check_at_home(instance, volumes)
             moment = Moment(image_id, instance.instance_id)
         disks = choose_disks(
             request.block_devices, _disks_of(volumes), sources_of(tx, request.block_devices)
@@ -109,11 +110,11 @@ def _volumes_of(tx: Transaction, instance) -> list:
     return volumes
 
 
-def _check_at_home(instance, state: str, volumes: Sequence) -> None:
+def _check_at_home(instance, volumes: Sequence) -> None:
     """Where a volume is served to its guest by another host, that one does not know when the guest
     is off."""
     away = [one.volume_id for one in volumes if one.host_id != instance.host_id]
-    if away and state != STOPPED:
+    if away and not is_at_rest(instance):
         raise CloudError(
             Kind.UNSUPPORTED,
             f"The volume '{away[0]}' is on another host than '{instance.instance_id}': create the "

@@ -36,6 +36,7 @@ from controller.db.schema import (
     Vpc,
 )
 from controller.instances import checks, state
+from controller.instances.rest import FRESH
 from controller.instances.uniform_filters import uniform_filters, uniform_status_filters
 from controller.networks.describe_interfaces import attachment_states
 from controller.networks.names import DnsNames
@@ -44,14 +45,13 @@ from controller.volumes.conditions import ATTACHMENT_STATES
 
 ONE = SQL("1")
 _NAMED = Vpc.enable_dns_support & Vpc.enable_dns_hostnames  # public addresses have names
-_FRESH = Placement.observed_generation >= Placement.intent_generation
 _COLUMNS = {
     "none": Placement.observed.is_null(),
     "stopped": Placement.observed.in_(("absent", "stopped")),
     "running": Placement.observed == "running",
-    "exited": (Placement.observed == "exited") & _FRESH,
+    "exited": (Placement.observed == "exited") & FRESH,
     "other": Placement.observed.in_(("unseen", "preparing", "stopping", "failed"))
-    | ((Placement.observed == "exited") & ~_FRESH),
+    | ((Placement.observed == "exited") & ~FRESH),
 }
 
 

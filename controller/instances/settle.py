@@ -24,6 +24,7 @@ from controller.db.session import Conflict, Database, Transaction
 from controller.fleet.changes import Changes
 from controller.instances import claims
 from controller.instances.claims import Amount
+from controller.instances.rest import FRESH
 from controller.instances.rules import InstanceRules, vpcs_of
 from controller.networks import interfaces
 from controller.quotas.rules import Quotas
@@ -176,7 +177,6 @@ _ENDED = Placement.observed.in_([SQL(f"'{word}'") for word in _ENDS])
 
 
 def _unsettled():
-    fresh = Placement.observed_generation >= Placement.intent_generation
     return (
         Placement.select(
             Placement.placement_id,
@@ -195,7 +195,7 @@ def _unsettled():
         .where(
             Placement.live,
             _ENDED,
-            fresh,
+            FRESH,
             ((Placement.observed == "absent") & (Instance.desired == "terminated"))
             | (Placement.observed.in_(("exited", "failed")) & (Instance.desired == "running"))
             | (

@@ -17,6 +17,7 @@ from controller.db.prepared import prepared
 from controller.db.schema import Instance, NetworkInterface, Placement
 from controller.db.session import Database, Transaction
 from controller.fleet.changes import Changes
+from controller.instances.rest import AT_REST
 from controller.networks.attachments import begin_detach
 from controller.networks.interfaces import let_go
 from protos.cloud.v1 import fleet_pb2
@@ -73,14 +74,8 @@ def _attached():
 
 def _detached():
     """A message says that the guest has not let go."""
-    fresh = Placement.observed_generation >= Placement.intent_generation
-    at_rest = (
-        Placement.observed.is_null()
-        | (Placement.observed == "absent")
-        | ((Placement.observed == "stopped") & (Instance.desired == "stopped") & fresh)
-    )
     newer = Placement.devices_generation >= _NIC.attach_generation
-    return _attached().where(_NIC.detaching, at_rest | (newer & (_NIC.attach_message == "")))
+    return _attached().where(_NIC.detaching, AT_REST | (newer & (_NIC.attach_message == "")))
 
 
 def _failed():

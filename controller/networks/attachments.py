@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from controller.db.schema import Host, InstanceType, NetworkInterface
 from controller.db.session import Transaction
 from controller.fleet.changes import Changes
+from controller.instances.rest import is_at_rest
 from controller.instances.rules import find as find_instances
 from controller.instances.rules import wrong_state
 from controller.instances.state import RUNNING, STOPPED
@@ -121,8 +122,7 @@ def detach(
         )
     instance = find_instances(tx, tx.call.account_id, [nic.instance_id])[0]
     begin_detach(tx, changes, nic)
-    at_rest = instance.host_id is None or state_of(instance) == STOPPED
-    if at_rest or (request.force and _is_stuck(tx, nic, instance)):
+    if is_at_rest(instance) or (request.force and _is_stuck(tx, nic, instance)):
         let_go(tx, [nic])
 
 

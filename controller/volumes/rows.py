@@ -9,6 +9,7 @@ from peewee import JOIN, ModelSelect
 
 from controller.db.schema import Instance, Placement, Volume
 from controller.db.session import Session
+from controller.instances import rest
 from controller.lookup import check_ids, not_found
 
 # Of the instance that a volume is attached to; None where there is none.
@@ -52,12 +53,8 @@ def own(account_id: str, *more) -> ModelSelect:
 
 
 def at_rest(row) -> bool:
-    """Nothing runs that could have the volume's disk: its instance is seen stopped, as wanted, or
-    is nowhere any more."""
-    if row.guest is None or row.guest == "absent":
-        return True
-    fresh = row.guest_generation >= row.intent_generation
-    return fresh and row.guest == "stopped" and row.wanted == "stopped"
+    """Nothing runs that could have the volume's disk."""
+    return rest.at_rest(row.wanted, row.guest, row.guest_generation, row.intent_generation)
 
 
 def ids_of(rows: Sequence) -> list[str]:

@@ -16,11 +16,12 @@ from peewee import SQL, ModelSelect
 
 from controller.call import Call
 from controller.db.prepared import prepared
-from controller.db.schema import Instance, Placement, Volume, VolumeModification
+from controller.db.schema import Placement, Volume, VolumeModification
 from controller.db.session import Database, Transaction
 from controller.fleet.changes import Changes
 from controller.instances import claims
 from controller.instances.claims import Amount
+from controller.instances.rest import AT_REST
 from controller.quotas.rules import Quotas
 from controller.volumes import modify
 from controller.volumes.attachments import begin_detach
@@ -106,20 +107,11 @@ class VolumeSettle:
             self._changes.devices(tx, [row.instance_id])
 
 
-_FRESH = Placement.observed_generation >= Placement.intent_generation
-# As rows.at_rest has it.
-_AT_REST = (
-    Placement.observed.is_null()
-    | (Placement.observed == "absent")
-    | ((Placement.observed == "stopped") & (Instance.desired == "stopped") & _FRESH)
-)
-
-
 def _detached():
     """A message says that the guest has not let go."""
     newer = Placement.devices_generation >= Volume.attach_generation
     lets_go = newer & (Volume.attach_message == "")
-    return volumes_query().where(Volume.detaching, _AT_REST | lets_go)
+    return volumes_query().where(Volume.detaching, AT_REST | lets_go)
 
 
 def _failed():
@@ -138,7 +130,7 @@ def _modified():
     grown = (change.volume_generation == 0) | (seen & (Volume.observed == "here"))
     not_grown = (change.volume_generation > 0) & seen & (Volume.observed == "failed")
     has_it = Placement.devices_generation >= change.devices_generation
-    limited = (change.devices_generation == 0) | _AT_REST | has_it
+    limited = (change.devices_generation == 0) | AT_REST | has_it
     refused = (Volume.attach_message != "") & ~Volume.detaching & ~Volume.failed
     more = [getattr(change, name) for name in _OF_MODIFICATION]
     return (

@@ -308,13 +308,7 @@ def test_snapshots_count_in_the_quota_and_nothing_is_left_of_what_is_refused(clo
 
 def test_a_disk_of_another_host_is_not_seen_to_be_at_rest(cloud, instance):
     """Its host does not know when the guest is off: without a reboot, or of a stopped one."""
-    here = next(host for host in cloud.hosts.values() if instance in host.specs)
-    other = next(host for host in cloud.hosts.values() if host is not here)
-    volume = _volume_on(cloud, other)
-    request = volumes_pb2.AttachVolumeRequest(
-        volume_id=volume, instance_id=instance, device="/dev/sdg"
-    )
-    cloud.client("Volumes").Attach(request, caller=cloud.alice.caller())
+    _, other = _given_a_disk_of_another_host(cloud, instance)
     cloud.settle()
     assert refused(cloud, instance)[0] is Kind.UNSUPPORTED
     image = create(cloud, instance, no_reboot=True)
@@ -322,6 +316,33 @@ def test_a_disk_of_another_host_is_not_seen_to_be_at_rest(cloud, instance):
     cloud.on("Stop", [instance])
     cloud.settle()
     create(cloud, instance, "stopped")
+
+
+def test_a_start_that_was_given_up_may_have_its_guest(cloud, instance):
+    """As above: its host was told to start it, and has not said yet that it did not."""
+    here, _ = _given_a_disk_of_another_host(cloud, instance)
+    cloud.on("Stop", [instance])
+    cloud.settle()
+    here.obeys = False
+    cloud.on("Start", [instance])
+    cloud.settle()
+    cloud.tasks(later_ms=1_801_000)
+    assert refused(cloud, instance)[0] is Kind.UNSUPPORTED
+    here.obeys = True
+    cloud.settle()
+    create(cloud, instance, "again")
+
+
+def _given_a_disk_of_another_host(cloud, instance):
+    """Its own host, and the one that its new disk is at home on."""
+    here = next(host for host in cloud.hosts.values() if instance in host.specs)
+    other = next(host for host in cloud.hosts.values() if host is not here)
+    volume = _volume_on(cloud, other)
+    request = volumes_pb2.AttachVolumeRequest(
+        volume_id=volume, instance_id=instance, device="/dev/sdg"
+    )
+    cloud.client("Volumes").Attach(request, caller=cloud.alice.caller())
+    return here, other
 
 
 def _volume_on(cloud, host) -> str:

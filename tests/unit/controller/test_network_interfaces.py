@@ -196,6 +196,24 @@ def test_a_stopped_instance_waits_for_nobody(cloud):
     assert shown(cloud, nic.network_interface_id).attachment.status == "attached"
 
 
+def test_a_start_that_was_given_up_may_have_its_guest(cloud):
+    """Its host was told to start it, and has not said yet that it did not."""
+    (instance_id,) = cloud.run_ids()
+    nic = make(cloud)
+    attachment_id = attach(cloud, nic, instance_id)
+    cloud.on("Stop", [instance_id])
+    cloud.settle()
+    cloud.host.obeys = False
+    cloud.on("Start", [instance_id])
+    cloud.settle()
+    cloud.tasks(later_ms=1_801_000)
+    detach(cloud, attachment_id)
+    assert shown(cloud, nic.network_interface_id).attachment.status == "detaching"
+    cloud.host.obeys = True
+    cloud.settle()
+    assert shown(cloud, nic.network_interface_id).status == "available"
+
+
 def test_what_cannot_be_attached(tmp_path):
     zones = Zone("us-east-1a", "use1-az1"), Zone("us-east-1b", "use1-az2")
     cloud = Cloud(tmp_path, config=Config(state_dir=tmp_path, region=RegionConfig(zones=zones)))
