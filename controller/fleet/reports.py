@@ -18,7 +18,8 @@ from controller.call import Call
 from controller.db.prepared import prepared
 from controller.db.schema import Host, HostImage, HostVpc, Placement, Snapshot
 from controller.db.session import Database, Transaction
-from controller.networks import attach_settle as interfaces
+from controller.fleet import devices
+from controller.fleet.heard import older
 from controller.snapshots import observe as snapshots
 from controller.volumes import observe as volumes
 from protos.cloud.v1 import fleet_pb2
@@ -149,7 +150,7 @@ class Reports:
         tx.advance(HostVpc, {"generation": generation}, HostVpc.host_id == report.host_id)
         tx.advance(Snapshot, {"generation": generation}, Snapshot.host_id == report.host_id)
         volumes.leap(tx, report.host_id, generation)
-        interfaces.leap(tx, report.host_id, generation)
+        devices.leap(tx, report.host_id, generation)
         return generation
 
     def _observe(self, tx: Transaction, report, one: fleet_pb2.InstanceObservation) -> bool:
@@ -176,8 +177,7 @@ class Reports:
         if not advanced:
             return False
         if advanced[0].devices_wanted:
-            volumes.note_devices(tx, one, before)
-            interfaces.note_devices(tx, one, before)
+            devices.note_failures(tx, one, before)
         return observed in HAS_CONSEQUENCES or bool(advanced[0].devices_wanted)
 
     def _note_images(self, tx: Transaction, report: fleet_pb2.HostReport) -> None:
@@ -197,7 +197,7 @@ def _hear_query(columns: tuple[str, ...]) -> prepared:
 
     def build(about, **changes):
         fields = {getattr(Host, name): changes[name] for name in columns}
-        newer = _older(Host, changes["epoch"], changes["sequence"])
+        newer = older(Host, changes["epoch"], changes["sequence"])
         return Host.update(fields).where(Host.host_id == about, newer).returning(*_HEARD)
 
     return prepared(build, names=("about", *columns))
@@ -221,7 +221,7 @@ def _observe_build(about, host_id, ran_ms, **changes):
             Placement.instance_id == about,
             Placement.host_id == host_id,
             Placement.live,
-            _older(Placement, changes["epoch"], changes["sequence"]),
+            older(Placement, changes["epoch"], changes["sequence"]),
         )
         .returning(Placement.devices_wanted)
     )
@@ -242,10 +242,6 @@ _OBSERVED_COLUMNS = (
     "reach_since_ms",
 )
 _observe_query = prepared(_observe_build, names=("about", "host_id", "ran_ms", *_OBSERVED_COLUMNS))
-
-
-def _older(model: type[Host] | type[Placement], epoch, sequence):
-    return (model.epoch < epoch) | ((model.epoch == epoch) & (model.sequence < sequence))
 
 
 def _facts(facts: fleet_pb2.HostFacts) -> dict:

@@ -9,6 +9,7 @@ import logging
 
 from controller.db.schema import Snapshot
 from controller.db.session import Transaction
+from controller.fleet.heard import older
 from controller.snapshots.sources import GONE
 from protos.cloud.v1 import fleet_pb2
 
@@ -25,9 +26,7 @@ def _observe(
     tx: Transaction, report: fleet_pb2.HostReport, one: fleet_pb2.SnapshotObservation
 ) -> bool:
     mine = (Snapshot.snapshot_id == one.snapshot_id) & (Snapshot.host_id == report.host_id)
-    newer = (Snapshot.epoch < report.epoch) | (
-        (Snapshot.epoch == report.epoch) & (Snapshot.sequence < one.sequence)
-    )
+    newer = older(Snapshot, report.epoch, one.sequence)
     if one.observed == fleet_pb2.SNAPSHOT_GONE:
         return bool(tx.delete(Snapshot, mine, Snapshot.status == GONE))
     changes: dict[str, object] = {"epoch": report.epoch, "sequence": one.sequence}

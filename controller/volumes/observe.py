@@ -1,5 +1,4 @@
-"""What hosts say of volumes, taken in: the only writer of volume.observed, and of what went wrong
-with an attachment.
+"""What hosts say of volumes, taken in: the only writer of volume.observed.
 
 Called by fleet/reports inside the report's transaction. Late and doubled reports touch nothing.
 """
@@ -9,6 +8,7 @@ from peewee import Case
 from controller.db.prepared import prepared
 from controller.db.schema import Host, Placement, Volume, VolumeModification
 from controller.db.session import Transaction
+from controller.fleet.heard import older
 from protos.cloud.v1 import fleet_pb2
 
 OBSERVED = {
@@ -45,7 +45,6 @@ def take_in(tx: Transaction, report: fleet_pb2.HostReport) -> bool:
 def _observe_query(
     about, host_id, observed, observed_generation, observed_message, epoch, sequence, here
 ):
-    older = (Volume.epoch < epoch) | ((Volume.epoch == epoch) & (Volume.sequence < sequence))
     return Volume.update(
         {
             Volume.observed: observed,
@@ -55,36 +54,7 @@ def _observe_query(
             Volume.sequence: sequence,
             Volume.made: Case(None, [(Volume.made, True)], here),
         }
-    ).where(Volume.volume_id == about, Volume.host_id == host_id, older)
-
-
-def note_devices(
-    tx: Transaction, one: fleet_pb2.InstanceObservation, devices_generation: int
-) -> None:
-    """What went wrong with the disks of an instance, under the observation's generation, and that
-    nothing does any more with the others. devices_generation: of its guest before this."""
-    mine = (Volume.instance_id == one.instance_id) & (Volume.attach_generation <= one.generation)
-    failures = {failure.id: failure for failure in one.device_failures}
-    tx.advance(
-        Volume,
-        {"attach_message": "", "busy": False},
-        mine,
-        Volume.attach_message != "",
-        ~Volume.failed,
-        Volume.volume_id.not_in(sorted(failures)),
-    )
-    for volume_id, failure in failures.items():
-        comes = ~Volume.detaching & (Volume.attach_generation > devices_generation)
-        tx.advance(
-            Volume,
-            {
-                "attach_message": failure.message or "The host does not say why.",
-                "busy": failure.busy,
-                "failed": Case(None, [(comes, True)], Volume.failed),
-            },
-            mine,
-            Volume.volume_id == volume_id,
-        )
+    ).where(Volume.volume_id == about, Volume.host_id == host_id, older(Volume, epoch, sequence))
 
 
 def leap(tx: Transaction, host_id: str, generation: int) -> None:
@@ -98,14 +68,6 @@ def leap(tx: Transaction, host_id: str, generation: int) -> None:
         Placement.host_id == host_id, Placement.live
     )
     guests = Volume.instance_id.in_(placed)
-    if tx.advance(Volume, {"attach_generation": generation}, guests, Volume.attach_generation > 0):
-        tx.advance(
-            Placement,
-            {"devices_wanted": generation},
-            Placement.host_id == host_id,
-            Placement.live,
-            Placement.devices_wanted > 0,
-        )
     change = VolumeModification
     for column, volumes in (("volume_generation", here), ("devices_generation", guests)):
         waits = change.volume_id.in_(Volume.select(Volume.volume_id).where(volumes))
