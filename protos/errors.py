@@ -76,6 +76,17 @@ class CloudError(Exception):
         )
 
 
+def missing_parameter(name: str) -> CloudError:
+    """The refusal of a request without ``name``, in EC2's words, or without one of several."""
+    return CloudError(
+        Kind.INVALID,
+        f"The request must contain the parameter {name}",
+        noun="parameter",
+        id=name,
+        reason="missing-parameter",
+    )
+
+
 def log_level(error: CloudError) -> int:
     """How loud a refusal is in a log: a caller's own mistakes must not be able to fill it."""
     if error.kind is Kind.BUG:

@@ -29,7 +29,6 @@ from controller.images.words import (
     check_name_is_free,
     check_words,
     invalid,
-    missing,
 )
 from controller.snapshots.sources import DISK_FORMAT
 from controller.tags import rules as tags
@@ -43,7 +42,7 @@ from controller.volumes.mappings import (
     sources_of,
 )
 from protos.cloud.v1 import images_pb2, instances_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
 GIB = 1 << 30
@@ -163,7 +162,7 @@ def check_size(blob, config: ImagesConfig) -> None:
 def _of_snapshots(tx: Transaction, request: images_pb2.RegisterImageRequest) -> list[Disk]:
     """The disks, the root disk first, which must be of a snapshot."""
     if not request.block_devices:
-        raise missing("ImageLocation")
+        raise missing_parameter("ImageLocation")
     check_mappings(request.block_devices)
     sources = sources_of(tx, request.block_devices)
     disks = choose_disks(request.block_devices, (), sources)

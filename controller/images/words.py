@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from controller.db.schema import Image
 from controller.db.session import Session
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 
 # Statuses (images/rules): of images that keep their name, and of those that are not found any more.
 LIVING = ("queued", "saving", "snapshotting", "active")
@@ -22,7 +22,7 @@ _NAME = re.compile(r"[a-zA-Z0-9()\[\] ./\-'@_]{3,128}")
 def check_words(name: str, description: str) -> None:
     """Raises INVALID."""
     if not name:
-        raise missing("Name")
+        raise missing_parameter("Name")
     if not _NAME.fullmatch(name):
         raise CloudError(
             Kind.INVALID,
@@ -54,15 +54,6 @@ def check_name_is_free(session: Session, account_id: str, name: str) -> None:
         raise CloudError(
             Kind.EXISTS, f"AMI name {name} is already in use by AMI {taken}", noun="image", id=taken
         )
-
-
-def missing(parameter: str) -> CloudError:
-    return CloudError(
-        Kind.INVALID,
-        f"The request must contain the parameter {parameter}",
-        reason="missing-parameter",
-        id=parameter,
-    )
 
 
 def invalid(parameter: str, value: str, expected: str) -> CloudError:

@@ -13,7 +13,7 @@ from controller.db.session import Database, Transaction
 from controller.instances.rules import find_staying
 from controller.lookup import select_page
 from protos.cloud.v1 import instances_pb2
-from protos.errors import CloudError, Kind, to_detail
+from protos.errors import CloudError, Kind, missing_parameter, to_detail
 
 STANDARD, UNLIMITED = "standard", "unlimited"
 _FILTERS = {"instance-id": column(Instance.instance_id)}
@@ -91,12 +91,7 @@ def modify(
 ) -> instances_pb2.ModifyCreditSpecificationsResponse:
     """Each by itself, in their order. Raises INVALID where one is not even a choice."""
     if not request.specifications:
-        raise CloudError(
-            Kind.INVALID,
-            "The request must contain the parameter InstanceCreditSpecification",
-            reason="missing-parameter",
-            id="InstanceCreditSpecification",
-        )
+        raise missing_parameter("InstanceCreditSpecification")
     for one in request.specifications:
         check_choice(one.cpu_credits)
     answer = instances_pb2.ModifyCreditSpecificationsResponse()

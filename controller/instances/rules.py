@@ -24,7 +24,7 @@ from controller.lookup import check_ids, not_found
 from controller.networks import interfaces
 from controller.quotas.rules import Quotas
 from controller.scheduling.model import Settings
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 
 USER_SHUTDOWN = (
     "Client.UserInitiatedShutdown",
@@ -169,12 +169,7 @@ def find(tx: Transaction, account_id: str, instance_ids: Sequence[str]) -> list:
     """
     wanted = list(dict.fromkeys(instance_ids))
     if not wanted:
-        raise CloudError(
-            Kind.INVALID,
-            "The request must contain the parameter InstanceId",
-            reason="missing-parameter",
-            id="InstanceId",
-        )
+        raise missing_parameter("InstanceId")
     check_ids("instance", wanted)
     query = instances_query(Placement.vcpus.alias("claimed_vcpus")).where(
         Instance.account_id == account_id, Instance.instance_id.in_(wanted)

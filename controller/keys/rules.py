@@ -15,7 +15,7 @@ from controller.keys.formats import ImportedKey
 from controller.lookup import check_ids
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
 NAME_CHARS_MAX = 255
@@ -71,11 +71,7 @@ def delete(tx: Transaction, quotas: Quotas, key_pair_id: str, name: str) -> str:
     Instances keep their copies of the public key.
     """
     if not key_pair_id and not name:
-        raise CloudError(
-            Kind.INVALID,
-            "The request must contain the parameter KeyName or KeyPairId",
-            reason="missing-parameter",
-        )
+        raise missing_parameter("KeyName or KeyPairId")
     mine = [KeyPair.account_id == tx.call.account_id]
     if key_pair_id:
         check_ids("key-pair", [key_pair_id])
@@ -93,11 +89,7 @@ def delete(tx: Transaction, quotas: Quotas, key_pair_id: str, name: str) -> str:
 
 def check_name(name: str) -> None:
     if not name:
-        raise CloudError(
-            Kind.INVALID,
-            "The request must contain the parameter KeyName",
-            reason="missing-parameter",
-        )
+        raise missing_parameter("KeyName")
     if len(name) > NAME_CHARS_MAX or not name.isascii() or not name.isprintable():
         raise CloudError(
             Kind.INVALID,

@@ -22,13 +22,12 @@ from controller.db.session import Transaction
 from controller.fleet.changes import Changes
 from controller.lookup import check_ids, not_found
 from controller.networks import gateways, pool
-from controller.networks.groups import missing_parameter
 from controller.networks.interfaces import may_be_lent_another, several_interfaces, tell_hosts
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from protos.cloud.v1 import networks_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
 _NIC, _MORE = NetworkInterface, SecondaryAddress

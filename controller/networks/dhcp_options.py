@@ -19,7 +19,7 @@ from controller.lookup import check_ids, not_found
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from protos.cloud.v1 import networks_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
 OWN_RESOLVER = "AmazonProvidedDNS"  # EC2's word for the VPC's own
@@ -50,11 +50,7 @@ def create(
             raise _invalid(option.key, "it is given twice")
         options[option.key] = _checked(option.key, list(option.values))
     if not options:
-        raise CloudError(
-            Kind.INVALID,
-            "The request must contain the parameter dhcpConfiguration",
-            reason="missing-parameter",
-        )
+        raise missing_parameter("dhcpConfiguration")
     set_id = _insert(tx, rng, tx.call.account_id, options)
     tags.add(tx, tx.call.account_id, [("dhcp-options", [set_id], wanted["dhcp-options"])])
     return set_id

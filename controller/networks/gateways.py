@@ -13,12 +13,11 @@ from controller.db.session import Session, Transaction
 from controller.fleet.changes import Changes
 from controller.lookup import check_ids, not_found
 from controller.networks import vpcs
-from controller.networks.groups import missing_parameter
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from protos.cloud.v1 import networks_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
 

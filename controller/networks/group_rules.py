@@ -14,14 +14,14 @@ from controller.db.schema import SecurityGroup, SecurityGroupRule
 from controller.db.session import Transaction
 from controller.fleet.changes import Changes
 from controller.lookup import check_ids, not_found
-from controller.networks.groups import columns_of, find_group, insert_rules, missing_parameter
+from controller.networks.groups import columns_of, find_group, insert_rules
 from controller.networks.permissions import Permission, canonical, check_text
 from controller.networks.view import rule_message
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from protos.cloud.v1 import common_pb2, networks_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 
 RULES_PER_CALL_MAX = 1000
 

@@ -19,7 +19,7 @@ from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from protos.cloud.v1 import networks_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
 EVERYWHERE_OUT = Permission(True, "-1", -1, -1, cidr_ipv4="0.0.0.0/0")
@@ -209,15 +209,6 @@ def find_vpc(session: Session, vpc_id: str) -> str:
             Kind.NOT_FOUND, "No default VPC for this user", noun="vpc", reason="no-default"
         )
     return found
-
-
-def missing_parameter(name: str) -> CloudError:
-    return CloudError(
-        Kind.INVALID,
-        f"The request must contain the parameter {name}",
-        reason="missing-parameter",
-        id=name,
-    )
 
 
 def _check_name(name: str, description: str) -> None:

@@ -12,7 +12,6 @@ from controller.db.schema import InstanceType, NetworkInterface, SecondaryAddres
 from controller.db.session import Session, Transaction
 from controller.fleet.changes import Changes
 from controller.lookup import check_ids, not_found
-from controller.networks.groups import missing_parameter
 from controller.networks.interfaces import (
     in_use,
     interfaces_query,
@@ -32,7 +31,7 @@ from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from controller.tokens import digest_of, made_before
 from protos.cloud.v1 import network_interfaces_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 
 _NIC = NetworkInterface
 

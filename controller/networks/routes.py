@@ -15,11 +15,10 @@ from controller.fleet.changes import Changes
 from controller.lookup import check_ids, not_found
 from controller.networks import route_tables
 from controller.networks.blocks import parse
-from controller.networks.groups import missing_parameter
 from controller.quotas.rules import Quotas
 from protos import ids
 from protos.cloud.v1 import networks_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 
 # Of its services: "You cannot add routes to IPv4 addresses that are an exact match or a subset of
 # the following range" (EC2 User Guide, "Route table concepts").

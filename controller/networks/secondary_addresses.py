@@ -14,7 +14,6 @@ from controller.db.schema import Instance, NetworkInterface, SecondaryAddress, S
 from controller.db.session import Transaction
 from controller.fleet.changes import Changes
 from controller.networks import interface_rules, private_addresses
-from controller.networks.groups import missing_parameter
 from controller.networks.interfaces import tell_hosts
 from controller.networks.new_interfaces import (
     ADDRESSES_PER_INTERFACE_MAX,
@@ -22,7 +21,7 @@ from controller.networks.new_interfaces import (
     secondary_rows,
 )
 from protos.cloud.v1 import network_interfaces_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 
 _NIC, _MORE = NetworkInterface, SecondaryAddress
 

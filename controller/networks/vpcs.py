@@ -29,13 +29,13 @@ from controller.fleet.changes import Changes
 from controller.lookup import check_ids, not_found
 from controller.networks import dhcp_options
 from controller.networks.blocks import ANYWHERE, vpc_block
-from controller.networks.groups import insert_group, insert_rules, missing_parameter
+from controller.networks.groups import insert_group, insert_rules
 from controller.networks.permissions import Permission
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from protos.cloud.v1 import networks_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
 _ONE = SQL("1")

@@ -23,7 +23,7 @@ from controller.tags.checks import (
 )
 from protos import ids
 from protos.cloud.v1 import common_pb2, tags_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 
 RESOURCES_PER_CALL_MAX = 1000  # EC2 API Reference, CreateTags
 TAGS_PER_CALL_MAX = 1000  # of DeleteTags; a resource has 50 at most
@@ -112,7 +112,7 @@ def create(
     Raises INVALID, MALFORMED_ID, NOT_FOUND (no tag is set then on any of them), QUOTA.
     """
     if not tags:
-        raise _missing("Tag")
+        raise missing_parameter("Tag")
     checked = check_tags(tags)
     found = _owned(tx, resource_ids)
     now = [(noun, owned, checked) for noun, owned in found.items()]
@@ -172,7 +172,7 @@ def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]
     Raises MALFORMED_ID, NOT_FOUND for the first that is none of his.
     """
     if not resource_ids:
-        raise _missing("ResourceId")
+        raise missing_parameter("ResourceId")
     if len(resource_ids) > RESOURCES_PER_CALL_MAX:
         raise CloudError(
             Kind.INVALID,
@@ -207,12 +207,3 @@ def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]
                     id=resource_id,
                 )
     return by_noun
-
-
-def _missing(parameter: str) -> CloudError:
-    return CloudError(
-        Kind.INVALID,
-        f"The request must contain the parameter {parameter}",
-        reason="missing-parameter",
-        id=parameter,
-    )

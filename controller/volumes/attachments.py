@@ -18,7 +18,7 @@ from controller.volumes.devices import ATTACHED_MAX, bare_name, is_device_name
 from controller.volumes.release import let_go
 from controller.volumes.rows import at_rest, find_volume
 from controller.volumes.rules import wrong_state
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 
 
 class Attachments:
@@ -30,7 +30,7 @@ class Attachments:
         UNSUPPORTED."""
         for value, name in ((volume_id, "volume"), (instance_id, "instance"), (device, "device")):
             if not value:
-                raise _missing(name)
+                raise missing_parameter(name)
         with self._db.write(call) as tx:
             volume = find_volume(tx, call.account_id, volume_id)
             instance = find_instances(tx, call.account_id, [instance_id])[0]
@@ -188,15 +188,6 @@ def _check_served(tx: Transaction, volume) -> None:
             noun="volume",
             id=volume.volume_id,
         )
-
-
-def _missing(name: str) -> CloudError:
-    return CloudError(
-        Kind.INVALID,
-        f"The request must contain the parameter {name}",
-        reason="missing-parameter",
-        id=name,
-    )
 
 
 def _invalid(message: str) -> CloudError:

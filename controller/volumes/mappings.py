@@ -14,7 +14,7 @@ from controller.snapshots.sources import Source, source_of
 from controller.volumes import types
 from controller.volumes.devices import bare_name, is_device_name
 from protos.cloud.v1 import instances_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 
 _VIRTUAL_NAME = re.compile(r"ephemeral([0-9]|1[0-9]|2[0-3])")
 _BAD_MAPPING = "block-device-mapping"
@@ -70,12 +70,7 @@ def check_mappings(mappings: Sequence[instances_pb2.BlockDeviceMapping]) -> None
     for mapping in mappings:
         name = mapping.device_name
         if not name:
-            raise CloudError(
-                Kind.INVALID,
-                "The request must contain the parameter DeviceName",
-                reason="missing-parameter",
-                id="DeviceName",
-            )
+            raise missing_parameter("DeviceName")
         if not is_device_name(name):
             raise bad_mapping(f"Invalid device name {name}")
         if mapping.virtual_name and not _VIRTUAL_NAME.fullmatch(mapping.virtual_name):
@@ -121,12 +116,7 @@ def _overridden(
     if mapping.HasField("volume_size_gib"):
         said["size_gib"] = mapping.volume_size_gib
     elif not disk.size_gib:
-        raise CloudError(
-            Kind.INVALID,
-            "The request must contain the parameter size or snapshotId",
-            reason="missing-parameter",
-            id="Ebs.VolumeSize",
-        )
+        raise missing_parameter("size or snapshotId")
     if mapping.HasField("delete_on_termination"):
         said["delete_on_termination"] = mapping.delete_on_termination
     if mapping.volume_type and mapping.volume_type != disk.volume_type:

@@ -15,7 +15,7 @@ from controller.volumes.homes import Homes
 from controller.volumes.rows import at_rest, find_volume
 from controller.volumes.rules import columns_of_shape, wrong_state
 from protos.cloud.v1 import volumes_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 
 MODIFYING, COMPLETED, FAILED = "modifying", "completed", "failed"
 
@@ -100,12 +100,7 @@ def _target(row, request: volumes_pb2.ModifyVolumeRequest) -> types.Shape:
 
     size, iops, throughput = asked("size_gib"), asked("iops"), asked("throughput_mibps")
     if not request.volume_type and (size, iops, throughput) == (None, None, None):
-        raise CloudError(
-            Kind.INVALID,
-            "The request must contain the parameter size, volumeType, iops or throughput",
-            reason="missing-parameter",
-            id="Size",
-        )
+        raise missing_parameter("size, volumeType, iops or throughput")
     wanted = request.volume_type or row.volume_type
     if wanted != row.volume_type and "standard" in (wanted, row.volume_type):
         raise CloudError(

@@ -22,7 +22,7 @@ from controller.volumes import state, types
 from controller.volumes.homes import Homes
 from controller.volumes.rows import find_volume
 from protos.cloud.v1 import volumes_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
 
@@ -40,7 +40,7 @@ class VolumeRules:
         if earlier := made_before(tx, Volume.volume_id, request.client_token, digest):
             return earlier
         if not request.availability_zone:
-            raise _missing("AvailabilityZone")
+            raise missing_parameter("AvailabilityZone")
         self._homes.check_zone(request.availability_zone)
         source = source_of(tx, call, request.snapshot_id) if request.snapshot_id else None
         shape = _shape(request, source)
@@ -130,7 +130,7 @@ def wrong_state(row, done: str) -> CloudError:
 
 def _shape(request: volumes_pb2.CreateVolumeRequest, source: Source | None) -> types.Shape:
     if source is None and not request.HasField("size_gib"):
-        raise _missing("size or snapshotId")
+        raise missing_parameter("size or snapshotId")
     size = request.size_gib if request.HasField("size_gib") else source.size_gib
     if source is not None and size < source.size_gib:
         raise _invalid(
@@ -142,15 +142,6 @@ def _shape(request: volumes_pb2.CreateVolumeRequest, source: Source | None) -> t
         request.volume_type,
         request.iops if request.HasField("iops") else None,
         request.throughput_mibps if request.HasField("throughput_mibps") else None,
-    )
-
-
-def _missing(name: str) -> CloudError:
-    return CloudError(
-        Kind.INVALID,
-        f"The request must contain the parameter {name}",
-        reason="missing-parameter",
-        id=name,
     )
 
 

@@ -17,7 +17,7 @@ What is chosen is a limit of the guest's disk (DiskSpec); what is not chosen lim
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 
 DEFAULT_TYPE = "gp2"
 GP2_IOPS = (100, 16_000)
@@ -98,12 +98,7 @@ def _iops(name: str, known: VolumeType, size_gib: int, asked: int | None) -> int
             raise _unsupported("iops", name)
         return 0
     if asked is None and not known.iops_default:
-        raise CloudError(
-            Kind.INVALID,
-            "The request must contain the parameter iops",
-            reason="missing-parameter",
-            id="Iops",
-        )
+        raise missing_parameter("iops")
     if asked is None:
         return known.iops_default
     least, most = known.iops

@@ -17,8 +17,8 @@ which row:
     NO_CAPACITY   noun          noun="subnet"                       InsufficientFreeAddressesIn...
     the others    the kind      DENIED                              UnauthorizedOperation, 403
 
-A combination without a row is a mistake: tests/unit/gateway/test_errors.py looks for all that the
-controller's source raises. In production it is answered by its kind's own row, and logged. The
+A combination without a row is a mistake: tests/unit/gateway/test_wire_errors.py looks for all that
+the controller's source raises. In production it is answered by its kind's own row, and logged. The
 codes are AWS's documented ones ("Error codes for the Amazon EC2 API"), irregular as they are; those
 that AWS answers without documenting them are marked.
 """

@@ -27,7 +27,7 @@ from botocore import xform_name
 
 from gateway.aws.model import Service
 from gateway.aws.renderers import NOT_XML
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 
 MAX_DEPTH = 16  # deeper than any shape of EC2
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
@@ -50,16 +50,6 @@ def invalid(path: str, value: object, why: str = "") -> CloudError:
         noun="parameter",
         id=path,
         reason="parameter-value",
-    )
-
-
-def missing(path: str) -> CloudError:
-    return CloudError(
-        Kind.INVALID,
-        f"The request must contain the parameter {path}",
-        noun="parameter",
-        id=path,
-        reason="missing-parameter",
     )
 
 
@@ -175,7 +165,7 @@ class Parsers:
                 values[word] = parse_member(child, prefix + wire_name)
             for word, wire_name in required:
                 if word not in values:
-                    raise missing(prefix + wire_name)
+                    raise missing_parameter(prefix + wire_name)
             return make(**values)
 
         return parse

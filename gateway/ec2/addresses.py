@@ -9,11 +9,11 @@ from gateway.ec2.parameters import (
     TagSpecification,
     filters_of,
     invalid,
-    missing,
     tag_specifications_of,
 )
 from gateway.ec2.views.addresses import POOL, address
 from protos.cloud.v1 import networks_pb2
+from protos.errors import missing_parameter
 
 
 def allocate_address(
@@ -84,9 +84,9 @@ def associate_address(
     allow_reassociation: bool | None = None,
 ) -> dict:
     if not allocation_id and not public_ip:
-        raise missing("AllocationId")
+        raise missing_parameter("AllocationId")
     if not instance_id and not network_interface_id:
-        raise missing("InstanceId")
+        raise missing_parameter("InstanceId")
     request = networks_pb2.AssociateAddressRequest(
         allocation_id=allocation_id,
         public_ip=public_ip,
@@ -101,7 +101,7 @@ def associate_address(
 
 def disassociate_address(call: Call, *, association_id: str = "", public_ip: str = "") -> None:
     if not association_id and not public_ip:
-        raise missing("AssociationId")
+        raise missing_parameter("AssociationId")
     request = networks_pb2.DisassociateAddressRequest(
         association_id=association_id, public_ip=public_ip
     )
@@ -116,6 +116,6 @@ def release_address(
     network_border_group: str = "",  # harmless: there is one, and the allocation is in it
 ) -> None:
     if not allocation_id and not public_ip:
-        raise missing("AllocationId")
+        raise missing_parameter("AllocationId")
     request = networks_pb2.ReleaseAddressRequest(allocation_id=allocation_id, public_ip=public_ip)
     call.clients.addresses.Release(request, caller=call.caller)

@@ -12,7 +12,6 @@ from gateway.ec2.parameters import (
     combination,
     filters_of,
     invalid,
-    missing,
     page,
     tag_specifications_of,
     unsupported,
@@ -21,6 +20,7 @@ from gateway.ec2.permissions import PermissionChanges, permissions, sharing
 from gateway.ec2.views.images import block_device, image
 from gateway.ec2.views.shared import token
 from protos.cloud.v1 import images_pb2
+from protos.errors import missing_parameter
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def modify_image_attribute(
         said[attribute] = value
     given = [name for name, what in said.items() if what is not None]
     if not given:
-        raise missing("LaunchPermission")
+        raise missing_parameter("LaunchPermission")
     if len(given) > 1 or attribute not in ("", given[0]):
         raise combination("Fields for multiple attribute types specified")
     request = images_pb2.ModifyImageAttributeRequest(

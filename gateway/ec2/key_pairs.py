@@ -3,15 +3,10 @@
 from collections.abc import Sequence
 
 from gateway.call import Call
-from gateway.ec2.parameters import (
-    Filter,
-    TagSpecification,
-    filters_of,
-    missing,
-    tag_specifications_of,
-)
+from gateway.ec2.parameters import Filter, TagSpecification, filters_of, tag_specifications_of
 from gateway.ec2.views.key_pairs import created, imported, key_pair
 from protos.cloud.v1 import keys_pb2
+from protos.errors import missing_parameter
 
 
 def create_key_pair(
@@ -66,7 +61,7 @@ def describe_key_pairs(
 
 def delete_key_pair(call: Call, *, key_name: str = "", key_pair_id: str = "") -> dict:
     if not key_name and not key_pair_id:
-        raise missing("KeyName")
+        raise missing_parameter("KeyName")
     request = keys_pb2.DeleteKeyPairRequest(key_name=key_name, key_pair_id=key_pair_id)
     answer = call.clients.key_pairs.Delete(request, caller=call.caller)
     return {"Return": True, "KeyPairId": answer.key_pair_id}

@@ -7,15 +7,10 @@ from typing import Literal
 from gateway.call import Call
 from gateway.ec2.block_devices import BlockDevice, block_device_of
 from gateway.ec2.network_interfaces import PrivateIpAddress, addresses_of
-from gateway.ec2.parameters import (
-    TagSpecification,
-    invalid,
-    missing,
-    tag_specifications_of,
-    user_data_of,
-)
+from gateway.ec2.parameters import TagSpecification, invalid, tag_specifications_of, user_data_of
 from gateway.ec2.views import instances as views
 from protos.cloud.v1 import instances_pb2
+from protos.errors import missing_parameter
 
 
 @dataclass(frozen=True)
@@ -122,7 +117,7 @@ def run_instances(
     maintenance_options: Maintenance | None = None,  # only what is so anyway
 ) -> dict:
     if not image_id:
-        raise missing("ImageId")
+        raise missing_parameter("ImageId")
     request = instances_pb2.RunInstancesRequest(
         image_id=image_id,
         instance_type=instance_type,
@@ -173,7 +168,7 @@ def launch_interface_of(position: int, given: NetworkInterface) -> instances_pb2
     """EC2's longer way to say subnet, groups and addresses. What goes together is the controller's
     to judge."""
     if given.device_index is None:
-        raise missing(f"NetworkInterface.{position}.DeviceIndex")
+        raise missing_parameter(f"NetworkInterface.{position}.DeviceIndex")
     primary, others = addresses_of(given.private_ip_address, given.private_ip_addresses)
     return instances_pb2.LaunchInterface(
         device_index=given.device_index,

@@ -9,7 +9,6 @@ from gateway.ec2.parameters import (
     TagSpecification,
     combination,
     filters_of,
-    missing,
     page,
     tag_specifications_of,
     unsupported,
@@ -18,6 +17,7 @@ from gateway.ec2.views.network_interfaces import attachment, network_interface
 from gateway.ec2.views.shared import groups as groups_view
 from gateway.ec2.views.shared import token
 from protos.cloud.v1 import network_interfaces_pb2, networks_pb2
+from protos.errors import missing_parameter
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def addresses_of(
     if len(primaries) > 1:
         raise combination("Only one primary private IP address can be specified")
     if any(not each.private_ip_address for each in private_ip_addresses):
-        raise missing("PrivateIpAddresses.PrivateIpAddress")
+        raise missing_parameter("PrivateIpAddresses.PrivateIpAddress")
     primary = next(iter(primaries), "")
     others = [each.private_ip_address for each in private_ip_addresses if not each.primary]
     return primary, others
@@ -148,7 +148,7 @@ def modify_network_interface_attribute(
 
 def _attachment_change(given: Attachment) -> network_interfaces_pb2.AttachmentChange:
     if given.delete_on_termination is None:
-        raise missing("Attachment.DeleteOnTermination")
+        raise missing_parameter("Attachment.DeleteOnTermination")
     return network_interfaces_pb2.AttachmentChange(
         attachment_id=given.attachment_id, delete_on_termination=given.delete_on_termination
     )
@@ -159,7 +159,7 @@ def reset_network_interface_attribute(
 ) -> None:
     """The only attribute that can be reset; its value says nothing."""
     if not source_dest_check:
-        raise missing("SourceDestCheck")
+        raise missing_parameter("SourceDestCheck")
     request = network_interfaces_pb2.NetworkInterfaceRequest(
         network_interface_id=network_interface_id
     )
@@ -186,7 +186,7 @@ def describe_network_interface_attribute(
     call: Call, *, network_interface_id: str, attribute: str = ""
 ) -> dict:
     if not attribute:
-        raise missing("Attribute")
+        raise missing_parameter("Attribute")
     if attribute not in _SHOWN:
         raise unsupported(f"The attribute {attribute}")
     request = network_interfaces_pb2.NetworkInterfaceRequest(

@@ -48,10 +48,6 @@ def unsupported(what: str) -> CloudError:
     return CloudError(Kind.UNSUPPORTED, f"{what} is not supported by this cloud.", noun="parameter")
 
 
-def missing(name: str) -> CloudError:
-    return invalid(f"The request must contain the parameter {name}", "missing-parameter")
-
-
 def filters_of(filters: Sequence[Filter]) -> list[common_pb2.Filter]:
     """Names and values are the controller's to judge; here they only change their clothes."""
     return [common_pb2.Filter(name=given.name, values=given.values) for given in filters]

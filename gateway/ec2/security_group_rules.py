@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.call import Call
-from gateway.ec2.parameters import combination, missing
+from gateway.ec2.parameters import combination
 from gateway.ec2.security_groups import (
     IpPermission,
     IpRange,
@@ -14,6 +14,7 @@ from gateway.ec2.security_groups import (
     selector_of,
 )
 from protos.cloud.v1 import networks_pb2
+from protos.errors import missing_parameter
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _updated(given: RuleUpdate) -> networks_pb2.SecurityGroupRule:
     """All that the rule is to say: what is not given is not kept."""
     contents = given.security_group_rule
     if not given.security_group_rule_id or contents is None:
-        raise missing("SecurityGroupRuleId and SecurityGroupRule")
+        raise missing_parameter("SecurityGroupRuleId and SecurityGroupRule")
     said = contents.description
     permission = IpPermission(
         ip_protocol=contents.ip_protocol,

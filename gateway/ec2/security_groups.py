@@ -13,13 +13,13 @@ from gateway.ec2.parameters import (
     TagSpecification,
     combination,
     filters_of,
-    missing,
     page,
     tag_specifications_of,
 )
 from gateway.ec2.views import security_groups as views
 from gateway.ec2.views.shared import arn, tags, token
 from protos.cloud.v1 import networks_pb2
+from protos.errors import missing_parameter
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def _made(call: Call, answer: networks_pb2.SecurityGroupRules) -> dict:
 
 def selector_of(group_id: str, group_name: str) -> networks_pb2.SecurityGroupSelector:
     if not group_id and not group_name:
-        raise missing("groupName or groupId")
+        raise missing_parameter("groupName or groupId")
     return networks_pb2.SecurityGroupSelector(group_id=group_id, group_name=group_name)
 
 
@@ -286,7 +286,7 @@ def _either(
 ) -> Sequence[IpPermission]:
     given = [way for way in (permissions, plain, rule_ids) if way]
     if not given:
-        raise missing("ipPermissions")
+        raise missing_parameter("ipPermissions")
     if len(given) > 1:
         raise combination(
             "Rules are given in one way: ipPermissions, rule ids or plain parameters."
@@ -306,7 +306,7 @@ def rules_of(
     for permission in permissions:
         protocol = permission.ip_protocol.lower()
         if not protocol:
-            raise missing("ipProtocol")
+            raise missing_parameter("ipProtocol")
         common = {
             "egress": egress,
             "protocol": _PROTOCOLS.get(protocol, protocol),
@@ -315,7 +315,7 @@ def rules_of(
         }
         peers = [*_peers(permission)]
         if not peers:
-            raise missing("ipRanges, ipv6Ranges or groups of each permission")
+            raise missing_parameter("ipRanges, ipv6Ranges or groups of each permission")
         rules += [networks_pb2.SecurityGroupRule(**common, **peer) for peer in peers]
     return rules
 

@@ -9,7 +9,6 @@ from gateway.ec2.parameters import (
     TagSpecification,
     filters_of,
     invalid,
-    missing,
     page,
     tag_specifications_of,
     unsupported,
@@ -18,6 +17,7 @@ from gateway.ec2.permissions import PermissionChanges, permissions, sharing
 from gateway.ec2.views.shared import token
 from gateway.ec2.views.snapshots import snapshot
 from protos.cloud.v1 import volumes_pb2
+from protos.errors import missing_parameter
 
 
 def create_snapshot(
@@ -93,7 +93,7 @@ def modify_snapshot_attribute(
         raise unsupported(f"Modifying the attribute {attribute}")
     wanted = sharing(create_volume_permission, operation_type, user_ids, group_names)
     if wanted is None:
-        raise missing("CreateVolumePermission")
+        raise missing_parameter("CreateVolumePermission")
     request = volumes_pb2.ModifySnapshotAttributeRequest(
         snapshot_id=snapshot_id,
         add_account_ids=wanted.add_account_ids,

@@ -10,13 +10,13 @@ from gateway.ec2.parameters import (
     Filter,
     TagSpecification,
     filters_of,
-    missing,
     page,
     tag_specifications_of,
 )
 from gateway.ec2.views import networks as views
 from gateway.ec2.views.shared import token
 from protos.cloud.v1 import networks_pb2
+from protos.errors import missing_parameter
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def create_default_subnet(
     ipv6_native: Literal[False] = False,  # harmless: only "no" is taken
 ) -> dict:
     if not availability_zone and not availability_zone_id:
-        raise missing("AvailabilityZone")
+        raise missing_parameter("AvailabilityZone")
     request = networks_pb2.CreateDefaultSubnetRequest(
         availability_zone=availability_zone, availability_zone_id=availability_zone_id
     )

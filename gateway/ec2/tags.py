@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 
 from gateway.call import Call
-from gateway.ec2.parameters import Filter, Tag, filters_of, missing, page, tags_of
+from gateway.ec2.parameters import Filter, Tag, filters_of, page, tags_of
 from gateway.ec2.views.shared import token
 from protos.cloud.v1 import tags_pb2
+from protos.errors import missing_parameter
 
 
 def create_tags(call: Call, *, resources: Sequence[str], tags: Sequence[Tag] = ()) -> None:
     if not tags:
-        raise missing("Tag")
+        raise missing_parameter("Tag")
     request = tags_pb2.CreateTagsRequest(resource_ids=resources, tags=tags_of(tags))
     call.clients.tags.Create(request, caller=call.caller)
 

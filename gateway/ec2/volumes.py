@@ -4,17 +4,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from gateway.call import Call
-from gateway.ec2.parameters import (
-    Filter,
-    TagSpecification,
-    filters_of,
-    missing,
-    page,
-    tag_specifications_of,
-)
+from gateway.ec2.parameters import Filter, TagSpecification, filters_of, page, tag_specifications_of
 from gateway.ec2.views.shared import token
 from gateway.ec2.views.volumes import attachment, modification, volume, volume_status
 from protos.cloud.v1 import volumes_pb2
+from protos.errors import missing_parameter
 
 
 def create_volume(
@@ -104,7 +98,7 @@ def detach_volume(
     force: bool = False,
 ) -> dict:
     if not volume_id:
-        raise missing("VolumeId")
+        raise missing_parameter("VolumeId")
     request = volumes_pb2.DetachVolumeRequest(
         volume_id=volume_id, instance_id=instance_id, device=device, force=force
     )

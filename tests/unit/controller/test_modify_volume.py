@@ -126,11 +126,11 @@ def test_a_guest_that_cannot_have_the_limits_keeps_the_old_ones(cloud):
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({}, (Kind.INVALID, "", "missing-parameter")),
+        ({}, (Kind.INVALID, "parameter", "missing-parameter")),
         ({"size_gib": 9}, (Kind.INVALID, "parameter", "")),
         ({"size_gib": 20000}, (Kind.INVALID, "parameter", "")),
         ({"size_gib": 600}, (Kind.NO_CAPACITY, "volume", "")),
-        ({"volume_type": "io1"}, (Kind.INVALID, "", "missing-parameter")),
+        ({"volume_type": "io1"}, (Kind.INVALID, "parameter", "missing-parameter")),
         ({"volume_type": "st1"}, (Kind.INVALID, "parameter", "")),
         ({"volume_type": "gp9"}, (Kind.INVALID, "parameter", "")),
         ({"volume_type": "standard"}, (Kind.WRONG_STATE, "volume", "not-modifiable")),

@@ -96,7 +96,7 @@ def test_dedicated_hardware_is_not_pretended(world):
         ("10.0.0.0/15", (Kind.INVALID, "", "subnet-range")),
         ("10.0.1.128/25", (Kind.EXISTS, "subnet", "")),
         ("10.0.0.0/16", (Kind.EXISTS, "subnet", "")),
-        ("", (Kind.INVALID, "", "missing-parameter")),
+        ("", (Kind.INVALID, "parameter", "missing-parameter")),
     ],
 )
 def test_what_cannot_be_a_subnets_range(world, block, expected):
@@ -285,7 +285,7 @@ def test_what_is_no_route(world):
         ({**outside, "network_interface_id": away.network_interface_id}, invalid),
         ({**outside, "gateway_id": "igw-" + "0" * 17}, (Kind.NOT_FOUND, "gateway", "")),
         ({**outside, "instance_id": "i-" + "0" * 17}, (Kind.NOT_FOUND, "instance", "")),
-        (outside, (Kind.INVALID, "", "missing-parameter")),
+        (outside, (Kind.INVALID, "parameter", "missing-parameter")),
         (
             {**outside, "gateway_id": gateway, "instance_id": away.instance_id},
             (Kind.INVALID, "", "parameter-combination"),
