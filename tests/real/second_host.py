@@ -49,6 +49,8 @@ class SecondHost:
             link_tls(self.libvirtd.folder / "nbd", tls)
             token = self.cloud.pileus("host", "join-token", NAME).stdout.strip()
             self._config.write_text(self._toml(token))
+            # Until the controller knows, it may put a volume there.
+            closing.callback(eventually, lambda: not self.is_up(), f"{NAME} is missed", 60)
             closing.callback(self._destroy)
             self.start()
             eventually(self.is_up, f"{NAME} is up", 60)
