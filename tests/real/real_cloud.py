@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SSH_OPTIONS = (
     *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
     *("-o", "ConnectTimeout=3", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR"),
+    # A guest that is cut off, or dies, in the middle of a session says nothing of it.
+    *("-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"),
 )
 COMMAND_TIMEOUT_S = 300
 
