@@ -24,7 +24,7 @@ from hostagent.network.driver import LinuxNetwork
 from protos.cloud.v1 import fleet_pb2, instances_pb2
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
-QUICK_S, PATIENT_S = 1.0, 15.0
+ANSWER_S, PATIENT_S = 5.0, 15.0
 POOL, TRANSIT, OUTSIDE = "100.126.7.0/24", "100.127.0.0/16", "198.18.77.0/30"
 ANYWHERE = "0.0.0.0/0"
 OUTSIDE = fleet_pb2.RouteSpec(destination_cidr_block=ANYWHERE, internet_gateway=True)
@@ -122,7 +122,7 @@ class Guest:
         """Tells every caller the address that it is seen under, and echoes what it sends then."""
         self.services.append(Service(self.namespace, port))
 
-    def reach(self, address: str, port: int, timeout_s: float = QUICK_S) -> str | None:
+    def reach(self, address: str, port: int, timeout_s: float = ANSWER_S) -> str | None:
         return reach(self.namespace, address, port, timeout_s)
 
     def pings(self, address: str) -> bool:
@@ -165,12 +165,14 @@ def within(namespace: str | None, work: Callable):
 
 
 def connect(
-    namespace: str | None, address: str, port: int, timeout_s: float = QUICK_S
+    namespace: str | None, address: str, port: int, timeout_s: float = ANSWER_S
 ) -> socket.socket:
     return within(namespace, lambda: socket.create_connection((address, port), timeout=timeout_s))
 
 
-def reach(namespace: str | None, address: str, port: int, timeout_s: float = QUICK_S) -> str | None:
+def reach(
+    namespace: str | None, address: str, port: int, timeout_s: float = ANSWER_S
+) -> str | None:
     """The address that the service there sees the caller under, None where it cannot be reached."""
     try:
         with connect(namespace, address, port, timeout_s) as connection:
@@ -180,7 +182,7 @@ def reach(namespace: str | None, address: str, port: int, timeout_s: float = QUI
 
 
 def pings(namespace: str | None, address: str) -> bool:
-    argv = ["ping", "-c", "1", "-W", "1", address]
+    argv = ["ping", "-c", "1", "-W", "2", address]
     return shell.run(argv, netns=namespace, accept=(0, 1, 2)).returncode == 0
 
 

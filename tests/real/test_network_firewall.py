@@ -80,11 +80,11 @@ def far(lab, vpc):
 def test_a_group_lets_in_its_peers_only(web, client, stranger, far):
     assert client.reach(web.address, 80) == client.address
     assert far.reach(web.address, 80) == far.address
-    assert stranger.reach(web.address, 80) is None
+    assert stranger.reach(web.address, 80, timeout_s=0.5) is None
 
 
 def test_ports_outside_the_rules_are_closed_and_ranges_are_whole(web, client, stranger):
-    assert client.reach(web.address, 443) is None
+    assert client.reach(web.address, 443, timeout_s=0.5) is None
     assert [stranger.reach(web.address, port) for port in (8000, 8100, 8101)] == [
         stranger.address,
         stranger.address,
@@ -93,8 +93,8 @@ def test_ports_outside_the_rules_are_closed_and_ranges_are_whole(web, client, st
 
 
 def test_nothing_comes_in_by_default(web, client, stranger, far):
-    assert client.reach(stranger.address, 80) is None
-    assert far.reach(stranger.address, 80) is None
+    assert client.reach(stranger.address, 80, timeout_s=0.5) is None
+    assert far.reach(stranger.address, 80, timeout_s=0.5) is None
     assert not client.pings(stranger.address) and not far.pings(stranger.address)
 
 
@@ -115,11 +115,11 @@ def test_egress_rules_bind_the_sender(lab, vpc, web):
     lab.group(vpc, 6, allow_out("tcp", 8000, 8000, peer=f"{web.address}/32"))
     guest = lab.configure(lab.start(vpc, 14, [group(6)]))
     assert guest.reach(web.address, 8000) == guest.address
-    assert guest.reach(web.address, 8100) is None
+    assert guest.reach(web.address, 8100, timeout_s=0.5) is None
     assert guest.http("/latest/meta-data/mac") == (200, guest.nic.mac_address)
     lab.group(vpc, 6, allow_out("tcp", 8100, peer=group(WEB)))
     lab.ensure(vpc)
-    assert guest.reach(web.address, 8000) is None
+    assert guest.reach(web.address, 8000, timeout_s=0.5) is None
     assert guest.reach(web.address, 8100) == guest.address
 
 

@@ -74,7 +74,7 @@ def start(lab, vpc, number, **nic):
 def test_only_a_routed_subnet_reaches_the_outside(lab, vpc):
     routed, isolated = start(lab, vpc, 10), start(lab, vpc, 11, subnet=1)
     assert routed.reach(OUTSIDE, 80) == HOST
-    assert isolated.reach(OUTSIDE, 80) is None
+    assert isolated.reach(OUTSIDE, 80, timeout_s=0.5) is None
     assert "Unreachable" in isolated.run("ping", "-c1", "-W1", OUTSIDE, accept=(1,)).stdout
     for transit in ("100.127.0.1", GATEWAY):
         assert not isolated.pings(transit)
@@ -127,7 +127,7 @@ def test_the_longest_prefix_wins_and_a_blackhole_is_unreachable(lab, vpc):
     guest = start(lab, vpc, 16)
     lab.route(vpc, 0, INTERNET, "198.18.77.0/24 blackhole")
     assert "Unreachable" in guest.run("ping", "-c1", "-W1", OUTSIDE, accept=(1,)).stdout
-    assert guest.reach(OUTSIDE, 80) is None
+    assert guest.reach(OUTSIDE, 80, timeout_s=0.5) is None
     lab.route(vpc, 0, INTERNET, "198.18.77.0/24 blackhole", f"{OUTSIDE}/32 internet")
     assert guest.reach(OUTSIDE, 80) == HOST
     lab.route(vpc, 0, "0.0.0.0/0 blackhole", "198.18.0.0/15 internet")
