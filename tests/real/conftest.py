@@ -1,4 +1,8 @@
-"""One real cloud for the session, made by ``pileus up`` and gone without trace at its end."""
+"""One real cloud for the session, made by ``pileus up`` and gone without trace at its end.
+
+With xdist (``-n 2``) one worker has the tests of the cloud, the other those of a host's parts, for
+which there is one set of addresses.
+"""
 
 import os
 import shutil
@@ -7,11 +11,23 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.real.real_cloud import RealCloud
 
 # Not the default one: a cloud of the machine's owner may run, or another session of these tests.
 PUBLIC_CIDR = f"100.98.{os.getpid() % 256}.0/24"
+
+
+class CloudOrParts(LoadScopeScheduling):
+    """Two scopes. (``--dist loadgroup`` of xdist 3.8 finds no groups with pytest 9.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "cloud" if "/test_up_" in nodeid else "parts"
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return CloudOrParts(config, log)
 
 
 def pytest_collection_modifyitems(items):
