@@ -12,7 +12,7 @@ from peewee import Field, ModelSelect
 from controller.db.filters import Page
 from controller.db.session import Session
 from protos import ids
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, missing_parameter
 
 MAX_IDS = 1000
 
@@ -83,6 +83,21 @@ def select_page(
     rows = session.rows(page.of(wanted.where(*conditions) if conditions else wanted, key))
     check_found(session, wanted, absent or noun, identifiers, {row[0] for row in rows})
     return page.cut(rows, lambda row: row[0])
+
+
+def find_one(
+    session: Session, query: ModelSelect, key: Field, noun: str, identifier: str, parameter: str
+):
+    """The row of ``query``, which selects the caller's rows of the noun, of this id, a value of
+    ``key``. ``parameter``: what names it in a request. Raises INVALID where nothing does,
+    MALFORMED_ID, NOT_FOUND."""
+    if not identifier:
+        raise missing_parameter(parameter)
+    check_ids(noun, [identifier])
+    row = session.one(query.where(key == identifier))
+    if row is None:
+        raise not_found(noun, identifier)
+    return row
 
 
 def check_found(

@@ -20,7 +20,7 @@ from peewee import fn
 from controller.db.schema import Instance, NetworkInterface, PublicAddress, SecondaryAddress
 from controller.db.session import Transaction
 from controller.fleet.changes import Changes
-from controller.lookup import check_ids, not_found
+from controller.lookup import check_ids, find_one, not_found
 from controller.networks import gateways, pool
 from controller.networks.interfaces import may_be_lent_another, several_interfaces, tell_hosts
 from controller.quotas.rules import Quotas
@@ -128,16 +128,12 @@ def disassociate(
     """
     if request.association_id and request.public_ip:
         raise _either("associationId", "publicIp")
-    if request.association_id:
-        check_ids("elastic-ip-association", [request.association_id])
-        query = _address_query(tx).where(carried_association_id == request.association_id)
-        address = tx.one(query)
-        if address is None:
-            raise not_found("elastic-ip-association", request.association_id)
-    elif request.public_ip:
+    if request.public_ip:
         address = _find_address(tx, "", request.public_ip)
     else:
-        raise missing_parameter("associationId")
+        own, noun = _address_query(tx), "elastic-ip-association"
+        key, association_id = carried_association_id, request.association_id
+        address = find_one(tx, own, key, noun, association_id, "associationId")
     if address.network_interface_id:
         _take_off(tx, changes, address)
 
@@ -225,15 +221,11 @@ def _is_secondary(nic, private_ip: str):
 def _find_address(tx: Transaction, allocation_id: str, public_ip: str):
     if allocation_id and public_ip:
         raise _either("allocationId", "publicIp")
-    if allocation_id:
-        check_ids("elastic-ip", [allocation_id])
-        found = tx.one(_address_query(tx).where(PublicAddress.allocation_id == allocation_id))
-        if found is None:
-            raise not_found("elastic-ip", allocation_id)
-        return found
+    own = _address_query(tx)
     if not public_ip:
-        raise missing_parameter("allocationId")
-    found = tx.one(_address_query(tx).where(PublicAddress.public_ip == public_ip))
+        key = PublicAddress.allocation_id
+        return find_one(tx, own, key, "elastic-ip", allocation_id, "allocationId")
+    found = tx.one(own.where(PublicAddress.public_ip == public_ip))
     if found is None:
         raise no_address(public_ip)
     return found

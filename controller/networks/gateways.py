@@ -11,13 +11,13 @@ from peewee import SQL
 from controller.db.schema import InternetGateway, NetworkInterface, SecondaryAddress
 from controller.db.session import Session, Transaction
 from controller.fleet.changes import Changes
-from controller.lookup import check_ids, not_found
+from controller.lookup import find_one
 from controller.networks import vpcs
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from protos.cloud.v1 import networks_pb2
-from protos.errors import CloudError, Kind, missing_parameter
+from protos.errors import CloudError, Kind
 from protos.ids import new_id
 
 
@@ -137,12 +137,6 @@ def _set_vpc(
 
 
 def _find(tx: Transaction, gateway_id: str):
-    if not gateway_id:
-        raise missing_parameter("internetGatewayId")
-    check_ids("internet-gateway", [gateway_id])
-    own = InternetGateway.account_id == tx.call.account_id
-    query = InternetGateway.select().where(own)
-    found = tx.one(query.where(InternetGateway.internet_gateway_id == gateway_id))
-    if found is None:
-        raise not_found("internet-gateway", gateway_id)
-    return found
+    own = InternetGateway.select().where(InternetGateway.account_id == tx.call.account_id)
+    key, noun = InternetGateway.internet_gateway_id, "internet-gateway"
+    return find_one(tx, own, key, noun, gateway_id, "internetGatewayId")

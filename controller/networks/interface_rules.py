@@ -6,12 +6,12 @@ addresses and groups wherever it is attached.
 
 import random
 
-from peewee import Expression
+from peewee import ModelSelect
 
 from controller.db.schema import InstanceType, NetworkInterface, SecondaryAddress
 from controller.db.session import Session, Transaction
 from controller.fleet.changes import Changes
-from controller.lookup import check_ids, not_found
+from controller.lookup import check_ids, find_one, not_found
 from controller.networks.interfaces import (
     in_use,
     interfaces_query,
@@ -125,31 +125,19 @@ def _set_deletion(tx: Transaction, row, change: network_interfaces_pb2.Attachmen
 def find(session: Session, nic_id: str, *, account_id: str = "") -> object:
     """The caller's interface, a row of ``interfaces_query``. Raises INVALID, MALFORMED_ID,
     NOT_FOUND."""
-    if not nic_id:
-        raise missing_parameter("networkInterfaceId")
-    check_ids("network-interface", [nic_id])
-    owner = account_id or session.call.account_id
-    return _find_by(
-        session, owner, _NIC.network_interface_id == nic_id, "network-interface", nic_id
-    )
+    own = _own(account_id or session.call.account_id)
+    key, noun = _NIC.network_interface_id, "network-interface"
+    return find_one(session, own, key, noun, nic_id, "networkInterfaceId")
 
 
 def find_attachment(tx: Transaction, attachment_id: str) -> object:
     """The caller's interface that is attached so. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
-    if not attachment_id:
-        raise missing_parameter("attachmentId")
-    noun = "network-interface-attachment"
-    check_ids(noun, [attachment_id])
-    return _find_by(
-        tx, tx.call.account_id, _NIC.attachment_id == attachment_id, noun, attachment_id
-    )
+    own, noun = _own(tx.call.account_id), "network-interface-attachment"
+    return find_one(tx, own, _NIC.attachment_id, noun, attachment_id, "attachmentId")
 
 
-def _find_by(session: Session, owner: str, which: Expression, noun: str, named: str) -> object:
-    row = session.one(interfaces_query(*_MORE).where(_NIC.account_id == owner, which))
-    if row is None:
-        raise not_found(noun, named)
-    return row
+def _own(account_id: str) -> ModelSelect:
+    return interfaces_query(*_MORE).where(_NIC.account_id == account_id)
 
 
 _MORE = (_NIC.busy, _NIC.attach_message, _NIC.auto_public)

@@ -11,14 +11,14 @@ from peewee import SQL, fn
 from controller.db.schema import RouteTable, RouteTableAssociation
 from controller.db.session import Transaction
 from controller.fleet.changes import Changes
-from controller.lookup import check_ids, not_found
+from controller.lookup import find_one
 from controller.networks import subnets, vpcs
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from controller.tokens import digest_of, made_before
 from protos.cloud.v1 import networks_pb2
-from protos.errors import CloudError, Kind, missing_parameter
+from protos.errors import CloudError, Kind
 from protos.ids import new_id
 
 _USE = RouteTableAssociation
@@ -148,30 +148,20 @@ def replace_association(
 
 def find(tx: Transaction, table_id: str):
     """The caller's table, its row. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
-    if not table_id:
-        raise missing_parameter("routeTableId")
-    check_ids("route-table", [table_id])
-    own = RouteTable.account_id == tx.call.account_id
-    found = tx.one(RouteTable.select().where(RouteTable.route_table_id == table_id, own))
-    if found is None:
-        raise not_found("route-table", table_id)
-    return found
+    own = RouteTable.select().where(RouteTable.account_id == tx.call.account_id)
+    return find_one(tx, own, RouteTable.route_table_id, "route-table", table_id, "routeTableId")
 
 
 def _find_association(tx: Transaction, association_id: str):
-    if not association_id:
-        raise missing_parameter("associationId")
-    check_ids("route-table-association", [association_id])
-    found = tx.one(
+    own = (
         _USE.select(
             _USE.association_id, _USE.route_table_id, _USE.vpc_id, _USE.subnet_id, _USE.main
         )
         .join(RouteTable, on=RouteTable.route_table_id == _USE.route_table_id)
-        .where(_USE.association_id == association_id, RouteTable.account_id == tx.call.account_id)
+        .where(RouteTable.account_id == tx.call.account_id)
     )
-    if found is None:
-        raise not_found("route-table-association", association_id)
-    return found
+    noun = "route-table-association"
+    return find_one(tx, own, _USE.association_id, noun, association_id, "associationId")
 
 
 def _check_together(table_id: str, vpc_id: str, other: str, other_vpc_id: str) -> None:

@@ -15,6 +15,7 @@ from controller.fleet.changes import Changes
 from controller.lookup import check_ids, not_found
 from controller.networks import route_tables
 from controller.networks.blocks import parse
+from controller.networks.interfaces import several_interfaces
 from controller.quotas.rules import Quotas
 from protos import ids
 from protos.cloud.v1 import networks_pb2
@@ -199,13 +200,7 @@ def _interface(tx: Transaction, table, request: networks_pb2.RouteRequest) -> st
     if not rows:
         raise not_found(noun, named)
     if len(rows) > 1:
-        raise CloudError(
-            Kind.INVALID,
-            f"There are multiple interfaces attached to instance '{named}'. Please specify an "
-            "interface ID for the operation instead.",
-            reason="several-interfaces",
-            id=named,
-        )
+        raise several_interfaces(named)
     if rows[0].vpc_id != table.vpc_id:
         raise _apart(table.route_table_id, "interface", rows[0].network_interface_id)
     return rows[0].network_interface_id

@@ -22,7 +22,7 @@ from controller.db.schema import (
 )
 from controller.db.session import Transaction
 from controller.fleet.changes import Changes
-from controller.lookup import check_ids, not_found
+from controller.lookup import find_one
 from controller.networks import vpcs
 from controller.networks.blocks import overlap, subnet_block
 from controller.quotas.rules import Quotas
@@ -145,14 +145,8 @@ def modify(tx: Transaction, request: networks_pb2.ModifySubnetAttributeRequest) 
 
 def find(tx: Transaction, subnet_id: str):
     """The caller's subnet, its row. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
-    if not subnet_id:
-        raise missing_parameter("subnetId")
-    check_ids("subnet", [subnet_id])
-    own = Subnet.account_id == tx.call.account_id
-    found = tx.one(Subnet.select().where(Subnet.subnet_id == subnet_id, own))
-    if found is None:
-        raise not_found("subnet", subnet_id)
-    return found
+    own = Subnet.select().where(Subnet.account_id == tx.call.account_id)
+    return find_one(tx, own, Subnet.subnet_id, "subnet", subnet_id, "subnetId")
 
 
 def _check_room(tx: Transaction, quotas: Quotas, vpc_id: str, there: int) -> None:

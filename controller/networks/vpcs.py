@@ -26,7 +26,7 @@ from controller.db.schema import (
 )
 from controller.db.session import Session, Transaction
 from controller.fleet.changes import Changes
-from controller.lookup import check_ids, not_found
+from controller.lookup import find_one
 from controller.networks import dhcp_options
 from controller.networks.blocks import ANYWHERE, vpc_block
 from controller.networks.groups import insert_group, insert_rules
@@ -247,13 +247,8 @@ def find(tx: Transaction, vpc_id: str):
 
 
 def find_of(session: Session, account_id: str, vpc_id: str):
-    if not vpc_id:
-        raise missing_parameter("vpcId")
-    check_ids("vpc", [vpc_id])
-    found = session.one(Vpc.select().where(Vpc.vpc_id == vpc_id, Vpc.account_id == account_id))
-    if found is None:
-        raise not_found("vpc", vpc_id)
-    return found
+    own = Vpc.select().where(Vpc.account_id == account_id)
+    return find_one(session, own, Vpc.vpc_id, "vpc", vpc_id, "vpcId")
 
 
 # EC2's names of resources in messages, where they differ from the noun.
