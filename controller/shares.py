@@ -4,15 +4,17 @@ Called by the rules and describes of images and snapshots, which have a table of
 (image_share, snapshot_share). Accounts that are not here are taken too, as EC2 does.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from peewee import Field
 
+from controller.db.schema import Account
 from controller.db.session import Session, Transaction
 from protos.errors import CloudError, Kind
 
 SHARES_MAX = 1000
+OPERATOR_ALIAS = "amazon"  # whose the operator's images and snapshots are, as scripts ask for them
 
 
 class Changes(Protocol):
@@ -43,6 +45,17 @@ class Shares:
         named = self._table.select(self._shared).where(self._table.account_id == account_id)
         return self._key.in_(named)
 
+    def shown_with(self, who: str, caller: str):
+        """The condition for resources that a caller sees to be shared with ``who``: "all", "self"
+        or an account. With whom others share theirs is for their owners to see only. Raises
+        INVALID."""
+        if who == "all":
+            return self.with_all
+        who = caller if who == "self" else who
+        check_account_id(who)
+        named = self.with_account(who)
+        return named if who == caller else named & (self._key.model.account_id == caller)
+
     def of(self, session: Session, resource_id: str) -> list[str]:
         """The accounts that it is shared with by name."""
         query = self._table.select(self._table.account_id).where(self._shared == resource_id)
@@ -71,6 +84,18 @@ class Shares:
         """Its owner's alone again."""
         tx.delete(self._table, self._shared == resource_id)
         tx.advance(self._key.model, {"public": False}, self._key == resource_id)
+
+
+def owned_by(owner: Field, owners: Sequence[str], caller: str, aliases: Collection[str] = ()):
+    """The condition for resources, joined with their owner's account, of any of these owners:
+    account ids, "self", OPERATOR_ALIAS and ``aliases``, which are nobody here. Raises INVALID for
+    anything else."""
+    known = {"self", OPERATOR_ALIAS, *aliases}
+    for one in owners:
+        if one not in known:
+            check_account_id(one)
+    owned = owner.in_([caller if one == "self" else one for one in owners])
+    return owned | Account.operator if OPERATOR_ALIAS in owners else owned
 
 
 def check_account_id(account_id: str) -> None:

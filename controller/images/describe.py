@@ -31,12 +31,11 @@ from controller.db.session import Session
 from controller.images.devices import disks_of
 from controller.images.sharing import SHARES, visible_to
 from controller.lookup import select_page
-from controller.shares import check_account_id
+from controller.shares import OPERATOR_ALIAS, owned_by
 from controller.tags import rules as tags
 from protos.cloud.v1 import common_pb2, images_pb2
 
-OPERATOR_ALIAS = "amazon"
-_ALIASES = (OPERATOR_ALIAS, "aws-marketplace", "aws-backup-vault", "microsoft", "self")
+_ALIASES = ("aws-marketplace", "aws-backup-vault", "microsoft")  # nobody here
 _ABSENT = custom(lambda values: NOTHING)  # known to EC2; nothing here has it
 
 _STATES = {
@@ -146,11 +145,11 @@ def describe_images(
     known = FILTERS | tag_filters(Image.image_id, Tag.account_id == account_id)
     conditions = where(known, request.filters)
     if request.owners:
-        conditions.append(_owned_by(request.owners, account_id))
+        conditions.append(owned_by(Image.account_id, request.owners, account_id, _ALIASES))
     if request.executable_users:
-        conditions.append(
-            either([_executable_by(who, account_id) for who in request.executable_users])
-        )
+        # Launch permissions; an owner's own is implicit and not asked for.
+        shown = [SHARES.shown_with(who, account_id) for who in request.executable_users]
+        conditions.append(either(shown))
     page = page_of(request.page, smallest=1, explicit_ids=request.image_ids)
     rows, token = select_page(
         session, query, Image.image_id, "image", request.image_ids, conditions, page
@@ -202,27 +201,6 @@ _SHOWN_STATES = {
     "active": "available",
     "killed": "failed",
 }
-
-
-def _owned_by(owners: Sequence[str], account_id: str):
-    """Owners are account ids and aliases, ORed. Raises INVALID for anything else."""
-    for owner in owners:
-        if owner not in _ALIASES:
-            check_account_id(owner)
-    ids = [account_id if owner == "self" else owner for owner in owners]
-    owned = Image.account_id.in_(ids)
-    return owned | Account.operator if OPERATOR_ALIAS in owners else owned
-
-
-def _executable_by(who: str, account_id: str):
-    """Images with a launch permission: for "all", or for an account by name; an owner's own is
-    implicit and not asked for. Of others' images only one's own permission can be seen."""
-    if who == "all":
-        return SHARES.with_all
-    who = account_id if who == "self" else who
-    check_account_id(who)
-    named = SHARES.with_account(who)
-    return named if who == account_id else named & (Image.account_id == account_id)
 
 
 def _message(

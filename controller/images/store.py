@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from controller.files import modified_s, sync_folder
 from controller.images import qcow2
 from protos.errors import CloudError, Kind
 
@@ -88,7 +89,7 @@ class FileStore:
             found = qcow2.inspect(head, declared, size_bytes)
             self._checkpoint("image:before-rename")
             os.replace(part, self._blobs / hexdigest)
-            _sync_folder(self._blobs)
+            sync_folder(self._blobs)
             self._checkpoint("image:after-rename")
         finally:
             part.unlink(missing_ok=True)
@@ -126,21 +127,21 @@ class FileStore:
         Readers that have it open read on to its end.
         """
         self._path(digest).unlink(missing_ok=True)
-        _sync_folder(self._blobs)
+        sync_folder(self._blobs)
 
     def untouched(self, since_s: float) -> list[str]:
         """The digests of files that were stored before ``since_s`` (seconds of the epoch)."""
         return [
             f"sha256:{blob.name}"
             for blob in self._blobs.iterdir()
-            if is_digest(f"sha256:{blob.name}") and _modified_s(blob, since_s) < since_s
+            if is_digest(f"sha256:{blob.name}") and modified_s(blob, since_s) < since_s
         ]
 
     def sweep_incoming(self, untouched_since_s: float) -> int:
         """Removes files whose writer died, not written to since then (seconds of the epoch)."""
         removed = 0
         for part in self._incoming.glob("*.part"):
-            if _modified_s(part, untouched_since_s) < untouched_since_s:
+            if modified_s(part, untouched_since_s) < untouched_since_s:
                 part.unlink(missing_ok=True)
                 removed += 1
         return removed
@@ -169,23 +170,6 @@ def _pieces(file) -> Iterator[bytes]:
     with file:
         while piece := file.read(CHUNK_BYTES):
             yield piece
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is durable once its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _modified_s(path: Path, where_gone_s: float) -> float:
-    """When a file was last written; ``where_gone_s`` where it has just gone."""
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return where_gone_s
 
 
 def _missing(digest: str) -> CloudError:

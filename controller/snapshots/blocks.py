@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from controller.files import modified_s, sync_folder
 from protos.errors import CloudError, Kind
 from protos.manifest import block_name, digest_of, hash_of
 
@@ -90,10 +91,10 @@ class FolderBlocks:
             os.utime(part, (now_s, now_s))
             if not path.parent.exists():
                 path.parent.mkdir(exist_ok=True, mode=0o700)
-                _sync_folder(path.parent.parent)
+                sync_folder(path.parent.parent)
             self._checkpoint(f"{kind}:before-rename")
             os.replace(part, path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
             self._checkpoint(f"{kind}:after-rename")
         finally:
             part.unlink(missing_ok=True)
@@ -117,7 +118,7 @@ class FolderBlocks:
     def untouched(self, kind: str, since_s: float) -> Iterator[str]:
         """Digests of what was neither stored nor asked for since then (seconds of the epoch)."""
         for path in self._files(kind):
-            if _modified_s(path, since_s) < since_s:
+            if modified_s(path, since_s) < since_s:
                 yield f"sha256:{path.name}"
 
     def remove_untouched(self, kind: str, digest: str, since_s: float) -> bool:
@@ -133,7 +134,7 @@ class FolderBlocks:
         except FileNotFoundError:
             return False
         self._checkpoint(f"{kind}:condemned")
-        if _modified_s(condemned, since_s) >= since_s:
+        if modified_s(condemned, since_s) >= since_s:
             os.replace(condemned, path)
             return False
         condemned.unlink()
@@ -145,7 +146,7 @@ class FolderBlocks:
         removed = 0
         for folder in (self._incoming, self._condemned):
             for path in folder.iterdir():
-                if _modified_s(path, since_s) < since_s:
+                if modified_s(path, since_s) < since_s:
                     path.unlink(missing_ok=True)
                     removed += 1
         return removed
@@ -180,20 +181,3 @@ def checked_hash(digest: str) -> bytes:
 
 def names_of(hashes: Collection[bytes]) -> list[str]:
     return [block_name(one) for one in hashes]
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is durable once its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _modified_s(path: Path, where_gone_s: float) -> float:
-    """When a file was last touched; ``where_gone_s`` where it has just gone."""
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return where_gone_s

@@ -25,12 +25,10 @@ from controller.db.filters import (
 from controller.db.schema import Account, Snapshot, Tag
 from controller.db.session import Session
 from controller.lookup import select_page
-from controller.shares import check_account_id
+from controller.shares import OPERATOR_ALIAS, owned_by
 from controller.snapshots.sources import SHARES, visible_to
 from controller.tags.rules import tags_of
 from protos.cloud.v1 import common_pb2, volumes_pb2
-
-OPERATOR_ALIAS = "amazon"
 
 
 def _progress(values: Sequence[str]):
@@ -68,7 +66,7 @@ def describe_snapshots(
     known = FILTERS | tag_filters(Snapshot.snapshot_id, Tag.account_id == account_id)
     conditions = where(known, request.filters)
     if request.owners:
-        conditions.append(_owned_by(request.owners, account_id))
+        conditions.append(owned_by(Snapshot.account_id, request.owners, account_id))
     if request.restorable_by:
         conditions.append(either([_restorable(who, account_id) for who in request.restorable_by]))
     page = page_of(request.page, explicit_ids=request.snapshot_ids)
@@ -102,27 +100,13 @@ _COLUMNS = (
 )
 
 
-def _owned_by(owners: Sequence[str], account_id: str):
-    ids = [account_id if owner == "self" else owner for owner in owners]
-    aliases = {OPERATOR_ALIAS, "self"}
-    for owner in owners:
-        if owner not in aliases:
-            check_account_id(owner)
-    owned = Snapshot.account_id.in_(ids)
-    return owned | Account.operator if OPERATOR_ALIAS in owners else owned
-
-
 def _restorable(who: str, account_id: str):
     """Whoever may make volumes of it: "all" of public ones, an account of its own and those shared
-    with it by name. With whom others share theirs can be seen by their owners only."""
+    with it by name."""
+    shared = SHARES.shown_with(who, account_id)
     if who == "all":
-        return SHARES.with_all
-    who = account_id if who == "self" else who
-    check_account_id(who)
-    named = SHARES.with_account(who)
-    if who != account_id:
-        named &= Snapshot.account_id == account_id
-    return (Snapshot.account_id == who) | named
+        return shared
+    return shared | (Snapshot.account_id == (account_id if who == "self" else who))
 
 
 def _message(row, snapshot_tags: Sequence[common_pb2.Tag]) -> volumes_pb2.Snapshot:
