@@ -76,6 +76,10 @@ class CloudError(Exception):
         )
 
 
+def invalid_parameter(message: str, reason: str = "") -> CloudError:
+    return CloudError(Kind.INVALID, message, noun="parameter", reason=reason)
+
+
 def missing_parameter(name: str) -> CloudError:
     """The refusal of a request without ``name``, in EC2's words, or without one of several."""
     return CloudError(

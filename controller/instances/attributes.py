@@ -9,14 +9,14 @@ from controller.db.schema import Instance, InstanceType, Volume
 from controller.db.session import Database, Transaction
 from controller.fleet.changes import Changes
 from controller.instances import credits
-from controller.instances.launch_checks import check_shutdown_behavior, check_user_data, invalid
+from controller.instances.launch_checks import check_shutdown_behavior, check_user_data
 from controller.instances.launch_read import runs_on
 from controller.instances.rules import find_staying, wrong_state
 from controller.instances.state import STOPPED
 from controller.instances.view import state_of
 from controller.networks import attachments, interfaces
 from protos.cloud.v1 import instances_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, invalid_parameter
 
 STOPPED_ONLY = {"instance_type", "user_data", "ebs_optimized", "ena_support"}
 PLAIN = {"disable_api_termination", "disable_api_stop", "ebs_optimized"}  # nothing a host must know
@@ -75,7 +75,7 @@ class Attributes:
                 id=name,
             )
         if not runs_on(row.architecture, wanted.architecture):
-            raise invalid(
+            raise invalid_parameter(
                 f"The architecture '{wanted.architecture}' of the instance type '{name}' does not "
                 f"match the architecture '{row.architecture}' of the instance."
             )

@@ -11,7 +11,7 @@ from controller.tags.checks import check_keys_in_metadata, tags_of_specification
 from controller.tokens import check_token
 from protos import ids
 from protos.cloud.v1 import instances_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, invalid_parameter
 
 USER_DATA_BYTES_MAX = 16 * 1024
 _METADATA_CHOICES = {
@@ -64,9 +64,11 @@ def check_request(request: instances_pb2.RunInstancesRequest, max_per_call: int)
 
 def _check_counts(request: instances_pb2.RunInstancesRequest, max_per_call: int) -> None:
     if request.min_count < 1:
-        raise invalid("Value (" + str(request.min_count) + ") for parameter minCount is invalid.")
+        raise invalid_parameter(
+            "Value (" + str(request.min_count) + ") for parameter minCount is invalid."
+        )
     if request.max_count < request.min_count:
-        raise invalid(
+        raise invalid_parameter(
             f"Value ({request.max_count}) for parameter maxCount is invalid. "
             "It must be at least minCount."
         )
@@ -81,12 +83,12 @@ def _check_counts(request: instances_pb2.RunInstancesRequest, max_per_call: int)
 
 def check_user_data(user_data: bytes) -> None:
     if len(user_data) > USER_DATA_BYTES_MAX:
-        raise invalid(f"User data is limited to {USER_DATA_BYTES_MAX} bytes")
+        raise invalid_parameter(f"User data is limited to {USER_DATA_BYTES_MAX} bytes")
 
 
 def check_shutdown_behavior(behavior: str) -> None:
     if behavior not in ("stop", "terminate"):
-        raise invalid(
+        raise invalid_parameter(
             f"Value ({behavior}) for parameter instanceInitiatedShutdownBehavior is invalid."
         )
 
@@ -96,7 +98,9 @@ def metadata_columns(options: instances_pb2.MetadataOptions) -> dict[str, object
     default."""
     for field, choices in _METADATA_CHOICES.items():
         if (value := getattr(options, field)) and value not in choices:
-            raise invalid(f"Value ({value}) for parameter {_METADATA_NAMES[field]} is invalid.")
+            raise invalid_parameter(
+                f"Value ({value}) for parameter {_METADATA_NAMES[field]} is invalid."
+            )
     if options.http_protocol_ipv6 == "enabled":
         raise CloudError(
             Kind.UNSUPPORTED,
@@ -106,7 +110,7 @@ def metadata_columns(options: instances_pb2.MetadataOptions) -> dict[str, object
         )
     limit = options.http_put_response_hop_limit
     if limit and not 1 <= limit <= 64:
-        raise invalid(
+        raise invalid_parameter(
             f"Value ({limit}) for parameter MetadataOptions.HttpPutResponseHopLimit is invalid."
         )
     columns = {
@@ -122,7 +126,3 @@ def metadata_columns(options: instances_pb2.MetadataOptions) -> dict[str, object
 def shows_tags(metadata: Mapping[str, object]) -> bool:
     """Whether these columns let a guest read its tags from its metadata."""
     return metadata.get("metadata_tags") == "enabled"
-
-
-def invalid(message: str, reason: str = "") -> CloudError:
-    return CloudError(Kind.INVALID, message, noun="parameter", reason=reason)

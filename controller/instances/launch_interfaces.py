@@ -18,7 +18,7 @@ from controller.networks.interfaces import in_use, too_many_interfaces
 from controller.networks.launch import LaunchNetwork, LaunchSubnet, find_launch_network
 from controller.networks.new_interfaces import Wish, check_address_count, check_wish
 from protos.cloud.v1 import instances_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, invalid_parameter
 
 _NIC = NetworkInterface
 
@@ -67,7 +67,9 @@ def check_interfaces(request: instances_pb2.RunInstancesRequest) -> None:
     if len(set(indexes)) < len(indexes):
         raise _combination("Each network interface requires a unique device index.")
     if 0 not in indexes:
-        raise _invalid("The first network interface of an instance has the device index 0.")
+        raise invalid_parameter(
+            "The first network interface of an instance has the device index 0."
+        )
     ids = [one.network_interface_id for one in asked if one.network_interface_id]
     check_ids("network-interface", ids)
     if len(set(ids)) < len(ids):
@@ -226,9 +228,5 @@ def _plan_existing(
     return Planned(wish, LaunchNetwork(row.vpc_id, (subnet,), {}), nic_id)
 
 
-def _invalid(message: str, reason: str = "") -> CloudError:
-    return CloudError(Kind.INVALID, message, noun="parameter", reason=reason)
-
-
 def _combination(message: str) -> CloudError:
-    return _invalid(message, "parameter-combination")
+    return invalid_parameter(message, "parameter-combination")

@@ -16,6 +16,7 @@ from controller.networks.launch import LaunchNetwork
 from controller.scheduling.model import Ask
 from controller.volumes.mappings import Disk
 from protos.cloud.v1 import instances_pb2
+from protos.errors import invalid_parameter
 
 HINTS = ("different_host", "same_host", "build_near_host_ip", "cidr")
 
@@ -76,7 +77,7 @@ def make_plan(tx: Transaction, request, digest: str, wanted, row) -> Plan:
 
 def _with_hints(tx: Transaction, ask: Ask, hints) -> Ask:
     if unknown := sorted(set(hints) - set(HINTS)):
-        raise launch_checks.invalid(
+        raise invalid_parameter(
             f"The scheduler hint '{unknown[0]}' is unknown: {', '.join(HINTS)}."
         )
 
@@ -93,6 +94,6 @@ def _with_hints(tx: Transaction, ask: Ask, hints) -> Ask:
         try:
             network = ipaddress.ip_network(near, strict=False)
         except ValueError as unreadable:
-            raise launch_checks.invalid(f"{near} is not a network.") from unreadable
+            raise invalid_parameter(f"{near} is not a network.") from unreadable
         ask = replace(ask, near_network=str(network))
     return ask

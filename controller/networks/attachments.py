@@ -23,7 +23,7 @@ from controller.networks import interface_rules
 from controller.networks.interfaces import in_use, let_go, too_many_interfaces
 from controller.networks.new_interfaces import check_address_count
 from protos.cloud.v1 import network_interfaces_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, invalid_parameter
 from protos.ids import new_id
 
 _NIC = NetworkInterface
@@ -60,9 +60,9 @@ def attach(
 
 def _check_fits(tx: Transaction, nic, instance, device_index: int) -> None:
     if device_index < 0:
-        raise _invalid(f"Value ({device_index}) for parameter deviceIndex is invalid.")
+        raise invalid_parameter(f"Value ({device_index}) for parameter deviceIndex is invalid.")
     if nic.availability_zone != instance.availability_zone:
-        raise _invalid(
+        raise invalid_parameter(
             "You may not attach a network interface to an instance if they are not in the same "
             "availability zone",
             "parameter-combination",
@@ -77,7 +77,7 @@ def _check_fits(tx: Transaction, nic, instance, device_index: int) -> None:
             noun="parameter",
         )
     if device_index in {other.device_index for other in others}:
-        raise _invalid(
+        raise invalid_parameter(
             f"Instance '{instance.instance_id}' already has an interface attached at device index "
             f"'{device_index}'."
         )
@@ -142,7 +142,3 @@ def _is_stuck(tx: Transaction, nic, instance: SimpleNamespace) -> bool:
         return True
     health = Host.select(Host.health).where(Host.host_id == instance.host_id)
     return tx.value(health) != "up"
-
-
-def _invalid(message: str, reason: str = "") -> CloudError:
-    return CloudError(Kind.INVALID, message, noun="parameter", reason=reason)

@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 
 from protos.cloud.v1 import networks_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, invalid_parameter
 
 # EC2's alphabet for names and descriptions of groups and rules.
 _TEXT = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]*")
@@ -105,7 +105,7 @@ def canonical_protocol(protocol: str) -> str:
         return lowered
     if _PROTOCOL_NUMBER.fullmatch(lowered) and int(lowered) <= 255:
         return _NAMED_PROTOCOLS.get(str(int(lowered)), str(int(lowered)))
-    raise _invalid(f"Invalid value '{protocol}' for IP protocol. Unknown protocol.")
+    raise invalid_parameter(f"Invalid value '{protocol}' for IP protocol. Unknown protocol.")
 
 
 def canonical_cidr(cidr: str, version: int) -> str:
@@ -125,7 +125,7 @@ def canonical_cidr(cidr: str, version: int) -> str:
 def check_text(text: str, what: str) -> None:
     """A name or description: at most 255 characters of EC2's alphabet. Raises INVALID."""
     if len(text) > TEXT_CHARS_MAX or not _TEXT.fullmatch(text):
-        raise _invalid(
+        raise invalid_parameter(
             f"Invalid {what}. Valid {what}s are strings less than 256 characters from the "
             "following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*"
         )
@@ -134,14 +134,14 @@ def check_text(text: str, what: str) -> None:
 def _ports(protocol: str, rule: networks_pb2.SecurityGroupRule) -> tuple[int, int]:
     if protocol in ("tcp", "udp"):
         if not rule.HasField("from_port") or not rule.HasField("to_port"):
-            raise _invalid(
+            raise invalid_parameter(
                 "Invalid value 'Must specify both from and to ports with TCP/UDP.' for portRange."
             )
         for port in (rule.from_port, rule.to_port):
             if not 0 <= port <= 65535:
-                raise _invalid(f"TCP/UDP port ({port}) out of range")
+                raise invalid_parameter(f"TCP/UDP port ({port}) out of range")
         if rule.from_port > rule.to_port:
-            raise _invalid(
+            raise invalid_parameter(
                 f"Invalid TCP/UDP port range ({rule.from_port}:{rule.to_port}): "
                 "the first port is after the last"
             )
@@ -150,12 +150,10 @@ def _ports(protocol: str, rule: networks_pb2.SecurityGroupRule) -> tuple[int, in
         kind = rule.from_port if rule.HasField("from_port") else -1
         code = rule.to_port if rule.HasField("to_port") else -1
         if not -1 <= kind <= 255 or not -1 <= code <= 255:
-            raise _invalid(f"ICMP type ({kind}) or code ({code}) out of range")
+            raise invalid_parameter(f"ICMP type ({kind}) or code ({code}) out of range")
         if kind == -1 and code != -1:
-            raise _invalid(f"ICMP code ({code}) must be -1 (all) where the type is -1 (all)")
+            raise invalid_parameter(
+                f"ICMP code ({code}) must be -1 (all) where the type is -1 (all)"
+            )
         return kind, code
     return -1, -1
-
-
-def _invalid(message: str) -> CloudError:
-    return CloudError(Kind.INVALID, message, noun="parameter")

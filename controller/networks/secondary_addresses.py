@@ -21,7 +21,7 @@ from controller.networks.new_interfaces import (
     secondary_rows,
 )
 from protos.cloud.v1 import network_interfaces_pb2
-from protos.errors import CloudError, Kind, missing_parameter
+from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 
 _NIC, _MORE = NetworkInterface, SecondaryAddress
 
@@ -83,12 +83,12 @@ def unassign(
     held = interface_rules.secondary_ips(tx, nic.network_interface_id)
     for private_ip in named:
         if private_ip == nic.private_ip:
-            raise _invalid(
+            raise invalid_parameter(
                 f"The primary private address {private_ip} of '{nic.network_interface_id}' cannot "
                 "be unassigned."
             )
         if private_ip not in held:
-            raise _invalid(
+            raise invalid_parameter(
                 "Some of the specified addresses are not assigned to interface "
                 f"{nic.network_interface_id}"
             )
@@ -131,7 +131,3 @@ def _addresses_max(tx: Transaction, nic) -> int:
         Instance.select(Instance.instance_type).where(Instance.instance_id == nic.instance_id)
     )
     return interface_rules.addresses_max(tx, kind)
-
-
-def _invalid(message: str) -> CloudError:
-    return CloudError(Kind.INVALID, message, noun="parameter")

@@ -18,7 +18,7 @@ from controller.volumes.devices import ATTACHED_MAX, bare_name, is_device_name
 from controller.volumes.release import let_go
 from controller.volumes.rows import at_rest, find_volume
 from controller.volumes.rules import wrong_state
-from protos.errors import CloudError, Kind, missing_parameter
+from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 
 
 class Attachments:
@@ -149,7 +149,7 @@ def _position(tx: Transaction, instance, device: str) -> int:
     """0 for the root disk, else the next. Raises INVALID for a name that is none or is taken,
     QUOTA."""
     if not is_device_name(device):
-        raise _invalid(
+        raise invalid_parameter(
             f"Value ({device}) for parameter device is invalid. {device} is not a valid EBS device "
             "name."
         )
@@ -160,7 +160,7 @@ def _position(tx: Transaction, instance, device: str) -> int:
     )
     names = {bare_name(row.device_name) for row in there}
     if bare_name(device) in names:
-        raise _invalid(
+        raise invalid_parameter(
             f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use"
         )
     if len(there) >= ATTACHED_MAX:
@@ -173,7 +173,9 @@ def _position(tx: Transaction, instance, device: str) -> int:
         )
     if bare_name(device) == bare_name(instance.root_device_name):
         if state_of(instance) != STOPPED:
-            raise _invalid(f"The root device {device} of a running instance cannot be attached.")
+            raise invalid_parameter(
+                f"The root device {device} of a running instance cannot be attached."
+            )
         return 0
     return max([0, *(row.position for row in there)]) + 1
 
@@ -188,7 +190,3 @@ def _check_served(tx: Transaction, volume) -> None:
             noun="volume",
             id=volume.volume_id,
         )
-
-
-def _invalid(message: str) -> CloudError:
-    return CloudError(Kind.INVALID, message, noun="parameter")

@@ -22,7 +22,7 @@ from controller.volumes import state, types
 from controller.volumes.homes import Homes
 from controller.volumes.rows import find_volume
 from protos.cloud.v1 import volumes_pb2
-from protos.errors import CloudError, Kind, missing_parameter
+from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 from protos.ids import new_id
 
 
@@ -133,7 +133,7 @@ def _shape(request: volumes_pb2.CreateVolumeRequest, source: Source | None) -> t
         raise missing_parameter("size or snapshotId")
     size = request.size_gib if request.HasField("size_gib") else source.size_gib
     if source is not None and size < source.size_gib:
-        raise _invalid(
+        raise invalid_parameter(
             f"Volume of size {size}GiB is smaller than snapshot '{source.snapshot_id}', "
             f"expect size >= {source.size_gib}GiB"
         )
@@ -143,7 +143,3 @@ def _shape(request: volumes_pb2.CreateVolumeRequest, source: Source | None) -> t
         request.iops if request.HasField("iops") else None,
         request.throughput_mibps if request.HasField("throughput_mibps") else None,
     )
-
-
-def _invalid(message: str) -> CloudError:
-    return CloudError(Kind.INVALID, message, noun="parameter")

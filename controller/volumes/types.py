@@ -17,7 +17,7 @@ What is chosen is a limit of the guest's disk (DiskSpec); what is not chosen lim
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from protos.errors import CloudError, Kind, missing_parameter
+from protos.errors import CloudError, invalid_parameter, missing_parameter
 
 DEFAULT_TYPE = "gp2"
 GP2_IOPS = (100, 16_000)
@@ -75,15 +75,15 @@ def shape(
     name = volume_type or DEFAULT_TYPE
     known = TYPES.get(name)
     if known is None:
-        raise _invalid(f"Value ({name}) for parameter volumeType is invalid.")
+        raise invalid_parameter(f"Value ({name}) for parameter volumeType is invalid.")
     if size_gib < known.smallest_gib:
-        raise _invalid(
+        raise invalid_parameter(
             f"Volume of {size_gib}GiB is too small for volume type {name}; "
             f"minimum is {known.smallest_gib}GiB.",
             size_reason,
         )
     if size_gib > known.largest_gib:
-        raise _invalid(
+        raise invalid_parameter(
             f"Volume of {size_gib}GiB is too large for volume type {name}; "
             f"maximum is {known.largest_gib}GiB.",
             size_reason,
@@ -103,11 +103,11 @@ def _iops(name: str, known: VolumeType, size_gib: int, asked: int | None) -> int
         return known.iops_default
     least, most = known.iops
     if asked < least:
-        raise _invalid(f"Volume iops of {asked} is too low; minimum is {least}.")
+        raise invalid_parameter(f"Volume iops of {asked} is too low; minimum is {least}.")
     if asked > most:
-        raise _invalid(f"Volume iops of {asked} is too high; maximum is {most}.")
+        raise invalid_parameter(f"Volume iops of {asked} is too high; maximum is {most}.")
     if asked > max(size_gib * known.iops_per_gib, known.iops_default):
-        raise _invalid(
+        raise invalid_parameter(
             f"Iops to volume size ratio of {asked / size_gib:.1f} is too high; "
             f"maximum is {known.iops_per_gib}.0 IOPS per GiB."
         )
@@ -123,11 +123,11 @@ def _throughput(name: str, known: VolumeType, iops: int, asked: int | None) -> i
         return known.throughput_default
     least, most = known.throughput
     if asked < least:
-        raise _invalid(f"Volume throughput of {asked} is too low; minimum is {least}.")
+        raise invalid_parameter(f"Volume throughput of {asked} is too low; minimum is {least}.")
     if asked > most:
-        raise _invalid(f"Volume throughput of {asked} is too high; maximum is {most}.")
+        raise invalid_parameter(f"Volume throughput of {asked} is too high; maximum is {most}.")
     if asked * _IOPS_PER_MIBPS > iops:
-        raise _invalid(
+        raise invalid_parameter(
             f"Throughput (MiBps) to iops ratio of {asked / iops:.6f} is too high; "
             f"maximum is {1 / _IOPS_PER_MIBPS:.6f} MiBps per iops."
         )
@@ -143,10 +143,6 @@ def shown_iops(volume_type: str, size_gib: int, iops: int) -> int:
 
 
 def _unsupported(name: str, volume_type: str) -> CloudError:
-    return _invalid(
+    return invalid_parameter(
         f"The parameter {name} is not supported for {volume_type} volumes.", "parameter-combination"
     )
-
-
-def _invalid(message: str, reason: str = "") -> CloudError:
-    return CloudError(Kind.INVALID, message, noun="parameter", reason=reason)

@@ -188,9 +188,14 @@ def test_hints_of_the_scheduler(tmp_path):
     assert run(build_near_host_ip="192.0.2.200", cidr="/24")
     with pytest.raises(CloudError, match=r"3 hosts outside 198\.51\.100\.0/24"):
         run(build_near_host_ip="198.51.100.1", cidr="24")
-    for wrong in ({"typo": "x"}, {"same_host": "i-00000000000000bad"}, {"build_near_host_ip": "x"}):
-        with pytest.raises(CloudError):
+    for wrong, kind in (
+        ({"typo": "x"}, Kind.INVALID),
+        ({"same_host": "i-00000000000000bad"}, Kind.NOT_FOUND),
+        ({"build_near_host_ip": "x"}, Kind.INVALID),
+    ):
+        with pytest.raises(CloudError) as caught:
             run(**wrong)
+        assert caught.value.kind is kind
 
 
 def test_isolated_hosts_take_isolated_images_only(tmp_path):
