@@ -98,19 +98,6 @@ def interfaces_query(*more):
     )
 
 
-def interfaces_of(
-    session: Session, instance_ids: Sequence[str], names: DnsNames
-) -> dict[str, list[networks_pb2.NetworkInterface]]:
-    """The interfaces of many instances, by instance, the first one first: four statements."""
-    found: dict[str, list[networks_pb2.NetworkInterface]] = defaultdict(list)
-    if instance_ids:
-        query = interfaces_query().where(_NIC.instance_id.in_(list(instance_ids)))
-        rows = session.rows(query.order_by(_NIC.instance_id, _NIC.device_index))
-        for row, message in zip(rows, messages(session, rows, names), strict=True):
-            found[row.instance_id].append(message)
-    return found
-
-
 def messages(
     session: Session, rows: Sequence, names: DnsNames
 ) -> list[networks_pb2.NetworkInterface]:
