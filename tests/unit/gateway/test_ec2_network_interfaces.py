@@ -4,10 +4,9 @@ import pytest
 
 from protos.cloud.v1 import common_pb2, networks_pb2
 from protos.cloud.v1 import network_interfaces_pb2 as pb
-from tests.unit.gateway.test_ec2_nouns import code, plain
+from tests.unit.gateway.asking import TAG, code, plain
 from tests.unit.gateway.world import ACCOUNT
 
-TAG = common_pb2.Tag(key="k", value="v")
 ELASTIC = networks_pb2.NetworkInterfaceAssociation(
     public_ip="100.64.0.7",
     public_dns_name="100.64.0.7",
