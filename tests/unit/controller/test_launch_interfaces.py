@@ -6,7 +6,7 @@ from controller.config import Config, RegionConfig, Zone
 from protos.cloud.v1 import common_pb2, instances_pb2
 from protos.errors import Kind
 from tests.unit.controller.cloud import Cloud
-from tests.unit.controller.test_network_interfaces import (
+from tests.unit.controller.interface_calls import (
     attach,
     make,
     refused,

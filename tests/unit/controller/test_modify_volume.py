@@ -5,7 +5,7 @@ import pytest
 from protos.cloud.v1 import common_pb2, fleet_pb2, volumes_pb2
 from protos.errors import Kind
 from tests.unit.controller.cloud import Cloud
-from tests.unit.controller.test_volumes import (
+from tests.unit.controller.volume_calls import (
     attach,
     attached,
     call,

@@ -6,7 +6,7 @@ import pytest
 
 from protos.cloud.v1 import common_pb2
 from tests.unit.controller.cloud import IMAGE_ID, Cloud
-from tests.unit.controller.test_volumes import call, created, seen
+from tests.unit.controller.volume_calls import call, created, seen
 
 NAMED = [common_pb2.Tag(key="Name", value="data")]
 BLANK, ROOT, BOTH, NEITHER = {"blank"}, {"root"}, {"blank", "root"}, set()
