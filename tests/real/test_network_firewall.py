@@ -5,20 +5,9 @@ import threading
 import pytest
 
 from hostagent.network.config import mac_of
-from tests.real.network_lab import (
-    BROADCAST,
-    EVERYTHING_OUT,
-    Lab,
-    allow,
-    allow_out,
-    arp_reply,
-    connect,
-    ethernet,
-    eventually,
-    ipv4_udp,
-    pings,
-    reach,
-)
+from tests.real.frames import BROADCAST, arp_reply, ethernet, ipv4_udp
+from tests.real.network_guests import connect, eventually, pings, reach
+from tests.real.network_lab import EVERYTHING_OUT, Lab, allow, allow_out
 
 pytestmark = pytest.mark.real
 

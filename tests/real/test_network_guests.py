@@ -9,7 +9,8 @@ import pytest
 from hostagent import shell
 from hostagent.network.config import mac_of
 from protos.cloud.v1 import instances_pb2
-from tests.real.network_lab import EVERYTHING_OUT, Lab, connect, eventually, within
+from tests.real.network_guests import connect, eventually, within
+from tests.real.network_lab import EVERYTHING_OUT, Lab
 
 pytestmark = pytest.mark.real
 

@@ -3,16 +3,8 @@
 import pytest
 
 from hostagent import shell
-from tests.real.network_lab import (
-    EVERYTHING_OUT,
-    Lab,
-    Service,
-    allow,
-    connect,
-    eventually,
-    pings,
-    reach,
-)
+from tests.real.network_guests import Service, connect, eventually, pings, reach
+from tests.real.network_lab import EVERYTHING_OUT, Lab, allow
 
 pytestmark = pytest.mark.real
 

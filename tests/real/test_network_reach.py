@@ -5,7 +5,9 @@ import pytest
 from hostagent.drivers import DriverError
 from hostagent.network import links, namespaces
 from hostagent.network.config import bridge_of
-from tests.real.network_lab import EVERYTHING_OUT, Lab, arp_reply, eventually
+from tests.real.frames import arp_reply
+from tests.real.network_guests import eventually
+from tests.real.network_lab import EVERYTHING_OUT, Lab
 
 pytestmark = pytest.mark.real
 

@@ -25,7 +25,8 @@ from hostagent.network import (
 )
 from hostagent.network.config import NetworkConfig, mac_of
 from hostagent.network.driver import LinuxNetwork
-from tests.real.network_lab import EVERYTHING_OUT, Lab, allow, eventually, open_tap, reach
+from tests.real.network_guests import eventually, open_tap, reach
+from tests.real.network_lab import EVERYTHING_OUT, Lab, allow
 
 pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]

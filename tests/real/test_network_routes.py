@@ -5,17 +5,9 @@ interfaces and addresses.
 import pytest
 
 from hostagent import shell
-from tests.real.network_lab import (
-    EVERYTHING_OUT,
-    Lab,
-    Service,
-    allow,
-    connect,
-    ethernet,
-    eventually,
-    ipv4_udp,
-    reach,
-)
+from tests.real.frames import ethernet, ipv4_udp
+from tests.real.network_guests import Service, connect, eventually, reach
+from tests.real.network_lab import EVERYTHING_OUT, Lab, allow
 
 pytestmark = pytest.mark.real
 
