@@ -58,7 +58,7 @@ class FakeDisks:
         with self._lock:
             disk = self._disk(instance_id, volume_id)
             if self._volumes is not None and disk["path"]:
-                self._volumes.grow(volume_id, size_bytes)
+                self._volumes.resize(volume_id, Path(disk["path"]), size_bytes)
             disk["size_bytes"] = size_bytes
             self.state.keep()
 

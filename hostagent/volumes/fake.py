@@ -83,9 +83,7 @@ class FakeVolumes:
                     raise DriverError(f"{disk.volume_id}: no size is given", transient=False)
                 kind = file_format(disk.image) if base else ""
                 self.made[disk.volume_id] = FakeVolume(str(base or ""), kind, [FakeLayer(0, size)])
-            top = self._volume(disk.volume_id).layers[-1]
-            top.size_bytes = max(top.size_bytes, disk.size_bytes)
-            self._keep()
+            self._grow(disk.volume_id, -1, disk.size_bytes)
             return self.find(disk)
 
     def find(self, disk: fleet_pb2.DiskSpec) -> Disk | None:
@@ -110,9 +108,7 @@ class FakeVolumes:
     def grow(self, volume_id: str, size_bytes: int) -> None:
         with self._lock:
             self._maybe_fail()
-            top = self._volume(volume_id).layers[-1]
-            top.size_bytes = max(top.size_bytes, size_bytes)
-            self._keep()
+            self._grow(volume_id, -1, size_bytes)
 
     def remove(self, volume_id: str) -> None:
         with self._lock:
@@ -217,6 +213,11 @@ class FakeVolumes:
                 layers[-1].blocks[index] = bytes(block).hex() if any(block) else ""
             self._keep()
 
+    def resize(self, volume_id: str, layer: Path, size_bytes: int) -> None:
+        """As a hypervisor does: the layer that it has open."""
+        with self._lock:
+            self._grow(volume_id, self._place(volume_id, parse_layer(layer)[1]), size_bytes)
+
     def merge(self, volume_id: str, lowest: int, highest: int) -> None:
         """The layers from one to the other become one, the lowest: what a commit comes to."""
         with self._lock:
@@ -230,6 +231,17 @@ class FakeVolumes:
             self._keep()
 
     # -- inside --------------------------------------------------------------------------------
+
+    def _grow(self, volume_id: str, place: int, size_bytes: int) -> None:
+        """What is new of a layer is zeros, whatever a larger one below it holds there."""
+        layers = self._volume(volume_id).layers
+        layer = layers[place]
+        if layer.size_bytes < size_bytes:
+            for below in layers[:place]:
+                hidden = (at for at in below.blocks if at * BLOCK >= layer.size_bytes)
+                layer.blocks.update(dict.fromkeys(hidden, ""))
+            layer.size_bytes = size_bytes
+        self._keep()
 
     def _blocks(
         self, volume: FakeVolume, layers: list[FakeLayer], first: int, end: int

@@ -46,12 +46,13 @@ class FakeExports:
     def disks(self, holder: str) -> Sequence[GuestDisk]:
         with self._lock:
             return [
-                GuestDisk(name, path, self._volumes.chain(name)[-1].size_bytes)
+                GuestDisk(name, path, self._size_of(name, path))
                 for name, path in self._written.items()
             ]
 
     def resize_disk(self, holder: str, volume_id: str, size_bytes: int) -> None:
-        self._volumes.grow(volume_id, size_bytes)
+        with self._lock:
+            self._volumes.resize(volume_id, self._written[volume_id], size_bytes)
 
     def freeze_disks(self, holder: str, layers: Mapping[str, Path], quiesce: bool) -> None:
         with self._lock:
@@ -67,3 +68,7 @@ class FakeExports:
 
     def commit_disk(self, holder: str, volume_id: str, lowest: Path, top: Path) -> None:
         self._volumes.merge(volume_id, parse_layer(lowest)[1], parse_layer(top)[1])
+
+    def _size_of(self, volume_id: str, path: Path) -> int:
+        chain = self._volumes.chain(volume_id)
+        return next(layer.size_bytes for layer in chain if layer.path == path)

@@ -171,6 +171,8 @@ class Keeper:
             if holder is None:
                 self._volumes.grow(volume_id, size_bytes)
             elif top.size_bytes < size_bytes:
+                # A layer that it was not moved to would stay small, and hide what it writes.
+                self._volumes.drop_unused(volume_id, top.number)
                 at.resize_disk(holder, volume_id, size_bytes)
             return max(top.size_bytes, size_bytes)
 

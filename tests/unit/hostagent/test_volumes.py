@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from hostagent import shell
-from hostagent.drivers import READ_MOST_BYTES, DriverError, Extent, NotYet
+from hostagent.drivers import READ_MOST_BYTES, DriverError, Extent, GuestDisk, NotYet
 from hostagent.fake_drivers import FakeImages, FakeVolumes
 from hostagent.ledger import Ledger, open_file
 from hostagent.volumes.keeper import Keeper
@@ -33,15 +33,18 @@ class Qcow2:
         self.volumes.start()
         return self.volumes
 
-    def write(self, start, data):
+    def write(self, start, data, layer=None):
         part = self.folder / "written"
         part.write_bytes(data)
-        top = self.volumes.chain(VOLUME)[-1].path
-        shell.run(["qemu-io", "-f", "qcow2", "-c", f"write -s {part} {start} {len(data)}", top])
+        layer = layer or self.volumes.chain(VOLUME)[-1].path
+        shell.run(["qemu-io", "-f", "qcow2", "-c", f"write -s {part} {start} {len(data)}", layer])
 
     def discard(self, start, length):
         top = self.volumes.chain(VOLUME)[-1].path
         shell.run(["qemu-io", "-f", "qcow2", "-c", f"write -z {start} {length}", top])
+
+    def resize(self, layer, size):
+        shell.run(["qemu-img", "resize", "-q", "-f", "qcow2", layer, str(size)])
 
 
 class Fake:
@@ -55,11 +58,14 @@ class Fake:
         self.volumes = FakeVolumes(path=self.folder / "volumes.json", read_base=self._read_base)
         return self.volumes
 
-    def write(self, start, data):
-        self.volumes.write(VOLUME, start, data)
+    def write(self, start, data, layer=None):
+        self.volumes.write(VOLUME, start, data, layer)
 
     def discard(self, start, length):
         self.volumes.write(VOLUME, start, bytes(length))
+
+    def resize(self, layer, size):
+        self.volumes.resize(VOLUME, layer, size)
 
     def _read_base(self, path, start, length):
         return path.read_bytes()[start : start + length]
@@ -87,6 +93,23 @@ class NoGuests:
 
     def holder(self, volume_id):
         return None
+
+
+class OneGuest:
+    """A hypervisor with one, that has the volume's lowest layer open until it ends."""
+
+    def __init__(self, backend):
+        self.backend, self.lives = backend, True
+        (self.layer,) = (layer.path for layer in backend.volumes.chain(VOLUME))
+
+    def holder(self, volume_id):
+        return "i-1" if self.lives else None
+
+    def disks(self, instance_id):
+        return [GuestDisk(VOLUME, self.layer)]
+
+    def resize_disk(self, instance_id, volume_id, size_bytes):
+        self.backend.resize(self.layer, size_bytes)
 
 
 def ledger():
@@ -254,6 +277,30 @@ def test_a_layer_nobody_was_moved_to_is_replaced_or_dropped(backend, volumes):
     backend.again().grow(VOLUME, 8 * MIB)
     backend.volumes.add_layer(VOLUME, 0)
     assert [layer.size_bytes for layer in backend.volumes.chain(VOLUME)] == [4 * MIB] * 2
+
+
+def test_what_grows_is_zeros_whatever_is_below(backend, volumes):
+    volumes.ensure(blank(), None)
+    lower = volumes.chain(VOLUME)[0].path
+    volumes.add_layer(VOLUME, 0)
+    backend.resize(lower, 8 * MIB)
+    backend.write(6 * MIB, b"six", lower)
+    volumes.grow(VOLUME, 8 * MIB)
+    assert volumes.read(VOLUME, 0, 6 * MIB, 3) == b"six"
+    assert volumes.read(VOLUME, 1, 6 * MIB, 3) == bytes(3)
+
+
+def test_grown_under_a_guest_that_was_not_moved_to_the_layer_above(backend, volumes):
+    volumes.ensure(blank(), None)
+    guest = OneGuest(backend)
+    keeper = Keeper(volumes, guest, FakeImages(lambda: 0), ledger().volumes)
+    volumes.add_layer(VOLUME, 0)  # a freezing was cut
+    assert keeper.grow(VOLUME, 8 * MIB) == 8 * MIB
+    backend.write(6 * MIB, b"six", guest.layer)
+    guest.lives = False
+    keeper.freeze(VOLUME, 0)
+    assert volumes.ensure(blank(8 * MIB), None).size_bytes == 8 * MIB
+    assert volumes.read(VOLUME, keeper.top(VOLUME).number, 6 * MIB, 3) == b"six"
 
 
 def test_only_so_much_is_read_at_once(volumes):
