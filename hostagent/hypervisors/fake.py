@@ -98,8 +98,9 @@ class FakeHypervisor(FakeDisks):
         later: Callable[[int, Callable[[], None]], None] = _never,
         facts: fleet_pb2.HostFacts | None = None,
         volumes: FakeVolumes | None = None,
+        served_bytes: Callable[[str], int] | None = None,
     ):
-        self._volumes = volumes
+        self._volumes, self._served_bytes = volumes, served_bytes
         self._clock, self._rng, self._later = clock, rng, later
         self.faults = faults or Faults()
         self.state = state or FakeState()
@@ -140,11 +141,10 @@ class FakeHypervisor(FakeDisks):
                 raise DriverError(f"{name}: the hypervisor failed to start it")
             deaf = self._happens(self.faults.deaf)
             nics = sorted(port.network_interface_id for port in ports)
-            self.state.guests[name] = Guest(
-                Power.PAUSED.value, deaf=deaf, console=str(console), nics=nics
-            )
+            guest = Guest(Power.PAUSED.value, deaf=deaf, console=str(console), nics=nics)
             for disk in disks:
-                self._give(self.state.guests[name], disk)
+                self._give(guest, disk)
+            self.state.guests[name] = guest
             self.state.keep()
 
     def resume(self, instance_id: str) -> None:

@@ -3,10 +3,11 @@
 A part of FakeHypervisor (fake.py), by its lock, its faults and its guests. As in libvirt's driver a
 guest writes the layer that it was moved to, a commit takes a while (``commit_polls`` looks), and
 one that does not listen to ACPI lets go of nothing. A hypervisor made without volumes knows no
-sizes and commits nothing.
+sizes and commits nothing. A disk that another host serves is as large as it is there
+(``served_bytes``); without that, as large as it is told to be.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hostagent.drivers import Disk, DriverError, GuestDisk, NotYet
@@ -21,6 +22,7 @@ class FakeDisks:
 
     _volumes: FakeVolumes | None
     _commits: dict[tuple[str, Path], int]  # under way -> looks until it is done
+    _served_bytes: Callable[[str], int] | None  # of a volume; DriverError where nobody serves it
 
     def disks(self, instance_id: str) -> Sequence[GuestDisk]:
         with self._lock:
@@ -57,7 +59,9 @@ class FakeDisks:
     def resize_disk(self, instance_id: str, volume_id: str, size_bytes: int) -> None:
         with self._lock:
             disk = self._disk(instance_id, volume_id)
-            if self._volumes is not None and disk["path"]:
+            if not disk["path"]:
+                size_bytes = self._size_of_served(volume_id, size_bytes)
+            elif self._volumes is not None:
                 self._volumes.resize(volume_id, Path(disk["path"]), size_bytes)
             disk["size_bytes"] = size_bytes
             self.state.keep()
@@ -104,11 +108,22 @@ class FakeDisks:
             raise DriverError(f"{instance_id} does not have {volume_id}")
         return guest.disks[volume_id]
 
-    @staticmethod
-    def _give(guest, disk: Disk) -> None:
+    def _size_of_served(self, volume_id: str, wanted_bytes: int) -> int:
+        """QEMU sees the new size when it connects anew; until then it refuses to grow."""
+        if self._served_bytes is None:
+            return wanted_bytes
+        served_bytes = self._served_bytes(volume_id)
+        if served_bytes < wanted_bytes:
+            raise DriverError(f"{volume_id}: what serves it has {served_bytes} bytes of it")
+        return served_bytes
+
+    def _give(self, guest, disk: Disk) -> None:
+        size_bytes = disk.size_bytes
+        if disk.remote is not None and self._served_bytes is not None:
+            size_bytes = self._served_bytes(disk.volume_id)
         guest.disks[disk.volume_id] = {
             "path": "" if disk.remote is not None else str(disk.path),
-            "size_bytes": disk.size_bytes,
+            "size_bytes": size_bytes,
             "iops": disk.iops,
             "throughput_mibps": disk.throughput_mibps,
         }

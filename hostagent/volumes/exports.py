@@ -123,7 +123,7 @@ class QemuExports:
 
     def resize_disk(self, holder: str, volume_id: str, size_bytes: int) -> None:
         """QEMU resizes nothing that is exported: who is connected comes again in a moment, and sees
-        the new size when the disk is attached anew.
+        the new size then, when its own disk is resized.
         """
         with self._lock:
             node = self._exports()[volume_id]

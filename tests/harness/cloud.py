@@ -87,6 +87,7 @@ class SimCloud:
                 self._fleet,
                 self._on_death,
                 self._lived,
+                self.served_to,
                 LIMITS,
                 keep_checkpoints=keep_checkpoints,
             )
@@ -128,12 +129,21 @@ class SimCloud:
         }
 
     def is_harmed(self, instance_id: str) -> bool:
-        """Whether the simulation did what may end an instance: to it, or to its host's drivers."""
-        return instance_id in self.harmed or any(
-            row["host_id"] in self.harmed_hosts
-            for row in self.records.table("placement")
-            if row["instance_id"] == instance_id
+        """Whether the simulation did what may end an instance: to it, to its host's drivers, or to
+        what should have served one of its volumes."""
+        if instance_id in self.harmed:
+            return True
+        placed, attached = (
+            [row for row in self.records.table(name) if row["instance_id"] == instance_id]
+            for name in ("placement", "volume")
         )
+        return any(row["host_id"] in self.harmed_hosts for row in placed) or any(
+            self.was_unserved(row["volume_id"]) for row in attached
+        )
+
+    def was_unserved(self, volume_id: str) -> bool:
+        """Whether a guest was to have it from another host that did not serve it just then."""
+        return any(volume_id in host.unserved for host in self.hosts)
 
     # -- calls ---------------------------------------------------------------------------------
 
@@ -211,6 +221,13 @@ class SimCloud:
 
     def _lived(self, guest: str, alive: bool) -> None:
         self.contents.lived(guest, alive, self.agenda.now_ms)
+
+    def served_to(self, host: SimHost, volume_id: str) -> SimHost | None:
+        """The host that serves it, to that host, at this moment."""
+        for home in self.hosts:
+            if host.host_id in home.exports.hosts.get(volume_id, ()):
+                return home
+        return None
 
     def bury(self, host: SimHost) -> None:
         """The host never comes back."""

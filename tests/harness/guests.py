@@ -46,12 +46,10 @@ class Guests:
         self._cloud.say(f"{guest} writes {value} to {volume_id} at {offset}: {done}")
 
     def _served_to(self, host: SimHost, volume_id: str) -> tuple[SimHost | None, Path | None]:
-        for home in self._cloud.hosts:
-            if host.host_id in home.exports.hosts.get(volume_id, ()):
-                return home, next(
-                    at for name, by, at in home.writers() if (name, by) == (volume_id, "")
-                )
-        return None, None
+        home = self._cloud.served_to(host, volume_id)
+        if home is None:
+            return None, None
+        return home, next(at for name, by, at in home.writers() if (name, by) == (volume_id, ""))
 
     def _write(
         self, home: SimHost, guest: str, volume_id: str, layer: Path, offset: int, value: int

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hostagent import app
 from hostagent.agent import Agent
+from hostagent.drivers import DriverError
 from hostagent.fake_drivers import FakeNetwork, FakeVolumes
 from hostagent.hypervisors.fake import FakeHypervisor, Faults
 from hostagent.ledger import Ledger, open_file
@@ -43,7 +44,8 @@ Send = Callable[[fleet_pb2.HostReport], fleet_pb2.HostSpec]
 class SimHost:
     """See the module's head. ``send`` is Fleet.Report, ``fleet`` the other calls of that service,
     through the network; ``on_death(host, why)`` decides when the agent comes back,
-    ``lived`` hears of its guests (machine.py)."""
+    ``lived`` hears of its guests (machine.py), ``served(host, volume)`` is the host that serves it
+    that volume, or None."""
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class SimHost:
         fleet: Callable[["SimHost", str, object], object],
         on_death: Callable[["SimHost", str], None],
         lived: Callable[[str, bool], None],
+        served: Callable[["SimHost", str], "SimHost | None"],
         limits: Limits = Limits(),
         *,
         keep_checkpoints: bool = False,
@@ -64,9 +67,10 @@ class SimHost:
         self.supply = Supply(self.name, keep=keep_checkpoints)
         self.faults = Faults()
         self.agent: Agent | None = None
-        self.harmed: set[str] = set()  # instances whose guest or driver was made to fail
+        self.unserved: set[str] = set()  # volumes that a guest here was to have from elsewhere
         self._facts, self._agenda, self._rng = facts, agenda, rng
         self._send, self._on_death, self._limits = send, on_death, limits
+        self._served = served
         self._life = 0  # which of its processes: events of earlier ones are void
         self._boot = 1
         self._work_at: int | None = None
@@ -168,6 +172,16 @@ class SimHost:
             ),
             facts=self._facts,
             volumes=self.volumes,
+            served_bytes=self._served_bytes,
+        )
+
+    def _served_bytes(self, volume_id: str) -> int:
+        home = self._served(self, volume_id)
+        if home is None:
+            self.unserved.add(volume_id)
+            raise DriverError(f"{volume_id}: nobody serves it")
+        return next(
+            disk.size_bytes for disk in home.exports.disks("") if disk.volume_id == volume_id
         )
 
     def _tick(self) -> None:

@@ -8,6 +8,7 @@ import signal
 
 import pytest
 
+from hostagent.drivers import DriverError
 from hostagent.volumes.storage_daemon import link_tls
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import OBSERVED_RUNNING, DiskSpec, InstanceSpec, RemoteDisk
@@ -68,6 +69,16 @@ def test_a_guest_runs_on_another_hosts_volume(home, host):
     eventually(lambda: host.ledger.get(NAME).progress.reboots_done == 1)
     tell(host, home, reboots=2)
     host.until_greeted(NAME, 3)
+
+    with pytest.raises(DriverError, match="Cannot grow"):
+        host.hypervisor.resize_disk(NAME, VOLUME, 16 * MIB)
+    assert home.keeper.grow(VOLUME, 16 * MIB) == 16 * MIB
+    eventually(lambda: host.ledger.get(NAME).progress.reboots_done == 2)
+    tell(host, home, reboots=3)
+    host.until_greeted(NAME, 4)  # it read something, so that QEMU has connected anew
+    host.hypervisor.resize_disk(NAME, VOLUME, 16 * MIB)
+    (there,) = host.hypervisor.disks(NAME)
+    assert there.size_bytes == 16 * MIB
     host.until(NAME, OBSERVED_RUNNING)
     assert host.leftovers() == []
 

@@ -23,8 +23,8 @@ def nothing_was_made_unasked(world) -> Iterator[str]:
 
 def volumes_are_attached_as_answered(world) -> Iterator[str]:
     """What was attached is with its instance until a detachment is answered, or the instance is
-    to go; a guest that was harmed may have been unable to take it. What was detached is not
-    attached again."""
+    to go; a guest that was harmed, or that nobody served it, may have been unable to take it. What
+    was detached is not attached again."""
     rows = {row["volume_id"]: row for row in world.records.table("volume")}
     instances = world.answers.instances
     for volume_id, instance_id in world.answers.holdings.attached.items():
@@ -37,6 +37,7 @@ def volumes_are_attached_as_answered(world) -> Iterator[str]:
             continue
         promised = instances.get(instance_id)
         excused = promised is None or promised.desired == "terminated"
+        excused = excused or world.was_unserved(volume_id)
         stays = row["instance_id"] == instance_id and not row["detaching"]
         if not stays and not excused and not world.is_harmed(instance_id):
             yield f"{volume_id} was attached to {instance_id}, is with {row['instance_id']}"

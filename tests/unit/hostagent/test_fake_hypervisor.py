@@ -1,18 +1,27 @@
 """The fake hypervisor keeps drivers.Hypervisor's promises, and fails only as it is told to."""
 
 import random
+from pathlib import Path
 
 import pytest
 
-from hostagent.drivers import DriverError, Power
+from hostagent.drivers import Disk, DriverError, Power
 from hostagent.hypervisors.fake import FakeHypervisor, FakeState, Faults
+from protos.cloud.v1 import fleet_pb2
 from tests.unit.hostagent.rig import Clock, instance
 
 
 class Machine:
     def __init__(self, folder, state=None, **faults):
         self.clock, self.events = Clock(), []
-        self.hypervisor = FakeHypervisor(self.clock, random.Random(3), Faults(**faults), state)
+        self.served: dict[str, int] = {}
+        self.hypervisor = FakeHypervisor(
+            self.clock,
+            random.Random(3),
+            Faults(**faults),
+            state,
+            served_bytes=self.served.__getitem__,
+        )
         self.hypervisor.watch(self.events.append)
         self.folder = folder
 
@@ -102,3 +111,20 @@ def test_lost_events_and_silence(tmp_path):
     machine.hypervisor.faults = Faults(call_fails=1.0)
     with pytest.raises(DriverError, match="does not answer"):
         machine.hypervisor.power("i-1")
+
+
+def test_what_another_host_serves_grows_there_first(tmp_path):
+    """As QEMU has it: tests/real/test_agent_served.py."""
+    machine = Machine(tmp_path)
+    hypervisor, served = machine.hypervisor, machine.served
+    machine.launch()
+    served["vol-1"] = 8
+    remote = fleet_pb2.RemoteDisk(host_id="h-2")
+    disk = Disk("vol-1", "/dev/sdf", Path(), "raw", size_bytes=16, remote=remote)
+    hypervisor.attach_disk("i-1", disk)
+    with pytest.raises(DriverError, match="8 bytes"):
+        hypervisor.resize_disk("i-1", "vol-1", 16)
+    assert [disk.size_bytes for disk in hypervisor.disks("i-1")] == [8]
+    served["vol-1"] = 16
+    hypervisor.resize_disk("i-1", "vol-1", 16)
+    assert [disk.size_bytes for disk in hypervisor.disks("i-1")] == [16]
