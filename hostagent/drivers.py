@@ -178,7 +178,8 @@ class Hypervisor(Protocol):
     def commit_disk(self, instance_id: str, volume_id: str, lowest: Path, top: Path) -> None:
         """Writes the layers above ``lowest`` up to ``top``, all frozen, into ``lowest``. Raises
         NotYet until it is done; the files that nobody needs then are the caller's to remove. The
-        same again goes on waiting.
+        same again goes on waiting, but for one DriverError where it failed meanwhile: then it is
+        begun anew. While it goes on nothing else is done to the disk: whoever tries waits (NotYet).
         """
 
     def nics(self, instance_id: str) -> Sequence[str]:

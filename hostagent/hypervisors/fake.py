@@ -31,6 +31,7 @@ class Faults:
     create_fails: float = 0.0  # the domain cannot be made this time (transient)
     never_works: float = 0.0  # ... and never will (an instance is cursed or is not)
     call_fails: float = 0.0  # any other call: the daemon does not answer this time
+    commit_fails: float = 0.0  # layers that were being committed are not
     crash: float = 0.0  # a guest that was let go dies within crash_ms
     powers_off: float = 0.0  # a guest that was let go powers itself off within crash_ms
     deaf: float = 0.0  # a guest never listens to ACPI
@@ -111,7 +112,6 @@ class FakeHypervisor(FakeDisks):
         self._on_change: Callable[[str], None] = lambda name: None
         self._reboots_before: dict[str, int] = {}
         self._cursed: dict[str, bool] = {}
-        self._commits = {}
 
     # -- drivers.Hypervisor --------------------------------------------------------------------
 

@@ -1,10 +1,10 @@
 """The fake hypervisor's disks: what its guests have, and what they do to FakeVolumes.
 
 A part of FakeHypervisor (fake.py), by its lock, its faults and its guests. As in libvirt's driver a
-guest writes the layer that it was moved to, a commit takes a while (``commit_polls`` looks), and
-one that does not listen to ACPI lets go of nothing. A hypervisor made without volumes knows no
-sizes and commits nothing. A disk that another host serves is as large as it is there
-(``served_bytes``); without that, as large as it is told to be.
+guest writes the layer that it was moved to, a commit takes a while (COMMIT_LOOKS looks) in which
+nothing else can be done to the disk, and one that does not listen to ACPI lets go of nothing. A
+hypervisor made without volumes knows no sizes and commits nothing. A disk that another host serves
+is as large as it is there (``served_bytes``); without that, as large as it is told to be.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from pathlib import Path
 from hostagent.drivers import Disk, DriverError, GuestDisk, NotYet
 from hostagent.volumes.fake import FakeVolumes, parse_layer
 
-COMMIT_POLLS = 2
+COMMIT_LOOKS = 2  # at one that is under way, until it is done
 COMMIT_RETRY_MS = 200
 
 
@@ -21,7 +21,6 @@ class FakeDisks:
     """See the module's head."""
 
     _volumes: FakeVolumes | None
-    _commits: dict[tuple[str, Path], int]  # under way -> looks until it is done
     _served_bytes: Callable[[str], int] | None  # of a volume; DriverError where nobody serves it
 
     def disks(self, instance_id: str) -> Sequence[GuestDisk]:
@@ -53,12 +52,14 @@ class FakeDisks:
             self._maybe_fail()
             guest = self._alive(instance_id)
             if volume_id in guest.disks and not guest.deaf:
+                self._end_commit(volume_id, guest.disks[volume_id])
                 del guest.disks[volume_id]
                 self._changed(instance_id)
 
     def resize_disk(self, instance_id: str, volume_id: str, size_bytes: int) -> None:
         with self._lock:
             disk = self._disk(instance_id, volume_id)
+            self._end_commit(volume_id, disk)
             if not disk["path"]:
                 size_bytes = self._size_of_served(volume_id, size_bytes)
             elif self._volumes is not None:
@@ -81,6 +82,8 @@ class FakeDisks:
                     message = f"{volume_id}: {layer} is below {disk['path']}"
                     raise DriverError(message, transient=False)
             for volume_id, disk in disks.items():
+                self._end_commit(volume_id, disk)
+            for volume_id, disk in disks.items():
                 disk["path"] = str(layers[volume_id])
             self.state.keep()
 
@@ -91,15 +94,23 @@ class FakeDisks:
                 raise DriverError(f"{volume_id}: {top} is written", transient=False)
             if self._volumes is None:
                 raise DriverError("this fake has no volumes", transient=False)
-            layers = [layer.path for layer in self._volumes.chain(volume_id)]
-            if top not in layers:
-                return
-            left = self._commits.setdefault((volume_id, top), COMMIT_POLLS) - 1
-            self._commits[volume_id, top] = left
-            if left > 0:
+            self._end_commit(volume_id, disk)
+            if top != lowest and top in [layer.path for layer in self._volumes.chain(volume_id)]:
+                numbers = [parse_layer(layer)[1] for layer in (lowest, top)]
+                disk["commit"] = {"numbers": numbers, "looks": COMMIT_LOOKS}
                 raise NotYet(f"{volume_id}: committing", retry_ms=COMMIT_RETRY_MS)
-            del self._commits[volume_id, top]
-            self._volumes.merge(volume_id, parse_layer(lowest)[1], parse_layer(top)[1])
+
+    def _end_commit(self, volume_id: str, disk: dict) -> None:
+        """Raises NotYet while one goes on, DriverError where it failed."""
+        if "commit" not in disk:
+            return
+        disk["commit"]["looks"] -= 1
+        if disk["commit"]["looks"] > 0:
+            raise NotYet(f"{volume_id}: committing", retry_ms=COMMIT_RETRY_MS)
+        numbers = disk.pop("commit")["numbers"]
+        if self._happens(self.faults.commit_fails):
+            raise DriverError(f"{volume_id}: its commit failed")
+        self._volumes.merge(volume_id, *numbers)
 
     def _disk(self, instance_id: str, volume_id: str) -> dict:
         self._maybe_fail()

@@ -6,8 +6,9 @@ A domain is made anew for each start: its definition is left alone. Sources of t
 libvirt-domain.h and libvirt-domain-snapshot.h of libvirt 9.0.
 """
 
+import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 
 import libvirt
@@ -24,6 +25,8 @@ from hostagent.hypervisors.domain_xml import (
 )
 
 log = logging.getLogger(__name__)
+
+Job = tuple[int, str]  # the domain's id while it runs, the disk's target
 
 COMMIT_RETRY_MS = 500
 AGENT_TIMEOUT_S = 10  # for the guest's agent to bring its file systems to rest
@@ -57,8 +60,10 @@ def attach(domain: libvirt.virDomain, disk: Disk, settings: Settings) -> None:
 
 def detach(domain: libvirt.virDomain, volume_id: str) -> None:
     """Asks the guest to let go of it, and does not wait."""
-    if volume_id not in _disks(domain):
+    disk = _disks(domain).get(volume_id)
+    if disk is None:
         return
+    _wait_for_job(domain, volume_id, _target(disk))
     try:
         domain.detachDeviceAlias(ALIAS + volume_id, libvirt.VIR_DOMAIN_AFFECT_LIVE)
     except libvirt.libvirtError as failure:
@@ -68,6 +73,7 @@ def detach(domain: libvirt.virDomain, volume_id: str) -> None:
 
 def resize(domain: libvirt.virDomain, volume_id: str, size_bytes: int) -> None:
     target = _target(_existing(domain, volume_id))
+    _wait_for_job(domain, volume_id, target)
     domain.blockResize(target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
 
@@ -86,7 +92,7 @@ def freeze(domain: libvirt.virDomain, layers: Mapping[str, Path], quiesce: bool)
     """
     there = _disks(domain)
     for volume_id in layers:
-        _existing(domain, volume_id)
+        _wait_for_job(domain, volume_id, _target(_existing(domain, volume_id)))
     text = snapshot_of({_target(disk): layers.get(name) for name, disk in there.items()}).to_text()
     if quiesce:
         domain.agentSetResponseTimeout(AGENT_TIMEOUT_S)  # libvirt would wait for ever
@@ -98,18 +104,44 @@ def freeze(domain: libvirt.virDomain, layers: Mapping[str, Path], quiesce: bool)
     domain.snapshotCreateXML(text, _FREEZE)
 
 
-def commit(domain: libvirt.virDomain, volume_id: str, lowest: Path, top: Path) -> None:
-    """Raises NotYet until none of the layers above ``lowest`` up to ``top`` is in the chain."""
-    disk = _existing(domain, volume_id)
-    target = _target(disk)
+def commit(
+    domain: libvirt.virDomain,
+    volume_id: str,
+    lowest: Path,
+    top: Path,
+    failures: MutableMapping[Job, str],
+) -> None:
+    """Raises NotYet until none of the layers above ``lowest`` up to ``top`` is in the chain; the
+    DriverError of one that failed once, and what is asked for then is begun anew.
+    """
+    target = _target(_existing(domain, volume_id))
+    _wait_for_job(domain, volume_id, target)
+    failure = failures.pop((domain.ID(), target), None)
+    if top == lowest or str(top) not in _chain(_existing(domain, volume_id)):
+        return
+    if failure is not None:
+        raise DriverError(f"{volume_id}: its commit failed: {failure}")
+    domain.blockCommit(target, str(lowest), str(top), 0, 0)
+    raise NotYet(f"{volume_id}: committing", retry_ms=COMMIT_RETRY_MS)
+
+
+def failed_commit(domain: libvirt.virDomain, details: str) -> dict[Job, str]:
+    """Of QEMU's BLOCK_JOB_COMPLETED: whose commit failed, and why; nothing where none did. libvirt
+    itself tells nobody why; it names a job by the disk's target.
+    """
+    told = json.loads(details)
+    kind, _, rest = told["device"].partition("-")
+    if kind != "commit" or "error" not in told:
+        return {}
+    return {(domain.ID(), rest.partition("-")[0]): told["error"]}
+
+
+def _wait_for_job(domain: libvirt.virDomain, volume_id: str, target: str) -> None:
+    """Raises NotYet while the disk is committed: nothing else can be done to it."""
     job = domain.blockJobInfo(target, 0)
     if job:
         share = 100 * job["cur"] // max(job["end"], 1)
         raise NotYet(f"{volume_id}: committing, {share} %", retry_ms=COMMIT_RETRY_MS)
-    if str(top) not in _chain(disk):
-        return
-    domain.blockCommit(target, str(lowest), str(top), 0, 0)
-    raise NotYet(f"{volume_id}: committing", retry_ms=COMMIT_RETRY_MS)
 
 
 def _disks(domain: libvirt.virDomain) -> dict[str, etree._Element]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import libvirt
+import libvirt_qemu
 from lxml import etree
 
 from hostagent.drivers import Disk, DriverError, GuestDisk, Port, Power
@@ -74,6 +75,7 @@ class LibvirtHypervisor:
         self._on_change: Callable[[str], None] = lambda name: None
         self._rebooted: set[str] = set()  # since they were last asked to
         self._killed: set[str] = set()  # QEMU was told to end by a signal: not the guest's will
+        self._commit_failures: dict[libvirt_disks.Job, str] = {}
         self._stopping = threading.Event()
         self._lost = threading.Event()
 
@@ -211,7 +213,8 @@ class LibvirtHypervisor:
 
     def commit_disk(self, instance_id: str, volume_id: str, lowest: Path, top: Path) -> None:
         with _translated(f"{instance_id}: {volume_id}"):
-            libvirt_disks.commit(self._existing(instance_id), volume_id, lowest, top)
+            domain, failures = self._existing(instance_id), self._commit_failures
+            libvirt_disks.commit(domain, volume_id, lowest, top, failures)
 
     def nics(self, instance_id: str) -> Sequence[str]:
         with _translated(instance_id):
@@ -279,6 +282,9 @@ class LibvirtHypervisor:
                 (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._device_removed),
             ):
                 connection.domainEventRegisterAny(None, event, callback, None)
+            libvirt_qemu.qemuMonitorEventRegister(
+                connection, None, "BLOCK_JOB_COMPLETED", self._job_ended, None, 0
+            )
             return connection
 
     def _closed(self, connection, reason, opaque) -> None:
@@ -324,6 +330,9 @@ class LibvirtHypervisor:
     def _device_removed(self, connection, domain, device, opaque) -> None:
         """The guest has let go of it."""
         self._on_change(domain.name())
+
+    def _job_ended(self, connection, domain, event, seconds, micros, details, opaque) -> None:
+        self._commit_failures |= libvirt_disks.failed_commit(domain, details)
 
     def _reboot_event(self, connection, domain, opaque) -> None:
         self._rebooted.add(domain.name())

@@ -86,6 +86,7 @@ class QemuExports:
             self._daemon.allow(served)
             if disk.volume_id in self._exports():
                 return
+            self._hear_of_job(disk.volume_id)
             self._close(disk.volume_id)
             self._open(disk)
             self._export(disk.volume_id, _node(disk.path))
@@ -96,6 +97,7 @@ class QemuExports:
             served = self._keep(volume_id, ())
             if self._daemon.is_running():
                 self._daemon.allow(served)
+                self._hear_of_job(volume_id)
                 if volume_id in self._exports():
                     self._daemon.remove_export(volume_id)
                 self._close(volume_id)
@@ -126,6 +128,7 @@ class QemuExports:
         the new size then, when its own disk is resized.
         """
         with self._lock:
+            self._hear_of_job(volume_id)
             node = self._exports()[volume_id]
             self._daemon.remove_export(volume_id)
             self._daemon.tell("block_resize", **{"node-name": node, "size": size_bytes})
@@ -134,6 +137,8 @@ class QemuExports:
     def freeze_disks(self, holder: str, layers: Mapping[str, Path], quiesce: bool) -> None:
         """Nobody here can ask the guest: it is another host's."""
         with self._lock:
+            for volume_id in layers:
+                self._hear_of_job(volume_id)
             written, moves = self._exports(), []
             for volume_id, layer in layers.items():
                 node = _node(layer)
@@ -146,24 +151,40 @@ class QemuExports:
 
     def commit_disk(self, holder: str, volume_id: str, lowest: Path, top: Path) -> None:
         with self._lock:
-            jobs = {job["id"]: job for job in self._daemon.tell("query-jobs")}
-            if volume_id in jobs:
-                raise NotYet(f"{volume_id}: committing", retry_ms=RETRY_MS)
+            if failure := self._end_job(volume_id):
+                raise DriverError(f"{volume_id}: its commit failed: {failure}")
             chain = [layer.path for layer in self._volumes.chain(volume_id)]
-            if top not in chain:
-                for node in self._nodes(volume_id) - {_node(path) for path in chain}:
-                    if not node.endswith(".base"):
-                        self._daemon.tell("blockdev-del", **{"node-name": node})
+            if top == lowest or top not in chain:
+                open_nodes = self._nodes(volume_id) - {f"{volume_id}.base"}
+                self._delete(open_nodes - {_node(path) for path in chain})
                 return
             self._daemon.tell(
                 "block-commit",
                 **{"job-id": volume_id, "device": self._exports()[volume_id]},
                 **{"base-node": _node(lowest), "top-node": _node(top)},
-                **{"backing-file": str(lowest)},
+                **{"backing-file": str(lowest), "auto-dismiss": False},
             )
             raise NotYet(f"{volume_id}: committing", retry_ms=RETRY_MS)
 
     # -- inside --------------------------------------------------------------------------------
+
+    def _hear_of_job(self, volume_id: str) -> None:
+        """Before anything else is done to the layers. Raises NotYet while it goes on."""
+        if failure := self._end_job(volume_id):
+            log.warning("%s: its commit failed: %s", volume_id, failure)
+
+    def _end_job(self, volume_id: str) -> str:
+        """A commit that is over stays with the daemon, and its layers are in use, until this was
+        called: so one that failed is heard of. Answers why it did; raises NotYet while it goes on.
+        """
+        for job in self._daemon.tell("query-jobs"):
+            if job["id"] != volume_id:
+                continue
+            if job["status"] != "concluded":
+                raise NotYet(f"{volume_id}: committing", retry_ms=RETRY_MS)
+            self._daemon.tell("job-dismiss", id=volume_id)
+            return job.get("error", "")
+        return ""
 
     def _exports(self) -> dict[str, str]:
         """Volume -> the node that is written."""
@@ -198,13 +219,16 @@ class QemuExports:
         self._daemon.tell("blockdev-add", **_layer(disk.path, below, writable=True))
 
     def _close(self, volume_id: str) -> None:
+        self._delete(self._nodes(volume_id))
+
+    def _delete(self, nodes: Collection[str]) -> None:
         """The highest first; the base's name is no number."""
 
         def height(node: str) -> int:
             number = node.rpartition(".")[2]
             return int(number) if number.isdigit() else -1
 
-        for node in sorted(self._nodes(volume_id), key=height, reverse=True):
+        for node in sorted(nodes, key=height, reverse=True):
             self._daemon.tell("blockdev-del", **{"node-name": node})
 
     def _keep(self, volume_id: str, host_ids: Collection[str]) -> set[str]:

@@ -143,9 +143,8 @@ class Keeper:
         with self.held([volume_id]):
             holder, at, top, chain = self._look(volume_id)
             frozen = [layer for layer in chain if layer.number <= min(number, top.number - 1)]
-            if len(frozen) > 1 and holder is not None:
-                lowest, highest = frozen[0].path, frozen[-1].path
-                at.commit_disk(holder, volume_id, lowest, highest)
+            if frozen and holder is not None:
+                at.commit_disk(holder, volume_id, frozen[0].path, frozen[-1].path)
             elif len(frozen) > 1:
                 self._volumes.commit(volume_id, frozen[-1].number)
             self._volumes.drop_unused(volume_id, top.number)

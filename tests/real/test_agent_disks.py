@@ -6,6 +6,7 @@ system does is in test_up_volumes.py.
 
 import itertools
 
+import libvirt
 import pytest
 
 from hostagent import shell
@@ -23,6 +24,7 @@ from protos.cloud.v1.fleet_pb2 import (
 from tests.real.agent_host import Host, eventually, volume_of
 from tests.real.boot_sector import Guest
 from tests.real.libvirtd import PrivateLibvirtd
+from tests.unit.hostagent.qcow2_corpus import broken
 
 pytestmark = pytest.mark.real
 
@@ -75,6 +77,18 @@ def write(host, block, byte):
     """Into the frozen layers' files directly: a boot sector writes nothing."""
     path = host.volumes.chain(VOLUME)[-1].path
     shell.run(["qemu-io", "-f", "qcow2", "-c", f"write -P {byte} {block * MIB} 1M", path])
+
+
+def make_layers(host, count):
+    """A volume that nobody has yet, with so many that are frozen: each holds a block of its own
+    and one more."""
+    spec = VolumeSpec(volume_id=VOLUME, desired=fleet_pb2.VOLUME_PRESENT, size_bytes=64 * MIB)
+    host.tell(NAME, Guest.LISTENS, volumes=[spec])
+    eventually(lambda: host.ledger.volumes.get(VOLUME).progress.observed == VOLUME_HERE)
+    for number in range(count):
+        write(host, number, number + 1)
+        write(host, 10 + number, 7)
+        host.agent._on.keeper.freeze(VOLUME, number)
 
 
 def committed(host, number):
@@ -150,14 +164,48 @@ def test_frozen_and_committed_while_it_is_open(attached):
     assert numbers(host) == [0, 4]
 
 
+def test_a_commit_that_fails_is_heard_of_and_begins_anew_when_it_is_asked_for(host):
+    make_layers(host, 2)
+    with broken(host.volumes.chain(VOLUME)[1].path):
+        host.tell(NAME, Guest.LISTENS, disks=[disk()])
+        settled(host)
+        for _ in range(2):
+            with pytest.raises(DriverError, match="its commit failed: Input/output error"):
+                committed(host, 1)
+        assert numbers(host) == [0, 1, 2]
+    host.tell(NAME, Guest.LISTENS, STOPPED, disks=[disk()])
+    host.until(NAME, OBSERVED_STOPPED)
+    host.tell(NAME, Guest.LISTENS, disks=[disk()], starts=2)
+    host.until(NAME, OBSERVED_RUNNING)
+    committed(host, 1)
+    assert numbers(host) == [0, 2]
+    assert host.volumes.read(VOLUME, 2, MIB, 1) == b"\2"
+
+
+def test_what_is_done_to_a_disk_waits_for_its_commit(host):
+    keeper = host.agent._on.keeper
+    make_layers(host, 2)
+    host.tell(NAME, Guest.LISTENS, disks=[disk()])
+    settled(host)
+    lowest, frozen, _ = (str(layer.path) for layer in host.volumes.chain(VOLUME))
+    domain, slow = host.hypervisor._existing(NAME), libvirt.VIR_DOMAIN_BLOCK_COMMIT_BANDWIDTH_BYTES
+    domain.blockCommit("vdf", lowest, frozen, 1 << 16, slow)
+    for act in (
+        lambda: keeper.freeze(VOLUME, 2),
+        lambda: keeper.grow(VOLUME, 96 * MIB),
+        lambda: host.hypervisor.detach_disk(NAME, VOLUME),
+    ):
+        with pytest.raises(NotYet, match="committing"):
+            act()
+    domain.blockJobSetSpeed("vdf", 0)
+    committed(host, 1)
+    keeper.freeze(VOLUME, 2)
+    assert keeper.grow(VOLUME, 96 * MIB) == 96 * MIB
+    assert numbers(host) == [0, 2, 3]
+
+
 def test_nothing_is_lost_where_libvirtd_and_agent_are_killed_amid_a_commit(host, daemon):
-    spec = VolumeSpec(volume_id=VOLUME, desired=fleet_pb2.VOLUME_PRESENT, size_bytes=64 * MIB)
-    host.tell(NAME, Guest.LISTENS, volumes=[spec])
-    eventually(lambda: host.ledger.volumes.get(VOLUME).progress.observed == VOLUME_HERE)
-    for number in range(3):
-        write(host, number, number + 1)
-        write(host, 10 + number, 7)
-        host.agent._on.keeper.freeze(VOLUME, number)
+    make_layers(host, 3)
     host.tell(NAME, Guest.LISTENS, disks=[disk()])
     settled(host)
     with pytest.raises(NotYet):

@@ -1,7 +1,13 @@
-"""qcow2 files built byte by byte: a sound one, and hostile ones that each lie about one thing."""
+"""qcow2 files built byte by byte: a sound one, and hostile ones that each lie about one thing. And
+a sound one that cannot be read for a while.
+"""
 
+import contextlib
+import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 CLUSTER_BITS = 16
 CLUSTER = 1 << CLUSTER_BITS
@@ -123,3 +129,14 @@ HOSTILE = {
     "extensions without end": (Qcow2(extensions_end=False), "do not end"),
     "a cut file": (Qcow2(clusters=2), "beyond the end"),
 }
+
+
+@contextlib.contextmanager
+def broken(path: Path) -> Iterator[None]:
+    """Whoever opens the file meanwhile cannot read what it holds: its tables are nowhere."""
+    with open(path, "r+b", buffering=0) as file:
+        (first_table,) = struct.unpack(">Q", os.pread(file.fileno(), 8, 40))
+        kept = os.pread(file.fileno(), 8, first_table)
+        os.pwrite(file.fileno(), struct.pack(">Q", 1 << 63 | 512), first_table)
+        yield
+        os.pwrite(file.fileno(), kept, first_table)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hostagent.drivers import DriverError
+from hostagent.drivers import DriverError, NotYet
 from protos.cloud.v1.fleet_pb2 import STOPPED
 from tests.unit.hostagent.rig import instance
 
@@ -206,6 +206,9 @@ def test_frozen_and_committed_under_a_guest_that_writes(rig):
         write(b"six")
     assert volumes.read("vol-1", 0, 0, 3) == b"two"
     assert keeper.top("vol-1").number == 2
+    for act, number in ((keeper.commit, 1), (keeper.freeze, 2)):
+        with pytest.raises(NotYet, match="committing"):
+            act("vol-1", number)
     assert keeper.grow("vol-1", 2 * MIB) == 2 * MIB
     for _ in range(4):
         try:

@@ -22,6 +22,7 @@ from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
 from protos.rpc import dns_name
 from tests.harness.waiting import wait_until
 from tests.unit.hostagent.cloud import Authority
+from tests.unit.hostagent.qcow2_corpus import broken
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("qemu-storage-daemon") or not shutil.which("qemu-io"),
@@ -189,6 +190,7 @@ def test_frozen_committed_and_grown_while_it_is_served(home, tmp_path):
     until(lambda: home.keeper.commit(VOLUME, 2))
     until(lambda: home.keeper.commit(VOLUME, 2))
     assert [layer.number for layer in home.volumes.chain(VOLUME)] == [0, 3]
+    assert home.exports._nodes(VOLUME) == {f"{VOLUME}.{end}" for end in ("base", "0", "3")}
     assert home.keeper.grow(VOLUME, 16 * MIB) == 16 * MIB
     home.ask("read -P 5 0 4k", "read -P 9 1M 4k", "read -P 2 2M 4k", "write -P 4 15M 4k")
     with pytest.raises(DriverError, match="open in"):
@@ -197,6 +199,52 @@ def test_frozen_committed_and_grown_while_it_is_served(home, tmp_path):
     whole = home.volumes.read(VOLUME, 3, 0, 16 * MIB)
     assert [whole[at * MIB] for at in (0, 1, 2, 3, 4, 15)] == [5, 9, 2, 3, 0, 4]
     home.keeper.remove(VOLUME)
+
+
+def test_a_commit_that_fails_is_heard_of_and_begins_anew_when_it_is_asked_for(home):
+    made(home)
+    disk = DiskSpec(volume_id=VOLUME)
+    home.volumes.add_layer(VOLUME, 0)
+    frozen = home.volumes.chain(VOLUME)[1].path
+    shell.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 1M 4k", frozen])
+    home.volumes.add_layer(VOLUME, 1)
+    with broken(frozen):
+        home.keeper.serve(disk, [GUEST])
+        for _ in range(2):
+            with pytest.raises(DriverError, match="its commit failed: Input/output error"):
+                until(lambda: home.keeper.commit(VOLUME, 1))
+        with pytest.raises(NotYet):
+            home.keeper.commit(VOLUME, 1)
+        until(lambda: home.keeper.serve(disk, ()))
+    home.keeper.serve(disk, [GUEST])
+    until(lambda: home.keeper.commit(VOLUME, 1))
+    assert [layer.number for layer in home.volumes.chain(VOLUME)] == [0, 2]
+    home.ask("read -P 7 1M 4k")
+
+
+def test_what_is_done_to_layers_waits_for_their_commit(home):
+    made(home)
+    home.keeper.serve(DiskSpec(volume_id=VOLUME), [GUEST])
+    home.keeper.freeze(VOLUME, 0)
+    home.ask("write -P 7 1M 4M")
+    home.keeper.freeze(VOLUME, 1)
+    ends = {"device": f"{VOLUME}.2", "top-node": f"{VOLUME}.1", "base-node": f"{VOLUME}.0"}
+    slow = {"job-id": VOLUME, "speed": 1 << 16, "auto-dismiss": False}
+    home.exports._daemon.tell("block-commit", **ends, **slow)
+    waiting = (
+        lambda: home.keeper.freeze(VOLUME, 2),
+        lambda: home.keeper.grow(VOLUME, 16 * MIB),
+        lambda: home.keeper.serve(DiskSpec(volume_id=VOLUME), ()),
+    )
+    for act in waiting:
+        with pytest.raises(NotYet, match="committing"):
+            act()
+    assert home.exports.served() == [VOLUME]
+    home.exports._daemon.tell("block-job-set-speed", device=VOLUME, speed=0)
+    for act in waiting:
+        until(act)
+    assert [layer.number for layer in home.volumes.chain(VOLUME)] == [0, 2, 3]
+    assert home.volumes.chain(VOLUME)[-1].size_bytes == 16 * MIB
 
 
 def test_a_host_that_listens_elsewhere_from_now_on_serves_there(home):

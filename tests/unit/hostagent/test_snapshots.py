@@ -3,6 +3,7 @@
 import pytest
 
 from hostagent.drivers import DriverError
+from hostagent.hypervisors.fake import Faults
 from hostagent.snapshots.remote import Away
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import (
@@ -75,7 +76,7 @@ def test_the_second_sends_what_changed_and_layers_stay_few(rig):
     for number in range(1, 5):
         rig.volumes.write(VOLUME, number * BLOCK_BYTES, b"%04d" % number)
         take(rig, f"snap-{number}", generation=1 + number)
-        rig.run()
+        rig.pass_ms(1_000)
         assert progress(rig, f"snap-{number}").added_bytes == BLOCK_BYTES
         assert layers(rig) == 2
         rig.acknowledge()
@@ -97,7 +98,7 @@ def test_after_a_cancelled_one_nothing_is_missed(rig):
     assert progress(rig, "snap-2").observed == SNAPSHOT_GONE and layers(rig) == 2
     rig.blocks.before = lambda verb: None
     take(rig, "snap-3", 5)
-    rig.run()
+    rig.pass_ms(1_000)
     assert first_bytes(rig, "snap-3") == b"one.two."
     rig.acknowledge()
     assert rig.ledger.snapshots.all() == {}
@@ -133,6 +134,19 @@ def test_what_cannot_be_copied_fails_and_leaves_no_layers(rig):
     assert layers(rig) == 2
     rig.acknowledge()
     assert progress(rig) is None
+
+
+def test_a_commit_that_fails_is_counted_and_tried_after_ever_longer_pauses(rig):
+    take(rig)
+    rig.run()
+    rig.hypervisor.faults = Faults(commit_fails=1.0)
+    take(rig, "snap-2", generation=3)
+    rig.pass_ms(60_000)
+    assert 4 <= progress(rig, "snap-2").attempts <= 7
+    assert layers(rig) == 3
+    rig.hypervisor.faults = Faults()
+    rig.pass_ms(60_000)
+    assert (progress(rig, "snap-2").attempts, layers(rig)) == (0, 2)
 
 
 def test_one_of_a_volume_that_is_not_here_fails(rig):
