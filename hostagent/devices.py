@@ -6,6 +6,7 @@
     wanted, not there    made where it is not here yet, attached
     there, not wanted    the guest is asked to let go, again every ask_again_ms; after detach_ms
                          that is a failure (busy), and it is asked on
+    forgotten            as one that is not wanted, and then given anew where it is
     both                 grown and limited where the spec says other than the guest has
 
 ``devices_generation`` becomes the spec's when every device is as it should be, or is named in
@@ -21,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from hostagent.drivers import DriverError, GuestDisk, NotYet
+from hostagent.drivers import DriverError, GuestDisk, GuestNic, NotYet
 from hostagent.ledger import Entry, is_here
 from hostagent.limits import Limits
 from hostagent.progress import DeviceFailure
@@ -30,7 +31,8 @@ from protos.cloud.v1 import fleet_pb2
 
 log = logging.getLogger(__name__)
 
-Have, Want = TypeVar("Have"), TypeVar("Want")
+Have = TypeVar("Have", GuestDisk, GuestNic)
+Want = TypeVar("Want")
 
 
 @dataclass
@@ -117,13 +119,16 @@ class Kind(Generic[Have, Want]):
 
     def settle(self, spec: fleet_pb2.InstanceSpec, round: Round) -> None:
         there, wanted = self._there(spec.instance_id), self._wanted(spec)
-        leaving = sorted(there.keys() - wanted.keys())
+        forgotten = {name for name, have in there.items() if have.forgotten}
+        leaving = sorted(there.keys() - wanted.keys() | forgotten)
         self._asked = {name: when for name, when in self._asked.items() if name in leaving}
         for name in self._troubles.keys() - wanted.keys() - set(leaving):
             del self._troubles[name]
         for name in leaving:
             self._try(name, round, functools.partial(self._let_go, spec, name, round))
         for name, device in wanted.items():
+            if name in forgotten:
+                continue
             settle = functools.partial(self._give, spec.instance_id, device, there.get(name))
             self._try(name, round, settle)
 

@@ -74,6 +74,15 @@ class GuestDisk:
     size_bytes: int = 0
     iops: int = 0
     throughput_mibps: int = 0
+    forgotten: bool = False  # the guest has it and its domain has not: it cannot stay
+
+
+@dataclass(frozen=True)
+class GuestNic:
+    """A network interface as a domain has it."""
+
+    network_interface_id: str
+    forgotten: bool = False  # as a disk's
 
 
 @dataclass(frozen=True)
@@ -149,7 +158,8 @@ class Hypervisor(Protocol):
 
     def disks(self, instance_id: str) -> Sequence[GuestDisk]:
         """The disks of a domain as it is now (running or not); none where there is no domain. One
-        that the guest was asked to let go of is there until it has.
+        that the guest was asked to let go of is there until it has. One that is ``forgotten``, for
+        what plugged it in died meanwhile, is to be let go of before it can be attached.
         """
 
     def holder(self, volume_id: str) -> str | None:
@@ -182,10 +192,8 @@ class Hypervisor(Protocol):
         begun anew. While it goes on nothing else is done to the disk: whoever tries waits (NotYet).
         """
 
-    def nics(self, instance_id: str) -> Sequence[str]:
-        """Ids of the network interfaces of a domain as it is now; none where there is no domain.
-        One that the guest was asked to let go of is there until it has.
-        """
+    def nics(self, instance_id: str) -> Sequence[GuestNic]:
+        """The network interfaces of a domain as it is now; all else as with ``disks``."""
 
     def attach_nic(self, instance_id: str, port: Port) -> None:
         """Gives a running guest an interface on its tap. The same again is the same."""

@@ -11,12 +11,13 @@ its VPC.
 from collections.abc import Mapping
 
 from hostagent.devices import Kind, Round
+from hostagent.drivers import GuestNic
 from hostagent.limits import Limits
 from hostagent.steps import Drivers
 from protos.cloud.v1 import fleet_pb2
 
 
-class NicPart(Kind[bool, fleet_pb2.NicSpec]):
+class NicPart(Kind[GuestNic, fleet_pb2.NicSpec]):
     """devices.Part, for network interfaces."""
 
     def __init__(self, on: Drivers, limits: Limits):
@@ -29,8 +30,8 @@ class NicPart(Kind[bool, fleet_pb2.NicSpec]):
         for name in sorted(self._leaving - self._there(spec.instance_id).keys()):
             self._try(name, round, lambda name=name: self._remove_port(spec, name))
 
-    def _there(self, instance_id: str) -> Mapping[str, bool]:
-        return dict.fromkeys(self._on.hypervisor.nics(instance_id), True)
+    def _there(self, instance_id: str) -> Mapping[str, GuestNic]:
+        return {nic.network_interface_id: nic for nic in self._on.hypervisor.nics(instance_id)}
 
     def _wanted(self, spec: fleet_pb2.InstanceSpec) -> Mapping[str, fleet_pb2.NicSpec]:
         return {nic.network_interface_id: nic for nic in spec.nics}
@@ -39,7 +40,7 @@ class NicPart(Kind[bool, fleet_pb2.NicSpec]):
         self._leaving.add(name)
         self._on.hypervisor.detach_nic(instance_id, name)
 
-    def _give(self, instance_id: str, nic: fleet_pb2.NicSpec, have: bool | None) -> None:
+    def _give(self, instance_id: str, nic: fleet_pb2.NicSpec, have: GuestNic | None) -> None:
         on = self._on
         if have is None:
             on.vpcs.ensure(nic.vpc_id)

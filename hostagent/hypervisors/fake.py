@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostagent.drivers import Disk, DriverError, Port, Power
+from hostagent.drivers import Disk, DriverError, GuestNic, Port, Power
 from hostagent.hypervisors.fake_disks import FakeDisks
 from hostagent.volumes.fake import FakeVolumes
 from protos.cloud.v1 import fleet_pb2
@@ -36,6 +36,7 @@ class Faults:
     powers_off: float = 0.0  # a guest that was let go powers itself off within crash_ms
     deaf: float = 0.0  # a guest never listens to ACPI
     lost_event: float = 0.0
+    forgets: float = 0.0  # the daemon dies as it plugs a device in: the guest has it, nobody knows
     crash_ms: int = 60_000
     shutdown_ms: int = 20  # what a guest that listens takes to go down, or to come again
 
@@ -52,6 +53,7 @@ class Guest:
     console: str = ""
     nics: list[str] = field(default_factory=list)
     disks: dict[str, dict] = field(default_factory=dict)  # volume -> fields of its GuestDisk
+    forgotten: list[str] = field(default_factory=list)  # ids of disks and nics
 
 
 class FakeState:
@@ -203,18 +205,21 @@ class FakeHypervisor(FakeDisks):
             if self.state.guests.pop(instance_id, None):
                 self._changed(instance_id)
 
-    def nics(self, instance_id: str) -> Sequence[str]:
+    def nics(self, instance_id: str) -> Sequence[GuestNic]:
         with self._lock:
             self._maybe_fail()
             guest = self._guest(instance_id)
-            return list(guest.nics) if guest else []
+            names = guest.nics if guest else []
+            return [GuestNic(name, name in guest.forgotten) for name in names]
 
     def attach_nic(self, instance_id: str, port: Port) -> None:
         with self._lock:
             self._maybe_fail()
-            nics = self._alive(instance_id).nics
-            nics[:] = sorted({*nics, port.network_interface_id})
-            self.state.keep()
+            guest, name = self._alive(instance_id), port.network_interface_id
+            self._refuse_forgotten(guest)
+            if name not in guest.nics:
+                guest.nics[:] = sorted({*guest.nics, name})
+                self._plugged(guest, name)
 
     def detach_nic(self, instance_id: str, network_interface_id: str) -> None:
         """A guest that does not listen to ACPI does not let go either."""
@@ -223,7 +228,7 @@ class FakeHypervisor(FakeDisks):
             guest = self._alive(instance_id)
             if not guest.deaf and network_interface_id in guest.nics:
                 guest.nics.remove(network_interface_id)
-                self._changed(instance_id)
+                self._let_go(instance_id, guest, network_interface_id)
 
     def domains(self) -> Collection[str]:
         with self._lock:

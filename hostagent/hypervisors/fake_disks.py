@@ -27,7 +27,12 @@ class FakeDisks:
         with self._lock:
             self._maybe_fail()
             guest = self._guest(instance_id)
-            return [_guest_disk(name, disk) for name, disk in guest.disks.items()] if guest else []
+            if guest is None:
+                return []
+            return [
+                _guest_disk(name, disk, name in guest.forgotten)
+                for name, disk in guest.disks.items()
+            ]
 
     def holder(self, volume_id: str) -> str | None:
         with self._lock:
@@ -42,9 +47,10 @@ class FakeDisks:
         with self._lock:
             self._maybe_fail()
             guest = self._alive(instance_id)
+            self._refuse_forgotten(guest)
             if disk.volume_id not in guest.disks:
                 self._give(guest, disk)
-                self.state.keep()
+                self._plugged(guest, disk.volume_id)
 
     def detach_disk(self, instance_id: str, volume_id: str) -> None:
         """A guest that does not listen to ACPI does not let go either."""
@@ -54,7 +60,7 @@ class FakeDisks:
             if volume_id in guest.disks and not guest.deaf:
                 self._end_commit(volume_id, guest.disks[volume_id])
                 del guest.disks[volume_id]
-                self._changed(instance_id)
+                self._let_go(instance_id, guest, volume_id)
 
     def resize_disk(self, instance_id: str, volume_id: str, size_bytes: int) -> None:
         with self._lock:
@@ -115,9 +121,28 @@ class FakeDisks:
     def _disk(self, instance_id: str, volume_id: str) -> dict:
         self._maybe_fail()
         guest = self._alive(instance_id)
-        if volume_id not in guest.disks:
+        if volume_id not in guest.disks or volume_id in guest.forgotten:
             raise DriverError(f"{instance_id} does not have {volume_id}")
         return guest.disks[volume_id]
+
+    def _plugged(self, guest, device_id: str) -> None:
+        """By a daemon that may die of it."""
+        forgets = self._happens(self.faults.forgets)
+        if forgets:
+            guest.forgotten.append(device_id)
+        self.state.keep()
+        if forgets:
+            raise DriverError(f"{device_id}: the daemon died as it was plugged in")
+
+    @staticmethod
+    def _refuse_forgotten(guest) -> None:
+        if guest.forgotten:
+            raise DriverError(f"{guest.forgotten}: the guest has not let go of it yet")
+
+    def _let_go(self, instance_id: str, guest, device_id: str) -> None:
+        if device_id in guest.forgotten:
+            guest.forgotten.remove(device_id)
+        self._changed(instance_id)
 
     def _size_of_served(self, volume_id: str, wanted_bytes: int) -> int:
         """QEMU sees the new size when it connects anew; until then it refuses to grow."""
@@ -140,11 +165,12 @@ class FakeDisks:
         }
 
 
-def _guest_disk(volume_id: str, disk: dict) -> GuestDisk:
+def _guest_disk(volume_id: str, disk: dict, forgotten: bool) -> GuestDisk:
     return GuestDisk(
         volume_id,
         Path(disk["path"]) if disk["path"] else None,
         disk["size_bytes"],
         disk["iops"],
         disk["throughput_mibps"],
+        forgotten,
     )

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 Job = tuple[int, str]  # the domain's id while it runs, the disk's target
 
 COMMIT_RETRY_MS = 500
-AGENT_TIMEOUT_S = 10  # for the guest's agent to bring its file systems to rest
+AGENT_TIMEOUT_S = 10  # for the guest's agent to answer; libvirt would wait for ever
 _FREEZE = (
     libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
     | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
@@ -95,13 +95,23 @@ def freeze(domain: libvirt.virDomain, layers: Mapping[str, Path], quiesce: bool)
         _wait_for_job(domain, volume_id, _target(_existing(domain, volume_id)))
     text = snapshot_of({_target(disk): layers.get(name) for name, disk in there.items()}).to_text()
     if quiesce:
-        domain.agentSetResponseTimeout(AGENT_TIMEOUT_S)  # libvirt would wait for ever
+        domain.agentSetResponseTimeout(AGENT_TIMEOUT_S)
         try:
             domain.snapshotCreateXML(text, _FREEZE | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE)
             return
         except libvirt.libvirtError as failure:  # no agent, or what it cannot: EC2 would not ask
             log.info("%s: its file systems are not at rest: %s", domain.name(), failure)
+            thaw(domain)
     domain.snapshotCreateXML(text, _FREEZE)
+
+
+def thaw(domain: libvirt.virDomain) -> None:
+    """A guest whose file systems came to rest for a freeze that was cut."""
+    domain.agentSetResponseTimeout(AGENT_TIMEOUT_S)
+    try:
+        domain.fsThaw()
+    except libvirt.libvirtError as failure:  # mostly no agent: then nothing was brought to rest
+        log.info("%s: no file systems to wake: %s", domain.name(), failure)
 
 
 def commit(
@@ -144,15 +154,23 @@ def _wait_for_job(domain: libvirt.virDomain, volume_id: str, target: str) -> Non
         raise NotYet(f"{volume_id}: committing, {share} %", retry_ms=COMMIT_RETRY_MS)
 
 
-def _disks(domain: libvirt.virDomain) -> dict[str, etree._Element]:
-    """Volume id -> the disk as the domain has it now."""
+def tree_of(domain: libvirt.virDomain) -> etree._Element:
+    return etree.fromstring(domain.XMLDesc(0))
+
+
+def disks_of(tree: etree._Element) -> dict[str, etree._Element]:
+    """Volume id -> the disk as the domain has it."""
     found = {}
-    for disk in etree.fromstring(domain.XMLDesc(0)).iterfind("devices/disk"):
+    for disk in tree.iterfind("devices/disk"):
         alias = disk.find("alias")
         name = alias.get("name", "") if alias is not None else ""
         if name.startswith(ALIAS):
             found[name.removeprefix(ALIAS)] = disk
     return found
+
+
+def _disks(domain: libvirt.virDomain) -> dict[str, etree._Element]:
+    return disks_of(tree_of(domain))
 
 
 def _existing(domain: libvirt.virDomain, volume_id: str) -> etree._Element:

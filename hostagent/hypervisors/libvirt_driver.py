@@ -1,4 +1,4 @@
-"""KVM and QEMU through libvirt: the only file that imports it.
+"""KVM and QEMU through libvirt. Only this file, and those that it calls, import it.
 
     hypervisor = LibvirtHypervisor("qemu:///system", settings, host_id)
     hypervisor.start()      connects and lets libvirt look QEMU over (8 s the first time on a host)
@@ -9,18 +9,21 @@ fail as transient until it is back, and then everything is looked at again. Ever
 called from any thread. Source of the states' and events' meaning: libvirt-domain.h of libvirt 9.0.
 """
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import libvirt
 import libvirt_qemu
 from lxml import etree
 
-from hostagent.drivers import Disk, DriverError, GuestDisk, Port, Power
+from hostagent.drivers import Disk, DriverError, GuestDisk, GuestNic, Port, Power
 from hostagent.hypervisors import libvirt_disks, libvirt_nics
 from hostagent.hypervisors.domain_xml import NAMESPACE, Settings, render
+from hostagent.hypervisors.forgotten import Left, Memory
+from hostagent.hypervisors.libvirt_errors import translated
 from protos.cloud.v1 import fleet_pb2
 
 log = logging.getLogger(__name__)
@@ -48,15 +51,6 @@ _PAUSED = {
     libvirt.VIR_DOMAIN_PAUSED_SHUTTING_DOWN: Power.SHUTTING_DOWN,
     libvirt.VIR_DOMAIN_PAUSED_CRASHED: Power.CRASHED,
 }
-# Asking again changes nothing: the domain as described cannot be.
-_LASTING = (
-    libvirt.VIR_ERR_XML_ERROR,
-    libvirt.VIR_ERR_XML_DETAIL,
-    libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
-    libvirt.VIR_ERR_INVALID_ARG,
-    libvirt.VIR_ERR_NO_SUPPORT,
-    libvirt.VIR_ERR_DOM_EXIST,
-)
 _UNDEFINE_ALL = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -76,6 +70,7 @@ class LibvirtHypervisor:
         self._rebooted: set[str] = set()  # since they were last asked to
         self._killed: set[str] = set()  # QEMU was told to end by a signal: not the guest's will
         self._commit_failures: dict[libvirt_disks.Job, str] = {}
+        self._memory = Memory()
         self._stopping = threading.Event()
         self._lost = threading.Event()
 
@@ -84,7 +79,7 @@ class LibvirtHypervisor:
         _run_events()
         with self._lock:
             self._connection = self._open()
-        with _translated("libvirt's capabilities"):
+        with translated("libvirt's capabilities"):
             self._connection.getDomainCapabilities(
                 None, "x86_64", self._settings.machine, self._settings.virtual
             )
@@ -103,7 +98,7 @@ class LibvirtHypervisor:
 
     def facts(self) -> fleet_pb2.HostFacts:
         """Memory is left to /proc/meminfo: in a container libvirt tells another machine's."""
-        with _translated("the host's facts"):
+        with translated("the host's facts"):
             architecture, _, cpus, *_ = self._connected().getInfo()
         return fleet_pb2.HostFacts(
             hypervisor=self._settings.virtual,
@@ -112,7 +107,7 @@ class LibvirtHypervisor:
         )
 
     def power(self, instance_id: str) -> Power:
-        with _translated(instance_id):
+        with translated(instance_id):
             domain = self._find(instance_id)
             if domain is None:
                 return Power.NONE
@@ -133,25 +128,27 @@ class LibvirtHypervisor:
         console: Path,
     ) -> None:
         xml = render(spec, disks, ports, console, self._settings, self._host_id)
-        with _translated(spec.instance_id):
+        with translated(spec.instance_id):
             domain = self._connected().defineXML(xml)
             self._killed.discard(spec.instance_id)
+            self._memory.begin(domain)
             domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
 
     def resume(self, instance_id: str) -> None:
-        with _translated(instance_id):
-            self._existing(instance_id).resume()
+        with self._at(instance_id) as (domain, _):
+            if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+                domain.resume()
 
     def shut_down(self, instance_id: str) -> None:
-        with _translated(instance_id):
+        with translated(instance_id):
             self._existing(instance_id).shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
 
     def power_off(self, instance_id: str) -> None:
-        with _translated(instance_id):
+        with translated(instance_id):
             _destroy(self._existing(instance_id))
 
     def reboot(self, instance_id: str) -> None:
-        with _translated(instance_id):
+        with translated(instance_id):
             self._rebooted.discard(instance_id)
             self._existing(instance_id).reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
 
@@ -159,11 +156,11 @@ class LibvirtHypervisor:
         return instance_id in self._rebooted
 
     def reset(self, instance_id: str) -> None:
-        with _translated(instance_id):
+        with translated(instance_id):
             self._existing(instance_id).reset()
 
     def remove(self, instance_id: str) -> None:
-        with _translated(instance_id):
+        with translated(instance_id):
             domain = self._find(instance_id)
             if domain is None:
                 return
@@ -178,59 +175,67 @@ class LibvirtHypervisor:
         self._killed.discard(instance_id)
 
     def disks(self, instance_id: str) -> Sequence[GuestDisk]:
-        with _translated(instance_id):
+        with translated(instance_id):
             domain = self._find(instance_id)
-            return libvirt_disks.listed(domain) if domain is not None else []
+            if domain is None:
+                return []
+            left = self._memory.recalled(domain)
+            return [*libvirt_disks.listed(domain), *left.disks]
 
     def holder(self, volume_id: str) -> str | None:
-        with _translated("the list of domains"):
+        with translated("the list of domains"):
             alive = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
             for domain in self._connected().listAllDomains(alive):
-                if libvirt_disks.has(domain, volume_id):
+                if libvirt_disks.has(domain, volume_id) or self._memory.has(domain, volume_id):
                     return domain.name()
         return None
 
     def attach_disk(self, instance_id: str, disk: Disk) -> None:
-        with _translated(f"{instance_id}: {disk.volume_id}"):
-            libvirt_disks.attach(self._existing(instance_id), disk, self._settings)
+        with self._at(instance_id, disk.volume_id) as (domain, left):
+            left.refuse()
+            libvirt_disks.attach(domain, disk, self._settings)
 
     def detach_disk(self, instance_id: str, volume_id: str) -> None:
-        with _translated(f"{instance_id}: {volume_id}"):
-            libvirt_disks.detach(self._existing(instance_id), volume_id)
+        with self._at(instance_id, volume_id) as (domain, left):
+            if not left.let_go(domain, volume_id):
+                libvirt_disks.detach(domain, volume_id)
 
     def resize_disk(self, instance_id: str, volume_id: str, size_bytes: int) -> None:
-        with _translated(f"{instance_id}: {volume_id}"):
-            libvirt_disks.resize(self._existing(instance_id), volume_id, size_bytes)
+        with self._at(instance_id, volume_id) as (domain, _):
+            libvirt_disks.resize(domain, volume_id, size_bytes)
 
     def tune_disk(self, instance_id: str, volume_id: str, iops: int, throughput_mibps: int) -> None:
-        with _translated(f"{instance_id}: {volume_id}"):
-            domain = self._existing(instance_id)
+        with self._at(instance_id, volume_id) as (domain, _):
             libvirt_disks.tune(domain, volume_id, iops, throughput_mibps)
 
     def freeze_disks(self, instance_id: str, layers: Mapping[str, Path], quiesce: bool) -> None:
-        with _translated(f"{instance_id}: {', '.join(layers)}"):
-            libvirt_disks.freeze(self._existing(instance_id), layers, quiesce)
+        with self._at(instance_id, *layers) as (domain, _):
+            libvirt_disks.freeze(domain, layers, quiesce)
 
     def commit_disk(self, instance_id: str, volume_id: str, lowest: Path, top: Path) -> None:
-        with _translated(f"{instance_id}: {volume_id}"):
-            domain, failures = self._existing(instance_id), self._commit_failures
-            libvirt_disks.commit(domain, volume_id, lowest, top, failures)
+        with self._at(instance_id, volume_id) as (domain, _):
+            libvirt_disks.commit(domain, volume_id, lowest, top, self._commit_failures)
 
-    def nics(self, instance_id: str) -> Sequence[str]:
-        with _translated(instance_id):
+    def nics(self, instance_id: str) -> Sequence[GuestNic]:
+        with translated(instance_id):
             domain = self._find(instance_id)
-            return libvirt_nics.listed(domain) if domain is not None else []
+            if domain is None:
+                return []
+            left = self._memory.recalled(domain)
+            return [*libvirt_nics.listed(domain), *left.nics]
 
     def attach_nic(self, instance_id: str, port: Port) -> None:
-        with _translated(instance_id):
-            libvirt_nics.attach(self._existing(instance_id), port)
+        with self._at(instance_id, port.network_interface_id) as (domain, left):
+            left.refuse()
+            libvirt_nics.attach(domain, port)
 
     def detach_nic(self, instance_id: str, network_interface_id: str) -> None:
-        with _translated(instance_id):
-            libvirt_nics.detach(self._existing(instance_id), network_interface_id)
+        with self._at(instance_id, network_interface_id) as (domain, left):
+            if not left.let_go(domain, network_interface_id):
+                libvirt_nics.detach(domain, network_interface_id)
 
     def domains(self) -> Collection[str]:
-        with _translated("the list of domains"):
+        with translated("the list of domains"):
             return sorted(domain.name() for domain in self._connected().listAllDomains())
 
     def watch(self, on_change: Callable[[str], None]) -> None:
@@ -240,7 +245,7 @@ class LibvirtHypervisor:
         """Removes every domain that this host's agent made, in the ledger or not. Answers the names
         of those that it did not make.
         """
-        with _translated("the list of domains"):
+        with translated("the list of domains"):
             owners = {
                 domain.name(): _owner(domain) for domain in self._connected().listAllDomains()
             }
@@ -271,9 +276,18 @@ class LibvirtHypervisor:
             raise DriverError(f"there is no domain {name}")
         return domain
 
+    @contextlib.contextmanager
+    def _at(self, name: str, *devices: str) -> Iterator[tuple[libvirt.virDomain, Left]]:
+        """For a change of a domain or its devices, with what libvirt forgot of them."""
+        with translated(f"{name}: {', '.join(devices)}" if devices else name):
+            domain = self._existing(name)
+            with self._memory.held(domain) as left:
+                yield domain, left
+
     def _open(self) -> libvirt.virConnect:
-        with _translated(self._uri):
+        with translated(self._uri):
             connection = libvirt.open(self._uri)
+            self._memory.lost()
             connection.setKeepAlive(KEEPALIVE_S, KEEPALIVE_COUNT)
             connection.registerCloseCallback(self._closed, None)
             for event, callback in (
@@ -337,24 +351,6 @@ class LibvirtHypervisor:
     def _reboot_event(self, connection, domain, opaque) -> None:
         self._rebooted.add(domain.name())
         self._on_change(domain.name())
-
-
-class _translated:
-    """``with _translated(what)``: libvirt's errors as ours."""
-
-    def __init__(self, what: str):
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind, failure, trace) -> None:
-        if isinstance(failure, libvirt.libvirtError):
-            raise DriverError(
-                f"{self._what}: {failure.get_error_message()}",
-                transient=failure.get_error_code() not in _LASTING,
-                because=failure.get_error_code(),
-            ) from failure
 
 
 def _destroy(domain: libvirt.virDomain) -> None:

@@ -10,27 +10,36 @@ from collections.abc import Sequence
 import libvirt
 from lxml import etree
 
-from hostagent.drivers import Port
+from hostagent.drivers import GuestNic, Port
 from hostagent.hypervisors.domain_xml import ALIAS, interface_of
+from hostagent.hypervisors.qemu_monitor import QemuMonitor
+
+TAP_FILE = "tapfd-{}0"  # as libvirt names a device's when it hands it to QEMU
 
 
-def listed(domain: libvirt.virDomain) -> Sequence[str]:
-    """Ids of the interfaces that the domain has now; of one that the guest was asked to let go of
-    until it has.
-    """
-    aliases = etree.fromstring(domain.XMLDesc(0)).iterfind("devices/interface/alias")
-    names = [alias.get("name", "") for alias in aliases]
-    return sorted(name.removeprefix(ALIAS) for name in names if name.startswith(ALIAS))
+def listed(domain: libvirt.virDomain) -> Sequence[GuestNic]:
+    """One that the guest was asked to let go of is there until it has."""
+    return [GuestNic(name) for name in _names(domain)]
 
 
 def attach(domain: libvirt.virDomain, port: Port) -> None:
     """The same again is the same."""
-    if port.network_interface_id not in listed(domain):
+    if port.network_interface_id not in _names(domain):
         text = interface_of(port).to_text()
-        domain.attachDeviceFlags(text, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        try:
+            domain.attachDeviceFlags(text, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        except libvirt.libvirtError:  # perhaps QEMU has the tap, from a libvirtd that died
+            QemuMonitor(domain).drop_file(TAP_FILE.format(ALIAS + port.network_interface_id))
+            raise
 
 
 def detach(domain: libvirt.virDomain, network_interface_id: str) -> None:
     """Asks the guest to let go of it, and does not wait."""
-    if network_interface_id in listed(domain):
+    if network_interface_id in _names(domain):
         domain.detachDeviceAlias(ALIAS + network_interface_id, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _names(domain: libvirt.virDomain) -> list[str]:
+    aliases = etree.fromstring(domain.XMLDesc(0)).iterfind("devices/interface/alias")
+    names = [alias.get("name", "") for alias in aliases]
+    return sorted(name.removeprefix(ALIAS) for name in names if name.startswith(ALIAS))

@@ -138,7 +138,7 @@ def test_an_interface_is_plugged_into_a_running_guest(host, daemon):
     both = [nic(name), nic(name, 1)]
     host.tell(name, Guest.LISTENS, nics=both, vpcs=[vpc()])
     settled(host, name)
-    assert set(host.hypervisor.nics(name)) == {each.network_interface_id for each in both}
+    assert has(host, name) == {each.network_interface_id for each in both}
     assert plugged(host) == 2
 
     host.stop()
@@ -154,10 +154,14 @@ def test_an_interface_is_plugged_into_a_running_guest(host, daemon):
     os.kill(pid, signal.SIGKILL)  # with the guest, what it held goes
     host.until_greeted(name, 2)
     settled(host, name)
-    assert list(host.hypervisor.nics(name)) == [both[0].network_interface_id]
+    assert has(host, name) == {both[0].network_interface_id}
     tell(host, name, desired=TERMINATED)
     host.until(name, ABSENT)
     assert host.network.inventory().of_vpcs() == {}
+
+
+def has(host, name) -> set[str]:
+    return {nic.network_interface_id for nic in host.hypervisor.nics(name)}
 
 
 def settled(host, name) -> None:

@@ -9,9 +9,11 @@ import signal
 import pytest
 
 from hostagent.drivers import DriverError
+from hostagent.hypervisors.qemu_monitor import QemuMonitor
 from hostagent.volumes.storage_daemon import link_tls
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import OBSERVED_RUNNING, DiskSpec, InstanceSpec, RemoteDisk
+from protos.rpc import dns_name
 from tests.real.agent_host import Host, eventually
 from tests.real.boot_sector import Guest, boot_sector
 from tests.real.libvirtd import PrivateLibvirtd
@@ -32,15 +34,21 @@ def home(tmp_path):
 
 
 @pytest.fixture
-def host(tmp_path, home):
-    """The guest's. Its QEMU has this host's certificate."""
+def daemon(home):
+    """Of the guest's host, whose certificate its QEMU has."""
     with PrivateLibvirtd() as daemon:
         tls = home.authority.files(home.folder / "pki", f"host:{GUEST}")
         link_tls(daemon.folder / "nbd", tls)
-        (tmp_path / "host").mkdir()
-        host = Host(tmp_path / "host", daemon.uri)
-        yield host
-        host.close()
+        yield daemon
+
+
+@pytest.fixture
+def host(tmp_path, daemon):
+    """The guest's."""
+    (tmp_path / "host").mkdir()
+    host = Host(tmp_path / "host", daemon.uri)
+    yield host
+    host.close()
 
 
 def test_a_guest_runs_on_another_hosts_volume(home, host):
@@ -83,6 +91,34 @@ def test_a_guest_runs_on_another_hosts_volume(home, host):
     assert host.leftovers() == []
 
 
+@pytest.mark.parametrize("with_node", [False, True])
+def test_what_libvirtd_opened_as_it_was_killed_is_closed(home, host, daemon, with_node):
+    home.exports.serve(made(home), [GUEST])
+    host.tell(NAME, Guest.LISTENS)
+    host.until(NAME, OBSERVED_RUNNING)
+    monitor, creds = QemuMonitor(host.hypervisor._existing(NAME)), "objlibvirt-3-storage_tls0"
+    tls = {"endpoint": "client", "dir": str(daemon.folder / "nbd")}
+    monitor.ask("object-add", **{"qom-type": "tls-creds-x509", "id": creds, **tls})
+    if with_node:
+        server = {"type": "inet", "host": "127.0.0.1", "port": str(home.port)}
+        node = {"driver": "nbd", "server": server, "export": VOLUME, "tls-creds": creds}
+        named = {"node-name": "libvirt-3-storage", "tls-hostname": dns_name(f"host:{HOME}")}
+        monitor.ask("blockdev-add", **node, **named)
+    daemon.kill_libvirtd()
+    daemon.start_libvirtd()
+    host.tell(NAME, Guest.LISTENS, disks=[remote_disk(home)])
+    progress = lambda: host.ledger.get(NAME).progress  # noqa: E731
+    eventually(lambda: progress().devices_generation == host.generation, progress)
+    assert progress().device_failures == ()
+    there = {disk.volume_id: disk for disk in host.hypervisor.disks(NAME)}[VOLUME]
+    assert (there.size_bytes, there.forgotten) == (8 * MIB, False)
+
+
+def remote_disk(home) -> DiskSpec:
+    remote = RemoteDisk(host_id=HOME, host="127.0.0.1", port=home.port, export_name=VOLUME)
+    return DiskSpec(volume_id=VOLUME, device_name="/dev/xvda", size_bytes=8 * MIB, remote=remote)
+
+
 def tell(host, home, **fields) -> None:
     host.generation += 1
     spec = InstanceSpec(
@@ -95,6 +131,5 @@ def tell(host, home, **fields) -> None:
         starts=1,
         **fields,
     )
-    remote = RemoteDisk(host_id=HOME, host="127.0.0.1", port=home.port, export_name=VOLUME)
-    spec.disks.add(volume_id=VOLUME, device_name="/dev/xvda", size_bytes=8 * MIB, remote=remote)
+    spec.disks.append(remote_disk(home))
     host.agent.apply(host_spec(spec, generation=host.generation, base=host.generation - 1, vpcs=()))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hostagent.drivers import DriverError, NotYet
+from hostagent.hypervisors.fake import Faults
 from protos.cloud.v1.fleet_pb2 import STOPPED
 from tests.unit.hostagent.rig import instance
 
@@ -76,6 +77,32 @@ def test_a_guest_that_does_not_let_go_is_busy_and_asked_on(rig):
     rig.hypervisor.state.guests["i-1"].deaf = False
     rig.pass_ms(12_000)
     assert (set(has(rig)), failures(rig)) == ({"vol-i-1"}, [])
+
+
+def test_one_that_was_forgotten_is_let_go_of_and_given_anew(rig):
+    tell(rig, wanted(1))
+    rig.hypervisor.faults = Faults(forgets=1.0)
+    rig.hypervisor.state.guests["i-1"].deaf = True
+    tell(rig, wanted(2, EXTRA))
+    rig.hypervisor.faults = Faults()
+    rig.pass_ms(120_000)
+    assert has(rig)["vol-1"].forgotten
+    assert (generation(rig), failures(rig)) == (2, [("vol-1", True)])
+    assert rig.hypervisor.holder("vol-1") == "i-1"
+    rig.hypervisor.state.guests["i-1"].deaf = False
+    rig.pass_ms(12_000)
+    assert not has(rig)["vol-1"].forgotten
+    assert failures(rig) == []
+
+
+def test_one_that_was_forgotten_and_is_wanted_no_more_goes(rig):
+    tell(rig, wanted(1))
+    rig.hypervisor.faults = Faults(forgets=1.0)
+    tell(rig, wanted(2, EXTRA))
+    tell(rig, wanted(3))
+    rig.pass_ms(12_000)
+    assert (set(has(rig)), generation(rig), failures(rig)) == ({"vol-i-1"}, 3, [])
+    assert rig.hypervisor.holder("vol-1") is None
 
 
 def test_one_that_is_forced_is_busy_sooner(rig):

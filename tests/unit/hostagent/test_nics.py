@@ -1,5 +1,6 @@
 """The network interfaces of a running guest follow its spec."""
 
+from hostagent.hypervisors.fake import Faults
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import STOPPED
 from tests.unit.hostagent.rig import instance
@@ -24,7 +25,7 @@ def tell(rig, spec):
 
 
 def has(rig):
-    return set(rig.hypervisor.nics("i-1"))
+    return {nic.network_interface_id for nic in rig.hypervisor.nics("i-1")}
 
 
 def generation(rig):
@@ -69,6 +70,17 @@ def test_a_guest_that_does_not_let_go_is_cut_off_and_busy(rig):
     rig.hypervisor.state.guests["i-1"].deaf = False
     rig.pass_ms(12_000)
     assert (has(rig), failures(rig)) == ({"eni-i-1"}, ())
+
+
+def test_one_that_was_forgotten_is_let_go_of_and_given_anew(rig):
+    tell(rig, wanted(1))
+    rig.hypervisor.faults = Faults(forgets=1.0)
+    tell(rig, wanted(2, SECOND))
+    rig.hypervisor.faults = Faults()
+    rig.pass_ms(12_000)
+    assert not any(nic.forgotten for nic in rig.hypervisor.nics("i-1"))
+    assert (has(rig), failures(rig)) == ({"eni-i-1", SECOND}, ())
+    assert rig.network.ports == {"eni-i-1": True, SECOND: True}
 
 
 def test_one_that_cannot_be_attached_harms_no_other(rig):

@@ -1,0 +1,38 @@
+"""libvirt's errors as drivers.DriverError.
+
+    with translated("i-1"): ...        "i-1: <libvirt's words>"
+
+Called by libvirt_driver.
+"""
+
+import libvirt
+
+from hostagent.drivers import DriverError
+
+# Asking again changes nothing: the domain as described cannot be.
+_LASTING = (
+    libvirt.VIR_ERR_XML_ERROR,
+    libvirt.VIR_ERR_XML_DETAIL,
+    libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+    libvirt.VIR_ERR_INVALID_ARG,
+    libvirt.VIR_ERR_NO_SUPPORT,
+    libvirt.VIR_ERR_DOM_EXIST,
+)
+
+
+class translated:
+    """See the module's head."""
+
+    def __init__(self, what: str):
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind, failure, trace) -> None:
+        if isinstance(failure, libvirt.libvirtError):
+            raise DriverError(
+                f"{self._what}: {failure.get_error_message()}",
+                transient=failure.get_error_code() not in _LASTING,
+                because=failure.get_error_code(),
+            ) from failure
