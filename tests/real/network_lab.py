@@ -64,6 +64,8 @@ class Lab:
         shell.run(["ip", "netns", "add", name])
         self._closing.append(lambda: shell.run(["ip", "netns", "delete", name]))
         shell.run(["ip", "link", "add", near, "type", "veth", "peer", "name", far, "netns", name])
+        # By itself it would go, with its address, only when the last socket in there has.
+        self._closing.append(lambda: shell.run(["ip", "link", "delete", near]))
         shell.run(["ip", "address", "add", "198.18.77.1/30", "dev", near])
         shell.run(["ip", "link", "set", near, "up"])
         for words in ("link set lo up", "link set eth0 up", "address add 198.18.77.2/30 dev eth0"):
