@@ -130,9 +130,11 @@ class Kind(Generic[Have, Want]):
             if name in forgotten:
                 continue
             settle = functools.partial(self._give, spec.instance_id, device, there.get(name))
-            self._try(name, round, settle)
+            self._try(name, round, settle, self._tries(device))
 
-    def _try(self, name: str, round: Round, act: Callable[[], None]) -> None:
+    def _try(
+        self, name: str, round: Round, act: Callable[[], None], tries_most: int | None = None
+    ) -> None:
         """What fails is tried again after a pause; what fails again and again is reported too."""
         trouble = self._troubles.get(name)
         if trouble is None or round.now >= trouble.next_try:
@@ -149,7 +151,7 @@ class Kind(Generic[Have, Want]):
                 trouble = _Trouble(tries, round.now + pause, str(failure), not failure.transient)
                 self._troubles[name] = trouble
                 log.warning("%s: try %d: %s", name, tries, failure)
-        if trouble.lasting or trouble.tries >= self._limits.device_attempts:
+        if trouble.lasting or trouble.tries >= (tries_most or self._limits.device_attempts):
             round.failures.append(DeviceFailure(name, trouble.message))
             round.look_again(trouble.next_try)
         else:
@@ -170,6 +172,10 @@ class Kind(Generic[Have, Want]):
         round.failures.append(DeviceFailure(name, message, busy=True))
         round.look_again(last + limits.ask_again_ms)
 
+    def _tries(self, device: Want) -> int:
+        """After how many in vain it is said that one cannot be given."""
+        return self._limits.device_attempts
+
     def _there(self, instance_id: str) -> Mapping[str, Have]:
         """By id, as the guest has them."""
         raise NotImplementedError
@@ -189,6 +195,10 @@ class Kind(Generic[Have, Want]):
 
 class DiskPart(Kind[GuestDisk, fleet_pb2.DiskSpec]):
     """Part, for disks."""
+
+    def _tries(self, device: fleet_pb2.DiskSpec) -> int:
+        """What serves one from another host may be starting again."""
+        return super()._tries(device) if is_here(device) else self._limits.served_attempts
 
     def _there(self, instance_id: str) -> Mapping[str, GuestDisk]:
         return {disk.volume_id: disk for disk in self._on.hypervisor.disks(instance_id)}

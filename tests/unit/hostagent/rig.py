@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,13 +75,18 @@ class Rig:
     checkpoint: object = lambda name: None
     network: FakeNetwork = field(default_factory=FakeNetwork)
     blocks: Blocks = field(default_factory=NoBlocks)
+    served_bytes: Callable[[str], int] | None = None
 
     def __post_init__(self):
         self.clock = Clock()
         self.db = open_file(":memory:")
         self.volumes = FakeVolumes()
         self.hypervisor = FakeHypervisor(
-            self.clock, random.Random(1), self.faults, volumes=self.volumes
+            self.clock,
+            random.Random(1),
+            self.faults,
+            volumes=self.volumes,
+            served_bytes=self.served_bytes,
         )
         self.images = FakeImages(self.clock)
         self.exports = FakeExports(self.volumes)

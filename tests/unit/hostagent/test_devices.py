@@ -7,7 +7,7 @@ import pytest
 from hostagent.drivers import DriverError, NotYet
 from hostagent.hypervisors.fake import Faults
 from protos.cloud.v1.fleet_pb2 import STOPPED
-from tests.unit.hostagent.rig import instance
+from tests.unit.hostagent.rig import Rig, instance
 
 MIB = 1 << 20
 
@@ -269,3 +269,23 @@ def test_a_served_disk_has_no_file_here(rig):
     rig.pass_ms(1)
     assert rig.ledger.kept_volumes() == set()
     assert isinstance(rig.consoles, Path)
+
+
+def test_what_serves_a_disk_may_be_away_for_a_minute(tmp_path):
+    served = {}
+
+    def served_bytes(volume_id):
+        if volume_id not in served:
+            raise DriverError("nobody serves it")
+        return served[volume_id]
+
+    rig = Rig(tmp_path, served_bytes=served_bytes)
+    remote = {"host_id": "h-2", "host": "192.0.2.2", "port": 10809}
+    tell(rig, wanted(1))
+    tell(rig, wanted(2, ("vol-1", {"remote": remote}), ("vol-2", {"remote": remote})))
+    rig.pass_ms(50_000)
+    assert failures(rig) == []
+    served["vol-1"] = 1 << 30
+    rig.pass_ms(20_000)
+    assert has(rig).keys() == {"vol-i-1", "vol-1"}
+    assert failures(rig) == [("vol-2", False)]
