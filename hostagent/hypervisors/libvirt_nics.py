@@ -12,7 +12,7 @@ from lxml import etree
 
 from hostagent.drivers import GuestNic, Port
 from hostagent.hypervisors.domain_xml import ALIAS, interface_of
-from hostagent.hypervisors.qemu_monitor import QemuMonitor
+from hostagent.hypervisors.libvirt_monitor import QemuMonitor
 
 TAP_FILE = "tapfd-{}0"  # as libvirt names a device's when it hands it to QEMU
 

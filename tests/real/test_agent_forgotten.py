@@ -16,7 +16,7 @@ import libvirt_qemu
 import pytest
 
 from hostagent.drivers import DriverError, GuestNic, NotYet
-from hostagent.hypervisors.qemu_monitor import QemuMonitor
+from hostagent.hypervisors.libvirt_monitor import QemuMonitor
 from hostagent.network.fake import FakeNetwork
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import (

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from hostagent.drivers import DriverError
-from hostagent.hypervisors.qemu_monitor import QemuMonitor
+from hostagent.hypervisors.libvirt_monitor import QemuMonitor
 from hostagent.volumes.storage_daemon import link_tls
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import OBSERVED_RUNNING, DiskSpec, InstanceSpec, RemoteDisk

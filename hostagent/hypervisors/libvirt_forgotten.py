@@ -32,7 +32,7 @@ from lxml import etree
 from hostagent.drivers import DriverError, GuestDisk, GuestNic, NotYet
 from hostagent.hypervisors import libvirt_disks
 from hostagent.hypervisors.domain_xml import ALIAS
-from hostagent.hypervisors.qemu_monitor import Drive, QemuMonitor
+from hostagent.hypervisors.libvirt_monitor import Drive, QemuMonitor
 
 log = logging.getLogger(__name__)
 

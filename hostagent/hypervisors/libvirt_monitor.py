@@ -6,8 +6,8 @@ asked and told by QMP, and the domain is marked for that ("tainted: custom-monit
     monitor.sweep(kept)                    what nobody uses is closed
     monitor.ask("blockdev-del", ...)
 
-libvirt lets no other call of it be in the middle of something meanwhile. Called by forgotten and
-libvirt_nics.
+libvirt lets no other call of it be in the middle of something meanwhile. Called by
+libvirt_forgotten and libvirt_nics.
 The commands are QEMU's: docs/interop/qemu-qmp-ref of QEMU 7.2.
 """
 
@@ -22,7 +22,7 @@ import libvirt_qemu
 
 from hostagent.drivers import DriverError
 
-# As libvirt names them; and those that stand in for a volume's layer (forgotten).
+# As libvirt names them; and those that stand in for a volume's layer (libvirt_forgotten).
 _NODE = re.compile(r"libvirt-\d+-(?:storage|format)|vol-[0-9a-f]+\.\d+")
 _TLS = re.compile(r"obj(libvirt-\d+-storage)_tls\d+")  # a node's credentials
 _NETDEV = re.compile(r"^(host\S+): ", re.MULTILINE)  # of no device: those of one are indented
