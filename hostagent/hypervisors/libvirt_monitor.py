@@ -1,14 +1,13 @@
-"""What a running guest's QEMU itself says, past libvirt's memory of it. Of libvirt's domain it is
-asked and told by QMP, and the domain is marked for that ("tainted: custom-monitor").
+"""What a running guest's QEMU itself says, past libvirt's memory of it. It is asked through
+libvirt, which marks the domain for that ("tainted: custom-monitor").
 
     monitor = QemuMonitor(domain)
     monitor.devices(), monitor.drives()    what the guest has
     monitor.sweep(kept)                    what nobody uses is closed
     monitor.ask("blockdev-del", ...)
 
-libvirt lets no other call of it be in the middle of something meanwhile. Called by
-libvirt_forgotten and libvirt_nics.
-The commands are QEMU's: docs/interop/qemu-qmp-ref of QEMU 7.2.
+While QEMU answers, libvirt is in the middle of nothing that changes it. Called by libvirt_forgotten
+and libvirt_nics. The commands are QEMU's: docs/interop/qemu-qmp-ref of QEMU 7.2.
 """
 
 import json
@@ -104,8 +103,9 @@ class QemuMonitor:
         while unused := self._unused_nodes() - set(kept):
             for node in sorted(unused):  # what only they used is unused then
                 self.ask("blockdev-del", **{"node-name": node})
+        objects = self.ask("qom-list", path="/objects")  # before the nodes: libvirt opens one later
         open_nodes = self.nodes()
-        for one in self.ask("qom-list", path="/objects"):
+        for one in objects:
             match = _TLS.fullmatch(one["name"])
             if match and match[1] not in open_nodes:  # QEMU would let one go that is in use
                 self.ask("object-del", id=one["name"])
