@@ -24,12 +24,12 @@ STORMS = (
     Weather(unheard=0.4),
 )
 FAULTS = (
-    Faults(call_fails=0.2),
+    Faults(call_fails=0.2, forgets=0.5),
     Faults(create_fails=0.4),
     Faults(create_fails=0.1, call_fails=0.1, crash=0.2, powers_off=0.1, deaf=0.2, lost_event=0.3),
-    Faults(deaf=0.5, lost_event=0.5),
+    Faults(deaf=0.5, lost_event=0.5, forgets=0.5),
     Faults(never_works=0.3),
-    Faults(crash=0.6, crash_ms=5_000),
+    Faults(crash=0.6, crash_ms=5_000, forgets=0.5),
 )
 
 
