@@ -18,6 +18,7 @@ from cli.administration import commands as administration_commands
 from cli.cloud import Wishes
 from cli.down import Down
 from cli.following import Following
+from cli.images import DEMO_NAME
 from cli.layout import Layout
 from cli.progress import Progress
 from cli.services import ROOT
@@ -91,10 +92,11 @@ def _welcome(layout: Layout, chosen) -> str:
     return (
         f"\nEndpoint: {chosen.endpoint}\n\n"
         f"{exports(layout, chosen)}\n"
-        f"Or: eval $(./pileus env{where})    Then try:\n"
+        f'Or: eval "$(./pileus env{where})"    Then try:\n'
         "  aws ec2 describe-images --owners self\n"
-        "  aws ec2 run-instances --image-id $(aws ec2 describe-images --owners self "
-        "--query 'Images[0].ImageId' --output text) --instance-type t2.nano\n"
+        "  aws ec2 run-instances --image-id $(aws ec2 describe-images --filters "
+        f"Name=name,Values={DEMO_NAME} --query 'Images[0].ImageId' --output text) "
+        "--instance-type t2.nano\n"
         "  aws ec2 describe-instances\n"
         f"{no_aws}"
     )

@@ -73,10 +73,15 @@ def ports_are_free(layout: Layout, cloud: Cloud, take: Callable[[str], bool]) ->
     for address, port, option in wanted:
         if take(f"port {port}") and port_is_free(port, address):
             continue
-        others = services.running_elsewhere(layout)
-        by = f" (perhaps by the cloud in {others[0]})" if others else ""
+        others = _others(layout)
+        by = f" (perhaps by the cloud in {others})" if others else ""
         way_out = f"; choose another with {option}" if option else ""
         raise CliError(f"port {port} of {address} is taken{by}{way_out}")
+
+
+def _others(own: Layout) -> str:
+    """Where the clouds are that run here too: one of them may be in the way."""
+    return " or ".join(map(str, services.running_elsewhere(own)))
 
 
 def _serves_volumes(layout: Layout, cloud: Cloud) -> bool:
@@ -115,8 +120,8 @@ def pool_is_free(cloud: Cloud, own: Layout, take: Callable[[str], bool]) -> None
         )
     for route in routes():
         if route.network.prefixlen and route.network.overlaps(pool):
-            others = services.running_elsewhere(own)
-            by = f", perhaps of the cloud in {others[0]}" if others else ""
+            others = _others(own)
+            by = f", perhaps of the cloud in {others}" if others else ""
             raise CliError(
                 f"--public-cidr {pool} overlaps the route to {route.network} by "
                 f"{route.device}{by}; choose a range that nothing here uses"
