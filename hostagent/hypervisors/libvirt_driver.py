@@ -22,7 +22,7 @@ from lxml import etree
 from hostagent.drivers import Disk, DriverError, GuestDisk, GuestNic, Port, Power
 from hostagent.hypervisors import libvirt_disks, libvirt_nics
 from hostagent.hypervisors.domain_xml import NAMESPACE, Settings, render
-from hostagent.hypervisors.libvirt_errors import translated
+from hostagent.hypervisors.libvirt_errors import check_alive, translated
 from hostagent.hypervisors.libvirt_forgotten import Left, Memory
 from protos.cloud.v1 import fleet_pb2
 
@@ -317,12 +317,14 @@ class LibvirtHypervisor:
             while not self._stopping.is_set() and self._connection is None:
                 try:
                     connection = self._open()
+                    with self._lock:
+                        self._connection = connection
+                    check_alive(connection)  # else _closed came too early, and does not again
                 except DriverError:
+                    self._connection = None
                     self._stopping.wait(pause)
                     pause = min(pause * 2, RECONNECT_MOST_S)
                     continue
-                with self._lock:
-                    self._connection = connection
                 log.info("libvirt is back")
                 self._on_change("")
             if self._stopping.is_set():

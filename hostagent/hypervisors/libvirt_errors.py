@@ -36,3 +36,10 @@ class translated:
                 transient=failure.get_error_code() not in _LASTING,
                 because=failure.get_error_code(),
             ) from failure
+
+
+def check_alive(connection: libvirt.virConnect) -> None:
+    """Raises DriverError for a connection that was lost."""
+    with translated("the connection"):
+        if not connection.isAlive():
+            raise DriverError("libvirt went away again")

@@ -5,9 +5,13 @@ Guests are boot sectors (boot_sector.py), which come up in a fraction of a secon
 
 import os
 import signal
+import threading
 
 import pytest
 
+from hostagent.drivers import DriverError
+from hostagent.hypervisors.domain_xml import Settings
+from hostagent.hypervisors.libvirt_driver import LibvirtHypervisor
 from protos.cloud.v1.fleet_pb2 import (
     ABSENT,
     EXITED,
@@ -19,6 +23,7 @@ from protos.cloud.v1.fleet_pb2 import (
 from tests.real.agent_host import Host, eventually, volume_of
 from tests.real.boot_sector import Guest
 from tests.real.libvirtd import PrivateLibvirtd
+from tests.unit.hostagent.rig import HOST
 
 pytestmark = pytest.mark.real
 
@@ -132,6 +137,50 @@ def test_guests_outlive_libvirtd_and_the_agent_finds_it_again(host, daemon):
     host.until(name, ABSENT)
     host.until(I + "7", ABSENT)
     assert host.leftovers() == []
+
+
+class DiesAsItIsFound(LibvirtHypervisor):
+    """libvirtd is killed when all was asked that a new connection asks, and the loss is noticed
+    before the connection is kept."""
+
+    kill = None
+
+    def _open(self):
+        connection = super()._open()
+        if self.kill:
+            kill, self.kill = self.kill, None
+            kill()
+            eventually(self._lost.is_set)
+        return connection
+
+
+def test_libvirtd_dies_as_it_is_found_again(daemon):
+    hypervisor = DiesAsItIsFound(daemon.uri, Settings("qemu"), HOST)
+    hypervisor.watch(lambda name: None)
+    hypervisor.start()
+    started, killed = threading.Event(), threading.Event()
+
+    def kill():
+        assert started.wait(30)
+        daemon.kill_libvirtd()
+        killed.set()
+
+    def answers() -> bool:
+        try:
+            return hypervisor.domains() == []
+        except DriverError:
+            return False
+
+    try:
+        hypervisor.kill = kill
+        daemon.kill_libvirtd()
+        daemon.start_libvirtd()
+        started.set()
+        assert killed.wait(30)
+        daemon.start_libvirtd()
+        eventually(answers)
+    finally:
+        hypervisor.stop()
 
 
 def test_everything_is_killed_as_in_a_power_failure(host, daemon):
