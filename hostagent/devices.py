@@ -18,6 +18,7 @@ lost: it is then asked anew. Each of the ``parts`` settles its own kind: disks h
 
 import functools
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -109,7 +110,7 @@ class _Trouble:
     lasting: bool
 
 
-class Kind(Generic[Have, Want]):
+class Kind(ABC, Generic[Have, Want]):
     """What all kinds of devices have in common; the last four methods are a kind's own."""
 
     def __init__(self, on: Drivers, limits: Limits):
@@ -176,21 +177,21 @@ class Kind(Generic[Have, Want]):
         """After how many in vain it is said that one cannot be given."""
         return self._limits.device_attempts
 
+    @abstractmethod
     def _there(self, instance_id: str) -> Mapping[str, Have]:
         """By id, as the guest has them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _wanted(self, spec: fleet_pb2.InstanceSpec) -> Mapping[str, Want]:
         """By id, in the order in which they are given."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _ask(self, instance_id: str, name: str) -> None:
         """Asks the guest to let go of one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _give(self, instance_id: str, device: Want, have: Have | None) -> None:
         """Attaches it where the guest has none, else makes it what the spec says."""
-        raise NotImplementedError
 
 
 class DiskPart(Kind[GuestDisk, fleet_pb2.DiskSpec]):
