@@ -47,8 +47,8 @@ cache_dir_option = click.option(
 def main() -> None:
     """Pileus: an EC2-compatible cloud on your own servers.
 
-    Beside these commands there is `./pileus test [-e lint|unit|real] [pytest's arguments]`, which
-    runs every test.
+    Beside these commands there is `./pileus test [-e lint|unit|clients|real]`, which runs every
+    test, or those of one environment.
     """
 
 

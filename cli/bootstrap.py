@@ -46,9 +46,10 @@ none failed. What the tests need (Debian's packages, Python's) is installed firs
 
   -e lint       ruff: the rules and the format
   -e unit       what needs neither root nor libvirt: units, the simulation of the whole cloud, boto3
-                and other clients against a cloud of fake hosts
+                against a cloud of fake hosts
+  -e clients    Terraform, Ansible, libcloud and other clients, unmodified, against such a cloud
   -e real       guests, networks, crashes and a power failure for real; as root
-  -e lint,unit  several of them; all three unless said. Without root, real is left out, and said so.
+  -e lint,unit  several of them; all four unless said. Without root, real is left out, and said so.
 
   ./pileus test                       everything
   ./pileus test -e unit -- -k quota   those tests of one environment whose names have "quota"

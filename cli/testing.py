@@ -1,6 +1,6 @@
 """``./pileus test [ARGUMENTS]``: every test through tox, counted in one line at the end.
 
-    ./pileus test                     lint, unit (with simulation and api), real
+    ./pileus test                     lint, unit (with simulation and api), clients, real
     ./pileus test -e unit             one environment of tox.ini
     ./pileus test -e unit -- -k pki   the rest goes to pytest
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cli.bootstrap import ROOT, TEST_HELP, asks_for_help, libvirt_version
 
-ENVIRONMENTS = ("lint", "unit", "real")
+ENVIRONMENTS = ("lint", "unit", "clients", "real")
 RESULTS = ROOT / ".tox" / "results"
 
 

@@ -24,10 +24,10 @@ LOG_SHOWN = 4000
 
 
 class ProcessCloud:
-    """See the module's head. Services are called "controller", "gateway", "host-1" ..."""
+    """Services are called "controller", "gateway", "host-1" ...; ``added`` is as Installation's."""
 
-    def __init__(self, folder: Path, *, hosts: int = 1):
-        self.files = Installation(folder, hosts=hosts)
+    def __init__(self, folder: Path, *, hosts: int = 1, **added: str):
+        self.files = Installation(folder, hosts=hosts, **added)
         self._commands = {
             "controller": ["controller", self.files.controller_toml],
             "gateway": ["gateway", self.files.gateway_toml],

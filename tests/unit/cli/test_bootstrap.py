@@ -110,7 +110,7 @@ def test_help_for_the_tests_installs_nothing():
         text=True,
     )
     assert done.returncode == 0 and done.stdout == bootstrap.TEST_HELP and not done.stderr
-    assert all(f"-e {name}" in done.stdout for name in ("lint", "unit", "real"))
+    assert all(f"-e {name}" in done.stdout for name in ("lint", "unit", "clients", "real"))
 
 
 def test_help_behind_two_dashes_is_pytests():

@@ -12,10 +12,10 @@ JUNIT = '<testsuites><testsuite errors="{}" failures="{}" skipped="{}" tests="{}
 @pytest.mark.parametrize(
     ("arguments", "environments", "rest"),
     [
-        ([], ["lint", "unit", "real"], []),
+        ([], ["lint", "unit", "clients", "real"], []),
         (["-e", "unit"], ["unit"], []),
         (["-e", "unit,lint", "--", "-k", "pki"], ["unit", "lint"], ["--", "-k", "pki"]),
-        (["--", "-x"], ["lint", "unit", "real"], ["--", "-x"]),
+        (["--", "-x"], ["lint", "unit", "clients", "real"], ["--", "-x"]),
     ],
 )
 def test_environments(arguments, environments, rest):

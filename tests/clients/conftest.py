@@ -1,0 +1,81 @@
+"""The cloud that unmodified clients are run against: real services as processes, fake guests.
+
+    def test_it(customer):
+        customer.run(["aws", "ec2", "describe-vpcs"])      a command, with AWS's variables set
+
+Each file of tests is one client, and has one account for all its tests. What a client does, it does
+twice against the same cloud (``twice``): what the first run leaves behind is what the second trips
+over.
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.harness.accounts import Account
+from tests.harness.installation import REGION
+from tests.harness.processes import ProcessCloud
+
+COMMAND_LIMIT_S = 240
+GATEWAY = "sigv2 = true"  # for libcloud and boto 2; off by default
+
+
+@dataclass(frozen=True)
+class Customer:
+    """An account, and the environment in which its owner would run a client."""
+
+    account: Account
+    image_id: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process's variables, less AWS's own, with those of ``pileus env``."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return kept | {
+            "AWS_ENDPOINT_URL": self.account.endpoint,
+            "AWS_ACCESS_KEY_ID": self.account.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.account.secret_access_key,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    def run(self, command: list, *, cwd: Path | None = None, **variables: str) -> str:
+        """What a command prints on stdout. AssertionError with all it said where it fails."""
+        ended = subprocess.run(
+            [str(word) for word in command],
+            cwd=cwd,
+            env=self.environment | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_LIMIT_S,
+        )
+        said = f"{ended.stdout}\n{ended.stderr}"
+        assert ended.returncode == 0, f"{command} ended with {ended.returncode}:\n{said}"
+        return ended.stdout
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory):
+    with ProcessCloud(tmp_path_factory.mktemp("cloud"), gateway=GATEWAY) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def customer(cloud, request):
+    """The account of this file's client; its instances go when the file's tests are done."""
+    account = cloud.account(request.module.__name__.rpartition(".")[2])
+    yield Customer(account, cloud.image_id)
+    account.terminate_all()
+
+
+@pytest.fixture(params=["first", "second"])
+def twice(request) -> str:
+    """Which of the two runs of a flow this is."""
+    return request.param
