@@ -22,6 +22,9 @@ from gateway.aws.renderers import Renderers
 from gateway.call import Call
 from protos.errors import CloudError, Kind
 
+# What EC2 says of an operation that a region lacks. Clients compare the words: the Terraform AWS
+# provider goes on without ClassicLink's DNS support at these only.
+NOT_HERE = "The functionality you requested is not available in this region."
 _VERSION = re.compile(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]")
 # Of SigV2, presigned SigV4 and boto 2: parameters that sign a request and are none of the action's.
 SIGNING_PARAMETERS = frozenset(
@@ -113,7 +116,9 @@ class Endpoint:
             if name not in self.functions:
                 raise CloudError(
                     Kind.UNSUPPORTED,
-                    f"The operation {name} is not supported by this cloud.",
+                    NOT_HERE
+                    if self.service.dialect == "ec2"
+                    else f"The operation {name} is not supported by this cloud.",
                     noun="parameter",
                     id=name,
                 )

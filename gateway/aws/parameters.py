@@ -7,8 +7,9 @@
 The target of a parser is a function or a frozen dataclass, and **its signature is the support
 matrix**: a member that the model does not know is UnknownParameter; one that the model knows and
 the target does not name is UnsupportedOperation, with its name; ``Literal`` annotations restrict
-values in the same way. Structures go into the dataclass that the annotation names, so this holds at
-every depth. Without a target, values become plain dicts (the oracle test).
+values in the same way. An empty value of a member that is refused so is no value. Structures go
+into the dataclass that the annotation names, so this holds at every depth. Without a target, values
+become plain dicts (the oracle test).
 
 A parser is compiled once per target, as closures; no shape is looked at while a request is parsed.
 Called by the endpoint. Raises CloudError(INVALID | UNSUPPORTED), nothing else, whatever was sent.
@@ -101,6 +102,17 @@ def nest(pairs: Iterable[tuple[str, str]]) -> Tree:
     return tree
 
 
+def is_empty(node: str | Tree) -> bool:
+    """Whether a value says nothing: an empty text, or a structure or list of nothing else.
+
+    Clients send what their users left out as empty texts (the Terraform AWS provider:
+    ``IamInstanceProfile.Name=``), so an empty value of a member that we lack asks for nothing.
+    """
+    if isinstance(node, dict):
+        return all(is_empty(child) for child in node.values())
+    return node == ""
+
+
 class Parsers:
     """Compiles and keeps the parsers of one service."""
 
@@ -138,11 +150,13 @@ class Parsers:
         for member, definition in shape["members"].items():
             wire_name, word = service.input_name(member, definition), keyword(member)
             if accepted is None:
-                members[wire_name] = (member, self._parser(definition["shape"], None))
+                members[wire_name] = (member, self._parser(definition["shape"], None), False)
             elif word in accepted:
-                members[wire_name] = (word, self._parser(definition["shape"], accepted[word]))
+                annotation = accepted[word]
+                parser = self._parser(definition["shape"], annotation)
+                members[wire_name] = (word, parser, bool(_reading(annotation)[1]))
             else:
-                members[wire_name] = (None, None)
+                members[wire_name] = (None, None, True)
         required = [
             (
                 member if target is None else keyword(member),
@@ -159,7 +173,9 @@ class Parsers:
             for wire_name, child in node.items():
                 if wire_name not in members:
                     raise unknown(prefix + wire_name)
-                word, parse_member = members[wire_name]
+                word, parse_member, lacks_values = members[wire_name]
+                if lacks_values and is_empty(child):
+                    continue
                 if word is None:
                     raise unsupported(f"The parameter {prefix}{wire_name}")
                 values[word] = parse_member(child, prefix + wire_name)

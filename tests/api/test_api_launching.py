@@ -383,3 +383,18 @@ def test_a_gp3_volume_shows_the_rates_that_nobody_asked_for(cloud, account, aske
     mine = [{"Name": "attachment.instance-id", "Values": [instance_id]}]
     (volume,) = account.ec2.describe_volumes(Filters=mine)["Volumes"]
     assert (volume["VolumeType"], volume["Iops"], volume["Throughput"]) == ("gp3", *shown)
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        {"IamInstanceProfile": {"Name": ""}},  # Terraform's AWS provider 3.39, with every instance
+        {"IamInstanceProfile": {"Name": "", "Arn": ""}, "KernelId": "", "RamdiskId": ""},
+        {"Placement": {"HostId": "", "Affinity": "", "Tenancy": "default"}},
+    ],
+)
+def test_an_empty_value_of_a_member_that_we_lack_is_no_value(cloud, account, empty):
+    given = {"ImageId": cloud.image_id, "MinCount": 1, "MaxCount": 1}
+    assert account.ec2.run_instances(**given, **empty)["Instances"]
+    profile = {"IamInstanceProfile": {"Name": "x", "Arn": ""}}
+    assert refused(account.ec2.run_instances, **given, **profile) == "UnsupportedOperation"
