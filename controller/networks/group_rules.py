@@ -67,19 +67,7 @@ def authorize(
     changes.vpc(tx, group.vpc_id)
     shown = [common_pb2.Tag(key=key, value=value) for key, value in sorted(wanted_tags.items())]
     return [
-        rule_message(
-            rule_id=rule_id,
-            group_id=group.group_id,
-            account_id=account_id,
-            egress=permission.egress,
-            protocol=permission.protocol,
-            from_port=permission.from_port,
-            to_port=permission.to_port,
-            peer_kind=permission.peer_kind,
-            peer=permission.peer,
-            description=permission.description,
-            tags=shown,
-        )
+        _message_of(permission, group.group_id, account_id, rule_id=rule_id, tags=shown)
         for rule_id, permission in zip(rule_ids, asked, strict=True)
     ]
 
@@ -138,6 +126,29 @@ def modify(tx: Transaction, changes: Changes, request: networks_pb2.ModifyRulesR
     for rule_id, permission in wanted.items():
         tx.advance(SecurityGroupRule, columns_of(permission), SecurityGroupRule.rule_id == rule_id)
     changes.vpc(tx, group.vpc_id)
+
+
+def _message_of(
+    permission: Permission,
+    group_id: str,
+    account_id: str,
+    *,
+    rule_id: str = "",
+    tags: Sequence[common_pb2.Tag] = (),
+) -> networks_pb2.SecurityGroupRule:
+    return rule_message(
+        rule_id=rule_id,
+        group_id=group_id,
+        account_id=account_id,
+        egress=permission.egress,
+        protocol=permission.protocol,
+        from_port=permission.from_port,
+        to_port=permission.to_port,
+        peer_kind=permission.peer_kind,
+        peer=permission.peer,
+        description=permission.description,
+        tags=tags,
+    )
 
 
 def _check_distinct(there: dict, wanted: dict[str, Permission]) -> None:
@@ -210,12 +221,12 @@ def _matching(
     """The rules that say the same, and of what was asked for what no rule says."""
     chosen, unknown = {}, []
     asked = _canonical(tx, group.vpc_id, rules, egress)
-    for permission, rule in zip(asked, rules, strict=True):
+    for permission in asked:
         found = there.get(permission.identity)
         if found is not None:
             chosen[found.rule_id] = found
         elif group.in_default_vpc:
-            unknown.append(rule)
+            unknown.append(_message_of(permission, group.group_id, tx.call.account_id))
         else:
             raise _no_such_rule()
     return list(chosen.values()), unknown

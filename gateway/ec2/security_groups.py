@@ -294,24 +294,19 @@ def _either(
     return [] if rule_ids else given[0]
 
 
-# IANA's numbers for what EC2 knows by name, and the words for "every protocol".
-_PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6", "all": "-1"}
-
-
 def rules_of(
     permissions: Sequence[IpPermission], *, egress: bool = False
 ) -> list[networks_pb2.SecurityGroupRule]:
-    """One rule for each source or destination. Ports that are not given are -1."""
+    """One rule for each source or destination. The controller judges protocols and ports."""
     rules = []
     for permission in permissions:
-        protocol = permission.ip_protocol.lower()
-        if not protocol:
+        if not permission.ip_protocol:
             raise missing_parameter("ipProtocol")
         common = {
             "egress": egress,
-            "protocol": _PROTOCOLS.get(protocol, protocol),
-            "from_port": -1 if permission.from_port is None else permission.from_port,
-            "to_port": -1 if permission.to_port is None else permission.to_port,
+            "protocol": permission.ip_protocol,
+            "from_port": permission.from_port,
+            "to_port": permission.to_port,
         }
         peers = [*_peers(permission)]
         if not peers:

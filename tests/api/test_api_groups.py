@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from botocore.exceptions import ClientError
 
 from tests.api.asking import filtered, launch_one, public_key, refused
@@ -52,6 +53,49 @@ def test_42_rules_keep_their_descriptions_and_none_is_there_twice(account):
     rule = made["SecurityGroupRules"][0]["SecurityGroupRuleId"]
     revoked = ec2.revoke_security_group_ingress(GroupId=group, SecurityGroupRuleIds=[rule])
     assert [each["SecurityGroupRuleId"] for each in revoked["RevokedSecurityGroupRules"]] == [rule]
+
+
+@pytest.mark.parametrize("protocol", ["50", "4", "47", "-1"])
+@pytest.mark.parametrize("ports", [{}, {"FromPort": 0, "ToPort": 0}, {"FromPort": 7, "ToPort": 9}])
+def test_a_protocol_without_ports_is_shown_without_ports(account, protocol, ports):
+    ec2, group = account.ec2, group_of(account)
+    asked = {"IpProtocol": protocol, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[asked | ports])
+    (seen,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    (permission,) = seen["IpPermissions"]
+    assert {name: permission[name] for name in asked} == asked
+    assert not {"FromPort", "ToPort"} & permission.keys()
+    again = {"GroupId": group, "IpPermissions": [asked]}
+    assert refused(ec2.authorize_security_group_ingress, **again) == "InvalidPermission.Duplicate"
+    ec2.revoke_security_group_ingress(**again)
+    (seen,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    assert seen["IpPermissions"] == []
+
+
+@pytest.mark.parametrize(
+    ("protocol", "ports"), [("6", (22, 22)), ("ICMP", (8, -1)), ("58", (-1, -1)), ("17", (1, 2))]
+)
+def test_a_protocol_with_ports_is_shown_by_its_name(account, protocol, ports):
+    ec2, group = account.ec2, group_of(account)
+    asked = {"FromPort": ports[0], "ToPort": ports[1], "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
+    given = [{"IpProtocol": protocol, **asked}]
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=given)
+    (seen,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    (permission,) = seen["IpPermissions"]
+    names = {"6": "tcp", "ICMP": "icmp", "58": "icmpv6", "17": "udp"}
+    assert permission == {
+        **asked,
+        "IpProtocol": names[protocol],
+        "Ipv6Ranges": [],
+        "PrefixListIds": [],
+        "UserIdGroupPairs": [],
+    }
+
+
+def test_a_port_of_tcp_must_be_said(account):
+    asked = [{"IpProtocol": "tcp", "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]
+    given = {"GroupId": group_of(account), "IpPermissions": asked}
+    assert refused(account.ec2.authorize_security_group_ingress, **given) == "InvalidParameterValue"
 
 
 def test_42_egress_and_group_sources(account):

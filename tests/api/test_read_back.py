@@ -68,6 +68,24 @@ def resources(cloud, account) -> dict[str, str]:
     return made
 
 
+# Those whose tag set is there though it is empty (EC2 API Reference, samples of each Describe).
+SHOW_NO_TAGS = {
+    "route-table",
+    "internet-gateway",
+    "network-acl",
+    "dhcp-options",
+    "security-group-rule",
+    "network-interface",
+    "key-pair",
+}
+
+
+def test_12_a_tag_set_of_no_tags_is_there_or_not_as_in_ec2(account, resources):
+    for kind, (describe, id_name, tags_name) in _describes(account.ec2).items():
+        (seen,) = (each for each in describe() if each[id_name] == resources[kind])
+        assert seen.get(tags_name) == ([] if kind in SHOW_NO_TAGS else None), kind
+
+
 def test_tags_are_shown_wherever_their_resource_is(account, resources):
     ec2, describes = account.ec2, _describes(account.ec2)
     assert set(resources) == set(describes)

@@ -1,6 +1,6 @@
 """Elastic IP addresses as EC2 shows them."""
 
-from gateway.ec2.views.shared import tags
+from gateway.ec2.views.shared import tags_if_any
 from protos.cloud.v1 import networks_pb2
 
 POOL = "amazon"  # what EC2 calls the provider's own pool
@@ -18,5 +18,5 @@ def address(given: networks_pb2.Address, region: str) -> dict:
         "PrivateIpAddress": given.private_ip_address,
         "PublicIpv4Pool": POOL,
         "NetworkBorderGroup": region,
-        "Tags": tags(given.tags),
+        "Tags": tags_if_any(given.tags),
     }

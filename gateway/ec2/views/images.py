@@ -1,7 +1,7 @@
 """Images as EC2 shows them."""
 
 from gateway.aws.renderers import timestamp
-from gateway.ec2.views.shared import state_reason, tags
+from gateway.ec2.views.shared import state_reason, tags_if_any
 from protos.cloud.v1 import images_pb2
 
 
@@ -28,7 +28,7 @@ def image(given: images_pb2.Image) -> dict:
         "RootDeviceName": given.root_device_name,
         "RootDeviceType": "ebs",
         "StateReason": state_reason(given.state_reason),
-        "Tags": tags(given.tags),
+        "Tags": tags_if_any(given.tags),
         "VirtualizationType": "hvm",
         "BootMode": given.boot_mode,
         "ImdsSupport": given.imds_support,

@@ -5,7 +5,7 @@ these fields after each write, and a missing structure makes it plan a replaceme
 """
 
 from gateway.ec2.views.network_interfaces import in_instance
-from gateway.ec2.views.shared import groups, state, state_reason, tags
+from gateway.ec2.views.shared import groups, state, state_reason, tags_if_any
 from protos.cloud.v1 import instances_pb2
 
 _NO_RESERVATION = {"CapacityReservationPreference": "open"}
@@ -61,7 +61,7 @@ def instance(given: instances_pb2.Instance) -> dict:
         "BlockDeviceMappings": [block_device(each) for each in given.block_devices],
         "VirtualizationType": "hvm",
         "ClientToken": given.client_token,
-        "Tags": tags(given.tags),
+        "Tags": tags_if_any(given.tags),
         "Hypervisor": "xen",  # the model has no other word for KVM; AWS says so of its own KVM too
         "NetworkInterfaces": [in_instance(each) for each in given.network_interfaces],
         "EbsOptimized": given.ebs_optimized,

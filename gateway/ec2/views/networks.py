@@ -1,6 +1,6 @@
 """VPCs, and what a VPC has, as EC2 shows them."""
 
-from gateway.ec2.views.shared import arn, tags
+from gateway.ec2.views.shared import arn, tags, tags_if_any
 from protos.cloud.v1 import networks_pb2
 
 
@@ -21,7 +21,7 @@ def vpc(given: networks_pb2.Vpc) -> dict:
         "DhcpOptionsId": given.dhcp_options_id,
         "InstanceTenancy": given.instance_tenancy,
         "IsDefault": given.is_default,
-        "Tags": tags(given.tags),
+        "Tags": tags_if_any(given.tags),
     }
 
 
@@ -48,7 +48,7 @@ def subnet(given: networks_pb2.Subnet, region: str) -> dict:
             "EnableResourceNameDnsARecord": False,
             "EnableResourceNameDnsAAAARecord": False,
         },
-        "Tags": tags(given.tags),
+        "Tags": tags_if_any(given.tags),
     }
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 
-from gateway.ec2.views.shared import arn, tags
+from gateway.ec2.views.shared import arn, tags, tags_if_any
 from protos.cloud.v1 import networks_pb2
+
+PROTOCOLS_WITH_PORTS = ("tcp", "udp", "icmp", "icmpv6")  # of ICMP they are its type and code
 
 
 def security_group(given: networks_pb2.SecurityGroup, region: str) -> dict:
@@ -16,7 +18,7 @@ def security_group(given: networks_pb2.SecurityGroup, region: str) -> dict:
         "SecurityGroupArn": arn(region, given.owner_id, "security-group", given.group_id),
         "IpPermissions": permissions(rule for rule in given.rules if not rule.egress),
         "IpPermissionsEgress": permissions(rule for rule in given.rules if rule.egress),
-        "Tags": tags(given.tags),
+        "Tags": tags_if_any(given.tags),
     }
 
 
@@ -26,10 +28,9 @@ def permissions(rules: Iterable[networks_pb2.SecurityGroupRule]) -> list[dict]:
     for each in rules:
         key = (each.protocol, each.from_port, each.to_port)
         if key not in folded:
-            ports = {} if each.protocol == "-1" else _ports(each)
             folded[key] = {
                 "IpProtocol": each.protocol,
-                **ports,
+                **_ports(each),
                 "UserIdGroupPairs": [],
                 "IpRanges": [],
                 "Ipv6Ranges": [],
@@ -41,6 +42,9 @@ def permissions(rules: Iterable[networks_pb2.SecurityGroupRule]) -> list[dict]:
 
 
 def _ports(given: networks_pb2.SecurityGroupRule) -> dict:
+    """None for a protocol that has none: clients compare a permission with what they asked for."""
+    if given.protocol not in PROTOCOLS_WITH_PORTS:
+        return {}
     return {"FromPort": given.from_port, "ToPort": given.to_port}
 
 

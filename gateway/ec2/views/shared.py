@@ -14,7 +14,21 @@ STATE_CODES = {
 
 
 def tags(given) -> list[dict]:
+    """A tag set that is there even when it is empty.
+
+    So EC2 answers for route tables, internet gateways, DHCP options, network ACLs, network
+    interfaces, key pairs and security group rules.
+    """
     return [{"Key": tag.key, "Value": tag.value} for tag in given]
+
+
+def tags_if_any(given) -> list[dict] | None:
+    """A tag set that is left out when it is empty, so that boto3's resources say None.
+
+    So EC2 answers for instances, images, VPCs, subnets, security groups, volumes, snapshots and
+    addresses.
+    """
+    return tags(given) or None
 
 
 def groups(given: list[networks_pb2.GroupIdentifier]) -> list[dict]:

@@ -1,6 +1,6 @@
 """Snapshots as EC2 shows them."""
 
-from gateway.ec2.views.shared import tags
+from gateway.ec2.views.shared import tags_if_any
 from protos.cloud.v1 import volumes_pb2
 
 
@@ -20,5 +20,5 @@ def snapshot(given: volumes_pb2.Snapshot) -> dict:
         "FullSnapshotSizeInBytes": given.size_bytes if given.state == "completed" else None,
         "Encrypted": given.encrypted,
         "StorageTier": "standard",
-        "Tags": tags(given.tags),
+        "Tags": tags_if_any(given.tags),
     }

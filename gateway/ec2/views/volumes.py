@@ -1,6 +1,6 @@
 """Volumes, their attachments, status and modifications, as EC2 shows them."""
 
-from gateway.ec2.views.shared import tags
+from gateway.ec2.views.shared import tags_if_any
 from protos.cloud.v1 import volumes_pb2
 
 
@@ -18,7 +18,7 @@ def volume(given: volumes_pb2.Volume) -> dict:
         "Encrypted": given.encrypted,
         "MultiAttachEnabled": given.multi_attach_enabled,
         "Attachments": [attachment(each) for each in given.attachments],
-        "Tags": tags(given.tags),
+        "Tags": tags_if_any(given.tags),
     }
 
 

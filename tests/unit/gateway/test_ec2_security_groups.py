@@ -109,7 +109,12 @@ def test_permissions_are_unfolded_into_rules(served, egress):
     assert made["SecurityGroupRules"][0]["SecurityGroupRuleId"] == "sgr-9"
     request = world.clients.security_groups.asked[-1].request
     assert request.group.group_id == "sg-1"
-    common = {"egress": egress, "protocol": "tcp", "from_port": 80, "to_port": 81}
+    common = {
+        "egress": egress,
+        "protocol": PERMISSION["IpProtocol"],  # its spelling is the controller's to judge
+        "from_port": 80,
+        "to_port": 81,
+    }
     assert request.rules == [
         rule(**common, cidr_ipv4="10.0.0.0/8", description="a"),
         rule(**common, cidr_ipv4="192.0.2.0/24"),
@@ -131,14 +136,12 @@ def test_permissions_are_unfolded_into_rules(served, egress):
         ),
         (
             {"IpProtocol": "17", "FromPort": 53, "ToPort": 53, "CidrIp": "0.0.0.0/0"},
-            rule(protocol="udp", from_port=53, to_port=53, cidr_ipv4="0.0.0.0/0"),
+            rule(protocol="17", from_port=53, to_port=53, cidr_ipv4="0.0.0.0/0"),
         ),
         (
             {"SourceSecurityGroupName": "peers", "SourceSecurityGroupOwnerId": ACCOUNT},
             rule(
                 protocol="-1",
-                from_port=-1,
-                to_port=-1,
                 peer_group=networks_pb2.SecurityGroupPeer(group_name="peers", owner_id=ACCOUNT),
             ),
         ),
