@@ -23,10 +23,12 @@ HEAD = """# What is covered
 Generated from the actions' signatures by `python -m gateway.coverage`; do not edit. An action that
 is not here is refused with `UnsupportedOperation`, and so is a member that is not here, by its
 name. A value after a member is the only one that is taken. Every action takes `DryRun` where EC2's
-does. To clients of AWS's other services it is said that they are not here.
+does. Under "nothing there" are reads of what cannot be made here: an empty list is the true answer.
+To clients of AWS's other services it is said that they are not here.
 """
 # Files of gateway/ec2 that are about another's noun.
 SAME_NOUN = {
+    "empty_nouns": "nothing there",
     "launch": "instances",
     "instance_attributes": "instances",
     "security_group_rules": "security_groups",

@@ -8,6 +8,7 @@ else.
 Called by the parsers, the renderers and the endpoint. Promises: a loaded Service never changes.
 """
 
+import functools
 import gzip
 import json
 import os
@@ -95,11 +96,9 @@ class Service:
         return definition.get("locationName", member)
 
 
+@functools.cache
 def load(name: str) -> Service:
-    """Reads the model of "ec2", "iam" or "sts".
-
-    Costs some 100 ms; done once, when a gateway starts.
-    """
+    """The model of "ec2", "iam" or "sts". Reading it costs some 100 ms; done once a process."""
     version = API_VERSIONS[name]
     document = Loader(file_loader=_WithoutDocumentation()).load_service_model(
         name, "service-2", api_version=version

@@ -8,6 +8,7 @@ add it here, run ``python -m gateway.coverage``.
 from gateway.ec2 import (
     addresses,
     dhcp_options,
+    empty_nouns,
     images,
     instance_attributes,
     instance_types,
@@ -136,4 +137,5 @@ ACTIONS = (
     addresses.associate_address,
     addresses.disassociate_address,
     addresses.release_address,
+    *empty_nouns.actions(),
 )
