@@ -61,8 +61,9 @@ from controller.instances.types import Types
 from controller.keys.rpc import KeyPairsServicer
 from controller.networks.attach_settle import InterfaceSettle
 from controller.networks.defaults import add_missing_subnets, make_default_vpc
+from controller.networks.dhcp_options import keep_domain
 from controller.networks.interfaces_rpc import NetworkInterfacesServicer
-from controller.networks.names import DnsNames
+from controller.networks.names import DnsNames, private_suffix
 from controller.networks.networks_rpc import NetworksServicer
 from controller.networks.pool import ensure_pool
 from controller.networks.rpc import AddressesServicer, SecurityGroupsServicer
@@ -150,13 +151,14 @@ def build(
 
     def open_account(tx: Transaction, account_id: str) -> None:
         quotas.make(tx, account_id)
-        make_default_vpc(tx, account_id, zones, rng, quotas, config.region.dns_suffix)
+        make_default_vpc(tx, account_id, zones, rng, quotas, around.names.private_suffix)
 
     def prepare(call: Call) -> None:
         with db.write(call) as tx:
             ensure_catalogue(tx)
             ensure_pool(tx, config.networks.public_pool)
             add_missing_subnets(tx, zones, rng)
+            keep_domain(tx, around.names.private_suffix)
 
     identity = Identity(db, rng, master_key, open_account)
     enrolment = Enrolment(db, rng, config, authority)
@@ -284,7 +286,8 @@ def _volumes(
 
 
 def _names(config: Config) -> DnsNames:
-    return DnsNames(config.region.dns_suffix, config.region.public_dns_suffix)
+    region = config.region
+    return DnsNames(region.dns_suffix or private_suffix(region.name), region.public_dns_suffix)
 
 
 def _settings(config: Config) -> Settings:
@@ -299,13 +302,14 @@ def _settings(config: Config) -> Settings:
 
 
 def _surroundings(config: Config) -> Surroundings:
+    names = _names(config)
     return Surroundings(
         settings=fleet_pb2.HostSettings(
             report_interval_ms=config.hosts.report_interval_ms,
             region=config.region.name,
-            dns_suffix=config.region.dns_suffix,
+            dns_suffix=names.private_suffix,
             nameservers=config.networks.nameservers,
         ),
-        names=_names(config),
+        names=names,
         zone_ids={zone.name: zone.id for zone in config.region.zones},
     )

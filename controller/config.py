@@ -48,7 +48,7 @@ class Zone:
 class RegionConfig:
     name: str = "us-east-1"
     zones: tuple[Zone, ...] = (Zone(),)
-    dns_suffix: str = "compute.internal"
+    dns_suffix: str = ""  # of private names; "": as EC2's are in the region
     public_dns_suffix: str = ""  # where the operator serves a zone of names ec2-1-2-3-4.<suffix>
 
 

@@ -51,7 +51,7 @@ def render(rows, around: Surroundings) -> fleet_pb2.HostSpec:
             for name, group in groupby(rows.instances, key=lambda row: row.instance_id)
         ],
         vpcs=[
-            _vpc(list(group), [row for row in rows.nics if row.vpc_id == vpc_id], rows)
+            _vpc(list(group), [row for row in rows.nics if row.vpc_id == vpc_id], around, rows)
             for vpc_id, group in groupby(rows.vpcs, key=lambda row: row.vpc_id)
         ],
         volumes=map(volume_spec.render, rows.volumes),
@@ -141,12 +141,14 @@ def _metadata(row, nics: list, tags: dict, around: Surroundings) -> fleet_pb2.In
         ),
         tags=tags,
         launch_time_ms=row.launched_ms,
+        monitoring=row.monitoring,
     )
 
 
-def _vpc(routes: list, nics: list, rows) -> fleet_pb2.VpcSpec:
+def _vpc(routes: list, nics: list, around: Surroundings, rows) -> fleet_pb2.VpcSpec:
     """routes: a row for each subnet and route."""
     row = routes[0]
+    named = any(nic.dns_hostnames for nic in nics)  # all rows say the same: it is the VPC's
     public = {nic.public_ip: nic.private_ip for nic in nics if nic.public_ip}
     public |= {nic.secondary_public_ip: nic.secondary_ip for nic in nics if nic.secondary_public_ip}
     return fleet_pb2.VpcSpec(
@@ -159,7 +161,11 @@ def _vpc(routes: list, nics: list, rows) -> fleet_pb2.VpcSpec:
         dhcp_options=network_spec.dhcp(row, rows.dhcp),
         security_groups=_groups([rule for rule in rows.rules if rule.vpc_id == row.vpc_id]),
         public_addresses=[
-            fleet_pb2.PublicAddress(public_ip=public_ip, private_ip=private_ip)
+            fleet_pb2.PublicAddress(
+                public_ip=public_ip,
+                private_ip=private_ip,
+                dns_name=around.names.public(public_ip, named),
+            )
             for public_ip, private_ip in sorted(public.items())
         ],
     )

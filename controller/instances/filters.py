@@ -303,7 +303,7 @@ def _devices() -> Mapping[str, Callable]:
 
 
 def _by_address(by_address: Callable, suffix: str) -> Callable:
-    """A name "ip-172-31-0-5.compute.internal", or a beginning of one with "*", as the address that
+    """A name "ip-172-31-0-5.ec2.internal", or a beginning of one with "*", as the address that
     it spells."""
 
     def condition(values: Sequence[str]):

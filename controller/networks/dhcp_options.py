@@ -39,6 +39,19 @@ def default_set(tx: Transaction, rng: random.Random, account_id: str, domain: st
     return _insert(tx, rng, account_id, options, is_default=True)
 
 
+def keep_domain(tx: Transaction, domain: str) -> None:
+    """The sets that accounts began with name the region's domain, also one that was configured
+    since: it is what hosts tell their guests."""
+    began = DhcpOptions.select(DhcpOptions.dhcp_options_id).where(DhcpOptions.is_default)
+    tx.advance(
+        DhcpOption,
+        {"value": domain},
+        DhcpOption.dhcp_options_id.in_(began),
+        DhcpOption.key == "domain-name",
+        DhcpOption.value != domain,
+    )
+
+
 def create(
     tx: Transaction, rng: random.Random, request: networks_pb2.CreateDhcpOptionsRequest
 ) -> str:

@@ -37,7 +37,7 @@ class NetworksServicer:
         region: RegionConfig,
     ):
         self._db, self._rng, self._quotas, self._changes = db, rng, quotas, changes
-        self._names, self._zones, self._domain = names, region.zones, region.dns_suffix
+        self._names, self._zones, self._domain = names, region.zones, names.private_suffix
         self._interface_filters = interface_filters(names, region.zones)
 
     # VPCs

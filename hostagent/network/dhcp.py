@@ -3,8 +3,10 @@
     files = dhcp.render(vpc, guests, folder, mtu=1400, domain="ec2.internal", ...)
 
 Every guest has its address for certain: static leases from the specification, nothing else is
-answered. Names are EC2's, ip-172-31-0-10.<domain>, for the VPC's whole range without a list. The
-server itself is dnsmasq.py.
+answered. Private names are EC2's, ip-172-31-0-10.<domain>, for the VPC's whole range without a
+list. Public names of the VPC's own addresses are answered with the private ones, as in EC2: what
+names a neighbour publicly reaches it inside the VPC (docs/decisions/0257). Other public names are
+asked of the resolvers outside. The server itself is dnsmasq.py.
 """
 
 from collections.abc import Sequence
@@ -30,10 +32,11 @@ OWN_RESOLVER = "AmazonProvidedDNS"  # EC2's word for the VPC's own
 
 @dataclass(frozen=True)
 class Files:
-    """``config`` is read once, at the start; ``hosts`` again at every SIGHUP."""
+    """``config`` is read once, at the start; ``hosts`` and ``names`` again at every SIGHUP."""
 
     config: str
-    hosts: str
+    hosts: str  # leases: MAC, address, host name
+    names: str  # of the form of /etc/hosts
     bindings: frozenset[tuple[str, str]]  # (MAC, address): no other lease may be remembered
 
 
@@ -58,6 +61,7 @@ def render(
         f"pid-file={folder / 'pid'}",
         f"dhcp-leasefile={folder / 'leases'}",
         f"dhcp-hostsfile={folder / 'hosts'}",
+        f"addn-hosts={folder / 'names'}",
         f"dhcp-lease-max={MAX_LEASES}",
         "dhcp-authoritative",
         "bogus-priv",
@@ -77,15 +81,29 @@ def render(
         ]
     if vpc.dns_disabled:
         lines.append("port=0")
-    hosts = [
-        f"{guest.mac_address},{guest.address},ip-{guest.address.replace('.', '-')}"
-        for guest in guests
-    ]
+    hosts = [f"{guest.mac_address},{guest.address},{_label(guest.address)}" for guest in guests]
     return Files(
         "\n".join(lines) + "\n",
         "".join(f"{line}\n" for line in hosts),
+        "".join(f"{line}\n" for line in _public_names(vpc, domain)),
         frozenset((guest.mac_address, guest.address) for guest in guests),
     )
+
+
+def _label(address: str) -> str:
+    return f"ip-{address.replace('.', '-')}"
+
+
+def _public_names(vpc: fleet_pb2.VpcSpec, domain: str) -> list[str]:
+    """Lines "private address, private name, public name": what stands first is what the address
+    itself is answered with.
+    """
+    return [
+        f"{checked_address(each.private_ip)} {_label(each.private_ip)}.{domain} "
+        f"{checked_domain(each.dns_name)}"
+        for each in vpc.public_addresses
+        if each.dns_name not in ("", each.public_ip)  # where names are served
+    ]
 
 
 def _told(vpc: fleet_pb2.VpcSpec) -> list[str]:

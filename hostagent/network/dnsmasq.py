@@ -29,19 +29,20 @@ class Dnsmasq:
     def __init__(self, namespace: str, folder: Path, run: Callable):
         self._namespace, self._folder, self._run = namespace, folder, run
         self._config = folder / "dnsmasq.conf"
-        self._told: tuple[int, str] | None = None  # (pid, hosts) that it has surely read
+        self._told: tuple[int | None, str, str] | None = None  # pid, hosts, names that it has read
 
     def ensure(self, files: Files) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o755)  # the DHCP server reads its hosts as its own user
         _write(self._folder / "hosts", files.hosts)
+        _write(self._folder / "names", files.names)
         pid, stale = self.pid(), self._stale_leases(files)
         if pid is None or stale or _read(self._config) != files.config:
             self._start(files, stale)
-            self._told = (self.pid(), files.hosts)
-        elif self._told != (pid, files.hosts):
+            self._told = (self.pid(), files.hosts, files.names)
+        elif self._told != (pid, files.hosts, files.names):
             _signal(pid, signal.SIGHUP)
-            self._told = (pid, files.hosts)
+            self._told = (pid, files.hosts, files.names)
 
     def _start(self, files: Files, stale: list[str]) -> None:
         self.stop()

@@ -216,13 +216,13 @@ class Lab:
         here = [guest.instance for guest in self.guests if guest.nic.vpc_id == vpc_id]
         self.network.ensure_vpc(self.vpcs[vpc_id], here)
 
-    def associate(self, guest: Guest, public: str, private: str = "") -> None:
+    def associate(self, guest: Guest, public: str, private: str = "", name: str = "") -> None:
         vpc, private = self.vpcs[guest.nic.vpc_id], private or guest.address
         kept = [p for p in vpc.public_addresses if public != p.public_ip]
         kept = [p for p in kept if p.private_ip != private]
         del vpc.public_addresses[:]
         vpc.public_addresses.extend(kept)
-        vpc.public_addresses.add(public_ip=public, private_ip=private)
+        vpc.public_addresses.add(public_ip=public, private_ip=private, dns_name=name)
         if private == guest.address:
             guest.nic.public_ip_address = public
             guest.instance.nics[0].public_ip_address = public

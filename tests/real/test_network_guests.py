@@ -115,22 +115,45 @@ def test_names_of_the_vpc_resolve(guest, server):
     assert ask(guest, server, "nobody.ec2.internal") == []
 
 
-def test_other_names_are_asked_for_outside(lab, guest):
+@pytest.fixture(scope="module")
+def resolver(lab):
+    """Outside: says 9.9.9.9 for every name."""
     outside = lab.add_outside()
     server = within(outside, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     server.bind(("198.18.77.2", 53))
 
     def serve():
-        question, peer = server.recvfrom(4096)
-        head = question[:2] + struct.pack(">HHHHH", 0x8180, 1, 1, 0, 0)
-        body = question[12 : question.index(b"\0", 12) + 5]
-        answer = struct.pack(">HHHIH4s", 0xC00C, 1, 1, 60, 4, bytes((9, 9, 9, 9)))
-        server.sendto(head + body + answer, peer)
+        while True:
+            try:
+                question, peer = server.recvfrom(4096)
+            except OSError:
+                return
+            head = question[:2] + struct.pack(">HHHHH", 0x8180, 1, 1, 0, 0)
+            body = question[12 : question.index(b"\0", 12) + 5]
+            answer = struct.pack(">HHHIH4s", 0xC00C, 1, 1, 60, 4, bytes((9, 9, 9, 9)))
+            server.sendto(head + body + answer, peer)
 
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    assert ask(guest, "172.31.0.2", "www.example.com") == ["9.9.9.9"]
+    threading.Thread(target=serve, daemon=True).start()
+    yield
     server.close()
+
+
+def test_other_names_are_asked_for_outside(guest, resolver):
+    assert ask(guest, "172.31.0.2", "www.example.com") == ["9.9.9.9"]
+
+
+def test_a_public_name_leads_to_the_private_address_inside_its_vpc(lab, guest, resolver):
+    """From the moment at which it has one to the moment at which it has another."""
+    first, second, elsewhere = (f"ec2-100-126-7-{n}.cloud.example" for n in (50, 51, 52))
+    lab.associate(guest, "100.126.7.50", name=first)
+    assert eventually(lambda: ask(guest, "172.31.0.2", first) == ["172.31.0.10"])
+    assert ask(guest, "172.31.0.2", elsewhere) == ["9.9.9.9"]
+    said = guest.run("busybox", "nslookup", "172.31.0.10", "172.31.0.2").stdout
+    assert "name = ip-172-31-0-10.ec2.internal" in said and "cloud.example" not in said
+    lab.associate(guest, "100.126.7.51", name=second)
+    assert eventually(lambda: ask(guest, "172.31.0.2", second) == ["172.31.0.10"])
+    assert ask(guest, "172.31.0.2", first) == ["9.9.9.9"]
+    assert ask(guest, "172.31.0.2", "ip-172-31-0-10.ec2.internal") == ["172.31.0.10"]
 
 
 def test_metadata_without_a_token(guest):

@@ -178,7 +178,7 @@ class World:
             [{"account_id": account_id, "name": account_id, "operator": account_id == OPERATOR}],
         )
         self.quota_rules.make(tx, account_id)
-        make_default_vpc(tx, account_id, ZONES, self.rng, self.quota_rules, "compute.internal")
+        make_default_vpc(tx, account_id, ZONES, self.rng, self.quota_rules, "ec2.internal")
 
     def used(self, name: str, account_id: str = ANN) -> int:
         with self.db.read() as session:

@@ -41,7 +41,7 @@ def test_an_interface_shows_all_that_tools_read(world):
     assert (nic.association.ip_owner_id, nic.association.allocation_id) == ("amazon", "")
     assert [group.group_name for group in nic.groups] == ["default"]
     dashed = made.private_ip.replace(".", "-")
-    assert nic.private_dns_name == f"ip-{dashed}.compute.internal"
+    assert nic.private_dns_name == f"ip-{dashed}.ec2.internal"
     assert nic.mac_address.startswith("02:")
     assert (nic.source_dest_check, nic.description) == (True, "eth0 of it")
 

@@ -1,7 +1,11 @@
 """What a host is told of its VPCs: each subnet's routes, DNS and DHCP, at once when they change."""
 
+from dataclasses import replace
+
 import pytest
 
+from controller.call import system_call
+from controller.config import Config, RegionConfig
 from protos.cloud.v1 import networks_pb2 as pb
 from tests.unit.controller.cloud import Cloud
 
@@ -166,6 +170,75 @@ def test_public_names_follow_the_vpc_into_the_metadata(cloud, net):
     (seen,) = cloud.describe(instance)
     assert (seen.public_dns_name, seen.public_ip_address != "") == ("", True)
     assert cloud.host.specs[instance].metadata.public_dns_name == ""
+
+
+@pytest.mark.parametrize(
+    "suffix, name", [("cloud.example", "ec2-{}.cloud.example"), ("", "{}")], ids=["zone", "none"]
+)
+def test_public_names_are_told_with_what_they_stand_for(tmp_path, suffix, name):
+    """The VPC's resolver answers them: at once where an address comes or goes, and only where the
+    VPC gives names."""
+    region = RegionConfig(public_dns_suffix=suffix)
+    cloud = Cloud(tmp_path, config=Config(state_dir=tmp_path, region=region))
+    (instance,) = cloud.run_ids(1)
+    (seen,) = cloud.describe(instance)
+    caller = cloud.alice.caller()
+
+    def addresses(method, request):
+        return getattr(cloud.client("Addresses"), method)(request, caller=caller)
+
+    def names() -> dict[str, str]:
+        cloud.app.dispatch_pending()
+        told_of = cloud.host.vpcs[seen.vpc_id].public_addresses
+        return {each.dns_name: each.private_ip for each in told_of}
+
+    def of(public_ip) -> dict[str, str]:
+        shown = public_ip.replace(".", "-") if suffix else public_ip
+        return {name.format(shown): seen.private_ip_address}
+
+    assert names() == of(seen.public_ip_address) == {seen.public_dns_name: seen.private_ip_address}
+    elastic = addresses("Allocate", pb.AllocateAddressRequest())
+    request = pb.AssociateAddressRequest(allocation_id=elastic.allocation_id, instance_id=instance)
+    association = addresses("Associate", request).association_id
+    assert names() == of(elastic.public_ip)
+    for change in ({"enable_dns_hostnames": False}, {"enable_dns_support": False}):
+        modify = Net(cloud).ModifyVpcAttribute
+        modify(pb.ModifyVpcAttributeRequest(vpc_id=seen.vpc_id, **change))
+        assert names() == {"": seen.private_ip_address}
+        back = dict.fromkeys(change, True)
+        modify(pb.ModifyVpcAttributeRequest(vpc_id=seen.vpc_id, **back))
+        assert names() == of(elastic.public_ip)
+    addresses("Disassociate", pb.DisassociateAddressRequest(association_id=association))
+    assert elastic.public_ip not in str(names()) and of(elastic.public_ip) != names()
+
+
+@pytest.mark.parametrize(
+    "region, domain",
+    [
+        (RegionConfig(), "ec2.internal"),
+        (RegionConfig("eu-west-1"), "eu-west-1.compute.internal"),
+        (RegionConfig("eu-west-1", dns_suffix="cloud.lan"), "cloud.lan"),
+    ],
+    ids=["us-east-1", "elsewhere", "chosen"],
+)
+def test_private_names_end_as_ec2s_do_in_the_region(tmp_path, region, domain):
+    cloud = Cloud(tmp_path, config=Config(state_dir=tmp_path, region=region))
+    (instance,) = cloud.run_ids(1)
+    (seen,) = cloud.describe(instance)
+    name = f"ip-{seen.private_ip_address.replace('.', '-')}.{domain}"
+    assert seen.private_dns_name == cloud.host.specs[instance].metadata.private_dns_name == name
+    assert cloud.host.applied[-1].settings.dns_suffix == domain
+    assert domain_told(cloud) == [domain]
+    other = replace(region, dns_suffix="other.lan")
+    cloud.config = replace(cloud.config, region=other)
+    cloud.rebuild().app.prepare(system_call(cloud.now_ms))
+    assert domain_told(cloud) == ["other.lan"]
+
+
+def domain_told(cloud) -> list[str]:
+    """By the set of DHCP options that alice's account began with."""
+    (options,) = Net(cloud).DescribeDhcpOptions(pb.DescribeDhcpOptionsRequest()).dhcp_options
+    return [value for each in options.options if each.key == "domain-name" for value in each.values]
 
 
 def test_a_host_learns_of_a_new_subnet_when_it_launches_there(cloud, net, own):

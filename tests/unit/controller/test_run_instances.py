@@ -81,10 +81,7 @@ def test_the_answer_is_what_describe_says(cloud):
     assert [one.ami_launch_index for one in reservation.instances] == [0, 1]
     first = reservation.instances[0]
     assert first.state == "pending"
-    assert (
-        first.private_dns_name
-        == f"ip-{first.private_ip_address.replace('.', '-')}.compute.internal"
-    )
+    assert first.private_dns_name == f"ip-{first.private_ip_address.replace('.', '-')}.ec2.internal"
     assert first.public_ip_address.startswith("100.64.0.")
     assert [group.group_name for group in first.security_groups] == ["default"]
     assert first.network_interfaces[0].attachment.device_index == 0

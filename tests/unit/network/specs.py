@@ -57,13 +57,18 @@ def vpc(**changes) -> fleet_pb2.VpcSpec:
             ),
         ],
         public_addresses=[
-            fleet_pb2.PublicAddress(public_ip="100.64.0.10", private_ip="172.31.0.10"),
-            fleet_pb2.PublicAddress(public_ip="100.64.0.77", private_ip="172.31.0.77"),
+            public_address("100.64.0.10", "172.31.0.10"),
+            public_address("100.64.0.77", "172.31.0.77"),
         ],
     )
     for name, value in changes.items():
         setattr(spec, name, value)
     return spec
+
+
+def public_address(public_ip: str, private_ip: str) -> fleet_pb2.PublicAddress:
+    name = f"ec2-{public_ip.replace('.', '-')}.compute-1.amazonaws.com"
+    return fleet_pb2.PublicAddress(public_ip=public_ip, private_ip=private_ip, dns_name=name)
 
 
 def route(destination: str, **target) -> fleet_pb2.RouteSpec:

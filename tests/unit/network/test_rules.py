@@ -54,10 +54,36 @@ def test_dhcp_of_a_vpc():
     )
     check("dnsmasq.conf", files.config)
     check("hosts", files.hosts)
+    check("names", files.names)
     assert files.bindings == {
         ("02:16:3e:00:00:10", "172.31.0.10"),
         ("02:16:3e:00:00:20", "172.31.16.20"),
     }
+
+
+def names_of(*public: fleet_pb2.PublicAddress) -> str:
+    spec = specs.vpc()
+    del spec.public_addresses[:]
+    spec.public_addresses.extend(public)
+    files = dhcp.render(spec, [], Path("/f"), mtu=1400, domain="a.b", resolvers=[], user="dnsmasq")
+    return files.names
+
+
+@pytest.mark.parametrize("name", ["", "100.64.0.10"])
+def test_an_address_without_a_name_is_given_none(name):
+    """Where its VPC gives no names, and where the cloud has none (the address stands for it)."""
+    address = fleet_pb2.PublicAddress(
+        public_ip="100.64.0.10", private_ip="172.31.0.10", dns_name=name
+    )
+    assert names_of(address) == ""
+
+
+@pytest.mark.parametrize("change", [{"dns_name": "a\nb"}, {"private_ip": "172.31.0.10 x"}])
+def test_what_is_no_name_or_address_gets_into_no_file(change):
+    address = specs.public_address("100.64.0.10", "172.31.0.10")
+    address.MergeFrom(fleet_pb2.PublicAddress(**change))
+    with pytest.raises(ValueError):
+        names_of(address)
 
 
 def test_dhcp_says_what_the_vpcs_options_say():
