@@ -70,10 +70,12 @@ class InstancesServicer:
         return self.ModifyAttribute(made_so, call)
 
     def Monitor(self, request, call: Call) -> instances_pb2.InstanceMonitorings:
-        return monitoring.set_monitoring(self._db, call, request.instance_ids, True)
+        ids = request.instance_ids
+        return monitoring.set_monitoring(self._db, self._changes, call, ids, True)
 
     def Unmonitor(self, request, call: Call) -> instances_pb2.InstanceMonitorings:
-        return monitoring.set_monitoring(self._db, call, request.instance_ids, False)
+        ids = request.instance_ids
+        return monitoring.set_monitoring(self._db, self._changes, call, ids, False)
 
     def ModifyMetadataOptions(self, request, call: Call) -> instances_pb2.MetadataOptions:
         return metadata_options.modify(self._db, self._changes, call, request)

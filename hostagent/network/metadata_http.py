@@ -8,7 +8,8 @@ one (401); ``http_endpoint = disabled`` refuses all (403); the answer to PUT tra
 
 import http.client
 import io
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
@@ -46,7 +47,7 @@ class Caller:
 @dataclass(frozen=True)
 class Request:
     method: str
-    path: str  # decoded, without query
+    names: Sequence[str]  # of its path, decoded: EC2 does not count slashes
     headers: Mapping[str, str]  # any case
     keep_alive: bool
 
@@ -74,8 +75,17 @@ def parse(head: bytes) -> Request:
     connection = headers.get("Connection", "").lower()
     persistent = connection != "close" if version == "HTTP/1.1" else connection == "keep-alive"
     has_body = headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
-    path = unquote(urlsplit(target).path, errors="replace")
-    return Request(method, path, headers, persistent and not has_body)
+    return Request(method, _names(target), headers, persistent and not has_body)
+
+
+def _names(target: str) -> list[str]:
+    """Of a request's target: a path, which may begin with several slashes (urlsplit would take
+    "//latest" for a host), or a whole URL.
+    """
+    path = re.split("[?#]", target, maxsplit=1)[0]
+    if not target.startswith("/"):
+        path = urlsplit(target).path
+    return [name for name in unquote(path, errors="replace").split("/") if name]
 
 
 def answer(request: Request, caller: Caller | None, tokens: Tokens) -> Response:
@@ -84,8 +94,8 @@ def answer(request: Request, caller: Caller | None, tokens: Tokens) -> Response:
         return refusal(HTTPStatus.NOT_FOUND)
     if caller.options.http_endpoint == "disabled":
         return refusal(HTTPStatus.FORBIDDEN)
-    version, _, rest = request.path.lstrip("/").partition("/")
-    wants_token = rest.strip("/") == "api/token" and version in VERSIONS
+    version, rest = "".join(request.names[:1]), request.names[1:]
+    wants_token = rest == ["api", "token"] and version in VERSIONS
     if request.method == "PUT" and wants_token:
         return _token(request, caller, tokens)
     if request.method not in ("GET", "HEAD") or wants_token:
@@ -122,7 +132,9 @@ def _token(request: Request, caller: Caller, tokens: Tokens) -> Response:
     )
 
 
-def _read(request: Request, caller: Caller, tokens: Tokens, version: str, rest: str) -> Response:
+def _read(
+    request: Request, caller: Caller, tokens: Tokens, version: str, rest: Sequence[str]
+) -> Response:
     headers = {}
     token = request.headers.get(TOKEN_HEADER)
     if token is not None:
@@ -137,8 +149,7 @@ def _read(request: Request, caller: Caller, tokens: Tokens, version: str, rest: 
     found = find(caller.tree, rest) if version in VERSIONS else None
     if found is None:
         return refusal(HTTPStatus.NOT_FOUND)
-    user_data = rest.strip("/") == "user-data"
-    kind = "application/octet-stream" if user_data else "text/plain"
+    kind = "application/octet-stream" if rest == ["user-data"] else "text/plain"
     return Response(HTTPStatus.OK, found, kind, headers)
 
 

@@ -1,8 +1,8 @@
 """What the metadata service says to one network interface, as a tree. Pure.
 
     tree = tree_of(vpc, guest, region=...)          {"meta-data": {"ami-id": "ami-1", ...}, ...}
-    find(tree, "meta-data/public-keys/")            -> b"0=mykey"
-    find(tree, "meta-data/absent")                  -> None, a 404
+    find(tree, ["meta-data", "public-keys"])        -> b"0=mykey"
+    find(tree, ["meta-data", "absent"])             -> None, a 404
 
 Keys and forms are EC2's ("Instance metadata categories", EC2 user guide); what does not exist here
 (IAM roles, spot, hibernation) is absent, as on an instance without it. The same tree is served
@@ -10,7 +10,7 @@ under every dated version.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 
@@ -50,13 +50,18 @@ VERSIONS = (
     "2024-04-11",
     "latest",
 )
+TOP = ("dynamic", "meta-data", "user-data")  # listed also where there are no user data
+_MONITORING = {True: "enabled", False: "disabled"}
 DOCUMENT_VERSION = "2017-09-30"  # of the instance identity document
 
 
 def tree_of(vpc: fleet_pb2.VpcSpec, guest: Guest, *, region: str) -> Tree:
     """Everything under a version for the NIC that asks."""
     tree: dict = {
-        "dynamic": {"instance-identity": {"document": _identity_document(guest, region)}},
+        "dynamic": {
+            "fws": {"instance-monitoring": _MONITORING[guest.instance.metadata.monitoring]},
+            "instance-identity": {"document": _identity_document(guest, region)},
+        },
         "meta-data": _meta_data(vpc, guest, region),
     }
     if guest.instance.metadata.user_data:
@@ -64,19 +69,17 @@ def tree_of(vpc: fleet_pb2.VpcSpec, guest: Guest, *, region: str) -> Tree:
     return tree
 
 
-def find(tree: Tree, path: str) -> bytes | None:
-    """A leaf's value, or a directory's listing; None where there is neither. Slashes too many do
-    not matter, but for one after a leaf, which makes it a directory that is not there.
-    """
+def find(tree: Tree, names: Sequence[str]) -> bytes | None:
+    """A leaf's value, or a directory's listing; None where there is neither."""
+    if not names:
+        return "\n".join(TOP).encode()
     here: str | bytes | Tree = tree
-    for name in filter(None, path.split("/")):
+    for name in names:
         if not isinstance(here, Mapping) or name not in here:
             return None
         here = here[name]
     if isinstance(here, Mapping):
         return _listing(here)
-    if path.endswith("/"):
-        return None
     return here if isinstance(here, bytes) else here.encode()
 
 
@@ -109,6 +112,7 @@ def _meta_data(vpc: fleet_pb2.VpcSpec, guest: Guest, region: str) -> dict:
         "events": {
             "maintenance": {"history": "[]", "scheduled": "[]"},
         },
+        "hibernation": {"configured": "false"},
         "hostname": told.private_dns_name,
         "instance-action": "none",
         "instance-id": instance.instance_id,
@@ -139,6 +143,7 @@ def _meta_data(vpc: fleet_pb2.VpcSpec, guest: Guest, region: str) -> dict:
     }
     if primary.public_ip_address:
         data["public-ipv4"] = primary.public_ip_address
+    if told.public_dns_name:
         data["public-hostname"] = told.public_dns_name
     if told.public_key:
         keys = _Keys({"0": {"openssh-key": told.public_key.rstrip("\n") + "\n"}})
@@ -162,6 +167,7 @@ def _interface(
         "local-hostname": name,
         "local-ipv4s": "\n".join((nic.private_ip_address, *nic.secondary_private_ip_addresses)),
         "mac": nic.mac_address,
+        "network-card": "0",
         "owner-id": instance.account_id,
         "security-group-ids": "\n".join(nic.security_group_ids),
         "security-groups": "\n".join(groups.get(g) or g for g in nic.security_group_ids),
@@ -174,8 +180,9 @@ def _interface(
     if associations := _associations(vpc, nic):
         data["public-ipv4s"] = "\n".join(associations)
         data["ipv4-associations"] = associations
-    if nic.public_ip_address and primary:
-        data["public-hostname"] = instance.metadata.public_dns_name
+    public_names = {each.private_ip: each.dns_name for each in vpc.public_addresses}
+    if public_name := public_names.get(nic.private_ip_address):
+        data["public-hostname"] = public_name
     return data
 
 
@@ -200,13 +207,18 @@ def _block_of(vpc: fleet_pb2.VpcSpec, address: str) -> str:
 
 
 def _block_devices(instance: fleet_pb2.InstanceSpec) -> dict:
-    """``ami`` and ``root`` name the root device, ``ebsN`` the others in their order."""
+    """``ami`` and ``root`` name the root device, ``ebsN`` (from 1) the other volumes and
+    ``ephemeralN`` (from 0) instance-store disks in their order.
+    """
     if not instance.disks:
         return {}
-    root, *others = (disk.device_name for disk in instance.disks)
-    mapping = {"ami": root, "root": root}
-    for number, name in enumerate(others, 1):
-        mapping[f"ebs{number}"] = name.removeprefix("/dev/")
+    root, *others = instance.disks
+    mapping = {"ami": root.device_name, "root": root.device_name}
+    volumes = [disk for disk in others if not disk.ephemeral]
+    stores = [disk for disk in others if disk.ephemeral]
+    for kind, first, disks in (("ebs", 1, volumes), ("ephemeral", 0, stores)):
+        for number, disk in enumerate(disks, first):
+            mapping[f"{kind}{number}"] = disk.device_name.removeprefix("/dev/")
     return mapping
 
 
@@ -232,4 +244,5 @@ def _identity_document(guest: Guest, region: str) -> str:
             "version": DOCUMENT_VERSION,
         },
         indent=2,
+        separators=(",", " : "),  # as EC2 prints it: scripts cut values out of its lines
     )

@@ -142,6 +142,8 @@ def test_monitoring_is_set_for_all_of_a_call_or_none(cloud):
     states = [each.state for each in cloud.on("Unmonitor", [two]).instances]
     assert states == ["disabling"]
     assert [each.monitoring for each in cloud.describe(one, two)] == [True, False]
+    cloud.settle()
+    assert [cloud.host.specs[each].metadata.monitoring for each in (one, two)] == [True, False]
 
 
 def test_enhanced_networking_is_as_it_is(cloud):

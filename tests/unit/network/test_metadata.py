@@ -1,6 +1,5 @@
 """The metadata tree, its tokens, and HTTP as EC2 speaks it."""
 
-import json
 import random
 from http import HTTPStatus
 
@@ -17,6 +16,7 @@ from tests.unit.network import specs
 TTL, TOKEN = metadata_http.TTL_HEADER, metadata_http.TOKEN_HEADER
 WEB, DATABASE = specs.guests()
 MAC = "02:16:3e:00:00:10"
+PUBLIC_NAME = "ec2-100-64-0-10.compute-1.amazonaws.com"
 
 
 def tree(guest=WEB):
@@ -24,7 +24,7 @@ def tree(guest=WEB):
 
 
 def get(path: str, of=None) -> str | None:
-    found = find(tree() if of is None else of, path)
+    found = find(tree() if of is None else of, [name for name in path.split("/") if name])
     return None if found is None else found.decode()
 
 
@@ -40,12 +40,16 @@ def get(path: str, of=None) -> str | None:
         ("block-device-mapping/root", "/dev/xvda"),
         ("block-device-mapping/ebs1", "sdf"),
         ("events/maintenance/scheduled", "[]"),
+        ("hibernation/", "configured"),
+        ("hibernation/configured", "false"),
         ("hostname", "ip-172-31-0-10.ec2.internal"),
         ("instance-id", "i-00000000000000001"),
         ("local-ipv4", "172.31.0.10"),
         ("mac", MAC),
         ("network/interfaces/macs/", f"{MAC}/"),
         (f"network/interfaces/macs/{MAC}/device-number", "0"),
+        (f"network/interfaces/macs/{MAC}/network-card", "0"),
+        (f"network/interfaces/macs/{MAC}/public-hostname", PUBLIC_NAME),
         (f"network/interfaces/macs/{MAC}/subnet-id", specs.SUBNET),
         (f"network/interfaces/macs/{MAC}/subnet-ipv4-cidr-block", "172.31.0.0/20"),
         (f"network/interfaces/macs/{MAC}/vpc-ipv4-cidr-blocks", "172.31.0.0/16"),
@@ -55,7 +59,7 @@ def get(path: str, of=None) -> str | None:
         (f"network/interfaces/macs/{MAC}/security-groups", f"web\n{specs.EMPTY}"),
         ("placement/", "availability-zone\navailability-zone-id\nregion"),
         ("placement/availability-zone", "us-east-1a"),
-        ("public-hostname", "ec2-100-64-0-10.compute-1.amazonaws.com"),
+        ("public-hostname", PUBLIC_NAME),
         ("public-ipv4", "100.64.0.10"),
         ("public-keys", "0=mykey"),
         ("public-keys/", "0=mykey"),
@@ -64,7 +68,7 @@ def get(path: str, of=None) -> str | None:
         ("security-groups", "web\ndb"),
         ("services/domain", "amazonaws.com"),
         ("absent", None),
-        ("ami-id/", None),
+        ("ami-id/", "ami-1"),  # as EC2 answers
         ("ami-id/deeper", None),
         ("iam/security-credentials/", None),
         ("tags/instance/Name", None),
@@ -75,7 +79,9 @@ def test_meta_data(path, value):
 
 
 def test_directories():
-    assert get("") == "dynamic/\nmeta-data/\nuser-data"
+    assert get("") == "dynamic\nmeta-data\nuser-data"
+    assert get("dynamic") == "fws/\ninstance-identity/"
+    assert get("dynamic/instance-identity/") == "document"
     assert get("meta-data").splitlines()[:2] == ["ami-id", "ami-launch-index"]
     assert get("meta-data") == get("meta-data/") == get("//meta-data//")
 
@@ -91,9 +97,10 @@ def test_what_is_not_there_is_absent():
         )[0],
         region="us-east-1",
     )
-    for key in ("public-ipv4", "public-hostname"):
+    for key in ("public-ipv4", f"network/interfaces/macs/{DATABASE.mac_address}/public-hostname"):
         assert get(f"meta-data/{key}", bare) is None
-    assert get("user-data", without) is None and "user-data" not in get("", without)
+    assert get("user-data", without) is None
+    assert get("", without) == get("")  # EC2 lists user-data that are not there
     assert get("meta-data/public-keys/", without) is None
 
 
@@ -133,11 +140,64 @@ def test_a_second_interface_tells_of_both():
     assert get(name, tree(second)) == "ip-172-31-16-9.ec2.internal"
 
 
-def test_identity_document():
-    document = json.loads(get("dynamic/instance-identity/document"))
-    assert document["instanceId"] == "i-00000000000000001"
-    assert document["pendingTime"] == "2023-11-14T22:13:20Z"
-    assert document["privateIp"] == "172.31.0.10" and document["version"] == "2017-09-30"
+def test_public_names_only_where_the_vpc_gives_them():
+    vpc = specs.vpc()
+    for address in vpc.public_addresses:
+        address.dns_name = ""
+    (guest,) = guests_of(
+        vpc,
+        [specs.instance(1, specs.nic(0x10, "172.31.0.10", []), public_dns_name="")],
+        specs.NAMES,
+    )
+    told = tree_of(vpc, guest, region="us-east-1")
+    assert get("meta-data/public-hostname", told) is None
+    assert get(f"meta-data/network/interfaces/macs/{MAC}/public-hostname", told) is None
+    assert get(f"meta-data/network/interfaces/macs/{MAC}/public-ipv4s", told) == "100.64.0.10"
+
+
+def test_block_devices_by_their_kind():
+    instance = specs.instance(1, specs.nic(1, "172.31.0.10", []))
+    instance.disks.add(volume_id="vol-3", device_name="/dev/sdc", ephemeral=True)
+    instance.disks.add(volume_id="vol-4", device_name="/dev/sdh")
+    (guest,) = guests_of(specs.vpc(), [instance], specs.NAMES)
+    found = tree(guest)["meta-data"]["block-device-mapping"]
+    assert found == {
+        "ami": "/dev/xvda",
+        "root": "/dev/xvda",
+        "ebs1": "sdf",
+        "ebs2": "sdh",
+        "ephemeral0": "sdc",
+    }
+
+
+@pytest.mark.parametrize("monitoring, word", [(False, "disabled"), (True, "enabled")])
+def test_monitoring(monitoring, word):
+    instance = specs.instance(1, specs.nic(1, "172.31.0.10", []), monitoring=monitoring)
+    (guest,) = guests_of(specs.vpc(), [instance], specs.NAMES)
+    assert get("dynamic/fws/instance-monitoring", tree(guest)) == word
+
+
+def test_the_identity_document_is_printed_as_ec2_prints_it():
+    """Scripts cut values out of its lines."""
+    assert get("dynamic/instance-identity/document") == (
+        """{
+  "accountId" : "111111111111",
+  "architecture" : "x86_64",
+  "availabilityZone" : "us-east-1a",
+  "billingProducts" : null,
+  "devpayProductCodes" : null,
+  "marketplaceProductCodes" : null,
+  "imageId" : "ami-1",
+  "instanceId" : "i-00000000000000001",
+  "instanceType" : "t2.micro",
+  "kernelId" : null,
+  "pendingTime" : "2023-11-14T22:13:20Z",
+  "privateIp" : "172.31.0.10",
+  "ramdiskId" : null,
+  "region" : "us-east-1",
+  "version" : "2017-09-30"
+}"""
+    )
     assert get("dynamic/instance-identity/pkcs7") is None
 
 
@@ -209,11 +269,18 @@ def status(*args, **kwargs) -> int:
         ("GET", "/latest/meta-data/../../etc/passwd", 404),
         ("GET", "/latest/meta-data/mac?x=y", 200),
         ("GET", "http://169.254.169.254/latest/meta-data/mac", 200),
+        ("GET", "//latest/meta-data/mac", 200),
+        ("GET", "///latest//meta-data///mac//", 200),
+        ("GET", "//169.254.169.254/latest/meta-data/mac", 404),  # no host in a path
+        ("GET", "/latest/dynamic/instance-identity//document/", 200),  # boto 2
+        ("GET", "/latest/user-data/", 200),
+        ("GET", "//", 200),
         ("GET", "/latest/meta%2Ddata/mac", 200),
         ("HEAD", "/latest/meta-data/mac", 200),
         ("POST", "/latest/meta-data/mac", 405),
         ("DELETE", "/latest/api/token", 405),
         ("GET", "/latest/api/token", 405),
+        ("GET", "//latest//api/token/", 405),
         ("PUT", "/latest/meta-data/mac", 405),
     ],
 )
@@ -224,6 +291,14 @@ def test_paths_and_methods(tokens, method, path, expected):
 def test_the_root_lists_the_versions(tokens):
     assert ask(tokens, path="/").body.decode().split("\n") == list(VERSIONS)
     assert VERSIONS[0] == "1.0" and VERSIONS[-1] == "latest" and "2009-04-04" in VERSIONS
+
+
+@pytest.mark.parametrize("path", ["//latest/api/token", "/latest/api//token", "/latest/api/token/"])
+def test_a_token_is_given_however_many_slashes_are_in_its_path(tokens, path):
+    given = ask(tokens, "PUT", path, {TTL: "60"})
+    assert given.status == 200
+    read = ask(tokens, headers={TOKEN: given.body.decode()}, http_tokens="required")
+    assert (read.status, read.body.decode()) == (200, MAC)
 
 
 @pytest.mark.parametrize("ttl", ["1", "21600", " 60 "])
