@@ -48,8 +48,8 @@ class Power(Enum):
 
 @dataclass(frozen=True)
 class Disk:
-    """A disk as the hypervisor gets it. ``device_name`` is EC2's; the order of disks decides the
-    guest's names.
+    """A disk as the hypervisor gets it. ``device_name`` is EC2's; ``position``, among the disks of
+    its instance, decides the guest's name.
     """
 
     volume_id: str
@@ -63,6 +63,7 @@ class Disk:
     throughput_mibps: int = 0
     size_bytes: int = 0
     remote: fleet_pb2.RemoteDisk | None = None  # served by another host: path is of no use
+    position: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ class Port:
     tap: str  # at most 15 characters, starts with "tap"
     mac_address: str
     mtu: int
+    device_index: int = 0  # decides the guest's name
 
 
 class Hypervisor(Protocol):

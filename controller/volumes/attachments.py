@@ -146,8 +146,9 @@ def _not_running(row) -> CloudError:
 
 
 def _position(tx: Transaction, instance, device: str) -> int:
-    """0 for the root disk, else the next. Raises INVALID for a name that is none or is taken,
-    QUOTA."""
+    """0 for the root disk, else the first that is free: a guest gives what is plugged in the first
+    name that is free, and has it at its next start if the disks are then in this order. Raises
+    INVALID for a name that is none or is taken, QUOTA."""
     if not is_device_name(device):
         raise invalid_parameter(
             f"Value ({device}) for parameter device is invalid. {device} is not a valid EBS device "
@@ -177,7 +178,8 @@ def _position(tx: Transaction, instance, device: str) -> int:
                 f"The root device {device} of a running instance cannot be attached."
             )
         return 0
-    return max([0, *(row.position for row in there)]) + 1
+    taken = {row.position for row in there}
+    return next(position for position in range(1, ATTACHED_MAX + 1) if position not in taken)
 
 
 def _check_served(tx: Transaction, volume) -> None:

@@ -91,6 +91,7 @@ def disk(row, host_id: str, homes: Mapping[str, str]) -> fleet_pb2.DiskSpec:
         delete_on_termination=row.delete_on_termination and known_by_it_alone,
         iops=row.iops,
         throughput_mibps=row.throughput_mibps,
+        position=row.position,
     )
     _add_source(spec.image, row)
     if row.home_host_id != host_id:

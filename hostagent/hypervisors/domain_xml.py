@@ -1,4 +1,4 @@
-"""A domain's XML, as declared elements; nothing here talks to libvirt.
+"""A domain's XML, of declared elements (domain_elements); nothing here talks to libvirt.
 
     render(spec, disks, ports, console, settings, host_id) -> str
 
@@ -14,12 +14,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hostagent.drivers import Disk, Port
-from hostagent.hypervisors.xml_elements import Children, Element, Flag, Value
+from hostagent.hypervisors import pci_places
+from hostagent.hypervisors.domain_elements import (
+    Address,
+    BackingStore,
+    Balloon,
+    Channel,
+    Controller,
+    Cpu,
+    DiskDevice,
+    DiskSnapshot,
+    Domain,
+    DomainSnapshot,
+    Entry,
+    Feature,
+    Interface,
+    Owner,
+    Rng,
+    Serial,
+)
+from hostagent.hypervisors.pci_places import Bus, Place
 from protos.cloud.v1 import fleet_pb2
 from protos.rpc import dns_name
 
-# Marks a domain as ours, and whose: a name alone proves nothing.
-NAMESPACE = "https://pileus.cloud/xmlns/domain/1"
 ALIAS = "ua-"  # libvirt keeps aliases that begin so
 DEVICE_NAME = re.compile(r"/dev/(?:sd|xvd|hd|vd)([a-z]{1,2})\d*")
 MIB = 1 << 20
@@ -38,158 +55,6 @@ class Settings:
     machine: str = "pc"
     cache: str = "writeback"
     tcg_translation_mib: int = 32
-
-
-class Owner(Element):
-    tag = f"{{{NAMESPACE}}}instance"
-    nsmap = {"pileus": NAMESPACE}
-    instance_id = Value("@id")
-    host_id = Value("@host")
-
-
-class Feature(Element):
-    tag = "feature"
-    policy = Value("@policy")
-    name = Value("@name")
-
-
-class Cpu(Element):
-    tag = "cpu"
-    mode = Value("@mode")
-    match = Value("@match")
-    check = Value("@check")
-    model = Value("model")
-    features = Children("")
-
-
-class Entry(Element):
-    tag = "entry"
-    name = Value("@name")
-    text = Value("")
-
-
-class BackingStore(Element):
-    """Stated to its end, an empty one, so that libvirt probes no file for a format."""
-
-    tag = "backingStore"
-    kind = Value("@type")
-    disk_format = Value("format/@type")
-    path = Value("source/@file")
-    below = Children("")
-
-
-class DiskDevice(Element):
-    """A file of this host, or an NBD export of another one."""
-
-    tag = "disk"
-    kind = Value("@type")
-    device = Value("@device")
-    driver = Value("driver/@name")
-    disk_format = Value("driver/@type")
-    cache = Value("driver/@cache")
-    discard = Value("driver/@discard")
-    error_policy = Value("driver/@error_policy")
-    read_error_policy = Value("driver/@rerror_policy")
-    path = Value("source/@file")
-    protocol = Value("source/@protocol")
-    export = Value("source/@name")
-    tls = Value("source/@tls")
-    tls_host = Value("source/@tlsHostname")
-    server = Value("source/host/@name")
-    port = Value("source/host/@port")
-    reconnect_s = Value("source/reconnect/@delay")
-    backing = Children("")
-    target = Value("target/@dev")
-    bus = Value("target/@bus")
-    bytes_per_s = Value("iotune/total_bytes_sec")
-    iops = Value("iotune/total_iops_sec")
-    serial = Value("serial")
-    boot_order = Value("boot/@order")
-    alias = Value("alias/@name")
-
-
-class DiskSnapshot(Element):
-    tag = "disk"
-    target = Value("@name")
-    snapshot = Value("@snapshot")
-    disk_format = Value("driver/@type")
-    path = Value("source/@file")
-
-
-class DomainSnapshot(Element):
-    """What virDomainSnapshotCreateXML takes."""
-
-    tag = "domainsnapshot"
-    disks = Children("disks")
-
-
-class Interface(Element):
-    """On a tap that the network driver made; ``managed`` "no" keeps libvirt's hands off it."""
-
-    tag = "interface"
-    kind = Value("@type")
-    mac_address = Value("mac/@address")
-    tap = Value("target/@dev")
-    managed = Value("target/@managed")
-    model = Value("model/@type")
-    mtu = Value("mtu/@size")
-    rom = Value("rom/@enabled")
-    alias = Value("alias/@name")
-
-
-class Serial(Element):
-    tag = "serial"
-    kind = Value("@type")
-    path = Value("source/@path")
-    append = Value("source/@append")
-    port = Value("target/@port")
-
-
-class Channel(Element):
-    tag = "channel"
-    kind = Value("@type")
-    target_type = Value("target/@type")
-    target_name = Value("target/@name")
-
-
-class Balloon(Element):
-    tag = "memballoon"
-    model = Value("@model")
-    stats_period = Value("stats/@period")
-
-
-class Rng(Element):
-    tag = "rng"
-    model = Value("@model")
-    backend = Value("backend/@model")
-    source = Value("backend")
-
-
-class Domain(Element):
-    tag = "domain"
-    kind = Value("@type")
-    name = Value("name")
-    uuid = Value("uuid")
-    metadata = Children("metadata")
-    memory_unit = Value("memory/@unit")
-    memory = Value("memory")
-    vcpus = Value("vcpu")
-    sysinfo = Value("sysinfo/@type")
-    system = Children("sysinfo/system")
-    arch = Value("os/type/@arch")
-    machine = Value("os/type/@machine")
-    os_type = Value("os/type")
-    smbios = Value("os/smbios/@mode")
-    acpi = Flag("features/acpi")
-    apic = Flag("features/apic")
-    tcg_cache_unit = Value("features/tcg/tb-cache/@unit")
-    tcg_cache = Value("features/tcg/tb-cache")
-    cpu = Children("")
-    clock = Value("clock/@offset")
-    on_poweroff = Value("on_poweroff")
-    on_reboot = Value("on_reboot")
-    on_crash = Value("on_crash")
-    devices = Children("devices")
 
 
 def render(
@@ -215,6 +80,7 @@ def domain_of(
     """Disks and interfaces are in the order given; the first disk boots."""
     emulated = settings.virtual == "qemu"
     uuid = uuid_of(spec.instance_id)
+    bus = Bus.new(settings.machine)
     return Domain(
         kind=settings.virtual,
         name=spec.instance_id,
@@ -245,12 +111,18 @@ def domain_of(
         on_reboot="restart",
         on_crash="destroy",
         devices=[
-            *_disks(disks, settings),
-            *(interface_of(port) for port in ports),
+            *_controllers(bus),
+            *_disks(disks, settings, bus),
+            *(interface_of(port, bus) for port in ports),
             Serial(kind="file", path=console, append="on", port=0),
             Channel(kind="unix", target_type="virtio", target_name=GUEST_AGENT),
-            Rng(model="virtio", backend="random", source="/dev/urandom"),
-            Balloon(model="virtio", stats_period=10),
+            Rng(
+                model="virtio",
+                backend="random",
+                source="/dev/urandom",
+                address=_address(bus and pci_places.RNG),
+            ),
+            Balloon(model="virtio", stats_period=10, address=_address(bus and pci_places.BALLOON)),
         ],
     )
 
@@ -278,13 +150,27 @@ def _cpu(emulated: bool) -> Cpu:
     return Cpu(mode="custom", match="exact", check="none", model=EMULATED_CPU, features=features)
 
 
-def _disks(disks: Sequence[Disk], settings: Settings) -> Iterator[DiskDevice]:
+def _controllers(bus: Bus | None) -> Iterator[Controller]:
+    """Those that libvirt would put where there is room, in the way of what is plugged in later."""
+    if bus is not None:
+        bridge, serial = _address(pci_places.BRIDGE), _address(pci_places.SERIAL)
+        yield Controller(kind="pci", index=1, model="pci-bridge", address=bridge)
+        yield Controller(kind="virtio-serial", index=0, address=serial)
+
+
+def _address(place: Place | None) -> list[Address] | None:
+    if place is None:
+        return None
+    return [Address(kind="pci", bus=f"{place.bus:#04x}", slot=f"{place.slot:#04x}")]
+
+
+def _disks(disks: Sequence[Disk], settings: Settings, bus: Bus | None) -> Iterator[DiskDevice]:
     """The first boots, and is vda whatever it is called."""
     taken: set[str] = set()
     for number, disk in enumerate(disks):
         target = target_of(disk.device_name if number else "/dev/vda", taken)
         taken.add(target)
-        yield disk_of(disk, target, settings, boot_order=None if number else 1)
+        yield disk_of(disk, target, settings, bus, boot_order=None if number else 1)
 
 
 def target_of(device_name: str, taken: Collection[str]) -> str:
@@ -297,9 +183,9 @@ def target_of(device_name: str, taken: Collection[str]) -> str:
 
 
 def disk_of(
-    disk: Disk, target: str, settings: Settings, boot_order: int | None = None
+    disk: Disk, target: str, settings: Settings, bus: Bus | None, boot_order: int | None = None
 ) -> DiskDevice:
-    """A disk by itself, too: what is attached to a running domain."""
+    """A disk by itself, too: what is attached to a running domain. It takes a place on ``bus``."""
     common = {
         "device": "disk",
         "driver": "qemu",
@@ -312,6 +198,7 @@ def disk_of(
         "serial": serial_of(disk.volume_id),
         "boot_order": boot_order,
         "alias": ALIAS + disk.volume_id,
+        "address": _address(bus and bus.take(pci_places.disk_places(disk.position))),
     }
     if disk.remote is not None:
         return DiskDevice(
@@ -355,7 +242,8 @@ def _backing(layers: Sequence[tuple[str, Path]]) -> BackingStore:
     return BackingStore(kind="file", disk_format=disk_format, path=path, below=[_backing(rest)])
 
 
-def interface_of(port: Port) -> Interface:
+def interface_of(port: Port, bus: Bus | None) -> Interface:
+    """As ``disk_of``."""
     return Interface(
         kind="ethernet",
         mac_address=port.mac_address,
@@ -365,6 +253,7 @@ def interface_of(port: Port) -> Interface:
         mtu=port.mtu,
         rom="no",
         alias=ALIAS + port.network_interface_id,
+        address=_address(bus and bus.take(pci_places.nic_places(port.device_index))),
     )
 
 

@@ -23,6 +23,7 @@ from hostagent.hypervisors.domain_xml import (
     snapshot_of,
     target_of,
 )
+from hostagent.hypervisors.pci_places import Bus
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +52,12 @@ def has(domain: libvirt.virDomain, volume_id: str) -> bool:
 
 def attach(domain: libvirt.virDomain, disk: Disk, settings: Settings) -> None:
     """The same again is the same."""
-    there = _disks(domain)
+    tree = tree_of(domain)
+    there = disks_of(tree)
     if disk.volume_id not in there:
         taken = {_target(other) for other in there.values()}
-        text = disk_of(disk, target_of(disk.device_name, taken), settings).to_text()
+        target = target_of(disk.device_name, taken)
+        text = disk_of(disk, target, settings, Bus.of(tree)).to_text()
         domain.attachDeviceFlags(text, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
 

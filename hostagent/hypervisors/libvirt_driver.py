@@ -21,7 +21,8 @@ from lxml import etree
 
 from hostagent.drivers import Disk, DriverError, GuestDisk, GuestNic, Port, Power
 from hostagent.hypervisors import libvirt_disks, libvirt_nics
-from hostagent.hypervisors.domain_xml import NAMESPACE, Settings, render
+from hostagent.hypervisors.domain_elements import NAMESPACE
+from hostagent.hypervisors.domain_xml import Settings, render
 from hostagent.hypervisors.libvirt_errors import check_alive, translated
 from hostagent.hypervisors.libvirt_forgotten import Left, Memory
 from protos.cloud.v1 import fleet_pb2

@@ -13,19 +13,21 @@ from lxml import etree
 from hostagent.drivers import GuestNic, Port
 from hostagent.hypervisors.domain_xml import ALIAS, interface_of
 from hostagent.hypervisors.libvirt_monitor import QemuMonitor
+from hostagent.hypervisors.pci_places import Bus
 
 TAP_FILE = "tapfd-{}0"  # as libvirt names a device's when it hands it to QEMU
 
 
 def listed(domain: libvirt.virDomain) -> Sequence[GuestNic]:
     """One that the guest was asked to let go of is there until it has."""
-    return [GuestNic(name) for name in _names(domain)]
+    return [GuestNic(name) for name in _names(etree.fromstring(domain.XMLDesc(0)))]
 
 
 def attach(domain: libvirt.virDomain, port: Port) -> None:
     """The same again is the same."""
-    if port.network_interface_id not in _names(domain):
-        text = interface_of(port).to_text()
+    tree = etree.fromstring(domain.XMLDesc(0))
+    if port.network_interface_id not in _names(tree):
+        text = interface_of(port, Bus.of(tree)).to_text()
         try:
             domain.attachDeviceFlags(text, libvirt.VIR_DOMAIN_AFFECT_LIVE)
         except libvirt.libvirtError:  # perhaps QEMU has the tap, from a libvirtd that died
@@ -35,11 +37,11 @@ def attach(domain: libvirt.virDomain, port: Port) -> None:
 
 def detach(domain: libvirt.virDomain, network_interface_id: str) -> None:
     """Asks the guest to let go of it, and does not wait."""
-    if network_interface_id in _names(domain):
+    if network_interface_id in _names(etree.fromstring(domain.XMLDesc(0))):
         domain.detachDeviceAlias(ALIAS + network_interface_id, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
 
-def _names(domain: libvirt.virDomain) -> list[str]:
-    aliases = etree.fromstring(domain.XMLDesc(0)).iterfind("devices/interface/alias")
+def _names(tree: etree._Element) -> list[str]:
+    aliases = tree.iterfind("devices/interface/alias")
     names = [alias.get("name", "") for alias in aliases]
     return sorted(name.removeprefix(ALIAS) for name in names if name.startswith(ALIAS))

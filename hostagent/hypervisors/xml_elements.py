@@ -7,7 +7,7 @@
 
     Balloon(model="virtio", stats_period=2).render()
 
-What is None is left out. Called by domain_xml only. (The idea is virtinst's, of virt-manager.)
+What is None is left out. Used by domain_elements only. (The idea is virtinst's, of virt-manager.)
 """
 
 from collections.abc import Iterable, Mapping

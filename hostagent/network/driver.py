@@ -139,7 +139,7 @@ class LinuxNetwork:
         with self._locks[nic.vpc_id]:
             mtu = self._mtu()
             tap = ports.ensure(nic, self.names, mtu)
-            return Port(nic.network_interface_id, tap, nic.mac_address, mtu)
+            return Port(nic.network_interface_id, tap, nic.mac_address, mtu, nic.device_index)
 
     def plug(self, nic: fleet_pb2.NicSpec) -> None:
         with self._locks[nic.vpc_id]:

@@ -80,7 +80,7 @@ class FakeNetwork:
             self._keep()
             self._maybe_fail()
             tap = "tap" + nic.network_interface_id.removeprefix("eni-")[-11:]
-            return Port(nic.network_interface_id, tap, nic.mac_address, MTU)
+            return Port(nic.network_interface_id, tap, nic.mac_address, MTU, nic.device_index)
 
     def plug(self, nic: fleet_pb2.NicSpec) -> None:
         with self._lock:

@@ -103,6 +103,7 @@ class FakeVolumes:
                 disk.iops,
                 disk.throughput_mibps,
                 top.size_bytes,
+                position=disk.position,
             )
 
     def grow(self, volume_id: str, size_bytes: int) -> None:

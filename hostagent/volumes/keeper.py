@@ -225,4 +225,5 @@ def _remote(disk: fleet_pb2.DiskSpec) -> Disk:
         throughput_mibps=disk.throughput_mibps,
         size_bytes=disk.size_bytes,
         remote=disk.remote,
+        position=disk.position,
     )

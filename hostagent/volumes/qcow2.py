@@ -82,6 +82,7 @@ class Qcow2Volumes:
             disk.iops,
             disk.throughput_mibps,
             top.size_bytes,
+            position=disk.position,
         )
 
     def grow(self, volume_id: str, size_bytes: int) -> None:

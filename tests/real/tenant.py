@@ -61,13 +61,9 @@ class Tenant:
 
     def asked_for(self, count: int, image_id: str = "", **more) -> list[str]:
         """They are on their way when this returns."""
+        wishes = {"InstanceType": "t2.nano", "KeyName": "mine"} | more
         run = self.ec2.run_instances(
-            ImageId=image_id or self.demo_image(),
-            InstanceType="t2.nano",
-            KeyName="mine",
-            MinCount=count,
-            MaxCount=count,
-            **more,
+            ImageId=image_id or self.demo_image(), MinCount=count, MaxCount=count, **wishes
         )
         return [instance["InstanceId"] for instance in run["Instances"]]
 

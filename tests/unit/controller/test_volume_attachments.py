@@ -63,6 +63,29 @@ def test_attached_to_a_stopped_instance_at_once(cloud):
     assert states(cloud, volume_id) == ("available", [])
 
 
+def test_a_disk_keeps_its_position_and_the_next_takes_the_first_that_is_free(cloud):
+    """As a guest's kernel gives names: a disk has after a stop what it had when it came."""
+    (instance,) = cloud.run_ids()
+
+    def positions() -> dict[str, int]:
+        cloud.settle()
+        return {disk.device_name: disk.position for disk in cloud.host.specs[instance].disks}
+
+    one, two, three = (created(cloud) for _ in range(3))
+    attach(cloud, one, instance, "/dev/sdh")
+    attach(cloud, two, instance, "/dev/sdg")
+    assert positions() == {"/dev/xvda": 0, "/dev/sdh": 1, "/dev/sdg": 2}
+    call(cloud, "Detach", volume_id=one)
+    assert positions() == {"/dev/xvda": 0, "/dev/sdg": 2}
+    attach(cloud, three, instance, "/dev/sdf")
+    kept = {"/dev/xvda": 0, "/dev/sdf": 1, "/dev/sdg": 2}
+    assert positions() == kept
+    cloud.on("Stop", [instance])
+    cloud.settle()
+    cloud.on("Start", [instance])
+    assert positions() == kept
+
+
 def test_what_cannot_be_attached(cloud):
     (instance,) = cloud.run_ids()
     volume_id = create(cloud)

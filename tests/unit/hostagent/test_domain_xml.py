@@ -26,7 +26,9 @@ ROOT = Disk(
     Path("/state/images/abc.raw"),
     "raw",
 )
-DATA = Disk("vol-0000000000000000d", "/dev/sdf", Path("/state/volumes/d.qcow2"), "qcow2")
+DATA = Disk(
+    "vol-0000000000000000d", "/dev/sdf", Path("/state/volumes/d.qcow2"), "qcow2", position=1
+)
 LAYERED = Disk(
     "vol-0000000000000000e",
     "/dev/xvdg",
@@ -37,6 +39,7 @@ LAYERED = Disk(
     (Path("/state/volumes/e.1.qcow2"), Path("/state/volumes/e.0.qcow2")),
     iops=300,
     throughput_mibps=125,
+    position=2,
 )
 SERVED = Disk(
     "vol-0000000000000000f",
@@ -46,9 +49,10 @@ SERVED = Disk(
     remote=RemoteDisk(
         host_id="h-00000000000000002", host="192.0.2.2", port=10809, export_name="vol-f"
     ),
+    position=1,
 )
 PORT = Port("eni-0123456789abcdef0", "tapab0123456789a", "02:00:00:00:00:01", 1450)
-SECOND = Port("eni-0123456789abcdef1", "tapab0123456789b", "02:00:00:00:00:02", 1450)
+SECOND = Port("eni-0123456789abcdef1", "tapab0123456789b", "02:00:00:00:00:02", 1450, 2)
 CONSOLE = Path("/state/instances/i-0123456789abcdef0.log")
 
 CASES = {
