@@ -103,13 +103,16 @@ def answer(request: Request, caller: Caller | None, tokens: Tokens) -> Response:
     return _read(request, caller, tokens, version, rest)
 
 
-def encode(response: Response, *, head_only: bool, keep_alive: bool) -> bytes:
-    """The response as it goes on the wire."""
+def encode(response: Response, *, date: str, head_only: bool, keep_alive: bool) -> bytes:
+    """The response as it goes on the wire. ``date``: now, as HTTP writes it; some guests set their
+    clocks by it.
+    """
     lines = [
         f"HTTP/1.1 {response.status.value} {response.status.phrase}",
         f"Content-Type: {response.content_type}",
         f"Content-Length: {len(response.body)}",
         "Accept-Ranges: none",
+        f"Date: {date}",
         f"Connection: {'keep-alive' if keep_alive else 'close'}",
         "Server: EC2ws",
         *(f"{name}: {value}" for name, value in response.headers.items()),

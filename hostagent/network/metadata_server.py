@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from email.utils import formatdate
 from http import HTTPStatus
 
 from hostagent.network import metadata_http
@@ -181,7 +182,10 @@ class MetadataServer:
         if response.hop_limit is not None:
             sock = writer.get_extra_info("socket")
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, response.hop_limit)
-        writer.write(metadata_http.encode(response, head_only=head_only, keep_alive=keep_alive))
+        now = formatdate(usegmt=True)
+        writer.write(
+            metadata_http.encode(response, date=now, head_only=head_only, keep_alive=keep_alive)
+        )
         async with asyncio.timeout(self._limits.write_timeout_s):
             await writer.drain()
 

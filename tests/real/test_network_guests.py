@@ -16,6 +16,7 @@ pytestmark = pytest.mark.real
 
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN = "X-aws-ec2-metadata-token"
+DOCUMENT = "/latest/dynamic/instance-identity/document"
 SCRIPT = """#!/bin/sh
 [ "$1" = bound ] && env | grep -E '^(ip|mask|router|dns|domain|mtu|hostname|lease)=' > "$OUT"
 exit 0
@@ -159,6 +160,9 @@ def test_a_public_name_leads_to_the_private_address_inside_its_vpc(lab, guest, r
 def test_metadata_without_a_token(guest):
     assert guest.http("/latest/meta-data/local-ipv4") == (200, "172.31.0.10")
     assert guest.http("/latest/meta-data/instance-id") == (200, guest.instance.instance_id)
+    assert guest.http("//latest/meta-data//instance-id/") == (200, guest.instance.instance_id)
+    assert guest.http("/latest/") == (200, "dynamic\nmeta-data\nuser-data")
+    assert '  "privateIp" : "172.31.0.10",\n' in guest.http(DOCUMENT)[1]
     assert guest.http("/2009-04-04/meta-data/public-keys/") == (200, "0=mykey")
     assert guest.http("/latest/meta-data/public-keys/0/openssh-key") == (200, "ssh-rsa AAAA\n")
     assert guest.http("/latest/meta-data/nothing")[0] == 404

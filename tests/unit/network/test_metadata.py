@@ -342,11 +342,14 @@ def test_user_data_are_bytes(tokens):
 
 
 def test_on_the_wire(tokens):
-    wire = encode(ask(tokens), head_only=False, keep_alive=True)
+    date = "Sun, 29 Nov 2026 14:00:00 GMT"
+    wire = encode(ask(tokens), date=date, head_only=False, keep_alive=True)
     head, _, body = wire.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n")
     assert f"Content-Length: {len(body)}".encode() in head and body == MAC.encode()
-    assert encode(ask(tokens), head_only=True, keep_alive=True) == head + b"\r\n\r\n"
+    assert f"\r\nDate: {date}\r\n".encode() in head
+    bare = encode(ask(tokens), date=date, head_only=True, keep_alive=True)
+    assert bare == head + b"\r\n\r\n"
     assert b"<h1>404 - Not Found</h1>" in metadata_http.refusal(HTTPStatus.NOT_FOUND).body
 
 

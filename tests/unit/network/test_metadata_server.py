@@ -2,6 +2,8 @@
 
 import random
 import socket
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -66,6 +68,14 @@ def test_several_requests_on_one_connection(served):
         answers = b""
         while answers.count(MAC) < 2:
             answers += connection.recv(4096)
+
+
+def test_a_guest_can_set_its_clock_by_an_answer(served):
+    with served().connect() as connection:
+        connection.sendall(GET)
+        (date,) = [line for line in connection.recv(4096).split(b"\r\n") if line[:6] == b"Date: "]
+    told = parsedate_to_datetime(date[6:].decode())
+    assert abs(datetime.now(UTC) - told) < timedelta(minutes=1)
 
 
 def test_a_silent_client_holds_up_nobody_and_is_ended(served):
