@@ -158,7 +158,7 @@ def build(
             ensure_catalogue(tx)
             ensure_pool(tx, config.networks.public_pool)
             add_missing_subnets(tx, zones, rng)
-            keep_domain(tx, around.names.private_suffix)
+            keep_domain(tx, changes, around.names.private_suffix)
 
     identity = Identity(db, rng, master_key, open_account)
     enrolment = Enrolment(db, rng, config, authority)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from peewee import SQL
 
-from controller.db.schema import DhcpOption, DhcpOptions, Vpc
+from controller.db.schema import DhcpOption, DhcpOptions, Placement, Vpc
 from controller.db.session import Transaction
 from controller.fleet.changes import Changes
 from controller.lookup import check_ids, not_found
@@ -24,6 +24,7 @@ from protos.ids import new_id
 
 OWN_RESOLVER = "AmazonProvidedDNS"  # EC2's word for the VPC's own
 SERVERS_MAX = 4
+TOLD_AT_ONCE = 1000  # instances in one statement
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
 _NODE_TYPES = ("1", "2", "4", "8")  # RFC 2132, option 46
@@ -39,17 +40,22 @@ def default_set(tx: Transaction, rng: random.Random, account_id: str, domain: st
     return _insert(tx, rng, account_id, options, is_default=True)
 
 
-def keep_domain(tx: Transaction, domain: str) -> None:
+def keep_domain(tx: Transaction, changes: Changes, domain: str) -> None:
     """The sets that accounts began with name the region's domain, also one that was configured
-    since: it is what hosts tell their guests."""
+    since: it is what hosts tell their guests. Hosts are told of the guests' new names."""
     began = DhcpOptions.select(DhcpOptions.dhcp_options_id).where(DhcpOptions.is_default)
-    tx.advance(
+    renamed = tx.advance(
         DhcpOption,
         {"value": domain},
         DhcpOption.dhcp_options_id.in_(began),
         DhcpOption.key == "domain-name",
         DhcpOption.value != domain,
     )
+    if renamed:
+        live = Placement.select(Placement.instance_id).where(Placement.live)
+        ids = [row[0] for row in tx.tuples(live)]
+        for start in range(0, len(ids), TOLD_AT_ONCE):
+            changes.instances(tx, ids[start : start + TOLD_AT_ONCE], at_once=False)
 
 
 def create(

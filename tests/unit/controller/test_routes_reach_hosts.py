@@ -233,6 +233,10 @@ def test_private_names_end_as_ec2s_do_in_the_region(tmp_path, region, domain):
     cloud.config = replace(cloud.config, region=other)
     cloud.rebuild().app.prepare(system_call(cloud.now_ms))
     assert domain_told(cloud) == ["other.lan"]
+    cloud.settle()
+    told_name = cloud.host.specs[instance].metadata.private_dns_name
+    assert told_name == cloud.describe(instance)[0].private_dns_name
+    assert told_name.endswith(".other.lan")
 
 
 def domain_told(cloud) -> list[str]:
