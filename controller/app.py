@@ -167,7 +167,7 @@ def build(
             db, reports, dispatcher, around, store.read, blocks, max(1, config.rpc_threads // 2)
         ),
         "Enrolment": enrolment,
-        "Hosts": HostsServicer(db, enrolment),
+        "Hosts": HostsServicer(db, enrolment, zones),
         "Identity": IdentityServicer(db, identity),
         "Snapshots": SnapshotsServicer(db, snapshots),
         "Instances": _instances(config, db, rng, quotas, changes, instances, agents),
@@ -239,8 +239,11 @@ def _instances(
     describer = Describer(db, names, config.region.zones)
     chosen = config.scheduler
     scheduler = Scheduler(chosen.name, chosen.filters, chosen.weighers, _settings(config), rng)
-    launcher = Launcher(db, rng, config.instances, scheduler, quotas, changes, describer, names)
-    types = Types(db, config.region.name, config.region.zones)
+    zones = config.region.zones
+    launcher = Launcher(
+        db, rng, config.instances, scheduler, quotas, changes, describer, names, zones
+    )
+    types = Types(db, config.region.name, zones)
     timeout_s = config.hosts.console_timeout_s
     attributes = Attributes(db, changes)
     return InstancesServicer(

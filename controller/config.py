@@ -5,7 +5,8 @@
     of gateways and hosts, mutual TLS join_listen = "127.0.0.1:7702"               where a new host
     joins with its token endpoint = "…"  join_endpoint = "…"          what hosts are told to call,
     where it is not the above [tls]        ca, certificate, key, ca_key: PEM files [region]
-    name, dns_suffix and zones: [[region.zones]] name = "us-east-1a" id = "use1-az1" [networks]
+    name, dns_suffix and zones: [[region.zones]] name = "us-east-1b" id = "use1-az2"
+    hosts_of = "us-east-1a" (whose hosts stand for this zone too) [networks]
     public_pool, nameservers [images]     max_bytes, sources: prefixes of the URLs that images may
     be registered from [quotas]     defaults of every account [instances]  default_type,
     keep_terminated_ms [scheduler]  name, filters, weighers, ratios … [hosts]
@@ -40,8 +41,17 @@ class TlsConfig:
 
 @dataclass(frozen=True)
 class Zone:
+    """hosts_of: another zone, whose hosts stand for this one too; empty: this one has only its
+    own."""
+
     name: str = "us-east-1a"
     id: str = "use1-az1"
+    hosts_of: str = ""
+
+    @property
+    def homes(self) -> frozenset[str]:
+        """Names of the zones whose hosts take what is asked for in this one."""
+        return frozenset({self.name, self.hosts_of or self.name})
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,15 @@ class RegionConfig:
     zones: tuple[Zone, ...] = (Zone(),)
     dns_suffix: str = ""  # of private names; "": as EC2's are in the region
     public_dns_suffix: str = ""  # where the operator serves a zone of names ec2-1-2-3-4.<suffix>
+
+    def __post_init__(self):
+        with_own_hosts = {zone.name for zone in self.zones if not zone.hosts_of}
+        for zone in self.zones:
+            if zone.hosts_of and zone.hosts_of not in with_own_hosts:
+                raise ConfigError(
+                    f"region.zones: hosts_of = {zone.hosts_of!r} of {zone.name} names no zone "
+                    "that has hosts of its own"
+                )
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 succeed now."""
 
 import json
+from collections.abc import Sequence
 
 from peewee import fn
 
 from controller.call import Call
+from controller.config import Zone
 from controller.db.filters import page_of
 from controller.db.schema import Host, Image, Placement
 from controller.db.session import Database
@@ -14,8 +16,8 @@ from protos.cloud.v1 import hosts_pb2
 
 
 class HostsServicer:
-    def __init__(self, db: Database, enrolment: Enrolment):
-        self._db, self._enrolment = db, enrolment
+    def __init__(self, db: Database, enrolment: Enrolment, zones: Sequence[Zone]):
+        self._db, self._enrolment, self._zones = db, enrolment, zones
 
     def List(self, request, call: Call) -> hosts_pb2.ListHostsResponse:
         page = page_of(request.page)
@@ -25,7 +27,9 @@ class HostsServicer:
         with self._db.read() as session:
             rows = session.rows(page.of(Host.select(Host, living.alias("living")), Host.host_id))
         rows, next_token = page.cut(rows, lambda row: row.host_id)
-        return hosts_pb2.ListHostsResponse(hosts=map(_message, rows), next_token=next_token)
+        return hosts_pb2.ListHostsResponse(
+            hosts=[_message(row, self._zones) for row in rows], next_token=next_token
+        )
 
     def CreateJoinToken(self, request, call: Call) -> hosts_pb2.CreateJoinTokenResponse:
         token = self._enrolment.create_token(
@@ -60,7 +64,8 @@ class HostsServicer:
         )
 
 
-def _message(row) -> hosts_pb2.Host:
+def _message(row, zones: Sequence[Zone]) -> hosts_pb2.Host:
+    stands_for = [zone.name for zone in zones if row.availability_zone in zone.homes]
     return hosts_pb2.Host(
         host_id=row.host_id,
         name=row.name,
@@ -77,4 +82,5 @@ def _message(row) -> hosts_pb2.Host:
         instances=row.living,
         orphans=json.loads(row.orphans),
         version=row.version,
+        availability_zones=stands_for or [row.availability_zone],
     )

@@ -12,9 +12,10 @@ Raising is the undo, so fewer than min_count leave nothing. Hosts are read insid
 """
 
 import random
+from collections.abc import Sequence
 
 from controller.call import Call
-from controller.config import InstancesConfig
+from controller.config import InstancesConfig, Zone
 from controller.db.session import Database, Transaction
 from controller.fleet.changes import Changes
 from controller.instances import launch_checks, launch_interfaces, launch_read
@@ -41,9 +42,10 @@ class Launcher:
         changes: Changes,
         describer: Describer,
         names: DnsNames,
+        zones: Sequence[Zone],
     ):
         self._db, self._config, self._describer = db, config, describer
-        self._placer = Placer(scheduler, quotas, changes)
+        self._placer = Placer(scheduler, quotas, changes, zones)
         self._rows = LaunchRows(rng, names)
 
     def run(

@@ -8,19 +8,23 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from controller.config import Zone
 from controller.db.session import Transaction
 from controller.fleet.changes import Changes
 from controller.instances import claims, launch_read
 from controller.instances.launch_plan import Place, Plan
 from controller.quotas.rules import Quotas
-from controller.scheduling.model import Candidate, Proposal
+from controller.scheduling.model import Ask, Candidate, Proposal
 from controller.scheduling.place import Scheduler
 from protos.errors import CloudError, Kind
 
 
 class Placer:
-    def __init__(self, scheduler: Scheduler, quotas: Quotas, changes: Changes):
+    def __init__(
+        self, scheduler: Scheduler, quotas: Quotas, changes: Changes, zones: Sequence[Zone]
+    ):
         self._scheduler, self._quotas, self._changes = scheduler, quotas, changes
+        self._homes = {zone.name: zone.homes for zone in zones}
 
     def place(self, tx: Transaction, plan: Plan) -> tuple[str, list[Place]]:
         """The zone, and where in it each instance goes, charged and claimed: at least min_count of
@@ -41,20 +45,29 @@ class Placer:
     def _choose_zone(self, hosts: Sequence[Candidate], plan: Plan) -> tuple[str, Proposal]:
         """The zone that the scheduler's first choice is in, or the first other that holds
         enough."""
-        zones = sorted(plan.ask.availability_zones)
+        zones = sorted(plan.zones)
         if len(zones) > 1:
-            anywhere = self._scheduler.place(hosts, plan.ask, 1).host_ids
+            anywhere = self._scheduler.place(hosts, self._ask(plan, *zones), 1).host_ids
             first = {host.availability_zone for host in hosts if host.host_id in anywhere}
-            zones.sort(key=lambda zone: zone not in first)
+            zones.sort(key=lambda zone: first.isdisjoint(self._served_by(zone)))
         best = ("", Proposal(()))
         for zone in zones:
-            there = replace(plan.ask, availability_zones=frozenset([zone]))
+            there = self._ask(plan, zone)
             proposal = self._scheduler.place(hosts, there, plan.request.max_count)
             if not best[0] or len(proposal.host_ids) > len(best[1].host_ids):
                 best = (zone, proposal)
             if len(best[1].host_ids) >= plan.request.min_count:
                 break
         return best
+
+    def _ask(self, plan: Plan, *zones: str) -> Ask:
+        """For the scheduler: each of these zones is where the hosts are that stand for it."""
+        homes = frozenset().union(*map(self._served_by, zones))
+        return replace(plan.ask, availability_zones=homes)
+
+    def _served_by(self, zone: str) -> frozenset[str]:
+        """Also of a zone that the configuration has lost, and that still has a subnet."""
+        return self._homes.get(zone, frozenset({zone}))
 
     def _charge(self, tx: Transaction, plan: Plan, count: int) -> int:
         """Charges for ``count`` instances, or as many as the quotas hold but min_count at least;
@@ -77,7 +90,7 @@ class Placer:
     ) -> tuple[list[Place], Proposal]:
         """Claims what the scheduler proposes; a host that refuses is left out of the next
         proposal."""
-        there = replace(plan.ask, availability_zones=frozenset([zone]))
+        there = self._ask(plan, zone)
         left = {host.host_id: host for host in hosts}
         placed: list[Place] = []
         moved: dict[str, int] = {}

@@ -31,13 +31,18 @@ class Plan:
     known: object  # launch_read's row
     disks: tuple[Disk, ...]
     interfaces: tuple[Planned, ...]  # of each instance, the primary one first
-    ask: Ask
+    ask: Ask  # but for the zones, of which launch_place chooses one
     cpu_credits: str
 
     @property
     def network(self) -> LaunchNetwork:
         """The primary interface's."""
         return self.interfaces[0].network
+
+    @property
+    def zones(self) -> frozenset[str]:
+        """Names of those in which all its interfaces can be."""
+        return common_zones(self.interfaces)
 
     @property
     def new_interfaces(self) -> int:
@@ -67,7 +72,6 @@ def make_plan(tx: Transaction, request, digest: str, wanted, row) -> Plan:
         memory_mib=row.memory_mib,
         disk_gib=sum(disk.size_gib for disk in disks),
         architecture=row.image_architecture,
-        availability_zones=common_zones(interfaces),
         image_id=row.image_id,
     )
     ask = _with_hints(tx, ask, request.scheduler_hints)

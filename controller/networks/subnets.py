@@ -182,4 +182,5 @@ def choose_zone(tx: Transaction, zones: Sequence[Zone], name: str, zone_id: str)
     living = fn.MAX(Case(None, [(Host.health == "up", 1)], 0))
     hosts = Host.select(Host.availability_zone, living).group_by(Host.availability_zone)
     have = dict(tx.tuples(hosts))
-    return max(zones, key=lambda zone: have.get(zone.name, -1)).name  # the first of equals
+    best = max(zones, key=lambda zone: max(have.get(home, -1) for home in zone.homes))
+    return best.name  # the first of equals

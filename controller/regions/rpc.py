@@ -1,7 +1,7 @@
 """The service Regions: one region with the zones of the configuration.
 
-A zone is available while one of its hosts is up. What is listed is few, so filters are matched
-here and not in SQL, by the same rules (db/filters.like).
+A zone is available while a host that stands for it is up (config.Zone.homes). What is listed is
+few, so filters are matched here and not in SQL, by the same rules (db/filters.like).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +58,7 @@ class RegionsServicer:
         with self._db.read() as session:
             query = Host.select(Host.availability_zone).where(Host.health == "up").distinct()
             up = {row[0] for row in session.tuples(query)}
-        zones = [self._zone(zone, zone.name in up) for zone in self._region.zones]
+        zones = [self._zone(zone, not up.isdisjoint(zone.homes)) for zone in self._region.zones]
         _check_named(request.zone_names, {zone.zone_name for zone in zones}, "zone")
         _check_named(request.zone_ids, {zone.zone_id for zone in zones}, "zone ID")
         asked = [

@@ -1,4 +1,4 @@
-"""Where a new volume is to live: a host of its zone, claimed by a guarded update.
+"""Where a new volume is to live: a host that stands for its zone, claimed by a guarded update.
 
 Called by volumes/rules inside their transactions; instances/claims is what writes the claim.
 """
@@ -16,7 +16,7 @@ from protos.errors import CloudError, Kind
 
 class Homes:
     def __init__(self, settings: Settings, zones: Sequence[Zone]):
-        self._settings, self._zones = settings, {zone.name for zone in zones}
+        self._settings, self._zones = settings, {zone.name: zone.homes for zone in zones}
 
     def check_zone(self, name: str) -> None:
         if name not in self._zones:
@@ -34,7 +34,9 @@ class Homes:
         ratio = round(self._settings.disk_ratio * 1000)
         free = Host.disk_gib * ratio - Host.disk_gib_used * 1000
         there = Host.select(Host.host_id).where(
-            Host.availability_zone == zone, Host.health == "up", free >= size_gib * 1000
+            Host.availability_zone.in_(sorted(self._zones[zone])),
+            Host.health == "up",
+            free >= size_gib * 1000,
         )
         for (host_id,) in tx.tuples(there.order_by(free.desc(), Host.host_id)):
             generation = self._claim(tx, host_id, size_gib)

@@ -61,6 +61,12 @@ def test_every_kind_of_value(written):
         ("rpc_threads = true", "rpc_threads"),
         ("tls = 1", "expected a table"),
         ("[region]\nzones = [{naem = 'x'}]", "unknown key 'naem'"),
+        ("[region]\nzones = [{name = 'a', hosts_of = 'b'}]", "hosts_of = 'b' of a names no zone"),
+        (
+            "[region]\nzones = [{name = 'a'}, {name = 'b', hosts_of = 'a'}, "
+            "{name = 'c', hosts_of = 'b'}]",
+            "hosts_of = 'b' of c names no zone",
+        ),
         ("[images]\nsources = 'https://x'", "sources"),
         ("not toml", "controller.toml"),
     ],
