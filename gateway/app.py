@@ -25,7 +25,7 @@ from gateway.call import Call, Clients
 from gateway.config import is_loopback
 from gateway.native import NativeApi
 from gateway.signatures import Authenticator, HostPolicy, Identified, SignedRequest
-from gateway.signatures.request import first, without_port
+from gateway.signatures.request import first, without_default_port
 from protos import errors, rpc
 from protos.errors import CloudError, Kind
 
@@ -286,7 +286,8 @@ def the_call(exchange: Exchange) -> Call:
         principal_arn=principal.arn,
         operator=principal.operator,
     )
-    host = without_port(exchange.signed.hosts[0]) if exchange.signed.hosts else ""
+    signed = exchange.signed
+    host = without_default_port(signed.hosts[0], signed.secure) if signed.hosts else ""
     return Call(exchange.parts.clients, caller, principal, exchange.parts.region, host)
 
 

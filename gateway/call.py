@@ -79,4 +79,4 @@ class Call:
     caller: rpc.Caller
     principal: identity_pb2.Principal
     region: str
-    host: str  # the name that the client called us by, without the port
+    host: str  # what the client called us: a name, with the port where the scheme implies another

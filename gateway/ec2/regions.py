@@ -24,7 +24,9 @@ def describe_regions(
         "Regions": [
             {
                 "RegionName": each.region_name,
-                "Endpoint": call.host,  # a bare host name: boto cannot use a URL
+                # As a Host header has it: boto cannot use a URL, and what puts https:// before it
+                # (the AWS SDK for Java, VM::EC2) needs a port that is not 443.
+                "Endpoint": call.host,
                 "OptInStatus": each.opt_in_status or _NO_OPT_IN,
             }
             for each in answer.regions

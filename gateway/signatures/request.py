@@ -63,6 +63,11 @@ def first(values: str) -> str:
     return values.split(",", 1)[0].strip()
 
 
+def without_default_port(host: str, secure: bool) -> str:
+    """A port that the scheme implies is no part of the name: "a.example:443" over TLS."""
+    return host.removesuffix(":443" if secure else ":80")
+
+
 def without_port(host: str) -> str:
     """ "[::1]:8773" -> "[::1]", "a.example:80" -> "a.example"."""
     name, colon, port = host.rpartition(":")

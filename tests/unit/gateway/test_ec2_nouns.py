@@ -265,7 +265,7 @@ def test_regions_zones_and_accounts(served):
         ),
     )
     (region,) = ec2.describe_regions(AllRegions=True)["Regions"]
-    assert region["Endpoint"] == "127.0.0.1"
+    assert f"http://{region['Endpoint']}" == ec2.meta.endpoint_url, "the port is part of it"
     assert region["OptInStatus"] == "opt-in-not-required"
     (zone,) = ec2.describe_availability_zones()["AvailabilityZones"]
     assert (zone["ZoneId"], zone["Messages"]) == ("use1-az1", [{"Message": "m"}])

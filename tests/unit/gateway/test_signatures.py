@@ -15,6 +15,7 @@ from lxml import etree
 
 from gateway.signatures import HostPolicy
 from gateway.signatures.sigv4 import canonical_path, canonical_query
+from protos.cloud.v1 import regions_pb2
 from tests.unit.gateway.world import CONFIG, KEY_ID, REGION, SECRET, World, signing_key
 
 ASK = "Action=DescribeVpcs&Version=2016-11-15"
@@ -122,6 +123,31 @@ def test_16_behind_a_proxy_that_ends_tls():
     trusted, stranger = {"REMOTE_ADDR": "10.9.9.9"}, {"REMOTE_ADDR": "192.0.2.1"}
     assert get(world, inside, headers=proxied, environ=trusted).status_code == 200
     assert get(world, inside, headers=proxied, environ=stranger).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "scheme", "endpoint"),
+    [
+        ("cloud.example.com", "https", "cloud.example.com"),
+        ("cloud.example.com:443", "https", "cloud.example.com"),
+        ("cloud.example.com:8443", "https", "cloud.example.com:8443"),
+        ("cloud.example.com:80", "http", "cloud.example.com"),
+        ("cloud.example.com:443", "http", "cloud.example.com:443"),
+        ("[2001:db8::1]:8773", "http", "[2001:db8::1]:8773"),
+    ],
+)
+def test_16_a_regions_endpoint_is_what_its_caller_reaches(forwarded, scheme, endpoint):
+    world = World(replace(CONFIG, trusted_proxies=("10.0.0.0/8",)))
+    world.clients.regions.answers["Describe"] = regions_pb2.DescribeRegionsResponse(
+        regions=[regions_pb2.Region(region_name=REGION)]
+    )
+    ask = "Action=DescribeRegions&Version=2016-11-15"
+    proxied = {"X-Forwarded-Host": forwarded, "X-Forwarded-Proto": scheme}
+    headers = signed_headers("GET", f"{scheme}://{forwarded}/?{ask}") | proxied
+    url, proxy = f"http://10.1.2.3:8773/?{ask}", {"REMOTE_ADDR": "10.9.9.9"}
+    answer = get(world, url, headers=headers, environ=proxy)
+    assert etree.fromstring(answer.data).findtext(".//{*}regionEndpoint") == endpoint
+    assert world.clients.regions.asked[-1].request.endpoint == endpoint, "filters compare it"
 
 
 def test_16_names_may_be_configured():

@@ -344,7 +344,7 @@ def test_13_what_xml_cannot_carry_is_rejected(world, bad):
     assert not world.clients.tags.asked
 
 
-def test_14_a_regions_endpoint_is_a_bare_host_name(world):
+def test_14_a_regions_endpoint_is_no_url(world):
     from protos.cloud.v1 import regions_pb2
 
     regions = [regions_pb2.Region(region_name="us-east-1")]
@@ -352,7 +352,7 @@ def test_14_a_regions_endpoint_is_a_bare_host_name(world):
     answer = world.send(
         "GET", "http://cloud.example.com:8773/?Action=DescribeRegions&Version=2016-11-15"
     )
-    assert b"<regionEndpoint>cloud.example.com</regionEndpoint>" in answer.data
+    assert b"<regionEndpoint>cloud.example.com:8773</regionEndpoint>" in answer.data
 
 
 # -- values that are none
