@@ -29,8 +29,8 @@ class Config:
     key: Path
     listen: str = "127.0.0.1:8773"
     region: str = "us-east-1"
-    # The region that signatures must name; "any" takes every one (euca2ools signs for made-up
-    # ones).
+    # What signatures may name beside the region itself; "any" takes every one (euca2ools signs for
+    # made-up ones).
     signing_region: str = ""
     # The certificate that clients see; empty: the one above. On loopback plain HTTP unless given.
     tls_certificate: Path | None = None

@@ -66,7 +66,7 @@ def build(
             keys,
             clients.identity,
             now,
-            region=config.signing_region or config.region,
+            regions={config.region, config.signing_region} - {""},
             sigv2=config.sigv2,
             max_skew_s=config.max_skew_s,
         ),

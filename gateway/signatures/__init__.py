@@ -8,7 +8,7 @@ with a key or a signature, and nothing tells the two apart; INVALID for a form t
 UNAVAILABLE.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +22,7 @@ from protos.errors import CloudError, Kind
 __all__ = ["Authenticator", "HostPolicy", "Identified", "SignedRequest", "SigningKeys"]
 
 SERVICES = ("ec2", "iam", "sts", "pileus")
+ANY_REGION = "any"
 GLOBAL_REGION = "us-east-1"  # what AWS's clients sign for IAM and STS, wherever they are
 
 
@@ -48,7 +49,8 @@ def expired(why: str) -> CloudError:
 
 
 class Authenticator:
-    """``region`` is the one that a scope must name, or "any". ``now`` gives seconds since 1970."""
+    """A scope names one of ``regions``, or any where "any" is among them. ``now`` gives seconds
+    since 1970."""
 
     def __init__(
         self,
@@ -56,12 +58,12 @@ class Authenticator:
         identity: rpc.Client,
         now: Callable[[], float],
         *,
-        region: str,
+        regions: Collection[str],
         sigv2: bool = False,
         max_skew_s: int = 15 * 60,
     ):
         self._keys, self._identity, self._now = keys, identity, now
-        self._region, self._sigv2 = region, sigv2
+        self._regions, self._sigv2 = frozenset(regions), sigv2
         self._max_skew = timedelta(seconds=max_skew_s)
 
     def authenticate(self, request: SignedRequest, caller: rpc.Caller) -> Identified:
@@ -122,10 +124,10 @@ class Authenticator:
         raise unauthenticated("signature")
 
     def _check_scope(self, claim: sigv4.Claim) -> None:
-        regions = {self._region}
+        regions = self._regions
         if claim.service in ("iam", "sts"):
-            regions.add(GLOBAL_REGION)
-        if self._region != "any" and claim.region not in regions:
+            regions |= {GLOBAL_REGION}
+        if ANY_REGION not in regions and claim.region not in regions:
             raise unauthenticated("scope")
         if claim.service not in SERVICES or claim.date != claim.stamp[:8]:
             raise unauthenticated("scope")

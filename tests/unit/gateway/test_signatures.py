@@ -360,6 +360,13 @@ def test_19_any_region_where_the_operator_says_so():
     assert get(world, f"http://localhost/?{ASK}", headers=headers).status_code == 200
 
 
+def test_19_another_region_beside_its_own_where_the_operator_names_it():
+    world = World(replace(CONFIG, signing_region="eucalyptus"))
+    for region, status in ((REGION, 200), ("eucalyptus", 200), ("made-up", 401)):
+        headers = signed_headers("GET", f"http://localhost/?{ASK}", region=region)
+        assert get(world, f"http://localhost/?{ASK}", headers=headers).status_code == status
+
+
 def test_19_iam_and_sts_are_signed_for_us_east_1_wherever_they_are():
     world = World(replace(CONFIG, region="hall-2"))
     url = "http://localhost/?Action=GetCallerIdentity&Version=2011-06-15"
