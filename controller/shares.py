@@ -9,12 +9,12 @@ from typing import Protocol
 
 from peewee import Field
 
-from controller.db.schema import Account
+from controller.db.schema import Account, Table
 from controller.db.session import Session, Transaction
 from protos.errors import CloudError, Kind
 
 SHARES_MAX = 1000
-OPERATOR_ALIAS = "amazon"  # whose the operator's images and snapshots are, as scripts ask for them
+OPERATOR_ALIAS = "amazon"  # whose the images and snapshots are that the cloud offers to everybody
 
 
 class Changes(Protocol):
@@ -95,7 +95,13 @@ def owned_by(owner: Field, owners: Sequence[str], caller: str, aliases: Collecti
         if one not in known:
             check_account_id(one)
     owned = owner.in_([caller if one == "self" else one for one in owners])
-    return owned | Account.operator if OPERATOR_ALIAS in owners else owned
+    return owned | offered(owner.model) if OPERATOR_ALIAS in owners else owned
+
+
+def offered(resource: type[Table]):
+    """The condition for resources, joined with their owner's account, that bear OPERATOR_ALIAS: the
+    operator's public ones. What he keeps to himself is an account's like any other's."""
+    return Account.operator & resource.public
 
 
 def check_account_id(account_id: str) -> None:

@@ -2,7 +2,7 @@
 
 An account sees its own images and those that it may launch (images/sharing), of these without the
 tags, which are their owner's alone (EC2 User Guide, "Tag your resources"). The operator's account
-is the "amazon" of this cloud: its images carry that alias, so that scripts that ask for
+is the "amazon" of this cloud: its public images carry that alias, so that scripts that ask for
 Owners=["amazon"] find what the cloud offers.
 """
 
@@ -31,7 +31,7 @@ from controller.db.session import Session
 from controller.images.devices import disks_of
 from controller.images.sharing import SHARES, visible_to
 from controller.lookup import select_page
-from controller.shares import OPERATOR_ALIAS, owned_by
+from controller.shares import OPERATOR_ALIAS, offered, owned_by
 from controller.tags import rules as tags
 from protos.cloud.v1 import common_pb2, images_pb2
 
@@ -93,7 +93,7 @@ FILTERS: dict[str, Condition] = {
     "is-public": boolean(Image.public),
     "manifest-location": column(Image.image_location),
     "name": column(Image.name),
-    "owner-alias": choice({OPERATOR_ALIAS: Account.operator}),
+    "owner-alias": choice({OPERATOR_ALIAS: offered(Image)}),
     "owner-id": column(Image.account_id),
     "root-device-name": column(Image.root_device_name),
     "root-device-type": constant("ebs"),
@@ -138,7 +138,7 @@ def describe_images(
 ) -> images_pb2.DescribeImagesResponse:
     """Three statements a page. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
     query = (
-        Image.select(Image.image_id, *_COLUMNS, Account.operator.alias("of_operator"))
+        Image.select(Image.image_id, *_COLUMNS, offered(Image).alias("is_offered"))
         .join(Account, on=Account.account_id == Image.account_id)
         .where(visible_to(account_id))
     )
@@ -211,7 +211,7 @@ def _message(
         name=row.name,
         description=row.description,
         owner_id=row.account_id,
-        owner_alias=OPERATOR_ALIAS if row.of_operator else "",
+        owner_alias=OPERATOR_ALIAS if row.is_offered else "",
         state=_SHOWN_STATES[row.status],
         public=row.public,
         architecture=row.architecture,

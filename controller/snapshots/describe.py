@@ -25,7 +25,7 @@ from controller.db.filters import (
 from controller.db.schema import Account, Snapshot, Tag
 from controller.db.session import Session
 from controller.lookup import select_page
-from controller.shares import OPERATOR_ALIAS, owned_by
+from controller.shares import OPERATOR_ALIAS, offered, owned_by
 from controller.snapshots.sources import SHARES, visible_to
 from controller.tags.rules import tags_of
 from protos.cloud.v1 import common_pb2, volumes_pb2
@@ -40,7 +40,7 @@ def _progress(values: Sequence[str]):
 FILTERS: dict[str, Condition] = {
     "description": column(Snapshot.description),
     "encrypted": constant("false"),
-    "owner-alias": choice({OPERATOR_ALIAS: Account.operator}),
+    "owner-alias": choice({OPERATOR_ALIAS: offered(Snapshot)}),
     "owner-id": column(Snapshot.account_id),
     "progress": custom(_progress),
     "snapshot-id": column(Snapshot.snapshot_id),
@@ -59,7 +59,7 @@ def describe_snapshots(
     """Two statements a page. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
     account_id = call.account_id
     query = (
-        Snapshot.select(Snapshot.snapshot_id, *_COLUMNS, Account.operator.alias("of_operator"))
+        Snapshot.select(Snapshot.snapshot_id, *_COLUMNS, offered(Snapshot).alias("is_offered"))
         .join(Account, on=Account.account_id == Snapshot.account_id)
         .where(visible_to(account_id))
     )
@@ -115,7 +115,7 @@ def _message(row, snapshot_tags: Sequence[common_pb2.Tag]) -> volumes_pb2.Snapsh
         snapshot_id=row.snapshot_id,
         volume_id=row.volume_id,
         owner_id=row.account_id,
-        owner_alias=OPERATOR_ALIAS if row.of_operator else "",
+        owner_alias=OPERATOR_ALIAS if row.is_offered else "",
         description=row.description,
         state=row.status,
         state_message=row.status_message,

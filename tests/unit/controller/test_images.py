@@ -237,6 +237,14 @@ def test_an_account_sees_its_own_and_the_public_ones(world, filled):
     assert (public.owner_alias, public.public, public.owner_id) == ("amazon", True, OPERATOR)
 
 
+def test_what_the_operator_keeps_to_himself_bears_no_alias(world, filled):
+    alias = [{"name": "owner-alias", "values": ["amazon"]}]
+    shown = {image.name: image.owner_alias for image in world.describe(OPERATOR)}
+    assert (shown["operators"], shown["public"]) == ("", "amazon")
+    assert names(world.describe(OPERATOR, owners=["amazon"])) == ["public"]
+    assert names(world.describe(OPERATOR, filters=alias)) == ["public"]
+
+
 def test_owners_and_executable_users(world, filled):
     for owners, found in (
         (["self"], ["mine", "pending"]),
