@@ -17,7 +17,7 @@ from controller.lookup import check_ids, not_found
 from controller.networks.groups import columns_of, find_group, insert_rules
 from controller.networks.permissions import Permission, canonical, check_text
 from controller.networks.view import rule_message
-from controller.quotas.rules import Quotas
+from controller.quotas.rules import Quotas, exceeded
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from protos.cloud.v1 import common_pb2, networks_pb2
@@ -57,11 +57,8 @@ def authorize(
                 id=there[permission.identity].rule_id,
             )
     if len(there) + len(asked) > quotas.maximum(tx, account_id, "rules_per_group"):
-        raise CloudError(
-            Kind.QUOTA,
-            "The maximum number of rules per security group has been reached.",
-            noun="security-group-rule",
-        )
+        message = "The maximum number of rules per security group has been reached."
+        raise exceeded(tx.call, "rules_per_group", message, "security-group-rule")
     rule_ids = insert_rules(tx, rng, account_id, group.group_id, asked)
     tags.add(tx, account_id, [("security-group-rule", rule_ids, wanted_tags)])
     changes.vpc(tx, group.vpc_id)

@@ -13,7 +13,7 @@ from controller.db.session import Transaction
 from controller.fleet.changes import Changes
 from controller.lookup import find_one
 from controller.networks import subnets, vpcs
-from controller.quotas.rules import Quotas
+from controller.quotas.rules import Quotas, exceeded
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from controller.tokens import digest_of, made_before
@@ -42,10 +42,9 @@ def create(
     count = RouteTable.select(fn.COUNT(SQL("1"))).where(RouteTable.vpc_id == vpc.vpc_id)
     maximum = quotas.maximum(tx, tx.call.account_id, "route_tables_per_vpc")
     if tx.value(count) >= maximum:
-        raise CloudError(
-            Kind.QUOTA,
-            f"The maximum number of route tables ({maximum}) of '{vpc.vpc_id}' has been reached.",
-            noun="route-table",
+        message = f"The maximum number of route tables ({maximum}) of '{vpc.vpc_id}'"
+        raise exceeded(
+            tx.call, "route_tables_per_vpc", f"{message} has been reached.", "route-table"
         )
     table_id = vpcs.insert_table(
         tx,

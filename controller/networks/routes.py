@@ -16,7 +16,7 @@ from controller.lookup import check_ids, not_found
 from controller.networks import route_tables
 from controller.networks.blocks import parse
 from controller.networks.interfaces import several_interfaces
-from controller.quotas.rules import Quotas
+from controller.quotas.rules import Quotas, exceeded
 from protos import ids
 from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
@@ -40,12 +40,8 @@ def create(
     count = Route.select(fn.COUNT(SQL("1"))).where(Route.route_table_id == table.route_table_id)
     maximum = quotas.maximum(tx, tx.call.account_id, "routes_per_table")
     if tx.value(count.where(Route.gateway_id != "local")) >= maximum:
-        raise CloudError(
-            Kind.QUOTA,
-            f"The maximum number of routes ({maximum}) of '{table.route_table_id}' has been "
-            "reached.",
-            noun="route",
-        )
+        message = f"The maximum number of routes ({maximum}) of '{table.route_table_id}'"
+        raise exceeded(tx.call, "routes_per_table", f"{message} has been reached.", "route")
     route = {"route_table_id": table.route_table_id, "destination_cidr_block": block}
     tx.insert(Route, [route | target | {"origin": "CreateRoute"}])
     changes.vpc(tx, table.vpc_id)

@@ -25,7 +25,7 @@ from controller.fleet.changes import Changes
 from controller.lookup import find_one
 from controller.networks import vpcs
 from controller.networks.blocks import overlap, subnet_block
-from controller.quotas.rules import Quotas
+from controller.quotas.rules import Quotas, exceeded
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from protos.cloud.v1 import networks_pb2
@@ -152,11 +152,8 @@ def find(tx: Transaction, subnet_id: str):
 def _check_room(tx: Transaction, quotas: Quotas, vpc_id: str, there: int) -> None:
     maximum = quotas.maximum(tx, tx.call.account_id, "subnets_per_vpc")
     if there >= maximum:
-        raise CloudError(
-            Kind.QUOTA,
-            f"The maximum number of subnets ({maximum}) of '{vpc_id}' has been reached.",
-            noun="subnet",
-        )
+        message = f"The maximum number of subnets ({maximum}) of '{vpc_id}' has been reached."
+        raise exceeded(tx.call, "subnets_per_vpc", message, "subnet")
 
 
 def choose_zone(tx: Transaction, zones: Sequence[Zone], name: str, zone_id: str) -> str:

@@ -19,6 +19,7 @@ from functools import lru_cache
 
 from peewee import Case, fn
 
+from controller.call import Call
 from controller.config import QuotaLimits
 from controller.db.prepared import prepared
 from controller.db.schema import Account, Quota
@@ -28,6 +29,9 @@ from protos.errors import CloudError, Kind
 NAMES = tuple(field.name for field in fields(QuotaLimits))
 COUNTED = ("rules_per_group", "subnets_per_vpc", "route_tables_per_vpc", "routes_per_table")
 CHARGED = tuple(name for name in NAMES if name not in COUNTED)
+
+
+FOLLOWERS = {"vpcs": ("internet_gateways",)}
 
 
 class Quotas:
@@ -88,7 +92,8 @@ class Quotas:
     def set(self, tx: Transaction, account_id: str, name: str, maximum: int) -> int:
         """Gives an account its own maximum; answers what is used.
 
-        Less than that refuses only what comes.
+        Less than that refuses only what comes. As in EC2 ("Amazon VPC quotas"), internet gateways
+        follow the number of VPCs: each has at most one.
         """
         if name not in NAMES:
             raise CloudError(
@@ -97,8 +102,11 @@ class Quotas:
         if maximum < 0:
             raise CloudError(Kind.INVALID, "A quota cannot be less than 0", noun="quota")
         _check_account(tx, account_id)
-        row = {"account_id": account_id, "name": name, "maximum": maximum}
-        tx.insert(Quota, [row], on_conflict=("account_id", "name"), update=("maximum",))
+        rows = [
+            {"account_id": account_id, "name": each, "maximum": maximum}
+            for each in (name, *FOLLOWERS.get(name, ()))
+        ]
+        tx.insert(Quota, rows, on_conflict=("account_id", "name"), update=("maximum",))
         mine = (Quota.account_id == account_id) & (Quota.name == name)
         return tx.value(Quota.select(Quota.used).where(mine))
 
@@ -118,7 +126,8 @@ class Quotas:
         for name in sorted(amounts, key=CHARGED.index):
             quota, amount = found.get(name), amounts[name]
             if quota is not None and quota.used + amount > self._maximum(quota):
-                raise _exceeded(name, self._maximum(quota), quota.used, amount)
+                refusal = _exceeded(name, self._maximum(quota), quota.used, amount)
+                raise exceeded(tx.call, name, refusal.message, refusal.noun)
         raise CloudError(
             Kind.BUG, "An internal error has occurred.", because=f"{account_id} has lost quota rows"
         )
@@ -171,6 +180,14 @@ def _check_account(session: Session, account_id: str) -> None:
         raise CloudError(
             Kind.NOT_FOUND, f"There is no account '{account_id}'", noun="account", id=account_id
         )
+
+
+def exceeded(call: Call, name: str, message: str, noun: str) -> CloudError:
+    """The refusal of more than the quota ``name`` allows, in EC2's words; the operator reads also
+    how his own is raised, as only he can."""
+    if call.operator:
+        message += f" (`pileus quota set {name} NUMBER` raises it.)"
+    return CloudError(Kind.QUOTA, message, noun=noun)
 
 
 def _exceeded(name: str, maximum: int, used: int, amount: int) -> CloudError:

@@ -108,6 +108,20 @@ def test_an_account_gets_its_own_maximum_at_once(world):
         assert world.quota_rules.room(session, BOB)["addresses"] == 5
 
 
+def test_internet_gateways_follow_the_number_of_vpcs(world):
+    put(world, "vpcs", 20)
+    assert (listed(world)["vpcs"], listed(world)["internet_gateways"]) == ((20, 1), (20, 1))
+    put(world, "internet_gateways", 7)
+    assert (listed(world)["vpcs"], listed(world)["internet_gateways"]) == ((20, 1), (7, 1))
+
+
+def test_the_operator_reads_how_his_own_is_raised(world):
+    for account_id, hint in ((OPERATOR, True), (ANN, False)):
+        with world.db.write(world.call(account_id)) as tx, refused(Kind.QUOTA, "vpc") as refusal:
+            world.quota_rules.charge(tx, account_id, {"vpcs": 5})
+        assert ("`pileus quota set vpcs NUMBER`" in refusal.value.message) is hint
+
+
 def test_what_cannot_be_set(world):
     for name, limit, account_id, kind in (
         ("nonsense", 1, ANN, Kind.INVALID),
