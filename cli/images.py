@@ -2,22 +2,33 @@
 
 from pathlib import Path
 
+from cli import image_files
 from cli.api import Api
 from cli.errors import CliError
 
 DEMO_NAME = "pileus-demo"
-MAGIC = b"QFI\xfb"  # of qcow2
 FAKE_DISK_BYTES = 1024 * 1024
 
 
 def import_file(
-    api: Api, file: Path, name: str, *, description: str = "", public: bool = False
+    api: Api,
+    file: Path,
+    name: str,
+    declared: str | None = None,
+    *,
+    description: str = "",
+    public: bool = False,
 ) -> dict:
-    """Uploads a qcow2 or raw file and registers it; answers with the image."""
-    stored = api.upload("/v1/image-uploads", {"disk_format": disk_format(file)}, file)
-    return register(
-        api, stored["image_location"], name, disk_format(file), description, public=public
-    )
+    """Uploads a qcow2 or raw file and registers it; answers with the image.
+
+    ``declared``: the file's format, where its content is not to say it (cli/image_files). Raises
+    CliError before a byte is sent for what cannot become an image and for a name that is taken.
+    """
+    disk_format = image_files.disk_format(file, declared)
+    if find(api, name):
+        raise CliError(f"there is an image {name!r} already: choose another name by --name")
+    stored = api.upload("/v1/image-uploads", {"disk_format": disk_format}, file)
+    return register(api, stored["image_location"], name, disk_format, description, public=public)
 
 
 def register(
@@ -40,19 +51,16 @@ def register(
     )
 
 
-def disk_format(file: Path) -> str:
-    """qcow2 by its first bytes, else raw: it is the user's own file, and nobody declared it."""
-    try:
-        with file.open("rb") as content:
-            return "qcow2" if content.read(4) == MAGIC else "raw"
-    except OSError as failure:
-        raise CliError(f"{file} cannot be read: {failure}") from failure
+def find(api: Api, name: str) -> list[dict]:
+    """The operator's images of this name."""
+    fields = {"owners": "self", "filters.1.name": "name", "filters.1.values": name}
+    found = api.call("GET", "/v1/images", fields)["images"]
+    return [image for image in found if image["name"] == name]  # * and ? in it match others
 
 
 def find_demo(api: Api) -> dict | None:
     """The operator's demo image that can be launched, if it is there."""
-    fields = {"owners": "self", "filters.1.name": "name", "filters.1.values": DEMO_NAME}
-    for image in api.call("GET", "/v1/images", fields)["images"]:
+    for image in find(api, DEMO_NAME):
         if image["state"] == "available":
             return image
     return None
