@@ -105,17 +105,18 @@ class Api:
 
 
 def credentials(layout: Layout) -> Credentials:
-    """The operator's access key, as ``controller init`` wrote it."""
-    content = _operator(layout)
-    return Credentials(content["access_key_id"], content["secret_access_key"])
+    key = operators_key(layout)
+    return Credentials(key["access_key_id"], key["secret_access_key"])
 
 
 def own_account(layout: Layout) -> str:
     """The id of the account that every call is made as."""
-    return _operator(layout)["account_id"]
+    return operators_key(layout)["account_id"]
 
 
-def _operator(layout: Layout) -> dict[str, str]:
+def operators_key(layout: Layout) -> dict[str, str]:
+    """The operator's access key, as ``controller init`` wrote it: its account_id, access_key_id and
+    secret_access_key. Raises CliError."""
     try:
         content = json.loads(layout.operator.read_text())
         return {name: content[name] for name in _OPERATORS}

@@ -12,6 +12,7 @@ of a second.
 import hashlib
 import json
 import os
+import pwd
 import re
 import select
 import shutil
@@ -98,7 +99,7 @@ def main(arguments: list[str]) -> int:
             ensure_libvirts_user()
         extras = ("host",) if real and os.geteuid() == 0 else ()
         ensure_venv(extras, TEST_TOOLS if testing else ())
-        run([VENV / "bin" / "python", "-m", "protos.build"], "compiling the protos")
+        compile_protos()
     except Refusal as refusal:
         print(f"pileus: {refusal}", file=sys.stderr)
         return 1
@@ -211,12 +212,42 @@ def ensure_venv(extras: tuple[str, ...], tools: tuple[str, ...]) -> None:
     }
     if before == stamp:
         return
-    if not (VENV / "bin" / "python").exists():
+    require_writable(ROOT, VENV, INSTALL_LOG)
+    if not is_usable(VENV):
         make_venv()
     pip = [VENV / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check"]
     pip += ["--no-color", "--progress-bar", "off", "--no-input"]
     install([*pip, *wanted], f"{len(wanted)} Python packages and what they need, into {VENV}")
     STAMP.write_text(json.dumps(stamp))
+
+
+def compile_protos() -> None:
+    """Does nothing where all is compiled. Raises Refusal."""
+    command = [VENV / "bin" / "python", "-m", "protos.build"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != 0:
+        require_writable(*(ROOT / "protos" / "cloud" / "v1").iterdir())
+        raise Refusal(f"compiling the protos failed:\n{done.stdout}{done.stderr}")
+
+
+def require_writable(*paths: Path) -> None:
+    """Raises Refusal for what another user has installed here, as root does by `sudo ./pileus`."""
+    for path in paths:
+        if os.path.lexists(path) and not os.access(path, os.W_OK):
+            try:
+                owner = pwd.getpwuid(path.lstat().st_uid).pw_name
+            except KeyError:
+                owner = "another user"
+            how = "by `sudo ./pileus ...`" if owner == "root" else f"as {owner}"
+            raise Refusal(
+                f"{path} is {owner}'s, and something newer is to be installed there: run this "
+                f"{how}, or from a clone of your own"
+            )
+
+
+def is_usable(venv: Path) -> bool:
+    """Also its Python, to which it is a link, may be one that this user does not reach."""
+    return os.access(venv / "bin" / "python", os.X_OK)
 
 
 def make_venv() -> None:
@@ -240,7 +271,7 @@ def make_venv() -> None:
 
 def read_stamp() -> dict:
     try:
-        return json.loads(STAMP.read_text()) if (VENV / "bin" / "python").exists() else {}
+        return json.loads(STAMP.read_text()) if is_usable(VENV) else {}
     except (OSError, ValueError):
         return {}
 

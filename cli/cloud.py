@@ -7,13 +7,17 @@ cloud = choose(layout, wishes, ...)   the recorded one with the wishes that may 
 import dataclasses
 import ipaddress
 import json
+import os
+import pwd
 import re
 import socket
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
+from cli import services
 from cli.errors import CliError
-from cli.layout import Layout, write_private
+from cli.layout import ROOTS_STATE_DIR, Layout, write_private
 
 VERSION = 1  # of the state dir; another one is refused, see docs/decisions/0303
 MAX_FAKE_HOSTS = 500
@@ -107,6 +111,8 @@ def load(layout: Layout) -> Cloud | None:
         content = json.loads(layout.cloud.read_text())
     except FileNotFoundError:
         return None
+    except PermissionError as failure:
+        raise CliError(f"the cloud in {layout.root} is {_owners(layout.cloud)}") from failure
     except (OSError, ValueError) as failure:
         raise CliError(f"{layout.cloud} cannot be read: {failure}") from failure
     version = content.get("version")
@@ -125,8 +131,36 @@ def require(layout: Layout) -> Cloud:
     """As load; raises CliError where there is no cloud."""
     cloud = load(layout)
     if cloud is None:
-        raise CliError(f"there is no cloud in {layout.root}: `./pileus up` makes one")
+        refuse_if_roots_is_meant(layout)
+        raise CliError(
+            f"there is no cloud in {layout.root}: `./pileus up` makes one{elsewhere(layout)}"
+        )
     return cloud
+
+
+def elsewhere(layout: Layout) -> str:
+    """Where clouds run that may be meant, as the end of a sentence."""
+    others = " or ".join(map(str, services.running_elsewhere(layout)))
+    return f"; one runs in {others} (--state-dir)" if others else ""
+
+
+def refuse_if_roots_is_meant(layout: Layout, roots: Path = ROOTS_STATE_DIR) -> None:
+    """For a command that found no cloud in ``layout``. Raises CliError where a user who is not root
+    has named no state dir, and root has a cloud in root's: that is the one."""
+    other = Layout(roots, layout.cache)
+    if layout.is_default and layout.root != roots and os.access(other.cloud, os.F_OK):
+        raise CliError(f"the cloud in {roots} is {_owners(other.cloud)}")
+
+
+def _owners(file: Path) -> str:
+    """ "root's, …: run this by `sudo ./pileus …`" """
+    try:
+        owner = pwd.getpwuid(file.stat().st_uid).pw_name
+    except (OSError, KeyError):
+        return "another user's: run this command as that user"
+    if owner == "root":
+        return "root's: run this command with sudo, as `sudo ./pileus status`"
+    return f"{owner}'s: run this command as {owner}"
 
 
 def save(layout: Layout, cloud: Cloud) -> None:

@@ -49,9 +49,12 @@ class Down:
     def _nothing_there(self, destroy: bool) -> None:
         if destroy and self.layout.strangers():
             raise CliError(f"{self.layout.root} is not a cloud's state dir; it is left alone")
+        cloud.refuse_if_roots_is_meant(self.layout)
         if destroy:
             self.layout.unfinished_cloud.unlink(missing_ok=True)
-        self.progress.print(f"There is no cloud in {self.layout.root}.")
+        self.progress.print(
+            f"There is no cloud in {self.layout.root}{cloud.elsewhere(self.layout)}."
+        )
 
     def _destroy_guests(self, chosen: Cloud, lock: int) -> None:
         """Domains, networks and disks: by the agent, which made them, with nobody else at work."""

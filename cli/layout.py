@@ -21,12 +21,13 @@ from pathlib import Path
 
 from cli.errors import CliError
 
+ROOTS_STATE_DIR = Path("/var/lib/pileus")
 LONGEST_SOCKET = 95  # of Linux's 107: the supervisor adds a number to its socket's name
 
 
 def default_state_dir() -> Path:
     if os.geteuid() == 0:
-        return Path("/var/lib/pileus")
+        return ROOTS_STATE_DIR
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "pileus"
 

@@ -4,7 +4,6 @@ Every step looks before it acts, so that a second run takes seconds and a run th
 simply run again. Called by cli/__main__.
 """
 
-import json
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from cli import checks, cloud, configs, demo_image, images, libvirtd, pki, services
-from cli.api import Api, ApiError
+from cli.api import Api, ApiError, operators_key
 from cli.cloud import Cloud, Wishes
 from cli.errors import CliError
 from cli.layout import Layout, write_private
@@ -244,7 +243,7 @@ def exports(layout: Layout, chosen: Cloud, access_key: dict | None = None) -> st
     Also for an unquoted ``eval $(...)``, which makes one line of them. A session token or a profile
     left over from elsewhere would go with our keys, or before them.
     """
-    key = access_key or json.loads(layout.operator.read_text())
+    key = access_key or operators_key(layout)
     lines = [
         "unset AWS_SESSION_TOKEN AWS_PROFILE;",
         f"export AWS_ENDPOINT_URL={chosen.endpoint}",

@@ -82,7 +82,9 @@ def test_real_guests_need_root(state):
     assert result.exit_code == 1 and "need root" in result.output
 
 
-def test_env_prints_exports(state):
+@pytest.fixture
+def running(state):
+    """The state dir of a cloud, of which nothing runs."""
     state.mkdir()
     cloud = {
         "hypervisor": "fake",
@@ -100,9 +102,17 @@ def test_env_prints_exports(state):
         "version": 1,
     }
     (state / "cloud.json").write_text(json.dumps(cloud))
-    key = {"access_key_id": "AKIAEXAMPLE", "secret_access_key": "s3cret"}
+    key = {
+        "account_id": "111122223333",
+        "access_key_id": "AKIAEXAMPLE",
+        "secret_access_key": "s3cret",
+    }
     (state / "operator.json").write_text(json.dumps(key))
-    result = pileus("env", "--state-dir", state)
+    return state
+
+
+def test_env_prints_exports(running):
+    result = pileus("env", "--state-dir", running)
     assert result.exit_code == 0
     assert result.output.splitlines() == [
         "unset AWS_SESSION_TOKEN AWS_PROFILE;",
@@ -110,7 +120,7 @@ def test_env_prints_exports(state):
         "export AWS_ACCESS_KEY_ID=AKIAEXAMPLE",
         "export AWS_SECRET_ACCESS_KEY=s3cret",
         "export AWS_DEFAULT_REGION=eu-west-1",
-        f"export AWS_CA_BUNDLE={state}/pki/ca.crt",
+        f"export AWS_CA_BUNDLE={running}/pki/ca.crt",
     ]
 
 
@@ -123,3 +133,15 @@ def test_a_quota_below_nothing_is_refused_as_a_value(state, words):
 def test_a_misspelt_option_is_still_refused(state):
     result = pileus("quota", "set", "--acount", "web", "instances", "3", "--state-dir", state)
     assert result.exit_code == 2
+
+
+def test_a_slip_of_the_finger_is_no_quota(running):
+    result = pileus("quota", "set", "--state-dir", running, "instances", 10**18)
+    assert result.exit_code == 1 and "a quota is at most" in result.output
+
+
+def test_a_cloud_without_its_operators_key_says_so(running):
+    (running / "operator.json").unlink()
+    for command in (("env",), ("quota", "list")):
+        result = pileus(*command, "--state-dir", running)
+        assert result.exit_code == 1 and "no operator's access key" in result.output
