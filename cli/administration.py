@@ -5,15 +5,18 @@ Called by cli/__main__, which adds them to its group.
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
-from cli import cloud, images
+from cli import cloud, images, tables
 from cli.api import Api, own_account
 from cli.errors import CliError
 from cli.layout import Layout
-from cli.status import described
+from cli.status import HOSTS_HEAD, by_name, hosts_row
 from cli.up import exports
+
+MOST = 10**15  # of a quota; beyond it is a slip of the finger
 
 
 def commands(state_dir_option: Callable) -> list[click.Command]:
@@ -55,8 +58,11 @@ def create_account(name, state_dir):
 def list_accounts(state_dir):
     """List all accounts."""
     _, _, api = _open(state_dir)
-    for one in api.every("/v1/accounts", "accounts"):
-        click.echo(f"{one['account_id']}  {one['name']}{'  (operator)' * one['operator']}")
+    rows = [
+        (one["account_id"], one["name"], "operator" if one["operator"] else "")
+        for one in api.every("/v1/accounts", "accounts")
+    ]
+    tables.show(("ACCOUNT", "NAME", ""), rows)
 
 
 @click.group()
@@ -80,8 +86,8 @@ def list_keys(account, state_dir):
     """List an account's access keys."""
     layout, _, api = _open(state_dir)
     answer = api.call("GET", f"/v1/accounts/{_account_id(layout, api, account)}/access-keys")
-    for one in answer["access_keys"]:
-        click.echo(f"{one['access_key_id']}  {one['status']}")
+    rows = [(one["access_key_id"], one["status"]) for one in answer["access_keys"]]
+    tables.show(("ACCESS KEY", "STATUS"), rows)
 
 
 @key.command("activate")
@@ -103,7 +109,7 @@ def deactivate_key(access_key_id, state_dir):
 def delete_key(access_key_id, state_dir):
     """Delete a key."""
     _, _, api = _open(state_dir)
-    api.call("DELETE", f"/v1/access-keys/{access_key_id}")
+    api.call("DELETE", f"/v1/access-keys/{_quoted(access_key_id)}")
 
 
 @click.group()
@@ -117,8 +123,13 @@ def list_quotas(account, state_dir):
     """List an account's quotas and what it has used of them."""
     layout, _, api = _open(state_dir)
     answer = api.call("GET", f"/v1/accounts/{_account_id(layout, api, account)}/quotas")
-    for one in answer["quotas"]:
-        click.echo(f"{one['name']:<16} {one['used']:>8} of {one['limit']}")
+    rows = [(one["name"], _used(one), int(one["limit"])) for one in answer["quotas"]]
+    tables.show(("QUOTA", "USED", "LIMIT"), rows)
+
+
+def _used(quota: dict) -> int | str:
+    """A bound on each group, VPC or table has no use of its own."""
+    return "-" if "_per_" in quota["name"] else int(quota["used"])
 
 
 @quota.command("set", context_settings={"ignore_unknown_options": True})  # -3 is a value
@@ -126,11 +137,17 @@ def list_quotas(account, state_dir):
 @click.argument("name")
 @click.argument("value", type=click.IntRange(min=0))
 def set_quota(account, name, value, state_dir):
-    """Set one quota of an account; 0 forbids."""
+    """Set one quota of an account; 0 forbids.
+
+    `./pileus quota list` shows the names. Setting vpcs sets internet_gateways to the same, as in
+    EC2. What all accounts have by default is in [quotas] of the state dir's extra/controller.toml.
+    """
     layout, _, api = _open(state_dir)
-    path = f"/v1/accounts/{_account_id(layout, api, account)}/quotas/{name}"
+    if value > MOST:
+        raise CliError(f"a quota is at most {MOST}")
+    path = f"/v1/accounts/{_account_id(layout, api, account)}/quotas/{_quoted(name)}"
     answer = api.call("PUT", path, {"limit": value})
-    click.echo(f"{answer['name']}: {answer['used']} of {answer['limit']}")
+    click.echo(f"{answer['name']}: {_used(answer)} of {answer['limit']}")
 
 
 @click.group()
@@ -142,14 +159,20 @@ def host():
 def list_hosts(state_dir):
     """List all hosts and what is used of them."""
     _, _, api = _open(state_dir)
-    for one in api.every("/v1/hosts", "hosts"):
-        click.echo(described(one))
+    hosts = sorted(api.every("/v1/hosts", "hosts"), key=by_name)
+    tables.show(HOSTS_HEAD, [hosts_row(one) for one in hosts])
 
 
 @host.command("join-token")
 @click.argument("name")
 @click.option("--zone", help="The availability zone; this cloud's own unless said.")
-@click.option("--valid", default=3600, show_default=True, help="Seconds until it is worthless.")
+@click.option(
+    "--valid",
+    type=click.IntRange(1, 30 * 24 * 3600),
+    default=3600,
+    show_default=True,
+    help="Seconds until it is worthless.",
+)
 def join_token(name, zone, valid, state_dir):
     """Print a one-time token with which one more server joins."""
     _, chosen, api = _open(state_dir)
@@ -160,7 +183,14 @@ def join_token(name, zone, valid, state_dir):
             err=True,
         )
     fields = {"host_name": name, "availability_zone": zone or chosen.zone, "valid_s": valid}
-    click.echo(api.call("POST", "/v1/join-tokens", fields)["token"])
+    made = api.call("POST", "/v1/join-tokens", fields)
+    if any(host["name"] == name for host in api.every("/v1/hosts", "hosts")):
+        click.echo(
+            f"pileus: a host {name} has joined already: the server that uses this token takes its "
+            "place; another server needs another name",
+            err=True,
+        )
+    click.echo(made["token"])
 
 
 @click.group()
@@ -172,27 +202,42 @@ def image():
 def list_images(state_dir):
     """List the operator's images."""
     _, _, api = _open(state_dir)
-    for one in api.every("/v1/images", "images", {"owners": "self"}):
-        size_mib = int(one["size_bytes"]) // 1024**2
-        public = "public" if one["public"] else "private"
-        click.echo(f"{one['image_id']}  {one['state']}  {public}  {size_mib} MiB  {one['name']}")
+    rows = [
+        (
+            one["image_id"],
+            one["state"],
+            "public" if one["public"] else "private",
+            f"{int(one['size_bytes']) // 1024**2} MiB",
+            one["name"],
+        )
+        for one in api.every("/v1/images", "images", {"owners": "self"})
+    ]
+    tables.show(("IMAGE", "STATE", "FOR", "SIZE", "NAME"), rows)
 
 
 @image.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--name", help="The file's name unless said.")
+@click.option(
+    "--disk-format",
+    type=click.Choice(["qcow2", "raw"]),
+    help="What the file is; its content says it unless said.",
+)
 @click.option("--public", is_flag=True, help="For all accounts.")
-def import_image(file, name, public, state_dir):
-    """Upload a qcow2 or raw disk and register it as an image."""
+def import_image(file, name, disk_format, public, state_dir):
+    """Upload a qcow2 or raw disk and register it as an image.
+
+    Other kinds of disks, and what is packed, are refused with what to do about it.
+    """
     _, _, api = _open(state_dir)
-    made = images.import_file(api, file, name or file.stem, public=public)
+    made = images.import_file(api, file, name or file.stem, disk_format, public=public)
     click.echo(f"{made['image_id']}  {made['state']}  {made['name']}")
 
 
 @image.command("register")
 @click.argument("url")
 @click.option("--name", required=True)
-@click.option("--format", "disk_format", type=click.Choice(["qcow2", "raw"]), default="qcow2")
+@click.option("--disk-format", "--format", type=click.Choice(["qcow2", "raw"]), default="qcow2")
 @click.option("--public", is_flag=True, help="For all accounts.")
 def register_image(url, name, disk_format, public, state_dir):
     """Register an image that the cloud fetches from an http(s) URL of an allowed source."""
@@ -203,7 +248,12 @@ def register_image(url, name, disk_format, public, state_dir):
 
 def _set_status(access_key_id: str, status: str, state_dir: Path | None) -> None:
     _, _, api = _open(state_dir)
-    api.call("POST", f"/v1/access-keys/{access_key_id}:setStatus", {"status": status})
+    api.call("POST", f"/v1/access-keys/{_quoted(access_key_id)}:setStatus", {"status": status})
+
+
+def _quoted(name: str) -> str:
+    """As one piece of a path, whatever is in it."""
+    return quote(name, safe="") or "-"
 
 
 def _account_id(layout: Layout, api: Api, name_or_id: str | None) -> str:

@@ -1,5 +1,8 @@
 """``pileus status``: what runs, and whether a launch would succeed. Called by cli/__main__."""
 
+import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cli import cloud, services, up
@@ -7,6 +10,8 @@ from cli.api import Api
 from cli.errors import CliError
 from cli.layout import Layout
 from cli.progress import Progress
+
+NAMED_HOSTS = 10  # more are counted, not listed
 
 
 @dataclass(frozen=True)
@@ -25,14 +30,14 @@ class Status:
             self.progress.print(f"service    {program.name}: {shown}")
         api = Api(self.layout, chosen)
         try:
-            hosts = api.every("/v1/hosts", "hosts")
+            hosts = sorted(api.every("/v1/hosts", "hosts"), key=by_name)
             readiness = api.call("GET", "/v1/readiness")
         except CliError as failure:
             self.progress.print(f"not ready  {failure.format_message()}")
             self.progress.print("           `./pileus up` starts it; guests that ran still run")
             return False
-        for host in hosts:
-            self.progress.print(f"host       {described(host)}")
+        for line in host_lines(hosts):
+            self.progress.print(f"host       {line}")
         for reason in readiness["reasons"]:
             self.progress.print(f"not ready  {reason}")
         if readiness["ready"]:
@@ -40,16 +45,62 @@ class Status:
         return readiness["ready"]
 
 
+def host_lines(hosts: list[dict]) -> Iterator[str]:
+    """A line each; of many hosts how many are in which state and what is used of all, then by name
+    those that somebody should look at."""
+    if len(hosts) <= NAMED_HOSTS:
+        yield from map(described, hosts)
+        return
+    health = Counter(host["health"] for host in hosts)
+    states = ", ".join(f"{count} {word}" for word, count in sorted(health.items()))
+    instances = sum(int(host["instances"]) for host in hosts)
+    yield f"{len(hosts)} hosts: {states}; {instances} instances, {_usage(*hosts)}"
+    odd = [host for host in hosts if host["health"] != "up" or host["orphans"]]
+    for host in odd[:NAMED_HOSTS]:
+        yield described(host)
+    if len(odd) > NAMED_HOSTS:
+        yield f"and {len(odd) - NAMED_HOSTS} more: `./pileus host list` shows them"
+
+
 def described(host: dict) -> str:
     """One host in a line."""
     line = (
         f"{host['name']} ({host['host_id']}): {host['health']}, {host['hypervisor']}, "
-        f"{host['availability_zone']}, "
-        f"{host['instances']} instance{'s' * (host['instances'] != 1)}, "
-        f"{host['vcpus_used']}/{host['vcpus']} vCPUs, "
-        f"{host['memory_mib_used']}/{host['memory_mib']} MiB, "
-        f"{host['disk_gib_used']}/{host['disk_gib']} GiB"
+        f"{_zones(host)}, {host['instances']} instance{'s' * (host['instances'] != 1)}, "
+        f"{_usage(host)}"
     )
     if host["orphans"]:
         line += f"; unknown domains: {', '.join(host['orphans'])}"
     return line
+
+
+HOSTS_HEAD = (
+    *("NAME", "HOST", "HEALTH", "HYPERVISOR", "ZONES", "INSTANCES"),
+    *("VCPUS", "MEMORY MIB", "DISK GIB", "UNKNOWN DOMAINS"),
+)
+
+
+def hosts_row(host: dict) -> tuple:
+    """What ``host list`` shows of one, under HOSTS_HEAD."""
+    used = (f"{host[f'{what}_used']}/{host[what]}" for what in ("vcpus", "memory_mib", "disk_gib"))
+    return (
+        *(host[name] for name in ("name", "host_id", "health", "hypervisor")),
+        *(_zones(host), int(host["instances"]), *used, " ".join(host["orphans"])),
+    )
+
+
+def by_name(host: dict) -> list:
+    """For sorting: host-2 before host-10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", host["name"])]
+
+
+def _zones(host: dict) -> str:
+    return ",".join(host["availability_zones"])
+
+
+def _usage(*hosts: dict) -> str:
+    return ", ".join(
+        f"{sum(int(host[f'{what}_used']) for host in hosts)}/"
+        f"{sum(int(host[what]) for host in hosts)} {unit}"
+        for what, unit in (("vcpus", "vCPUs"), ("memory_mib", "MiB"), ("disk_gib", "GiB"))
+    )

@@ -47,8 +47,11 @@ class Enrolment:
         _check_host_name(host_name)
         zone = zone or self._config.region.zones[0].name
         if zone not in {known.name for known in self._config.region.zones}:
+            known = ", ".join(known.name for known in self._config.region.zones)
             raise CloudError(
-                Kind.INVALID, f"Invalid availability zone: [{zone}]", noun="availability-zone"
+                Kind.INVALID,
+                f"Invalid availability zone: [{zone}]. This cloud has {known}.",
+                noun="availability-zone",
             )
         valid_s = valid_s or self._config.hosts.join_token_valid_s
         if not 0 < valid_s <= LONGEST_VALID_S:

@@ -72,7 +72,7 @@ class SecondHost:
     def is_up(self) -> bool:
         """As the controller sees it."""
         listed = self.cloud.pileus("host", "list").stdout
-        return re.search(rf"^{NAME} \(\S+\): up", listed, re.M) is not None
+        return re.search(rf"^{NAME} +\S+ +up ", listed, re.M) is not None
 
     def runs(self, instance_id: str) -> bool:
         return (self.state_dir / "instances" / f"{instance_id}.log").exists()
