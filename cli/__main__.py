@@ -71,16 +71,37 @@ def main() -> None:
 )
 @click.option("--hosts", type=int, metavar="N", help="So many fake hosts.")
 @click.option("--region", help="us-east-1 unless said.")
-@click.option("--zone", help="The region's name with an a unless said.")
+@click.option("--zone", help="The (first) availability zone; the region's name with an a.")
+@click.option(
+    "--zones",
+    type=int,
+    metavar="N",
+    help="So many availability zones, all on the same hosts: for templates that are written for "
+    "several. 1 unless said; more may be added later.",
+)
 @click.option(
     "--public-cidr", metavar="CIDR", help="Public addresses to lend; 100.64.0.0/24 unless said."
 )
-def up(state_dir, cache_dir, detach, hypervisor, port, listen, hosts, region, zone, public_cidr):
-    """Bring the cloud up, or find it running; wait until a launch would succeed."""
+@click.option(
+    "--sigv2/--no-sigv2",
+    default=None,
+    help="Whether signatures of version 2 are taken too, which old clients make; off unless said.",
+)
+@click.option(
+    "--signing-region",
+    metavar="NAME|any",
+    help="What signatures may name beside the cloud's region, for clients that sign for one of "
+    "their own (euca2ools).",
+)
+def up(state_dir, cache_dir, detach, **wishes):
+    """Bring the cloud up, or find it running; wait until a launch would succeed.
+
+    What is chosen at the first `up` is kept; a later one may change where the endpoint is
+    (--listen, --port), add zones, and change which signatures are taken.
+    """
     layout = Layout.of(state_dir, cache_dir)
     progress = Progress(Console(stderr=False))
-    wishes = Wishes(hypervisor, listen, port, hosts, region, zone, public_cidr)
-    chosen = Up(layout, progress).run(wishes)
+    chosen = Up(layout, progress).run(Wishes(**wishes))
     progress.print(_welcome(layout, chosen))
     if not detach:
         _follow(layout, progress)
@@ -88,11 +109,10 @@ def up(state_dir, cache_dir, detach, hypervisor, port, listen, hosts, region, zo
 
 def _welcome(layout: Layout, chosen) -> str:
     no_aws = "" if shutil.which("aws") else "(`pip install awscli`, or any other tool for EC2.)\n"
-    where = "" if layout.is_default else f" --state-dir {layout.root}"
     return (
         f"\nEndpoint: {chosen.endpoint}\n\n"
         f"{exports(layout, chosen)}\n"
-        f'Or: eval "$(./pileus env{where})"    Then try:\n'
+        f'Or: eval "$(./pileus env{layout.option})"    Then try:\n'
         "  aws ec2 describe-images --owners self\n"
         "  aws ec2 run-instances --image-id $(aws ec2 describe-images --filters "
         f"Name=name,Values={DEMO_NAME} --query 'Images[0].ImageId' --output text) "

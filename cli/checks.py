@@ -63,6 +63,35 @@ def folder_is_free(layout: Layout) -> None:
         )
 
 
+def address_is_here(address: str) -> None:
+    """Whether the machine has the address of the endpoint; 0.0.0.0 and :: are all that it has."""
+    port_is_free(0, address)
+
+
+def endpoint_can_move(
+    layout: Layout, known: Cloud, chosen: Cloud, take: Callable[[str], bool]
+) -> None:
+    """For a cloud whose services run: that nobody else is where they are about to listen."""
+    moving = [(known.listen, known.port, chosen.listen, chosen.port, "--port")]
+    inner = [chosen.controller_port, chosen.join_port]
+    inner += [] if chosen.fake else [chosen.volume_port]
+    moving += [(known.inside, port, chosen.inside, port, "") for port in inner]
+    _refuse_taken(
+        layout,
+        [
+            (to, port, option)
+            for at, before, to, port, option in moving
+            if (at, before) != (to, port) and not (before == port and _overlap(at, to))
+        ],
+        take,
+    )
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether who listens at one address is in the way of another who wants the other."""
+    return one == other or any(ipaddress.ip_address(each).is_unspecified for each in (one, other))
+
+
 def ports_are_free(layout: Layout, cloud: Cloud, take: Callable[[str], bool]) -> None:
     """For a cloud whose services do not run yet. ``take`` claims them (cli/locks)."""
     wanted = [(cloud.listen, cloud.port, "--port")]
@@ -70,6 +99,13 @@ def ports_are_free(layout: Layout, cloud: Cloud, take: Callable[[str], bool]) ->
     if not cloud.fake and not _serves_volumes(layout, cloud):
         wanted.append((cloud.inside, cloud.volume_port, ""))
     wanted += [("127.0.0.1", cloud.host_port + number, "") for number in range(cloud.hosts)]
+    _refuse_taken(layout, wanted, take)
+
+
+def _refuse_taken(
+    layout: Layout, wanted: Sequence[tuple[str, int, str]], take: Callable[[str], bool]
+) -> None:
+    """``wanted``: address, port, and the option that chooses another port, if there is one."""
     for address, port, option in wanted:
         if take(f"port {port}") and port_is_free(port, address):
             continue
@@ -93,17 +129,20 @@ def _serves_volumes(layout: Layout, cloud: Cloud) -> bool:
 
 def port_is_free(port: int, address: str = "127.0.0.1") -> bool:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As the services bind: a connection of theirs in TIME_WAIT is no hindrance.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # As the services bind: a connection of theirs in TIME_WAIT is no hindrance.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))
-        except OSError as failure:
-            if failure.errno == errno.EADDRNOTAVAIL:
-                raise CliError(f"this machine has no address {address}") from failure
-            if failure.errno == errno.EACCES:
-                raise CliError(f"port {port} is for root only; choose one above 1023") from failure
-            return False
+    except OSError as failure:
+        if failure.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            raise CliError(
+                f"--listen {address}: this machine has no such address (`ip address` shows those "
+                "that it has; 0.0.0.0 is all of them)"
+            ) from failure
+        if failure.errno == errno.EACCES:
+            raise CliError(f"port {port} is for root only; choose one above 1023") from failure
+        return False
     return True
 
 

@@ -21,6 +21,8 @@ from cli.layout import ROOTS_STATE_DIR, Layout, write_private
 
 VERSION = 1  # of the state dir; another one is refused, see docs/decisions/0303
 MAX_FAKE_HOSTS = 500
+MAX_ZONES = 16  # a default VPC has room for so many default subnets
+ANY_REGION = "any"  # for signatures; no region is called so
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 
 
@@ -35,6 +37,9 @@ class Wishes:
     region: str | None = None
     zone: str | None = None
     public_cidr: str | None = None
+    zones: int | None = None
+    sigv2: bool | None = None
+    signing_region: str | None = None  # a region's name or "any"
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,16 @@ class Cloud:
     join_port: int
     host_port: int
     volume_port: int = 0  # 0: made before there was one; the next ``up`` takes one
+    zones: int = 1  # ``zone`` and those after it, all on the same hosts
+    sigv2: bool = False
+    signing_region: str = ""  # that signatures may name beside the region; "any": every one
     version: int = VERSION
+
+    @property
+    def inner_ports(self) -> tuple[int, ...]:
+        """Those that the services use among themselves."""
+        hosts = range(self.host_port, self.host_port + self.hosts)
+        return (self.controller_port, self.join_port, self.volume_port, *hosts)
 
     @property
     def fake(self) -> bool:
@@ -82,9 +96,12 @@ class Cloud:
         return f"{scheme}://{bracketed(self.address)}:{self.port}"
 
     @property
-    def zone_id(self) -> str:
-        """As AWS abbreviates: us-east-1a -> use1-az1, ap-southeast-2b -> apse2-az2."""
-        return f"{_abbreviated(self.region)}-az{_zone_number(self.zone)}"
+    def zone_ids(self) -> dict[str, str]:
+        """Name and id of each zone, the first one first. Ids are abbreviated as AWS does it:
+        us-east-1a -> use1-az1, ap-southeast-2b -> apse2-az2."""
+        region = _abbreviated(self.region)
+        names = _zone_names(self.zone, self.zones)
+        return {name: f"{region}-az{_zone_number(name)}" for name in names}
 
 
 def is_loopback(address: str) -> bool:
@@ -182,23 +199,42 @@ def choose(
     known = load(layout)
     if known is None:
         return _new(layout, wishes, port_is_free, lambda public: _transit(public, routed, take))
+    _refuse_what_cannot_change(layout, known, wishes)
+    changed = {
+        name: getattr(wishes, name)
+        for name in ("listen", "port", "zones", "sigv2", "signing_region")
+        if getattr(wishes, name) is not None
+    }
+    if not known.volume_port:
+        taken = {wishes.port or known.port}
+        changed["volume_port"] = _free(_first_inner_port(layout) + 2, 1, port_is_free, taken)
+    chosen = dataclasses.replace(known, **changed)
+    if chosen.port in chosen.inner_ports:
+        raise CliError(
+            f"--port {chosen.port} is one of those that this cloud's services use among "
+            "themselves: choose another"
+        )
+    _zone_names(chosen.zone, chosen.zones)  # there may be no letters for so many
+    return chosen
+
+
+def _refuse_what_cannot_change(layout: Layout, known: Cloud, wishes: Wishes) -> None:
+    way_out = (
+        "`./pileus down --destroy` ends it, another --state-dir (and --port) makes a second one"
+    )
     for fixed in ("hypervisor", "hosts", "region", "zone", "public_cidr"):
         wish, has = getattr(wishes, fixed), getattr(known, fixed)
         if wish is not None and wish != has:
             option = fixed.replace("_", "-")
             raise CliError(
                 f"the cloud in {layout.root} was made with --{option} {has}, which cannot change: "
-                f"`./pileus down --destroy` ends it, another --state-dir makes a second one"
+                f"{way_out}"
             )
-    changed = {
-        name: getattr(wishes, name)
-        for name in ("listen", "port")
-        if getattr(wishes, name) is not None
-    }
-    if not known.volume_port:
-        taken = {wishes.port or known.port}
-        changed["volume_port"] = _free(_first_inner_port(layout) + 2, 1, port_is_free, taken)
-    return dataclasses.replace(known, **changed)
+    if wishes.zones is not None and wishes.zones < known.zones:
+        raise CliError(
+            f"the cloud in {layout.root} has {known.zones} zones, which can become more but not "
+            f"fewer: {way_out}"
+        )
 
 
 def _new(layout: Layout, wishes: Wishes, port_is_free, choose_transit) -> Cloud:
@@ -213,13 +249,15 @@ def _new(layout: Layout, wishes: Wishes, port_is_free, choose_transit) -> Cloud:
     host = _free(first + 10, wishes.hosts or 1, port_is_free, taken)
     region = wishes.region or "us-east-1"
     public = wishes.public_cidr or "100.64.0.0/24"
+    zone, zones = wishes.zone or f"{region}a", wishes.zones or 1
+    _zone_names(zone, zones)  # there may be no letters for so many
     return Cloud(
         hypervisor=hypervisor,
         listen=wishes.listen or "127.0.0.1",
         port=wishes.port or 8773,
         hosts=wishes.hosts or 1,
         region=region,
-        zone=wishes.zone or f"{region}a",
+        zone=zone,
         public_cidr=public,
         transit_cidr=choose_transit(public),
         network_prefix="pileus" if layout.is_default else f"pil{layout.tag}",
@@ -227,20 +265,29 @@ def _new(layout: Layout, wishes: Wishes, port_is_free, choose_transit) -> Cloud:
         join_port=join,
         host_port=host,
         volume_port=volumes,
+        zones=zones,
+        sigv2=bool(wishes.sigv2),
+        signing_region=wishes.signing_region or "",
     )
 
 
 def _check(wishes: Wishes) -> None:
     if wishes.hosts is not None and not 1 <= wishes.hosts <= MAX_FAKE_HOSTS:
         raise CliError(f"--hosts is 1 to {MAX_FAKE_HOSTS}")
-    for option, name in (("region", wishes.region), ("zone", wishes.zone)):
+    if wishes.zones is not None and not 1 <= wishes.zones <= MAX_ZONES:
+        raise CliError(f"--zones is 1 to {MAX_ZONES}")
+    names = {
+        "region": wishes.region,
+        "zone": wishes.zone,
+        "signing-region": wishes.signing_region,
+    }
+    for option, name in names.items():
         if name is not None and not NAME.fullmatch(name):
             raise CliError(f"--{option} {name!r}: small letters, digits and dashes, at most 32")
-    if wishes.listen is not None:
-        try:
-            ipaddress.ip_address(wishes.listen)
-        except ValueError:
-            raise CliError(f"--listen {wishes.listen!r} is not an IP address") from None
+    if wishes.region == ANY_REGION:
+        raise CliError(f"--region {ANY_REGION}: no region can have this name")
+    if wishes.listen is not None and not _is_a_machines(wishes.listen):
+        raise CliError(f"--listen {wishes.listen!r} is not the IP address of a machine")
     if wishes.public_cidr is not None:
         try:
             network = ipaddress.IPv4Network(wishes.public_cidr)
@@ -248,6 +295,15 @@ def _check(wishes: Wishes) -> None:
             raise CliError(f"--public-cidr: {mistake}") from None
         if network.prefixlen > 28:
             raise CliError(f"--public-cidr {network} holds too few addresses; a /28 at least")
+
+
+def _is_a_machines(address: str) -> bool:
+    """No name, nobody's and no group's. One with a scope (fe80::1%eth0) is in no certificate."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return not (parsed.is_multicast or address == "255.255.255.255" or "%" in address)
 
 
 def _first_inner_port(layout: Layout) -> int:
@@ -283,6 +339,19 @@ def _abbreviated(region: str) -> str:
         return region.replace("-", "")
     words = re.findall("|".join(directions), match[2])
     return match[1] + "".join(directions[word] for word in words) + match[3]
+
+
+def _zone_names(first: str, count: int) -> list[str]:
+    """us-east-1a, us-east-1b ... Raises CliError where the alphabet ends too early."""
+    if count == 1:
+        return [first]
+    letter = ord(first[-1])
+    if not ord("a") <= letter <= ord("z") + 1 - count:
+        raise CliError(
+            f"--zones {count}: no {count} zones can be counted from {first}; the first one's name "
+            "ends in a letter, as in us-east-1a"
+        )
+    return [first[:-1] + chr(letter + number) for number in range(count)]
 
 
 def _zone_number(zone: str) -> int:

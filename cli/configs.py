@@ -43,11 +43,17 @@ def write_controller(layout: Layout, cloud: Cloud) -> None:
             },
             "region": {
                 "name": cloud.region,
-                "zones": [{"name": cloud.zone, "id": cloud.zone_id}],
+                "zones": [_zone(cloud, name) for name in cloud.zone_ids],
             },
             "networks": {"public_pool": cloud.public_cidr},
         },
     )
+
+
+def _zone(cloud: Cloud, name: str) -> dict[str, str]:
+    """The hosts are the first zone's, and stand for the others too (controller/config.py)."""
+    zone = {"name": name, "id": cloud.zone_ids[name]}
+    return zone if name == cloud.zone else zone | {"hosts_of": cloud.zone}
 
 
 def _reached(cloud: Cloud) -> str:
@@ -69,6 +75,10 @@ def write_gateway(layout: Layout, cloud: Cloud) -> None:
         "certificate": str(layout.pki / "gateway.crt"),
         "key": str(layout.pki / "gateway.key"),
     }
+    if cloud.sigv2:
+        config["sigv2"] = True
+    if cloud.signing_region:
+        config["signing_region"] = cloud.signing_region
     if not cloud.loopback:
         config["tls_certificate"] = str(layout.pki / "endpoint.crt")
         config["tls_key"] = str(layout.pki / "endpoint.key")

@@ -15,6 +15,7 @@ walked by everybody, since the DHCP server there is not root.
 
 import hashlib
 import os
+import shlex
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,11 @@ class Layout:
     @property
     def is_default(self) -> bool:
         return self.root == default_state_dir().absolute()
+
+    @property
+    def option(self) -> str:
+        """What a command needs on its line to find this cloud: nothing, or " --state-dir …"."""
+        return "" if self.is_default else f" --state-dir {shlex.quote(str(self.root))}"
 
     @property
     def tag(self) -> str:

@@ -41,8 +41,10 @@ class Up:
         layout, progress = self.layout, self.progress
         with alone(layout, self._wait_is_on) as lock, Claims() as claims:
             with progress.step("machine") as step:
-                chosen, why = self._choose(wishes, claims)
+                chosen, why, before = self._choose(wishes, claims)
                 step.result(_described(chosen, why))
+            if before:
+                progress.print(_moved(layout, before, chosen))
             with progress.step("certificates") as step:
                 new_key = configs.ensure_master_key(layout)
                 made = pki.ensure(layout, chosen, pki.now_utc())
@@ -86,9 +88,9 @@ class Up:
                     step.result("stopped again; `./pileus up` is the next try")
             raise
 
-    def _choose(self, wishes: Wishes, claims: Claims) -> tuple[Cloud, str]:
-        """Settles what the cloud is here, with the reason for its hypervisor; refuses what would
-        go wrong later."""
+    def _choose(self, wishes: Wishes, claims: Claims) -> tuple[Cloud, str, str]:
+        """Settles what the cloud is here, with the reason for its hypervisor, and where its
+        endpoint was where it is to move; refuses what would go wrong later."""
         layout = self.layout
 
         def port_is_free(port: int) -> bool:
@@ -100,7 +102,10 @@ class Up:
         routed = [route.network for route in checks.routes() if route.network.prefixlen]
         chosen = cloud.choose(layout, wishes, port_is_free, routed, claims.take)
         checks.may_run(layout, chosen)
-        if not services.is_supervised(layout):
+        checks.address_is_here(chosen.listen)
+        if known is not None and services.is_supervised(layout):
+            checks.endpoint_can_move(layout, known, chosen, claims.take)
+        else:
             services.stop(layout)  # one that does not answer, but whose services hold the ports
             checks.ports_are_free(layout, chosen, claims.take)
         if known is None and not chosen.fake:
@@ -109,7 +114,8 @@ class Up:
         layout.make()
         # Not as it is recorded: another machine, or this one's next processor, may have KVM.
         hypervisor, why = checks.hypervisor(chosen.hypervisor, checks.kvm_lacks)
-        return replace(chosen, hypervisor=hypervisor), why
+        moves = known is not None and known.endpoint != chosen.endpoint
+        return replace(chosen, hypervisor=hypervisor), why, known.endpoint if moves else ""
 
     def _ensure_operator(self, lock: int) -> bool:
         if self.layout.operator.exists():
@@ -260,8 +266,17 @@ def write_env(layout: Layout, chosen: Cloud) -> None:
     write_private(layout.env, exports(layout, chosen))
 
 
+def _moved(layout: Layout, before: str, chosen: Cloud) -> str:
+    return (
+        f"! the endpoint moves from {before} to {chosen.endpoint}: shells and scripts that have "
+        f"the old one need `./pileus env{layout.option}` again (a second cloud is made by another "
+        "--state-dir)"
+    )
+
+
 def _described(chosen: Cloud, why: str) -> str:
+    zones = f", {chosen.zones} zones" if chosen.zones > 1 else ""
     if chosen.fake:
-        return f"{chosen.hosts} fake host{'s' * (chosen.hosts != 1)}, no guests"
+        return f"{chosen.hosts} fake host{'s' * (chosen.hosts != 1)}, no guests{zones}"
     because = f" ({why}: guests are emulated)" if why else ""
-    return f"hypervisor {chosen.hypervisor}{because}, public addresses {chosen.public_cidr}"
+    return f"hypervisor {chosen.hypervisor}{because}, public addresses {chosen.public_cidr}{zones}"

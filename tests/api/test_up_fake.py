@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from tests.harness.typed import Typed, free_port
 
@@ -50,10 +52,10 @@ def first_up(fake) -> str:
     )
 
 
-def launch(ec2) -> str:
+def launch(ec2, **how) -> str:
     (image,) = ec2.describe_images(Filters=[{"Name": "name", "Values": ["pileus-demo"]}])["Images"]
     (instance,) = ec2.run_instances(
-        ImageId=image["ImageId"], InstanceType="t2.nano", MinCount=1, MaxCount=1
+        ImageId=image["ImageId"], InstanceType="t2.nano", MinCount=1, MaxCount=1, **how
     )["Instances"]
     fast = {"Delay": 1, "MaxAttempts": 30}
     ec2.get_waiter("instance_running").wait(InstanceIds=[instance["InstanceId"]], WaiterConfig=fast)
@@ -99,6 +101,14 @@ def test_an_image_is_imported(fake, first_up, tmp_path):
     disk.write_bytes(bytes(510) + b"\x55\xaa" + bytes(512 * 1023))
     assert "available" in fake.pileus("image", "import", disk, "--name", "mine")
     assert "mine" in fake.pileus("image", "list")
+    said = fake.pileus("image", "import", disk, "--name", "mine", expect=1)
+    assert "there is an image 'mine' already" in said
+    disk.write_bytes(b"KDMV" + bytes(1020))
+    said = fake.pileus("image", "import", disk, expect=1)
+    assert "is a VMDK disk: convert it first" in said
+    disk.write_bytes(bytes(1024))
+    assert "no raw one with a partition table" in fake.pileus("image", "import", disk, expect=1)
+    assert "odd" in fake.pileus("image", "import", disk, "--disk-format", "raw", "--name", "odd")
 
 
 def test_a_second_up_finds_everything_and_disturbs_nothing(fake, first_up):
@@ -150,6 +160,65 @@ def test_another_address_is_served_over_tls(fake, first_up):
     assert f"https://{address}:" in exports and "AWS_CA_BUNDLE=" in exports
     assert launch(fake.ec2(exports)), "the hosts have followed the controller"
     fake.pileus("up", "--detach", "--listen", "127.0.0.1")
+
+
+def test_an_address_that_is_not_here_changes_nothing(fake, first_up):
+    def all_that_there_is():
+        files = [path for path in fake.state.glob("*.*") if path.is_file()]
+        return sorted(fake.processes()), {path: path.read_bytes() for path in files}
+
+    before = all_that_there_is()
+    said = fake.pileus("up", "--detach", "--listen", "192.0.2.77", expect=1)
+    assert "--listen 192.0.2.77: this machine has no such address" in said
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = fake.pileus("up", "--detach", "--port", port, expect=1)
+    assert f"port {port} of 127.0.0.1 is taken" in said and "choose another with --port" in said
+    assert all_that_there_is() == before
+    assert "ready" in fake.pileus("status")
+
+
+def test_an_endpoint_that_moves_is_said(fake, first_up):
+    before, port = fake.exports()["AWS_ENDPOINT_URL"], free_port()
+    said = fake.pileus("up", "--detach", "--port", port)
+    assert f"the endpoint moves from {before} to http://127.0.0.1:{port}" in said
+    assert f"./pileus env --state-dir {fake.state}" in said
+    assert fake.exports()["AWS_ENDPOINT_URL"] == f"http://127.0.0.1:{port}"
+    assert "moves" not in fake.pileus("up", "--detach", "--port", port)
+
+
+def test_zones_are_added_and_the_hosts_stand_for_them(fake, first_up):
+    fake.pileus("up", "--detach", "--zones", 2)
+    ec2 = fake.ec2(fake.pileus("env"))
+    zones = ec2.describe_availability_zones()["AvailabilityZones"]
+    assert [(zone["ZoneName"], zone["ZoneId"], zone["State"]) for zone in zones] == [
+        ("eu-west-1a", "euw1-az1", "available"),
+        ("eu-west-1b", "euw1-az2", "available"),
+    ]
+    subnets = ec2.describe_subnets()["Subnets"]
+    assert sorted(one["AvailabilityZone"] for one in subnets) == ["eu-west-1a", "eu-west-1b"]
+    launch(ec2, Placement={"AvailabilityZone": "eu-west-1b"})
+    assert "eu-west-1a,eu-west-1b" in fake.pileus("host", "list")
+    assert "can become more but not fewer" in fake.pileus("up", "--zones", 1, expect=1)
+
+
+def test_old_clients_signatures_are_taken_where_up_says_so(fake, first_up):
+    def asks(**how) -> None:
+        fake.ec2(fake.pileus("env"), **how).describe_vpcs()
+
+    strangers = {"config": Config(signature_version="v2")}, {"region_name": "eucalyptus"}
+    for how in strangers:
+        with pytest.raises(ClientError, match="AuthFailure"):
+            asks(**how)
+    fake.pileus("up", "--detach", "--sigv2", "--signing-region", "any")
+    for how in strangers:
+        asks(**how)
+    fake.pileus("up", "--detach", "--no-sigv2", "--signing-region", "eu-west-1")
+    for how in strangers:
+        with pytest.raises(ClientError, match="AuthFailure"):
+            asks(**how)
 
 
 def test_a_changed_service_configuration_restarts_it(fake, first_up):

@@ -51,17 +51,21 @@ class Typed:
             text=True,
         )
 
-    def ec2(self, exports: str):
+    def ec2(self, exports: str, **otherwise):
         """boto3's client, by what ``env`` or ``account create`` have printed."""
-        named = dict(re.findall(r"^export (\w+)=(.*)$", exports, re.MULTILINE))
-        return boto3.client(
-            "ec2",
-            endpoint_url=named["AWS_ENDPOINT_URL"],
-            aws_access_key_id=named["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=named["AWS_SECRET_ACCESS_KEY"],
-            region_name=named["AWS_DEFAULT_REGION"],
-            verify=named.get("AWS_CA_BUNDLE"),
-        )
+        named = _named(exports)
+        given = {
+            "endpoint_url": named["AWS_ENDPOINT_URL"],
+            "aws_access_key_id": named["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": named["AWS_SECRET_ACCESS_KEY"],
+            "region_name": named["AWS_DEFAULT_REGION"],
+            "verify": named.get("AWS_CA_BUNDLE"),
+        }
+        return boto3.client("ec2", **given | otherwise)
+
+    def exports(self) -> dict[str, str]:
+        """What ``env`` prints, by name."""
+        return _named(self.pileus("env"))
 
     def processes(self) -> list[int]:
         """Of the cloud: all whose command line has a path in its state dir."""
@@ -74,3 +78,7 @@ class Typed:
             if str(self.state).encode() in line:
                 found.append(int(path.parent.name))
         return found
+
+
+def _named(exports: str) -> dict[str, str]:
+    return dict(re.findall(r"^export (\w+)=(.*)$", exports, re.MULTILINE))

@@ -39,7 +39,7 @@ def test_defaults(layout):
     chosen = choose(layout)
     assert chosen.hypervisor == "auto" and not chosen.fake
     assert chosen.endpoint == "http://127.0.0.1:8773"
-    assert (chosen.region, chosen.zone, chosen.zone_id) == ("us-east-1", "us-east-1a", "use1-az1")
+    assert (chosen.region, chosen.zone_ids) == ("us-east-1", {"us-east-1a": "use1-az1"})
     ports = (chosen.controller_port, chosen.join_port, chosen.host_port)
     assert ports == (first_port(layout), first_port(layout) + 1, first_port(layout) + 10)
     assert chosen.volume_port == first_port(layout) + 2
@@ -61,6 +61,27 @@ def test_what_cannot_change_is_refused(layout, wish):
     choose(layout, hypervisor="fake")
     with pytest.raises(CliError, match="cannot change"):
         choose(layout, **wish)
+
+
+def test_zones_are_counted_from_the_first_and_may_become_more(layout):
+    assert choose(layout, zones=2).zone_ids == {"us-east-1a": "use1-az1", "us-east-1b": "use1-az2"}
+    assert list(choose(layout, zones=3).zone_ids)[-1] == "us-east-1c"
+    assert choose(layout).zones == 3
+    with pytest.raises(CliError, match="has 3 zones, which can become more but not fewer"):
+        choose(layout, zones=2)
+
+
+def test_which_signatures_are_taken_may_change(layout):
+    chosen = choose(layout, sigv2=True, signing_region="any")
+    assert (chosen.sigv2, chosen.signing_region) == (True, "any") and choose(layout) == chosen
+    assert not choose(layout, sigv2=False).sigv2
+
+
+def test_the_endpoint_does_not_move_onto_an_inner_port(layout):
+    first = choose(layout, hypervisor="fake", hosts=3)
+    for port in (first.controller_port, first.volume_port, first.host_port + 2):
+        with pytest.raises(CliError, match="use among themselves"):
+            choose(layout, port=port)
 
 
 def test_taken_ports_are_stepped_over(layout):
@@ -92,10 +113,19 @@ def test_cables_get_a_range_that_nobody_routes(layout):
     [
         ({"hosts": 2}, "for --hypervisor fake"),
         ({"hypervisor": "fake", "hosts": 0}, "--hosts is 1 to"),
-        ({"listen": "example.com"}, "not an IP address"),
+        *(
+            ({"listen": address}, "is not the IP address of a machine")
+            for address in ("example.com", "224.0.0.1", "255.255.255.255", "fe80::1%eth0")
+        ),
         ({"public_cidr": "10.0.0.1/24"}, "host bits set"),
         ({"public_cidr": "10.0.0.0/29"}, "too few"),
         ({"region": "Mars 1"}, "--region"),
+        ({"region": "any"}, "no region can have this name"),
+        ({"signing_region": "Mars 1"}, "--signing-region"),
+        ({"zones": 0}, "--zones is 1 to 16"),
+        ({"zones": 17}, "--zones is 1 to 16"),
+        ({"zones": 3, "zone": "lab1"}, "no 3 zones can be counted from lab1"),
+        ({"zones": 3, "zone": "lab-y"}, "no 3 zones can be counted from lab-y"),
     ],
 )
 def test_wishes_that_cannot_be(layout, wish, says):
@@ -127,7 +157,7 @@ def test_no_cloud(layout):
     ],
 )
 def test_zone_ids(layout, region, zone, expected):
-    assert choose(layout, region=region, zone=zone).zone_id == expected
+    assert choose(layout, region=region, zone=zone).zone_ids == {zone: expected}
 
 
 def test_another_address_means_tls(layout):

@@ -73,7 +73,7 @@ def test_a_taken_port_is_refused_before_anything_is_made(state):
 def test_an_address_that_is_not_here(state):
     words = ("up", "--hypervisor", "fake", "--state-dir", state, "--listen", "192.0.2.1")
     result = pileus(*words)
-    assert result.exit_code == 1 and "has no address 192.0.2.1" in result.output
+    assert result.exit_code == 1 and "--listen 192.0.2.1: this machine has no such" in result.output
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="says what is said to others than root")

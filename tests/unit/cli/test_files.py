@@ -100,6 +100,25 @@ def test_the_services_accept_their_configurations(layout):
     assert host.volumes.listen == host.volumes.endpoint == f"192.0.2.7:{real.volume_port}"
 
 
+def test_several_zones_are_the_first_ones_hosts(layout):
+    configs.write_controller(layout, chosen(layout, zones=3))
+    zones = controller_config.load(layout.config("controller")).region.zones
+    assert [(zone.name, zone.id) for zone in zones] == [
+        ("us-east-1a", "use1-az1"),
+        ("us-east-1b", "use1-az2"),
+        ("us-east-1c", "use1-az3"),
+    ]
+    assert all("us-east-1a" in zone.homes for zone in zones)
+
+
+def test_which_signatures_the_gateway_takes(layout):
+    for wishes in ({}, {"sigv2": True, "signing_region": "any"}):
+        configs.write_gateway(layout, chosen(layout, **wishes))
+        gateway = gateway_config.load(layout.config("gateway"))
+        assert gateway.sigv2 is bool(wishes)
+        assert gateway.signing_region == wishes.get("signing_region", "")
+
+
 @pytest.mark.parametrize(
     ("listen", "address"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", own_address())]
 )
