@@ -100,6 +100,7 @@ class Up:
         if known is None:
             checks.folder_is_free(layout)
         routed = [route.network for route in checks.routes() if route.network.prefixlen]
+        wishes = _as_recorded(wishes, known)
         chosen = cloud.choose(layout, wishes, port_is_free, routed, claims.take)
         checks.may_run(layout, chosen)
         checks.address_is_here(chosen.listen)
@@ -264,6 +265,14 @@ def exports(layout: Layout, chosen: Cloud, access_key: dict | None = None) -> st
 
 def write_env(layout: Layout, chosen: Cloud) -> None:
     write_private(layout.env, exports(layout, chosen))
+
+
+def _as_recorded(wishes: Wishes, known: Cloud | None) -> Wishes:
+    """Who asks for what ``auto`` means on this machine asks for nothing else."""
+    if known is None or known.hypervisor != "auto" or wishes.hypervisor is None:
+        return wishes
+    meant, _ = checks.hypervisor("auto", checks.kvm_lacks)
+    return replace(wishes, hypervisor=None) if wishes.hypervisor == meant else wishes
 
 
 def _moved(layout: Layout, before: str, chosen: Cloud) -> str:

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from cli import checks, up
-from cli.cloud import Cloud
+from cli.cloud import Cloud, Wishes
 
 INTEL, BARE = "flags\t\t: fpu vmx sse2\n", "flags\t\t: fpu sse2\n"
 CLOUD = Cloud(
@@ -54,6 +54,21 @@ def test_what_is_routed_is_taken(line, network, device):
 )
 def test_what_auto_means(asked, lacks, chosen):
     assert checks.hypervisor(asked, lambda: lacks) == chosen
+
+
+def test_what_auto_means_here_may_be_asked_for_later():
+    here, _ = checks.hypervisor("auto", checks.kvm_lacks)
+    other = {"kvm": "qemu", "qemu": "kvm"}[here]
+    for asked, recorded, left in (
+        (here, "auto", None),
+        (other, "auto", other),
+        ("fake", "auto", "fake"),
+        (here, "fake", here),
+        (None, "auto", None),
+    ):
+        known = replace(CLOUD, hypervisor=recorded)
+        assert up._as_recorded(Wishes(hypervisor=asked), known).hypervisor == left
+    assert up._as_recorded(Wishes(hypervisor=here), None).hypervisor == here
 
 
 def test_the_first_step_says_what_was_chosen_and_why():
