@@ -104,7 +104,7 @@ class QuotaLimits:
     rules_per_group: int = 60
     vpcs: int = 5
     subnets_per_vpc: int = 200
-    internet_gateways: int = 5
+    internet_gateways: int | None = None  # as many as VPCs
     route_tables_per_vpc: int = 200
     routes_per_table: int = 50
 

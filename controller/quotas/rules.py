@@ -37,6 +37,10 @@ FOLLOWERS = {"vpcs": ("internet_gateways",)}
 class Quotas:
     def __init__(self, defaults: QuotaLimits):
         self._defaults = {name: getattr(defaults, name) for name in NAMES}
+        for name, followers in FOLLOWERS.items():
+            for each in followers:
+                if self._defaults[each] is None:
+                    self._defaults[each] = self._defaults[name]
 
     def make(self, tx: Transaction, account_id: str) -> None:
         """The rows of a new account."""

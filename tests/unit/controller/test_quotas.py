@@ -2,6 +2,7 @@
 
 import pytest
 
+from controller.config import QuotaLimits
 from protos.cloud.v1 import quotas_pb2 as pb
 from protos.errors import CloudError, Kind
 from tests.unit.controller.resource_world import ANN, BOB, OPERATOR, World
@@ -108,7 +109,13 @@ def test_an_account_gets_its_own_maximum_at_once(world):
         assert world.quota_rules.room(session, BOB)["addresses"] == 5
 
 
-def test_internet_gateways_follow_the_number_of_vpcs(world):
+def test_internet_gateways_follow_the_number_of_vpcs(world, tmp_path):
+    for limits, expected in (
+        (QuotaLimits(vpcs=9), (9, 9)),
+        (QuotaLimits(vpcs=9, internet_gateways=2), (9, 2)),
+    ):
+        found = listed(World(tmp_path, limits=limits))
+        assert (found["vpcs"][0], found["internet_gateways"][0]) == expected
     put(world, "vpcs", 20)
     assert (listed(world)["vpcs"], listed(world)["internet_gateways"]) == ((20, 1), (20, 1))
     put(world, "internet_gateways", 7)
