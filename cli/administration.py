@@ -174,7 +174,10 @@ def list_hosts(state_dir):
     help="Seconds until it is worthless.",
 )
 def join_token(name, zone, valid, state_dir):
-    """Print a one-time token with which one more server joins."""
+    """Print a one-time token with which one more server joins.
+
+    It is the join_token of that server's hostagent; deploy/README.md says how one is run.
+    """
     _, chosen, api = _open(state_dir)
     if chosen.loopback:
         click.echo(
@@ -240,7 +243,11 @@ def import_image(file, name, disk_format, public, state_dir):
 @click.option("--disk-format", "--format", type=click.Choice(["qcow2", "raw"]), default="qcow2")
 @click.option("--public", is_flag=True, help="For all accounts.")
 def register_image(url, name, disk_format, public, state_dir):
-    """Register an image that the cloud fetches from an http(s) URL of an allowed source."""
+    """Register an image that the cloud fetches from an http(s) URL of an allowed source.
+
+    Which are allowed is in [images] of the state dir's extra/controller.toml, as in
+    sources = ["https://cloud.debian.org/images/"]; the next `up` reads it.
+    """
     _, _, api = _open(state_dir)
     made = images.register(api, url, name, disk_format, "", public=public)
     click.echo(f"{made['image_id']}  {made['state']}  {made['name']}")

@@ -22,6 +22,11 @@ from cli.layout import ROOTS_STATE_DIR, Layout, write_private
 VERSION = 1  # of the state dir; another one is refused, see docs/decisions/0303
 MAX_FAKE_HOSTS = 500
 MAX_ZONES = 16  # a default VPC has room for so many default subnets
+# What no guest can be reached by: this network, loopback, link-local, multicast and beyond.
+NOBODYS = [
+    ipaddress.IPv4Network(block)
+    for block in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
+]
 ANY_REGION = "any"  # for signatures; no region is called so
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 
@@ -293,8 +298,10 @@ def _check(wishes: Wishes) -> None:
             network = ipaddress.IPv4Network(wishes.public_cidr)
         except ValueError as mistake:
             raise CliError(f"--public-cidr: {mistake}") from None
-        if network.prefixlen > 28:
-            raise CliError(f"--public-cidr {network} holds too few addresses; a /28 at least")
+        if not 16 <= network.prefixlen <= 28:
+            raise CliError(f"--public-cidr {network}: a /28 at least, a /16 at most")
+        if any(map(network.overlaps, NOBODYS)):
+            raise CliError(f"--public-cidr {network}: no machine can have these addresses")
 
 
 def _is_a_machines(address: str) -> bool:

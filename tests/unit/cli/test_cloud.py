@@ -118,7 +118,10 @@ def test_cables_get_a_range_that_nobody_routes(layout):
             for address in ("example.com", "224.0.0.1", "255.255.255.255", "fe80::1%eth0")
         ),
         ({"public_cidr": "10.0.0.1/24"}, "host bits set"),
-        ({"public_cidr": "10.0.0.0/29"}, "too few"),
+        ({"public_cidr": "10.0.0.0/29"}, "a /28 at least"),
+        ({"public_cidr": "10.0.0.0/8"}, "a /16 at most"),
+        ({"public_cidr": "127.0.0.0/24"}, "no machine can have"),
+        ({"public_cidr": "224.0.0.0/24"}, "no machine can have"),
         ({"region": "Mars 1"}, "--region"),
         ({"region": "any"}, "no region can have this name"),
         ({"signing_region": "Mars 1"}, "--signing-region"),
