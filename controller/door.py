@@ -2,7 +2,7 @@
 
 ``app.build`` wraps each servicer in a Door, so a servicer's methods are ``def Method(self, request,
 call: Call)`` and stay free of gRPC and clocks. This is the only place where an API transaction is
-retried (architecture.md §5).
+retried.
 """
 
 import logging

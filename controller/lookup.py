@@ -1,6 +1,6 @@
 """Finding what a caller named by id: well formed, his own, there. The same for every noun.
 
-Called by the rules and describes of all nouns. EC2's rules (ec2.md, traps 28 and 40): a malformed
+Called by the rules and describes of all nouns. EC2's rules (docs/ec2.md, 28 and 40): a malformed
 id is its own error; an id that names nothing is an error also beside filters; what belongs to
 another account is not there.
 """

@@ -12,7 +12,7 @@ A noun declares its filters as a table, name -> what it compares:
     }
     query.where(*where(FILTERS, request.filters))
 
-EC2's rules (ec2.md, traps 38 and 39): values are ORed, filters ANDed; names and values are
+EC2's rules (docs/ec2.md, traps 38 and 39): values are ORed, filters ANDed; names and values are
 case-sensitive; ``*`` stands for any letters, ``?`` for one, a backslash takes the next letter
 literally; a filter without values matches nothing; an unknown name is refused. ``page_of`` and
 ``Page`` are the paging by key (traps 36, 37).

@@ -1,6 +1,6 @@
 """What a RunInstances request may say, and what it means with this image and type. Pure.
 
-Called by instances/launch before anything is made (ec2.md, traps 23 to 27). Raises CloudError
+Called by instances/launch before anything is made (docs/ec2.md, traps 23 to 27). Raises CloudError
 INVALID, UNSUPPORTED or MALFORMED_ID; what names something is looked up by launch itself.
 """
 

@@ -1,4 +1,4 @@
-"""Reconcile task: terminated instances stay to be seen for about an hour (ec2.md, trap 31), then
+"""Reconcile task: terminated instances stay to be seen for an hour (docs/ec2.md, trap 31), then
 their rows go."""
 
 from controller.call import Call

@@ -38,7 +38,7 @@ XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 class Answer:
     """An EC2 error.
 
-    Its code and HTTP status. 400 unless a client must tell it apart by the status (ec2.md trap 9).
+    Its code and HTTP status, 400 unless clients tell it apart by that (docs/ec2.md, trap 9).
     """
 
     code: str
@@ -348,7 +348,7 @@ def answer_to(error: CloudError, dialect: str) -> Answer:
 def render(error: CloudError, dialect: str, namespace: str, request_id: str) -> tuple[int, str]:
     """(HTTP status, XML) of an error.
 
-    EC2's root has no namespace and RequestID has a capital D (ec2.md traps 1, 2).
+    EC2's root has no namespace and RequestID has a capital D (docs/ec2.md traps 1, 2).
     """
     answer = answer_to(error, dialect)
     code, message = escape(answer.code), escape(error.message)

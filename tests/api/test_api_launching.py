@@ -1,4 +1,4 @@
-"""Launching, as ec2.md's traps 21 to 29 and 35 have it, against the real controller."""
+"""Launching, as docs/ec2.md's traps 21 to 29 and 35 have it, against the real controller."""
 
 import base64
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Reading, as ec2.md's traps 30 to 40 have it, against the real controller."""
+"""Reading, as docs/ec2.md's traps 30 to 40 have it, against the real controller."""
 
 import pytest
 from botocore.exceptions import WaiterError

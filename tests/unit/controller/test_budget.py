@@ -1,4 +1,4 @@
-"""What a launch may cost (architecture.md §9): at most 20 SQL statements and 4 RPCs from the call
+"""What a launch may cost: at most 20 SQL statements and 4 RPCs from the call
 to `running`."""
 
 import pytest

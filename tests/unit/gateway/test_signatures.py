@@ -1,4 +1,4 @@
-"""Who signed what: ec2.md's traps 16 to 20, with botocore as the client that signs."""
+"""Who signed what: docs/ec2.md's traps 16 to 20, with botocore as the client that signs."""
 
 import base64
 import datetime

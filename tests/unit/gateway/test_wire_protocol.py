@@ -1,4 +1,4 @@
-"""The query protocol on the wire: ec2.md's traps 1 to 15, byte by byte where bytes matter."""
+"""The query protocol on the wire: docs/ec2.md's traps 1 to 15, byte by byte where bytes matter."""
 
 import re
 from urllib.parse import quote
