@@ -51,9 +51,9 @@ class ImageMaker:
         if not request.no_reboot:
             _check_at_home(instance, volumes)
             moment = Moment(image_id, instance.instance_id)
-        disks = choose_disks(
-            request.block_devices, _disks_of(volumes), sources_of(tx, request.block_devices)
-        )
+        sources = sources_of(tx, request.block_devices)
+        root_device = instance.root_device_name
+        disks = choose_disks(request.block_devices, _disks_of(volumes), sources, root_device)
         check_name_is_free(tx, account_id, request.name)
         disks = self._take(tx, instance, disks, wanted["snapshot"], moment)
         if not request.no_reboot and state == RUNNING:

@@ -33,7 +33,7 @@ from controller.images.words import (
 from controller.snapshots.sources import DISK_FORMAT
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
-from controller.volumes.devices import bare_name
+from controller.volumes.devices import canonical_name, is_beside_root
 from controller.volumes.mappings import (
     Disk,
     bad_mapping,
@@ -165,9 +165,9 @@ def _of_snapshots(tx: Transaction, request: images_pb2.RegisterImageRequest) -> 
         raise missing_parameter("ImageLocation")
     check_mappings(request.block_devices)
     sources = sources_of(tx, request.block_devices)
-    disks = choose_disks(request.block_devices, (), sources)
-    root_name = bare_name(request.root_device_name or DEFAULT_ROOT_DEVICE)
-    roots = [disk for disk in disks if bare_name(disk.device_name) == root_name]
+    root_device = request.root_device_name or DEFAULT_ROOT_DEVICE
+    disks = choose_disks(request.block_devices, (), sources, root_device)
+    roots = [disk for disk in disks if disk.device_name == root_device]
     if not roots or roots[0].source is None:
         raise bad_mapping("No root snapshot specified in device mapping")
     return roots + [disk for disk in disks if disk not in roots]
@@ -273,7 +273,10 @@ def _root_mapping(request: images_pb2.RegisterImageRequest) -> instances_pb2.Blo
     )
     for mapping in request.block_devices:
         said = {field.name for field, _ in mapping.ListFields()}
-        if mapping.device_name != root_device or said - _OF_A_FILE:
+        if is_beside_root(mapping.device_name, root_device):
+            raise bad_mapping(f"Invalid device name {mapping.device_name}")
+        is_root = canonical_name(mapping.device_name) == canonical_name(root_device)
+        if not is_root or said - _OF_A_FILE:
             raise CloudError(
                 Kind.UNSUPPORTED,
                 f"An image that is a file has its root device ({root_device}) only, with a size, "

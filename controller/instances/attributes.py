@@ -15,6 +15,8 @@ from controller.instances.rules import find_staying, wrong_state
 from controller.instances.state import STOPPED
 from controller.instances.view import state_of
 from controller.networks import attachments, interfaces
+from controller.volumes.devices import canonical_name
+from controller.volumes.mappings import bad_mapping
 from protos.cloud.v1 import instances_pb2
 from protos.errors import CloudError, Kind, invalid_parameter
 
@@ -89,20 +91,18 @@ class Attributes:
         self._changes.instances(tx, [row.instance_id])
 
     def _set_deletions(self, tx: Transaction, row, devices) -> None:
-        for device in devices:
-            done = tx.advance(
-                Volume,
-                {"delete_on_termination": device.delete_on_termination},
-                Volume.instance_id == row.instance_id,
-                Volume.device_name == device.device_name,
+        attached = tx.rows(
+            Volume.select(Volume.volume_id, Volume.device_name).where(
+                Volume.instance_id == row.instance_id
             )
-            if not done:
-                raise CloudError(
-                    Kind.INVALID,
-                    f"No device is currently mapped at {device.device_name}",
-                    noun="volume",
-                    reason="block-device-mapping",
-                )
+        )
+        there = {canonical_name(volume.device_name): volume.volume_id for volume in attached}
+        for device in devices:
+            volume_id = there.get(canonical_name(device.device_name))
+            if volume_id is None:
+                raise bad_mapping(f"No device is currently mapped at {device.device_name}")
+            changes = {"delete_on_termination": device.delete_on_termination}
+            tx.advance(Volume, changes, Volume.volume_id == volume_id)
         self._changes.instances(tx, [row.instance_id])
 
 

@@ -26,7 +26,8 @@ def plan_disks(
 ) -> tuple[Disk, ...]:
     """``row``: launch_read's. Raises INVALID, NOT_FOUND, WRONG_STATE, UNSUPPORTED, QUOTA."""
     check_mappings(mappings)
-    chosen = choose_disks(mappings, _of_image(tx, row), sources_of(tx, mappings))
+    sources = sources_of(tx, mappings)
+    chosen = choose_disks(mappings, _of_image(tx, row), sources, row.root_device_name)
     disks = tuple(disk for disk in chosen if not disk.virtual_name)
     if len(disks) > ATTACHED_MAX:
         raise CloudError(

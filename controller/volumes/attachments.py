@@ -14,7 +14,7 @@ from controller.instances.rules import find as find_instances
 from controller.instances.state import RUNNING, STOPPED
 from controller.instances.view import state_of
 from controller.volumes import state
-from controller.volumes.devices import ATTACHED_MAX, bare_name, is_device_name
+from controller.volumes.devices import ATTACHED_MAX, canonical_name, is_device_name
 from controller.volumes.release import let_go
 from controller.volumes.rows import at_rest, find_volume
 from controller.volumes.rules import wrong_state
@@ -79,7 +79,7 @@ class Attachments:
             if row.desired == "deleted" or row.instance_id is None:
                 raise wrong_state(row, "detached")
             if (instance_id and instance_id != row.instance_id) or (
-                device and device != row.device_name
+                device and canonical_name(device) != canonical_name(row.device_name)
             ):
                 raise CloudError(
                     Kind.NOT_FOUND,
@@ -159,8 +159,8 @@ def _position(tx: Transaction, instance, device: str) -> int:
             Volume.instance_id == instance.instance_id
         )
     )
-    names = {bare_name(row.device_name) for row in there}
-    if bare_name(device) in names:
+    name = canonical_name(device)
+    if name in {canonical_name(row.device_name) for row in there}:
         raise invalid_parameter(
             f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use"
         )
@@ -172,7 +172,7 @@ def _position(tx: Transaction, instance, device: str) -> int:
             noun="attachment",
             id=instance.instance_id,
         )
-    if bare_name(device) == bare_name(instance.root_device_name):
+    if name == canonical_name(instance.root_device_name):
         if state_of(instance) != STOPPED:
             raise invalid_parameter(
                 f"The root device {device} of a running instance cannot be attached."

@@ -1,8 +1,9 @@
 """BlockDeviceMapping: what disks come of a list of devices and what a caller says of them.
 
 Called by instances/launch_disks (what an image has), images/create (what an instance has) and
-images/rules (nothing yet). As EC2 has it: a mapping of a device that is there overrides what is
-said of it; NoDevice leaves it out; an instance-store disk is a name (VirtualName).
+images/rules (nothing yet). As EC2 has it: a mapping of a device that is there, by any of its names,
+overrides what is said of it; NoDevice leaves it out; an instance-store disk is a name
+(VirtualName).
 """
 
 import re
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from controller.db.session import Transaction
 from controller.snapshots.sources import Source, source_of
 from controller.volumes import types
-from controller.volumes.devices import bare_name, is_device_name
+from controller.volumes.devices import canonical_name, is_beside_root, is_device_name
 from protos.cloud.v1 import instances_pb2
 from protos.errors import CloudError, Kind, missing_parameter
 
@@ -41,13 +42,19 @@ def choose_disks(
     mappings: Iterable[instances_pb2.BlockDeviceMapping],
     devices: Sequence[Disk],
     sources: Mapping[str, Source],
+    root_device: str,
 ) -> list[Disk]:
     """The devices, the root disk first where there are any, as the mappings have them, and those
-    that are new."""
-    chosen = {bare_name(disk.device_name): disk for disk in devices}
-    root = next(iter(chosen), "")
+    that are new. A disk is shown by the name that its mapping has, the root disk by
+    ``root_device``, by which clients find it. Raises INVALID."""
+    chosen = {canonical_name(disk.device_name): disk for disk in devices}
+    if len(chosen) < len(devices):  # made before names were compared so
+        raise bad_mapping("Two of the devices are one by their names.")
+    root = canonical_name(root_device)
     for mapping in mappings:
-        name = bare_name(mapping.device_name)
+        name = canonical_name(mapping.device_name)
+        if is_beside_root(mapping.device_name, root_device):
+            raise bad_mapping(f"Invalid device name {mapping.device_name}")
         if mapping.no_device or mapping.virtual_name:
             if name == root:
                 raise bad_mapping("The root device cannot be left out.")
@@ -56,11 +63,14 @@ def choose_disks(
                 chosen[name] = Disk(mapping.device_name, 0, virtual_name=mapping.virtual_name)
             continue
         known = chosen.get(name)
-        if name == root and mapping.snapshot_id not in ("", known.snapshot_id):
+        if name == root and known and mapping.snapshot_id not in ("", known.snapshot_id):
             raise bad_mapping("snapshotId cannot be modified on root device")
-        if known is not None and known.virtual_name:
-            known = None
-        chosen[name] = _overridden(mapping, known or Disk(mapping.device_name, 0), sources)
+        if known is None or known.virtual_name:
+            known = Disk("", 0)
+        known = replace(known, device_name=mapping.device_name)
+        chosen[name] = _overridden(mapping, known, sources)
+    if root in chosen:
+        chosen[root] = replace(chosen[root], device_name=root_device)
     return [_shaped(disk) for disk in chosen.values()]
 
 
@@ -75,9 +85,9 @@ def check_mappings(mappings: Sequence[instances_pb2.BlockDeviceMapping]) -> None
             raise bad_mapping(f"Invalid device name {name}")
         if mapping.virtual_name and not _VIRTUAL_NAME.fullmatch(mapping.virtual_name):
             raise bad_mapping(f"Invalid virtual device name {mapping.virtual_name}")
-        if bare_name(name) in seen:
+        if canonical_name(name) in seen:
             raise bad_mapping(f"The device '{name}' is used in more than one block-device mapping")
-        seen.add(bare_name(name))
+        seen.add(canonical_name(name))
         if mapping.encrypted:
             raise CloudError(
                 Kind.UNSUPPORTED, "Encrypted volumes are not supported.", noun="parameter"
