@@ -17,7 +17,7 @@ FILTERS = {
     "resource-type": column(Tag.resource_type),
     "tag:": lambda key: lambda values: (Tag.key == key) & column(Tag.value)(values),
 }
-_SEPARATOR = "\n"  # no id and no key has one
+_SEPARATOR = "\n"  # no id has one
 
 
 class TagsServicer:

@@ -265,7 +265,7 @@ def test_tags_have_limits(account):
     group = group_of(account)
     many = [{"Key": f"k{number}", "Value": "v"} for number in range(51)]
     assert refused(account.ec2.create_tags, Resources=[group], Tags=many) == "TagLimitExceeded"
-    for bad in ({"Key": "k" * 128, "Value": "v"}, {"Key": "k", "Value": "v" * 257}):
+    for bad in ({"Key": "k" * 129, "Value": "v"}, {"Key": "k", "Value": "v" * 257}):
         assert refused(account.ec2.create_tags, Resources=[group], Tags=[bad]) in (
             "InvalidParameterValue",
             "InvalidTagKey.Malformed",
