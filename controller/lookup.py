@@ -5,7 +5,7 @@ id is its own error; an id that names nothing is an error also beside filters; w
 another account is not there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from peewee import Field, ModelSelect
 
@@ -16,31 +16,40 @@ from protos.errors import CloudError, Kind, missing_parameter
 
 MAX_IDS = 1000
 
-# EC2's words for "not there", where they differ from "The <noun> ID '<id>' does not exist".
+# EC2's words for "not there", of one or of several: {s} and {do} are "", "does" or "s", "do".
 _WORDS = {
-    "instance": "The instance ID '{}' does not exist",
-    "image": "The image id '[{}]' does not exist",
-    "volume": "The volume '{}' does not exist.",
-    "snapshot": "The snapshot '{}' does not exist.",
-    "security-group": "The security group '{}' does not exist",
-    "security-group-rule": "The security group rule ID '{}' does not exist",
-    "key-pair": "The key pair '{}' does not exist",
-    "elastic-ip": "The allocation ID '{}' does not exist",
-    "elastic-ip-association": "The association ID '{}' does not exist",
-    "volume-modification": "Modification for volume '{}' does not exist.",
-    "network-interface": "The networkInterface ID '{}' does not exist",
-    "network-interface-attachment": "The interface attachment ID '{}' does not exist",
-    "route-table": "The routeTable ID '{}' does not exist",
-    "route-table-association": "The association ID '{}' does not exist",
-    "internet-gateway": "The internetGateway ID '{}' does not exist",
-    "network-acl": "The networkAcl ID '{}' does not exist",
-    "dhcp-options": "The dhcpOptions ID '{}' does not exist",
+    "instance": "The instance ID{s} '{ids}' {do} not exist",
+    "image": "The image id{s} '[{ids}]' {do} not exist",
+    "volume": "The volume{s} '{ids}' {do} not exist.",
+    "snapshot": "The snapshot{s} '{ids}' {do} not exist.",
+    "security-group": "The security group{s} '{ids}' {do} not exist",
+    "security-group-rule": "The security group rule ID{s} '{ids}' {do} not exist",
+    "key-pair": "The key pair{s} '{ids}' {do} not exist",
+    "elastic-ip": "The allocation ID{s} '{ids}' {do} not exist",
+    "elastic-ip-association": "The association ID{s} '{ids}' {do} not exist",
+    "volume-modification": "Modification for volume{s} '{ids}' {do} not exist.",
+    "network-interface": "The networkInterface ID{s} '{ids}' {do} not exist",
+    "network-interface-attachment": "The interface attachment ID{s} '{ids}' {do} not exist",
+    "route-table": "The routeTable ID{s} '{ids}' {do} not exist",
+    "route-table-association": "The association ID{s} '{ids}' {do} not exist",
+    "internet-gateway": "The internetGateway ID{s} '{ids}' {do} not exist",
+    "network-acl": "The networkAcl ID{s} '{ids}' {do} not exist",
+    "dhcp-options": "The dhcpOptions ID{s} '{ids}' {do} not exist",
 }
 
 
-def not_found(noun: str, identifier: str) -> CloudError:
-    words = _WORDS.get(noun, f"The {noun} ID '{{}}' does not exist")
-    return CloudError(Kind.NOT_FOUND, words.format(identifier), noun=noun, id=identifier)
+def not_found(noun: str, *identifiers: str) -> CloudError:
+    """The refusal that names all of them: what a caller named, in the order of naming."""
+    words = _WORDS.get(noun, f"The {noun} ID{{s}} '{{ids}}' {{do}} not exist")
+    s, do = ("", "does") if len(identifiers) == 1 else ("s", "do")
+    message = words.format(ids=", ".join(identifiers), s=s, do=do)
+    return CloudError(Kind.NOT_FOUND, message, noun=noun, id=identifiers[0])
+
+
+def check_there(noun: str, asked: Iterable[str], there: Container[str]) -> None:
+    """Raises NOT_FOUND that names all of ``asked`` that are not ``there``."""
+    if missing := [one for one in dict.fromkeys(asked) if one not in there]:
+        raise not_found(noun, *missing)
 
 
 def check_ids(noun: str, identifiers: Sequence[str]) -> None:
@@ -103,10 +112,6 @@ def find_one(
 def check_found(
     session: Session, wanted: ModelSelect, noun: str, asked: Sequence[str], found: set[str]
 ) -> None:
-    """Raises NOT_FOUND for the first of ``asked`` that ``wanted``, without filters, has not."""
-    if all(identifier in found for identifier in asked):
-        return
-    there = {row[0] for row in session.tuples(wanted)}
-    for identifier in asked:
-        if identifier not in there:
-            raise not_found(noun, identifier)
+    """Raises NOT_FOUND for those of ``asked`` that ``wanted``, without filters, has not."""
+    if any(identifier not in found for identifier in asked):
+        check_there(noun, asked, {row[0] for row in session.tuples(wanted)})

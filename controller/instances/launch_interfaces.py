@@ -13,7 +13,7 @@ from peewee import fn
 
 from controller.db.schema import NetworkInterface, SecondaryAddress, Subnet
 from controller.db.session import Transaction
-from controller.lookup import check_ids, not_found
+from controller.lookup import check_ids, check_there
 from controller.networks.interfaces import in_use, too_many_interfaces
 from controller.networks.launch import LaunchNetwork, LaunchSubnet, find_launch_network
 from controller.networks.new_interfaces import Wish, check_address_count, check_wish
@@ -114,8 +114,9 @@ def plan_interfaces(
         raise too_many_interfaces(len(asked), limits.type_name)
     if not asked:
         return (_plan_new(tx, request, _of_instance(request), limits, alone=True),)
+    there = _existing(tx, [one.network_interface_id for one in asked if one.network_interface_id])
     planned = tuple(
-        _plan_existing(tx, request, one, limits)
+        _plan_existing(there[one.network_interface_id], request, one, limits)
         if one.network_interface_id
         else _plan_new(tx, request, one, limits, alone=len(asked) == 1)
         for one in asked
@@ -191,18 +192,16 @@ def _plan_new(
     return Planned(wish, network)
 
 
-def _plan_existing(
-    tx: Transaction,
-    request: instances_pb2.RunInstancesRequest,
-    one: instances_pb2.LaunchInterface,
-    limits: Limits,
-) -> Planned:
-    nic_id = one.network_interface_id
+def _existing(tx: Transaction, nic_ids: Sequence[str]) -> dict:
+    """The caller's interfaces of these ids, by id. Raises NOT_FOUND."""
+    if not nic_ids:
+        return {}
     more = SecondaryAddress.select(fn.COUNT(SecondaryAddress.private_ip)).where(
         SecondaryAddress.network_interface_id == _NIC.network_interface_id
     )
-    row = tx.one(
+    rows = tx.rows(
         _NIC.select(
+            _NIC.network_interface_id,
             _NIC.vpc_id,
             _NIC.subnet_id,
             _NIC.availability_zone,
@@ -211,10 +210,21 @@ def _plan_existing(
             more.alias("secondary_count"),
         )
         .join(Subnet, on=Subnet.subnet_id == _NIC.subnet_id)
-        .where(_NIC.network_interface_id == nic_id, _NIC.account_id == tx.call.account_id)
+        .where(_NIC.network_interface_id.in_(nic_ids), _NIC.account_id == tx.call.account_id)
     )
-    if row is None:
-        raise not_found("network-interface", nic_id)
+    there = {row.network_interface_id: row for row in rows}
+    check_there("network-interface", nic_ids, there)
+    return there
+
+
+def _plan_existing(
+    row,
+    request: instances_pb2.RunInstancesRequest,
+    one: instances_pb2.LaunchInterface,
+    limits: Limits,
+) -> Planned:
+    """``row``: one of ``_existing``."""
+    nic_id = one.network_interface_id
     if row.instance_id:
         raise in_use(nic_id)
     if request.availability_zone not in ("", row.availability_zone):

@@ -18,7 +18,7 @@ from controller.db.schema import (
 )
 from controller.db.session import Session
 from controller.images.sharing import SHARES
-from controller.lookup import not_found
+from controller.lookup import check_there, not_found
 from controller.scheduling.model import Candidate
 from protos.cloud.v1 import instances_pb2
 from protos.errors import CloudError, Kind
@@ -190,7 +190,5 @@ def hosts_of(session: Session, account_id: str, instance_ids: list[str]) -> froz
         )
     )
     found = dict(session.tuples(query))
-    for instance_id in instance_ids:
-        if instance_id not in found:
-            raise not_found("instance", instance_id)
+    check_there("instance", instance_ids, found)
     return frozenset(found.values())

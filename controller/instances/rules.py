@@ -20,7 +20,7 @@ from controller.instances.claims import Amount
 from controller.instances.describe import instances_query
 from controller.instances.state import PENDING, RUNNING, STOPPED, STOPPING, visible_state
 from controller.instances.view import state_of
-from controller.lookup import check_ids, not_found
+from controller.lookup import check_ids, check_there
 from controller.networks import interfaces
 from controller.quotas.rules import Quotas
 from controller.scheduling.model import Settings
@@ -175,16 +175,7 @@ def find(tx: Transaction, account_id: str, instance_ids: Sequence[str]) -> list:
         Instance.account_id == account_id, Instance.instance_id.in_(wanted)
     )
     found = {row.instance_id: row for row in tx.rows(query)}
-    missing = [instance_id for instance_id in wanted if instance_id not in found]
-    if len(missing) > 1:
-        raise CloudError(
-            Kind.NOT_FOUND,
-            f"The instance IDs '{', '.join(missing)}' do not exist",
-            noun="instance",
-            id=missing[0],
-        )
-    if missing:
-        raise not_found("instance", missing[0])
+    check_there("instance", wanted, found)
     return [found[instance_id] for instance_id in wanted]
 
 

@@ -7,7 +7,7 @@ from controller.db.filters import column, tag_filters, where
 from controller.db.schema import KeyPair
 from controller.db.session import Database, Session
 from controller.keys import formats, rules
-from controller.lookup import check_ids, not_found
+from controller.lookup import check_ids, check_there
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
@@ -77,10 +77,7 @@ class KeyPairsServicer:
 
 def _check_found(session: Session, account_id: str, field, asked: list[str]) -> None:
     query = KeyPair.select(field).where(KeyPair.account_id == account_id, field.in_(asked))
-    there = {row[0] for row in session.tuples(query)}
-    for one in asked:
-        if one not in there:
-            raise not_found("key-pair", one)
+    check_there("key-pair", asked, {row[0] for row in session.tuples(query)})
 
 
 def _message(row, pair_tags) -> keys_pb2.KeyPair:

@@ -319,13 +319,15 @@ def _take_off(tx: Transaction, changes: Changes, carried) -> None:
     tell_hosts(tx, changes, carried)
 
 
-def no_address(public_ip: str) -> CloudError:
+def no_address(*public_ips: str) -> CloudError:
+    """The refusal of public addresses that are not the caller's: it names all of them."""
+    what = "Address" if len(public_ips) == 1 else "Addresses"
     return CloudError(
         Kind.NOT_FOUND,
-        f"Address '{public_ip}' not found.",
+        f"{what} '{', '.join(public_ips)}' not found.",
         noun="elastic-ip",
         reason="public-ip",
-        id=public_ip,
+        id=public_ips[0],
     )
 
 

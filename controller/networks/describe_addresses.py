@@ -95,10 +95,9 @@ def _check_found(
             field.in_(list(asked)),
         )
         there = {row[0] for row in session.tuples(query)}
-        for one in asked:
-            if one not in there:
-                is_id = field is PublicAddress.allocation_id
-                raise not_found("elastic-ip", one) if is_id else no_address(one)
+        if missing := [one for one in dict.fromkeys(asked) if one not in there]:
+            is_id = field is PublicAddress.allocation_id
+            raise not_found("elastic-ip", *missing) if is_id else no_address(*missing)
 
 
 def _messages(session: Session, rows: Sequence) -> list[networks_pb2.Address]:

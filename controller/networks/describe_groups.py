@@ -24,7 +24,7 @@ from controller.db.filters import (
 )
 from controller.db.schema import SecurityGroup, SecurityGroupRule, Vpc
 from controller.db.session import Session
-from controller.lookup import not_found, select_page
+from controller.lookup import check_there, select_page
 from controller.networks.permissions import canonical_protocol
 from controller.networks.view import rule_message
 from controller.tags import rules as tags
@@ -154,9 +154,7 @@ def _ids_of_names(session: Session, account_id: str, names: Sequence[str]) -> li
         )
     )
     found = dict(session.tuples(query))
-    for name in names:
-        if name not in found:
-            raise not_found("security-group", name)
+    check_there("security-group", names, found)
     return list(found.values())
 
 

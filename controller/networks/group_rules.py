@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from controller.db.schema import SecurityGroup, SecurityGroupRule
 from controller.db.session import Transaction
 from controller.fleet.changes import Changes
-from controller.lookup import check_ids, not_found
+from controller.lookup import check_ids, check_there, not_found
 from controller.networks.groups import columns_of, find_group, insert_rules
 from controller.networks.permissions import Permission, canonical, check_text
 from controller.networks.view import rule_message
@@ -202,9 +202,7 @@ def _no_such_rule() -> CloudError:
 def _named(there: dict, rule_ids: Sequence[str]) -> list:
     check_ids("security-group-rule", rule_ids)
     by_id = {rule.rule_id: rule for rule in there.values()}
-    for rule_id in rule_ids:
-        if rule_id not in by_id:
-            raise not_found("security-group-rule", rule_id)
+    check_there("security-group-rule", rule_ids, by_id)
     return [by_id[rule_id] for rule_id in dict.fromkeys(rule_ids)]
 
 
@@ -308,7 +306,5 @@ def _peer_groups(
     found = {}
     for group in tx.rows(query):
         found[group.group_id] = found[group.group_name] = group.group_id
-    for peer in peers:
-        if _peer_key(peer) not in found:
-            raise not_found("security-group", _peer_key(peer))
+    check_there("security-group", map(_peer_key, peers), found)
     return found

@@ -12,7 +12,7 @@ from peewee import JOIN
 from controller.db.prepared import among, prepared
 from controller.db.schema import SecurityGroup, Subnet, Vpc
 from controller.db.session import Session
-from controller.lookup import check_ids, not_found
+from controller.lookup import check_ids, check_there, not_found
 from protos.errors import CloudError, Kind
 
 GROUPS_PER_INTERFACE_MAX = 5
@@ -128,9 +128,8 @@ def _choose_groups(
     by_name = {row.group_name: row for row in found if row.group_vpc_id == vpc_id}
     chosen = {}
     for wanted, rows in zip(asked, (by_id, by_name), strict=True):
+        check_there("security-group", wanted, rows)
         for one in wanted:
-            if one not in rows:
-                raise not_found("security-group", one)
             if rows[one].group_vpc_id != vpc_id:
                 raise CloudError(
                     Kind.INVALID,

@@ -123,9 +123,9 @@ def _kept(items: list, table: Mapping[str, Callable], filters: Sequence[common_p
 
 
 def _check_named(asked: Sequence[str], there: set[str], what: str) -> None:
-    for name in asked:
-        if name not in there:
-            raise _invalid(f"Invalid availability {what}: [{name}]", "availability-zone", name)
+    if missing := [name for name in asked if name not in there]:
+        message = f"Invalid availability {what}: [{', '.join(missing)}]"
+        raise _invalid(message, "availability-zone", missing[0])
 
 
 def _invalid(message: str, noun: str, identifier: str) -> CloudError:

@@ -4,12 +4,13 @@ Called by the rules of volumes and launches, and by images of snapshots, inside 
 An account sees its own snapshots, those shared with it, and public ones.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from controller.call import Call
 from controller.db.schema import Snapshot, SnapshotShare
 from controller.db.session import Session
-from controller.lookup import check_ids, not_found
+from controller.lookup import check_ids, check_there
 from controller.shares import Shares
 from protos.errors import CloudError, Kind
 
@@ -43,27 +44,38 @@ def visible_to(account_id: str):
 
 
 def source_of(session: Session, call: Call, snapshot_id: str) -> Source:
-    """What a new volume of the caller's begins as.
+    """What a new volume of the caller's begins as. Raises as ``find_sources``."""
+    return find_sources(session, call, [snapshot_id])[snapshot_id]
+
+
+def find_sources(session: Session, call: Call, snapshot_ids: Iterable[str]) -> dict[str, Source]:
+    """By id, what new volumes of the caller's begin as: one statement where any is named.
 
     Raises MALFORMED_ID, NOT_FOUND, WRONG_STATE for one that is not completed.
     """
-    check_ids("snapshot", [snapshot_id])
-    row = session.one(
+    wanted = list(dict.fromkeys(snapshot_ids))
+    check_ids("snapshot", wanted)
+    if not wanted:
+        return {}
+    rows = session.rows(
         Snapshot.select(
             Snapshot.snapshot_id,
             Snapshot.status,
             Snapshot.digest,
             Snapshot.size_gib,
             Snapshot.size_bytes,
-        ).where(Snapshot.snapshot_id == snapshot_id, visible_to(call.account_id))
+        ).where(Snapshot.snapshot_id.in_(wanted), visible_to(call.account_id))
     )
-    if row is None:
-        raise not_found("snapshot", snapshot_id)
-    if row.status != "completed":
-        raise CloudError(
-            Kind.WRONG_STATE,
-            f"Snapshot is in invalid state - {row.status}",
-            noun="snapshot",
-            id=snapshot_id,
-        )
-    return Source(row.snapshot_id, row.digest, row.size_gib, row.size_bytes)
+    check_there("snapshot", wanted, {row.snapshot_id for row in rows})
+    for row in rows:
+        if row.status != "completed":
+            raise CloudError(
+                Kind.WRONG_STATE,
+                f"Snapshot is in invalid state - {row.status}",
+                noun="snapshot",
+                id=row.snapshot_id,
+            )
+    return {
+        row.snapshot_id: Source(row.snapshot_id, row.digest, row.size_gib, row.size_bytes)
+        for row in rows
+    }

@@ -15,6 +15,7 @@ from controller.db.filters import EVERYTHING, either
 from controller.db.prepared import among, prepared
 from controller.db.schema import Tag
 from controller.db.session import Session, Transaction
+from controller.lookup import check_there
 from controller.tags.checks import (
     TAGS_PER_RESOURCE_MAX,
     check_key,
@@ -169,7 +170,7 @@ def _selected(tag: tags_pb2.TagSelector):
 def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]:
     """The caller's resources of these ids by noun, in one statement a noun.
 
-    Raises MALFORMED_ID, NOT_FOUND for the first that is none of his.
+    Raises MALFORMED_ID, NOT_FOUND for those of the first noun that has any which are not theirs.
     """
     if not resource_ids:
         raise missing_parameter("ResourceId")
@@ -198,12 +199,5 @@ def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]
             _STILL_THERE.get(noun, EVERYTHING),
         )
         there = {row[0] for row in tx.tuples(query)}
-        for resource_id in wanted:
-            if resource_id not in there:
-                raise CloudError(
-                    Kind.NOT_FOUND,
-                    f"The {noun} ID '{resource_id}' does not exist",
-                    noun=noun,
-                    id=resource_id,
-                )
+        check_there(noun, wanted, there)
     return by_noun

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.db.session import Transaction
-from controller.snapshots.sources import Source, source_of
+from controller.snapshots.sources import Source, find_sources
 from controller.volumes import types
 from controller.volumes.devices import canonical_name, is_beside_root, is_device_name
 from protos.cloud.v1 import instances_pb2
@@ -101,8 +101,8 @@ def sources_of(
 
     Raises MALFORMED_ID, NOT_FOUND, WRONG_STATE.
     """
-    named = {one.snapshot_id for one in mappings if one.snapshot_id and not one.no_device}
-    return {name: source_of(tx, tx.call, name) for name in sorted(named)}
+    named = [one.snapshot_id for one in mappings if one.snapshot_id and not one.no_device]
+    return find_sources(tx, tx.call, named)
 
 
 def bad_mapping(message: str) -> CloudError:
