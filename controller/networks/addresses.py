@@ -27,7 +27,7 @@ from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from protos.cloud.v1 import networks_pb2
-from protos.errors import CloudError, Kind, missing_parameter
+from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 from protos.ids import new_id
 
 _NIC, _MORE = NetworkInterface, SecondaryAddress
@@ -122,28 +122,33 @@ def associate(
 def disassociate(
     tx: Transaction, changes: Changes, request: networks_pb2.DisassociateAddressRequest
 ) -> None:
-    """Takes an address off its interface. One that is on none, named by itself, is no error.
+    """Takes an address off its interface.
 
-    Raises INVALID, MALFORMED_ID, NOT_FOUND.
+    Raises INVALID (also for a public address, by which only EC2-Classic's were named), NOT_FOUND.
     """
     if request.association_id and request.public_ip:
         raise _either("associationId", "publicIp")
     if request.public_ip:
-        address = _find_address(tx, "", request.public_ip)
-    else:
-        own, noun = _address_query(tx), "elastic-ip-association"
-        key, association_id = carried_association_id, request.association_id
-        address = find_one(tx, own, key, noun, association_id, "associationId")
-    if address.network_interface_id:
-        _take_off(tx, changes, address)
+        _find_address(tx, "", request.public_ip)
+        raise invalid_parameter(
+            "You must specify an association id when unmapping an address from a VPC instance"
+        )
+    own, noun = _address_query(tx), "elastic-ip-association"
+    key, association_id = carried_association_id, request.association_id
+    address = find_one(tx, own, key, noun, association_id, "associationId")
+    _take_off(tx, changes, address)
 
 
 def release(tx: Transaction, quotas: Quotas, request: networks_pb2.ReleaseAddressRequest) -> None:
     """Gives an address back to the pool.
 
-    Raises INVALID, MALFORMED_ID, NOT_FOUND, WRONG_STATE (in-use).
+    Raises INVALID (as ``disassociate``), NOT_FOUND, WRONG_STATE (in-use).
     """
     address = _find_address(tx, request.allocation_id, request.public_ip)
+    if request.public_ip:
+        raise invalid_parameter(
+            "You must specify an allocation id when releasing a VPC elastic IP address"
+        )
     if address.network_interface_id:
         raise CloudError(
             Kind.WRONG_STATE,

@@ -113,8 +113,9 @@ class Walk:
         mine = self.world.addresses.Describe(
             pb.DescribeAddressesRequest(), self.world.call(account_id)
         ).addresses
-        if mine:
-            request = pb.DisassociateAddressRequest(public_ip=self.dice.choice(mine).public_ip)
+        on = [address.association_id for address in mine if address.association_id]
+        if on:
+            request = pb.DisassociateAddressRequest(association_id=self.dice.choice(on))
             self.world.addresses.Disassociate(request, self.world.call(account_id))
 
     def check(self):
