@@ -16,6 +16,13 @@ from protos.errors import CloudError, Kind, missing_parameter
 
 MAX_IDS = 1000
 
+# An id of these that has no id's shape is not there, as EC2 says it. (Its list of codes has
+# InvalidVpcID.Malformed and InvalidSubnetID.Malformed, too, but that is not what it answers.)
+_NEVER_MALFORMED = {
+    *("vpc", "subnet", "key-pair"),
+    *("elastic-ip", "elastic-ip-association", "route-table-association"),
+}
+
 # EC2's words for "not there", of one or of several: {s} and {do} are "", "does" or "s", "do".
 _WORDS = {
     "instance": "The instance ID{s} '{ids}' {do} not exist",
@@ -53,11 +60,14 @@ def check_there(noun: str, asked: Iterable[str], there: Container[str]) -> None:
 
 
 def check_ids(noun: str, identifiers: Sequence[str]) -> None:
-    """Raises MALFORMED_ID for the first that cannot be an id of the noun, INVALID for too many."""
+    """Raises MALFORMED_ID for the first that cannot be an id of the noun, INVALID for too many.
+    Where EC2 has no such error of the noun, who looks the id up will not find it."""
     if len(identifiers) > MAX_IDS:
         raise CloudError(
             Kind.INVALID, f"At most {MAX_IDS} IDs can be given at once.", noun="parameter"
         )
+    if noun in _NEVER_MALFORMED:
+        return
     for identifier in identifiers:
         if not ids.is_well_formed(identifier, noun):
             raise CloudError(

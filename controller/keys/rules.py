@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from controller.db.schema import KeyPair
 from controller.db.session import Transaction
 from controller.keys.formats import ImportedKey
-from controller.lookup import check_ids
+from controller.lookup import not_found
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from protos.errors import CloudError, Kind, missing_parameter
-from protos.ids import new_id
+from protos.ids import is_well_formed, new_id
 
 NAME_CHARS_MAX = 255
 KEY_TYPES = ("rsa", "ed25519")
@@ -74,7 +74,8 @@ def delete(tx: Transaction, quotas: Quotas, key_pair_id: str, name: str) -> str:
         raise missing_parameter("KeyName or KeyPairId")
     mine = [KeyPair.account_id == tx.call.account_id]
     if key_pair_id:
-        check_ids("key-pair", [key_pair_id])
+        if not is_well_formed(key_pair_id, "key-pair"):
+            raise not_found("key-pair", key_pair_id)
         mine.append(KeyPair.key_pair_id == key_pair_id)
     if name:
         mine.append(KeyPair.key_name == name)

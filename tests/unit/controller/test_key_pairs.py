@@ -133,7 +133,7 @@ def test_filters_and_what_is_not_there(world):
             describe(world, **asked)
     with refused(Kind.NOT_FOUND, "key-pair"):
         describe(world, BOB, key_names=["mine"])
-    with refused(Kind.MALFORMED_ID, "key-pair"):
+    with refused(Kind.NOT_FOUND, "key-pair"):
         describe(world, key_pair_ids=["mine"])
 
 

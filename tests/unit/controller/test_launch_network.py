@@ -112,7 +112,7 @@ def test_where_a_launch_may_go(world):
     assert find(world, subnet_id=second.subnet_id).subnets == (second,)
     assert find(world, availability_zone="us-east-1b").subnets == (second,)
     for asked, kind, noun in (
-        ({"subnet_id": "subnet-x"}, Kind.MALFORMED_ID, "subnet"),
+        ({"subnet_id": "subnet-x"}, Kind.NOT_FOUND, "subnet"),
         ({"subnet_id": "subnet-01234567"}, Kind.NOT_FOUND, "subnet"),
         ({"availability_zone": "us-east-1z"}, Kind.INVALID, "availability-zone"),
         (

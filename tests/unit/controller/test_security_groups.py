@@ -98,7 +98,7 @@ def test_a_new_group_has_its_egress_rule_with_an_id_at_once(world):
         ({"name": "n" * 256}, Kind.INVALID, ""),
         ({"name": "naïve"}, Kind.INVALID, ""),
         ({"description": "<b>"}, Kind.INVALID, ""),
-        ({"vpc_id": "vpc-x"}, Kind.MALFORMED_ID, ""),
+        ({"vpc_id": "vpc-x"}, Kind.NOT_FOUND, ""),
         ({"vpc_id": "vpc-01234567"}, Kind.NOT_FOUND, ""),
         ({"tag_specifications": tag_specification("instance", a="b")}, Kind.INVALID, ""),
     ],
