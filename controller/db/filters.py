@@ -33,28 +33,36 @@ from protos.errors import CloudError, Kind
 from protos.ids import noun_of
 
 Condition = Callable[[Sequence[str]], object]  # values -> an SQL expression
-MAX_FILTERS, MAX_VALUES = 50, 200
-MAX_VALUE_CHARS = 1024  # longer than anything to compare with; SQLite refuses patterns of 50,000
+# EC2 User Guide, "Filtering resources"; the values are counted over a whole call, as the refusal
+# of EC2 says: "The maximum number of filter values specified on a single call is 200".
+MAX_FILTERS, MAX_VALUES, MAX_VALUE_CHARS = 50, 200, 255
 ALL_ROWS = 2**31 - 1  # a limit that is none
 NOTHING, EVERYTHING = SQL("1 = 0"), SQL("1 = 1")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")  # what fits a column
 
 
 def where(table: Mapping[str, Condition], filters: Sequence[common_pb2.Filter]) -> list:
-    """The conditions that all must hold. Raises INVALID for a name that the table has not."""
-    if len(filters) > MAX_FILTERS or any(len(f.values) > MAX_VALUES for f in filters):
-        raise CloudError(
-            Kind.INVALID,
-            f"At most {MAX_FILTERS} filters of {MAX_VALUES} values each can be given.",
-            noun="parameter",
-        )
-    if any(len(value) > MAX_VALUE_CHARS for one in filters for value in one.values):
-        raise CloudError(
-            Kind.INVALID,
-            f"A filter's value has at most {MAX_VALUE_CHARS} characters.",
-            noun="parameter",
-        )
+    """The conditions that all must hold. Raises INVALID for a name that the table has not, and for
+    more than a call may have."""
+    check_limits(filters)
     return [_condition(table, one.name)(list(one.values)) for one in filters]
+
+
+def check_limits(filters: Sequence[common_pb2.Filter]) -> None:
+    """Raises INVALID (filter-limit) for more filters, values or characters of a value than EC2
+    takes in one call."""
+    values = [value for one in filters for value in one.values]
+    if len(filters) > MAX_FILTERS:
+        raise _too_many(f"filters specified on a single call is {MAX_FILTERS}")
+    if len(values) > MAX_VALUES:
+        raise _too_many(f"filter values specified on a single call is {MAX_VALUES}")
+    if any(len(value) > MAX_VALUE_CHARS for value in values):
+        raise _too_many(f"characters of a filter value is {MAX_VALUE_CHARS}")
+
+
+def _too_many(what: str) -> CloudError:
+    message = f"The maximum number of {what}"
+    return CloudError(Kind.INVALID, message, noun="parameter", reason="filter-limit")
 
 
 def _condition(table: Mapping[str, Condition], name: str) -> Condition:

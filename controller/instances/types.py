@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 from controller.call import Call
 from controller.config import Zone
-from controller.db.filters import boolean, column, constant, integer, like, page_of, where
+from controller.db.filters import (
+    boolean,
+    check_limits,
+    column,
+    constant,
+    integer,
+    like,
+    page_of,
+    where,
+)
 from controller.db.schema import InstanceType
 from controller.db.session import Database
 from protos.cloud.v1 import instances_pb2
@@ -83,6 +92,7 @@ class Types:
             "availability-zone": [zone.name for zone in self._zones],
             "availability-zone-id": [zone.id for zone in self._zones],
         }[location_type]
+        check_limits(request.filters)
         page = page_of(request.page, largest=1000)
         page.expect("")
         conditions = where(

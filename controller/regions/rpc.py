@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from controller.call import Call
 from controller.config import RegionConfig
-from controller.db.filters import like
+from controller.db.filters import check_limits, like
 from controller.db.schema import Host, Vpc
 from controller.db.session import Database
 from controller.networks.launch import GROUPS_PER_INTERFACE_MAX
@@ -110,6 +110,7 @@ class RegionsServicer:
 
 def _kept(items: list, table: Mapping[str, Callable], filters: Sequence[common_pb2.Filter]) -> list:
     """The items that all filters keep. Raises INVALID for an unknown filter."""
+    check_limits(filters)
     for one in filters:
         shown = table.get(one.name)
         if shown is None:

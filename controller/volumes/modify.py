@@ -15,7 +15,7 @@ from controller.volumes.homes import Homes
 from controller.volumes.rows import at_rest, find_volume
 from controller.volumes.rules import columns_of_shape, wrong_state
 from protos.cloud.v1 import volumes_pb2
-from protos.errors import CloudError, Kind, missing_parameter
+from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 
 MODIFYING, COMPLETED, FAILED = "modifying", "completed", "failed"
 
@@ -103,13 +103,7 @@ def _target(row, request: volumes_pb2.ModifyVolumeRequest) -> types.Shape:
         raise missing_parameter("size, volumeType, iops or throughput")
     wanted = request.volume_type or row.volume_type
     if wanted != row.volume_type and "standard" in (wanted, row.volume_type):
-        raise CloudError(
-            Kind.WRONG_STATE,
-            "A volume cannot be modified from or to the type 'standard'.",
-            noun="volume",
-            id=row.volume_id,
-            reason="not-modifiable",
-        )
+        raise invalid_parameter("A volume cannot be modified from or to the type 'standard'.")
     if size is not None and size < row.size_gib:
         raise CloudError(
             Kind.INVALID,

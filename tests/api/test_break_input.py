@@ -53,14 +53,14 @@ def test_what_is_repeated_in_an_error_may_be_long(account, action, pairs, code):
 def test_two_hundred_wild_cards_are_a_filter(cloud, account):
     instance_id = launch_one(cloud, account)
     values = [*(f"*{n}*" for n in range(199)), "i-*"]
-    filters = [{"Name": "instance-id", "Values": values}] * 20
+    filters = [{"Name": "instance-id", "Values": values}]
     found = account.ec2.describe_instances(Filters=filters)["Reservations"]
     assert [one["Instances"][0]["InstanceId"] for one in found] == [instance_id]
 
 
 def test_a_pattern_longer_than_anything_is_refused(account):
     filters = [{"Name": "key-name", "Values": ["*" + "a" * 60_000]}]
-    assert refused(account.ec2.describe_instances, Filters=filters) == "InvalidParameterValue"
+    assert refused(account.ec2.describe_instances, Filters=filters) == "FilterLimitExceeded"
 
 
 def test_many_tags_are_deleted_at_once(cloud, account):

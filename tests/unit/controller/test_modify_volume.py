@@ -133,7 +133,7 @@ def test_a_guest_that_cannot_have_the_limits_keeps_the_old_ones(cloud):
         ({"volume_type": "io1"}, (Kind.INVALID, "parameter", "missing-parameter")),
         ({"volume_type": "st1"}, (Kind.INVALID, "parameter", "")),
         ({"volume_type": "gp9"}, (Kind.INVALID, "parameter", "")),
-        ({"volume_type": "standard"}, (Kind.WRONG_STATE, "volume", "not-modifiable")),
+        ({"volume_type": "standard"}, (Kind.INVALID, "parameter", "")),
         ({"iops": 3000}, (Kind.INVALID, "parameter", "parameter-combination")),
     ],
 )

@@ -204,7 +204,7 @@ def test_7_a_post_may_have_all_in_its_query(world):
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
 def test_7_other_methods_are_refused_in_xml(world, method):
     answer = world.send(method, "http://localhost/?Action=DescribeVpcs")
-    assert (error(answer), answer.content_type) == ((405, "InvalidHttpRequest"), XML)
+    assert (error(answer), answer.content_type) == ((405, "InvalidRequest"), XML)
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/double//x", "/a/../b", "/services/Eucalyptus"])
