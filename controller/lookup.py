@@ -88,18 +88,22 @@ def select_page(
     page: Page,
     *,
     absent: str = "",
+    known: ModelSelect | None = None,
 ) -> tuple[list, str]:
     """A Describe's rows and the token of its next page.
 
     ``query`` selects the caller's rows of the noun, its first column ``key``; ``identifiers``
     those asked for, or none; ``conditions`` the filters; ``absent`` what is not there, where that
-    is another noun. Raises MALFORMED_ID, INVALID for another list's token, and NOT_FOUND for ids
+    is another noun; ``known`` the rows that can be named, ``key`` alone, where that is more than
+    ``query`` shows. Raises MALFORMED_ID, INVALID for another list's token, and NOT_FOUND for ids
     that name nothing, whatever the filters say.
     """
     page.expect(noun)
     check_ids(noun, identifiers)
     wanted = query.where(key.in_(list(identifiers))) if identifiers else query
     rows = session.rows(page.of(wanted.where(*conditions) if conditions else wanted, key))
+    if identifiers and known is not None:
+        wanted = known.where(key.in_(list(identifiers)))
     check_found(session, wanted, absent or noun, identifiers, {row[0] for row in rows})
     return page.cut(rows, lambda row: row[0])
 

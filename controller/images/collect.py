@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from peewee import SQL, fn
 
 from controller.call import Call
-from controller.db.schema import Image, ImageBlob, ImageUpload, Volume
+from controller.db.schema import Image, ImageBlob, ImageUpload, Instance, Volume
 from controller.db.session import Database
 from controller.images.store import ImageStore
 from controller.tags import rules as tags
 
 UPLOADS_KEPT_MS = 24 * 3600 * 1000  # an upload that nobody registers
-DELETED_KEPT_MS = 3600 * 1000  # a deregistered image's row
+DELETED_KEPT_MS = 3600 * 1000  # a deregistered image's row, and as long as instances have it
 SWEEP_EVERY_MS = 3600 * 1000
 FILES_KEPT_S = 24 * 3600  # files that no row names: their writer died between the file and the row
 BATCH = 100
@@ -98,7 +98,8 @@ class ImageCollector:
 
 
 def _forgettable(now_ms: int):
-    return (Image.status == "deleted") & (Image.deleted_ms <= now_ms - DELETED_KEPT_MS)
+    old = (Image.status == "deleted") & (Image.deleted_ms <= now_ms - DELETED_KEPT_MS)
+    return old & Image.image_id.not_in(Instance.select(Instance.image_id))
 
 
 def _forgotten(now_ms: int):

@@ -1,5 +1,5 @@
-"""DeregisterImage: the image is not found any more, and its snapshots go too where that is asked
-for.
+"""DeregisterImage: the image is not shown any more, and its snapshots go too where that is asked
+for. While its row lasts (images/collect), who names it is told that it was there (0471).
 
 Called by the door (rpc). Its bytes go once nothing needs them (images/collect, snapshots/collect).
 Source: EC2 API Reference, DeregisterImage.
@@ -10,6 +10,7 @@ from controller.db.session import Transaction
 from controller.images.sharing import own
 from controller.images.words import GONE
 from controller.snapshots.rules import SnapshotRules
+from controller.tags import rules as tags
 from protos.cloud.v1 import images_pb2
 from protos.errors import CloudError, Kind
 
@@ -24,7 +25,7 @@ _REFUSED = {  # why a snapshot stays, in EC2's words
 def deregister(
     tx: Transaction, snapshots: SnapshotRules, request: images_pb2.DeregisterImageRequest
 ) -> images_pb2.DeregisterImageResponse:
-    """Raises MALFORMED_ID, NOT_FOUND, DENIED."""
+    """Raises MALFORMED_ID, NOT_FOUND, DENIED, WRONG_STATE (it is already)."""
     image_id = request.image_id
     own(tx, tx.call, image_id)
     tx.advance(
@@ -33,6 +34,7 @@ def deregister(
         Image.image_id == image_id,
         Image.status.not_in(GONE),
     )
+    tags.remove_all(tx, [image_id])
     answer = images_pb2.DeregisterImageResponse()
     if request.delete_associated_snapshots:
         for snapshot_id in _snapshots_of(tx, image_id):

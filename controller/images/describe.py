@@ -29,7 +29,7 @@ from controller.db.filters import (
 from controller.db.schema import Account, Image, ImageBlockDevice, Tag
 from controller.db.session import Session
 from controller.images.devices import disks_of
-from controller.images.sharing import SHARES, visible_to
+from controller.images.sharing import SHARES, known_to, visible_to
 from controller.lookup import select_page
 from controller.shares import OPERATOR_ALIAS, offered, owned_by
 from controller.tags import rules as tags
@@ -136,14 +136,15 @@ FILTERS: dict[str, Condition] = {
 def describe_images(
     session: Session, account_id: str, request: images_pb2.DescribeImagesRequest
 ) -> images_pb2.DescribeImagesResponse:
-    """Three statements a page. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
+    """Three statements a page. An image that is deregistered is left out where it is named, as EC2
+    does. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
     query = (
         Image.select(Image.image_id, *_COLUMNS, offered(Image).alias("is_offered"))
         .join(Account, on=Account.account_id == Image.account_id)
         .where(visible_to(account_id))
     )
-    known = FILTERS | tag_filters(Image.image_id, Tag.account_id == account_id)
-    conditions = where(known, request.filters)
+    filters = FILTERS | tag_filters(Image.image_id, Tag.account_id == account_id)
+    conditions = where(filters, request.filters)
     if request.owners:
         conditions.append(owned_by(Image.account_id, request.owners, account_id, _ALIASES))
     if request.executable_users:
@@ -151,8 +152,10 @@ def describe_images(
         shown = [SHARES.shown_with(who, account_id) for who in request.executable_users]
         conditions.append(either(shown))
     page = page_of(request.page, smallest=1, explicit_ids=request.image_ids)
+    known = Image.select(Image.image_id).where(known_to(account_id))
     rows, token = select_page(
-        session, query, Image.image_id, "image", request.image_ids, conditions, page
+        *(session, query, Image.image_id, "image", request.image_ids, conditions, page),
+        known=known,
     )
     tagged = tags.tags_of(session, [r.image_id for r in rows if r.account_id == account_id])
     disks = disks_of(session, rows)

@@ -6,7 +6,7 @@ four of them:
     queued → saving → active                      pending, pending, available
              saving → killed                      failed
     snapshotting → active | killed                pending; by images/create and images/settle
-    any    → pending_delete → deleted             deregistered: not found any more
+    any    → pending_delete → deleted             deregistered: not shown any more
 
 Instances that run from a deregistered image run on: their disks name the bytes by digest, and
 bytes stay while anything names them (images/collect, snapshots/collect). Source: EC2 API Reference,

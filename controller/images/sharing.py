@@ -26,12 +26,32 @@ def visible_to(account_id: str):
     return Image.status.not_in(GONE) & (own | launched)
 
 
+def known_to(account_id: str):
+    """As ``visible_to``, with those that have been deregistered since, while their rows last."""
+    launched = SHARES.with_all | SHARES.with_account(account_id)
+    return (Image.account_id == account_id) | (launched & Image.status.in_(("active", *GONE)))
+
+
+def no_longer_available(image_id: str) -> CloudError:
+    """The refusal of a deregistered image, in EC2's words."""
+    return CloudError(
+        Kind.WRONG_STATE,
+        f"The image ID '{image_id}' is no longer available",
+        noun="image",
+        id=image_id,
+        reason="unavailable",
+    )
+
+
 def own(session: Session, call: Call, image_id: str):
-    """The caller's. Raises MALFORMED_ID, NOT_FOUND, DENIED for one that he may only launch."""
+    """The caller's. Raises MALFORMED_ID, NOT_FOUND, DENIED for one that he may only launch,
+    WRONG_STATE for one that is deregistered."""
     check_ids("image", [image_id])
-    row = session.one(Image.select().where(Image.image_id == image_id, visible_to(call.account_id)))
+    row = session.one(Image.select().where(Image.image_id == image_id, known_to(call.account_id)))
     if row is None:
         raise not_found("image", image_id)
+    if row.status in GONE:
+        raise no_longer_available(image_id)
     if row.account_id != call.account_id:
         raise CloudError(
             Kind.DENIED, f"Not authorized for image:{image_id}", noun="image", id=image_id
@@ -55,7 +75,7 @@ def attributes(session: Session, call: Call, image_id: str) -> images_pb2.ImageS
 
 
 def modify(tx: Transaction, request: images_pb2.ModifyImageAttributeRequest) -> None:
-    """Raises MALFORMED_ID, NOT_FOUND, DENIED, INVALID, QUOTA."""
+    """Raises as ``own``, and INVALID, QUOTA."""
     own(tx, tx.call, request.image_id)
     changes: dict[str, object] = {}
     if request.HasField("description"):

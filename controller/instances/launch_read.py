@@ -17,7 +17,8 @@ from controller.db.schema import (
     Placement,
 )
 from controller.db.session import Session
-from controller.images.sharing import SHARES
+from controller.images.sharing import SHARES, no_longer_available
+from controller.images.words import GONE
 from controller.lookup import check_there, not_found
 from controller.scheduling.model import Candidate
 from protos.cloud.v1 import instances_pb2
@@ -65,8 +66,10 @@ def read(
             noun="instance-type",
             id=type_name,
         )
-    if row.image_id is None or row.image_status in ("deleted", "pending_delete"):
+    if row.image_id is None:
         raise not_found("image", request.image_id)
+    if row.image_status in GONE:
+        raise no_longer_available(request.image_id)
     if row.image_status != "active" or row.image_digest is None:
         raise CloudError(
             Kind.WRONG_STATE,

@@ -311,4 +311,4 @@ def test_aws_ami(cloud, account):
     assert (seen["EnaSupport"], seen["Tags"]) == (True, [{"Key": "a", "Value": "b"}])
     assert the_one(seen["BlockDeviceMappings"])["Ebs"]["VolumeSize"] == 8
     ec2.deregister_image(ImageId=made)
-    assert refused(ec2.describe_images, ImageIds=[made]) == "InvalidAMIID.NotFound"
+    assert ec2.describe_images(ImageIds=[made])["Images"] == []

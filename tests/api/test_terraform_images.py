@@ -98,7 +98,7 @@ class Terraform:
         self.ec2.deregister_image(ImageId=image_id)
         for device in found["BlockDeviceMappings"] if with_snapshots else ():
             self.ec2.delete_snapshot(SnapshotId=device["Ebs"]["SnapshotId"])
-        assert refused(self.ec2.describe_images, ImageIds=[image_id]) == "InvalidAMIID.NotFound"
+        assert self.ec2.describe_images(ImageIds=[image_id])["Images"] == []
 
     def snapshot(self, instance_id: str) -> str:
         """aws_ebs_snapshot of an instance's root disk."""

@@ -82,7 +82,7 @@ LIVING = """
 SELECT volume_id AS id FROM volume UNION SELECT vpc_id FROM vpc UNION SELECT subnet_id FROM subnet
 UNION SELECT network_interface_id FROM network_interface
 UNION SELECT snapshot_id FROM snapshot WHERE status <> 'deleting'
-UNION SELECT image_id FROM image
+UNION SELECT image_id FROM image WHERE status NOT IN ('pending_delete', 'deleted')
 """
 PREFIXES = ("vol-", "snap-", "ami-", "vpc-", "subnet-", "eni-")
 

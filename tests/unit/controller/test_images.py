@@ -308,7 +308,7 @@ def test_only_the_owner_deregisters(world, filled):
         world.deregister(filled["his"])
     for name in ("mine", "pending"):
         world.deregister(filled[name])
-        with refused(Kind.NOT_FOUND, "image"):
+        with refused(Kind.WRONG_STATE, "image", "unavailable"):
             world.deregister(filled[name])
     assert names(world.describe()) == ["public"]
 

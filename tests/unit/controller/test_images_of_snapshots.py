@@ -215,6 +215,28 @@ def test_its_snapshots_go_with_it_but_for_what_another_image_has(cloud):
     assert not cloud.discrepancies()
 
 
+def test_an_image_is_remembered_as_long_as_an_instance_that_is_shown_has_it(cloud):
+    image = register(cloud, of_root())
+    (instance,) = cloud.run_ids(image_id=image.image_id)
+    deregister(cloud, image)
+    hour = 3600 * 1000
+
+    def pass_hours(count):
+        for _ in range(count):
+            cloud.tasks(later_ms=hour)
+            cloud.settle()
+
+    pass_hours(3)
+    assert describe(cloud, image_ids=[image.image_id]) == []
+    assert refused(cloud.run, image_id=image.image_id) == (Kind.WRONG_STATE, "unavailable")
+    cloud.on("Terminate", [instance])
+    cloud.settle()
+    pass_hours(3)
+    asked = {"cloud": cloud, "image_ids": [image.image_id]}
+    assert refused(describe, **asked) == (Kind.NOT_FOUND, "image")
+    assert refused(cloud.run, image_id=image.image_id) == (Kind.NOT_FOUND, "image")
+
+
 # --- sharing --------------------------------------------------------------------------------------
 
 
