@@ -10,7 +10,7 @@ from controller.db.session import Database, Transaction
 from controller.fleet.changes import Changes
 from controller.instances import credits
 from controller.instances.launch_checks import check_shutdown_behavior, check_user_data
-from controller.instances.launch_read import runs_on
+from controller.instances.launch_read import no_such_type, runs_on
 from controller.instances.rules import find_staying, wrong_state
 from controller.instances.state import STOPPED
 from controller.instances.view import state_of
@@ -70,12 +70,7 @@ class Attributes:
     def _set_type(self, tx: Transaction, row, name: str) -> None:
         wanted = tx.one(InstanceType.select().where(InstanceType.name == name))
         if wanted is None:
-            raise CloudError(
-                Kind.NOT_FOUND,
-                f"Invalid value '{name}' for InstanceType.",
-                noun="instance-type",
-                id=name,
-            )
+            raise no_such_type(name)
         if not runs_on(row.architecture, wanted.architecture):
             raise invalid_parameter(
                 f"The architecture '{wanted.architecture}' of the instance type '{name}' does not "

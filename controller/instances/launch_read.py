@@ -22,7 +22,7 @@ from controller.images.words import GONE
 from controller.lookup import check_there, not_found
 from controller.scheduling.model import Candidate
 from protos.cloud.v1 import instances_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import CloudError, Kind, invalid_parameter
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Known:
 def read(
     session: Session, account_id: str, request: instances_pb2.RunInstancesRequest, type_name: str
 ) -> Known:
-    """Raises NOT_FOUND for a type, image or key that is not there, WRONG_STATE for an image not
-    available."""
+    """Raises INVALID for a type that is not there, NOT_FOUND for an image or key, WRONG_STATE for
+    an image not available."""
     row = session.one(
         _query(
             account_id=account_id,
@@ -60,12 +60,7 @@ def read(
     if known.earlier:
         return known
     if row.type_name is None:
-        raise CloudError(
-            Kind.NOT_FOUND,
-            f"Invalid value '{type_name}' for InstanceType.",
-            noun="instance-type",
-            id=type_name,
-        )
+        raise no_such_type(type_name)
     if row.image_id is None:
         raise not_found("image", request.image_id)
     if row.image_status in GONE:
@@ -88,6 +83,11 @@ def read(
             noun="parameter",
         )
     return known
+
+
+def no_such_type(name: str) -> CloudError:
+    """A parameter's value, to EC2; only DescribeInstanceTypes says InvalidInstanceType."""
+    return invalid_parameter(f"Invalid value '{name}' for InstanceType.")
 
 
 def runs_on(image_architecture: str, type_architecture: str) -> bool:

@@ -24,7 +24,7 @@ from controller.tags.checks import (
 )
 from protos import ids
 from protos.cloud.v1 import common_pb2, tags_pb2
-from protos.errors import CloudError, Kind, missing_parameter
+from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 
 RESOURCES_PER_CALL_MAX = 1000  # EC2 API Reference, CreateTags
 TAGS_PER_CALL_MAX = 1000  # of DeleteTags; a resource has 50 at most
@@ -180,6 +180,8 @@ def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]
             f"At most {RESOURCES_PER_CALL_MAX} resources can be tagged at once",
             noun="parameter",
         )
+    if not all(resource_ids):
+        raise invalid_parameter("Null/empty value for resourceId is invalid")
     by_noun: dict[str, list[str]] = {}
     for resource_id in dict.fromkeys(resource_ids):
         noun = ids.noun_of(resource_id)

@@ -71,7 +71,6 @@ _INVALID = {  # by reason
     group_reserved="InvalidGroup.Reserved",
     key_format="InvalidKey.Format",
     next_token="InvalidNextToken",
-    instance_type="InvalidInstanceType",
     group_id_malformed="InvalidGroupId.Malformed",
     tag_key_malformed="InvalidTagKey.Malformed",
     image_name_malformed="InvalidAMIName.Malformed",

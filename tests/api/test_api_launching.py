@@ -197,7 +197,7 @@ def test_25_user_data_comes_back_as_it_was_given(cloud, account):
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        ({"InstanceType": "t2.imaginary"}, "InvalidInstanceType"),
+        ({"InstanceType": "t2.imaginary"}, "InvalidParameterValue"),
         ({"KeyName": "nobodys"}, "InvalidKeyPair.NotFound"),
         ({"SecurityGroupIds": ["sg-00000000000000000"]}, "InvalidGroup.NotFound"),
         ({"SecurityGroups": ["nobodys"]}, "InvalidGroup.NotFound"),

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.api.asking import refused
+from tests.api.asking import launch_one, refused
 from tests.api.test_absent_ids import error_of
+from tests.api.test_images_of_instances import available
 
 
 @pytest.mark.parametrize("malformed", ["vpc-0", "nonsense", "i-0123456789abcdef0"])
@@ -64,3 +65,52 @@ def test_addresses_by_what_they_are(account):
     )
     ec2.release_address(AllocationId=made["AllocationId"])
     assert refused(ec2.release_address, AllocationId="nonsense") == "InvalidAllocationID.NotFound"
+
+
+def test_instance_types_that_are_not_there(cloud, account):
+    ec2, instance = account.ec2, launch_one(cloud, account)
+    ec2.stop_instances(InstanceIds=[instance])
+    account.wait_for("stopped", instance)
+    answer = ("InvalidParameterValue", "Invalid value 'x9.huge' for InstanceType.")
+    launch = {"ImageId": cloud.image_id, "MinCount": 1, "MaxCount": 1}
+    assert error_of(ec2.run_instances, InstanceType="x9.huge", **launch) == answer
+    modify = {"InstanceId": instance, "InstanceType": {"Value": "x9.huge"}}
+    assert error_of(ec2.modify_instance_attribute, **modify) == answer
+    described = refused(ec2.describe_instance_types, InstanceTypes=["x9.huge"])
+    assert described == "InvalidInstanceType"
+
+
+def test_a_deregistered_image_is_no_longer_available(cloud, account, other):
+    ec2, launch = account.ec2, {"MinCount": 1, "MaxCount": 1}
+    image = ec2.create_image(InstanceId=launch_one(cloud, account), Name="gone")["ImageId"]
+    available(account, image)
+    tags = [{"Key": "a", "Value": "b"}]
+    ec2.create_tags(Resources=[image], Tags=tags)
+    ec2.modify_image_attribute(
+        ImageId=image, LaunchPermission={"Add": [{"UserId": other.account_id}]}
+    )
+    launch_one(cloud, account, ImageId=image)
+    ec2.deregister_image(ImageId=image)
+    gone = ("InvalidAMIID.Unavailable", f"The image ID '{image}' is no longer available")
+    for who in (account, other):
+        assert error_of(who.ec2.run_instances, ImageId=image, **launch) == gone
+        assert error_of(who.ec2.deregister_image, ImageId=image) == gone
+        assert who.ec2.describe_images(ImageIds=[image])["Images"] == []
+    for attribute in ("description", "launchPermission"):
+        asked = {"ImageId": image, "Attribute": attribute}
+        assert error_of(ec2.describe_image_attribute, **asked) == gone
+    assert error_of(ec2.modify_image_attribute, ImageId=image, Description={"Value": "x"}) == gone
+    assert ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [image]}])["Tags"] == []
+    never = "ami-0123456789abcdef0"
+    assert refused(ec2.describe_images, ImageIds=[image, never]) == "InvalidAMIID.NotFound"
+    assert refused(ec2.run_instances, ImageId=never, **launch) == "InvalidAMIID.NotFound"
+
+
+def test_an_empty_id_is_nothing_to_tag(account):
+    ec2 = account.ec2
+    group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    answer = ("InvalidParameterValue", "Null/empty value for resourceId is invalid")
+    for ids in ([""], [group, ""]):
+        assert error_of(ec2.create_tags, Resources=ids, Tags=[{"Key": "a", "Value": ""}]) == answer
+        assert error_of(ec2.delete_tags, Resources=ids, Tags=[{"Key": "a"}]) == answer
+    assert ec2.describe_tags()["Tags"] == []

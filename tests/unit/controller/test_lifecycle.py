@@ -369,7 +369,7 @@ def test_the_type_and_the_user_data_change_while_stopped_only(cloud):
     cloud.settle()
     modify(cloud, one, instance_type="t2.large")
     modify(cloud, one, user_data=b"new")
-    assert refused(modify, cloud, one, instance_type="t9.huge").noun == "instance-type"
+    assert refused(modify, cloud, one, instance_type="t9.huge").kind is Kind.INVALID
     cloud.on("Start", [one])
     cloud.settle()
     assert used(cloud)[0] == (2, 8192, 1)

@@ -248,7 +248,7 @@ def test_a_rehearsal_changes_nothing_and_does_not_use_up_the_token(cloud):
     [
         ({"image_id": "ami-00000000000000bad"}, Kind.NOT_FOUND, "image", ""),
         ({"image_id": "ami-bad"}, Kind.MALFORMED_ID, "image", ""),
-        ({"instance_type": "t9.huge"}, Kind.NOT_FOUND, "instance-type", ""),
+        ({"instance_type": "t9.huge"}, Kind.INVALID, "parameter", ""),
         ({"key_name": "none"}, Kind.NOT_FOUND, "key-pair", ""),
         ({"subnet_id": "subnet-00000000000000bad"}, Kind.NOT_FOUND, "subnet", ""),
         ({"security_group_ids": ["sg-00000000000000bad"]}, Kind.NOT_FOUND, "security-group", ""),

@@ -93,7 +93,7 @@ def test_none_is_tagged_where_one_cannot_be(world):
         ("i-01234567", Kind.NOT_FOUND, "instance"),
         ("nonsense", Kind.MALFORMED_ID, None),
         ("h-0123456789abcdef0", Kind.MALFORMED_ID, None),
-        ("", Kind.MALFORMED_ID, None),
+        ("", Kind.INVALID, "parameter"),
     ):
         with refused(kind, noun):
             create(world, [mine, wrong], a="b")
