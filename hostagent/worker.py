@@ -21,6 +21,7 @@ from hostagent.ledger import Entry, Ledger, Seen, outlives
 from hostagent.limits import Limits
 from hostagent.nics import NicPart
 from hostagent.reach import Reach
+from hostagent.reasons import GUEST_SHUTDOWN, PROCESS_ENDED, in_trouble
 from hostagent.snapshots.memory import waiting_for
 from hostagent.steps import Context, Drivers, Step
 from hostagent.steps.domain import plug
@@ -40,14 +41,7 @@ from protos.cloud.v1.fleet_pb2 import (
 
 log = logging.getLogger(__name__)
 
-# EC2's codes of a StateReason, and its words for a guest that shut itself down.
-GUEST_SHUTDOWN = Seen(
-    EXITED,
-    "Client.InstanceInitiatedShutdown",
-    "Client.InstanceInitiatedShutdown: Instance initiated shutdown",
-)
 _AT_REST = (OBSERVED_STOPPED, EXITED, FAILED, ABSENT)
-SERVER_ERROR = "Server.InternalError"
 OFF_POLL_MS = 200  # while a guest is held off for its snapshots: that is its users' time
 
 
@@ -200,8 +194,7 @@ class Worker:
                 f"the guest's process ended unasked {crashes} times", transient=False
             )
             return self._give_up(entry, failure)
-        message = f"{SERVER_ERROR}: the guest's process ended; it is started again" if died else ""
-        preparing = Seen(PREPARING, SERVER_ERROR if died else "", message)
+        preparing = PROCESS_ENDED if died else Seen(PREPARING)
         self._note(
             entry,
             None if entry.is_seen_through else preparing,
@@ -354,7 +347,7 @@ class Worker:
         over = attempts >= self._limits.attempts or self._out_of_time(now)
         if do is Do.BRING_UP and (over or not failure.transient):
             return self._give_up(entry, failure)
-        lame = Seen(OBSERVED_RUNNING, SERVER_ERROR, f"{SERVER_ERROR}: {failure}")
+        lame = in_trouble(OBSERVED_RUNNING, failure)
         self._note(entry, lame if do is Do.KEEP else None, attempts=attempts)
         self._retry_at = now + self._limits.backoff(attempts)
         return self._retry_at
@@ -369,7 +362,7 @@ class Worker:
             log.warning("%s: left half-made: %s", self.instance_id, another)
         self._note(
             entry,
-            Seen(FAILED, SERVER_ERROR, f"{SERVER_ERROR}: {failure}"),
+            in_trouble(FAILED, failure, entry.spec),
             ended=start_of(entry.spec),
             attempts=0,
             crashes=0,

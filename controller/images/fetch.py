@@ -16,6 +16,7 @@ from controller.db.session import Database
 from controller.images import rules
 from controller.images.remote import Unreachable
 from controller.images.store import ImageStore, StoredFile
+from controller.reasons import columns
 from protos.errors import CloudError, Kind
 
 log = logging.getLogger(__name__)
@@ -118,11 +119,8 @@ class ImageFetcher:
     def _fail(self, image, code: str, message: str) -> None:
         log.warning("image %s failed: %s", image.image_id, message)
         with self._db.write(system_call(self._clock())) as tx:
-            tx.advance(
-                Image,
-                {"status": "killed", "state_reason_code": code, "state_reason_message": message},
-                *_still_mine(image),
-            )
+            failed = {"status": "killed"} | columns(code, message)
+            tx.advance(Image, failed, *_still_mine(image))
 
     def _try_later(self, image, message: str) -> None:
         if image.attempts >= ATTEMPTS_MAX:

@@ -13,12 +13,12 @@ from controller.call import Call
 from controller.db.prepared import prepared
 from controller.db.schema import Image, ImageBlockDevice, Snapshot
 from controller.db.session import Database, Transaction
+from controller.reasons import SERVER_ERROR, columns
 from controller.snapshots.sources import GIB, GONE
 
 log = logging.getLogger(__name__)
 
 BATCH = 100
-FAILED_CODE = "Server.InternalError"
 
 
 class ImageSettle:
@@ -83,11 +83,7 @@ def _settle(tx: Transaction, image_id: str, disks: list) -> None:
         first = failed[0]
         message = f"The snapshot {first.snapshot_id} failed: {first.status_message or 'it is gone'}"
         log.warning("image %s failed: %s", image_id, message)
-        changes = {
-            "status": "killed",
-            "state_reason_code": FAILED_CODE,
-            "state_reason_message": f"{FAILED_CODE}: {message}",
-        }
+        changes = {"status": "killed"} | columns(SERVER_ERROR, message)
     else:
         changes = {
             "status": "active",

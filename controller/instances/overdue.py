@@ -10,9 +10,10 @@ from controller.call import Call
 from controller.db.schema import Instance, Placement
 from controller.db.session import Database
 from controller.instances.rules import InstanceRules
+from controller.reasons import SERVER_ERROR, state_reason
 
 AT_ONCE = 200
-CODE = "Server.InternalError"
+REASON = state_reason(SERVER_ERROR, "The host did not start the instance in time")
 
 
 class Overdue:
@@ -33,8 +34,7 @@ class Overdue:
                 ("terminated", [row for row in rows if not row.ran_ms]),
                 ("stopped", [row for row in rows if row.ran_ms]),
             ):
-                message = f"{CODE}: The host did not start the instance in time"
-                self._rules.end(tx, given_up, desired, CODE, message)
+                self._rules.end(tx, given_up, desired, *REASON)
         return len(rows)
 
 

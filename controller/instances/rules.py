@@ -23,13 +23,11 @@ from controller.instances.view import state_of
 from controller.lookup import check_ids, check_there
 from controller.networks import interfaces
 from controller.quotas.rules import Quotas
+from controller.reasons import state_reason
 from controller.scheduling.model import Settings
 from protos.errors import CloudError, Kind, missing_parameter
 
-USER_SHUTDOWN = (
-    "Client.UserInitiatedShutdown",
-    "Client.UserInitiatedShutdown: User initiated shutdown",
-)
+USER_SHUTDOWN = state_reason("Client.UserInitiatedShutdown", "User initiated shutdown")
 
 
 @dataclass(frozen=True)

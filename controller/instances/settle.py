@@ -28,6 +28,7 @@ from controller.instances.rest import FRESH
 from controller.instances.rules import InstanceRules, vpcs_of
 from controller.networks import interfaces
 from controller.quotas.rules import Quotas
+from controller.reasons import SERVER_ERROR, state_reason
 from controller.volumes.release import forget, let_go
 from controller.volumes.rows import volumes_query
 from controller.volumes.rules import condemn
@@ -36,11 +37,9 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 200  # rows of one transaction; the next run takes the rest
 
-SHUT_DOWN_BY_ITSELF = (
-    "Client.InstanceInitiatedShutdown",
-    "Client.InstanceInitiatedShutdown: Instance initiated shutdown",
+SHUT_DOWN_BY_ITSELF = state_reason(
+    "Client.InstanceInitiatedShutdown", "Instance initiated shutdown"
 )
-LAUNCH_FAILED = "Server.InternalError"
 
 
 class Settle:
@@ -87,8 +86,9 @@ class Settle:
                 code, message = SHUT_DOWN_BY_ITSELF
             else:
                 desired = "stopped" if row.ran_ms else "terminated"
-                code = row.reason_code if "." in row.reason_code else LAUNCH_FAILED
-                message = f"{code}: {row.reason_message or 'Internal error on launch'}"
+                code = row.reason_code if "." in row.reason_code else SERVER_ERROR
+                cause = row.reason_message or "Internal error on launch"
+                code, message = state_reason(code, cause)
             self._rules.end(tx, [row], desired, code, message)
 
     def _rest(self, tx: Transaction, rows: Sequence) -> None:

@@ -149,7 +149,8 @@ class Cache:
             pause = min(RETRY_MS << min(times - 1, 10), RETRY_MOST_MS)
             self._failures[path] = (times, why, self._clock() + pause)
         else:
-            self._refusals[path] = (failure, self._clock() + REFUSAL_HOLDS_MS)
+            named = DriverError(why, transient=False, because=failure.because)
+            self._refusals[path] = (named, self._clock() + REFUSAL_HOLDS_MS)
 
     def _make(self, path: Path, job: _Job) -> None:
         source = job.source

@@ -76,7 +76,10 @@ class FakeVolumes:
         with self._lock:
             self._maybe_fail()
             if disk.image.digest and base is None:
-                raise DriverError(f"{disk.volume_id}: its image is not here", transient=False)
+                raise DriverError(
+                    f"{disk.volume_id}: its image {disk.image.image_id} is not here",
+                    transient=False,
+                )
             if disk.volume_id not in self.made:
                 size = max(disk.size_bytes, disk.image.virtual_size_bytes)
                 if size <= 0:

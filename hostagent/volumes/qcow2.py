@@ -55,7 +55,9 @@ class Qcow2Volumes:
 
     def ensure(self, disk: fleet_pb2.DiskSpec, base: Path | None) -> Disk:
         if disk.image.digest and base is None:
-            raise DriverError(f"{disk.volume_id}: its image is not here", transient=False)
+            raise DriverError(
+                f"{disk.volume_id}: its image {disk.image.image_id} is not here", transient=False
+            )
         if self._files(disk.volume_id):
             self.grow(disk.volume_id, disk.size_bytes)
         else:

@@ -243,7 +243,10 @@ def test_a_stop_and_a_start_are_shown_by_both_describes(cloud, account):
     account.wait_for("stopped", instance)
     assert (status(), status(IncludeAllInstances=True)) == ([], ["stopped"])
     stopped = described(account, instance)
-    assert stopped["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
+    assert stopped["StateReason"] == {
+        "Code": "Client.UserInitiatedShutdown",
+        "Message": "Client.UserInitiatedShutdown: User initiated shutdown",
+    }
     assert stopped["StateTransitionReason"].startswith("User initiated (")
     assert found(account, state_reason_code=["Client.UserInitiatedShutdown"]) == {instance}
     ec2.start_instances(InstanceIds=[instance])

@@ -58,6 +58,7 @@ class ObedientHost:
         self.applied: list[fleet_pb2.HostSpec] = []
         self.reachable = True
         self.fails: set[str] = set()  # ids, or "*"
+        self.why = ""  # they fail
         self.device_failures: dict[str, list[fleet_pb2.DeviceFailure]] = {}  # by instance
         self.obeys = True
 
@@ -120,7 +121,8 @@ class ObedientHost:
             elif {"*", instance_id} & self.fails:
                 seen = fleet_pb2.FAILED
             if self.cloud.last_seen.get(instance_id) != (seen, spec.generation):
-                self.see(instance_id, seen)
+                why = self.why if seen == fleet_pb2.FAILED else ""
+                self.see(instance_id, seen, "Server.InternalError" if why else "", why)
                 news = True
         for volume_id, volume in list(self.volumes.items()):
             seen = fleet_pb2.VOLUME_HERE

@@ -279,7 +279,7 @@ def test_what_cannot_be_reached_is_tried_again_later_and_at_last_given_up(world)
         world.now_ms += fetch.WAIT_MS << attempt
     image = world.image()
     assert (image.state, image.state_reason.code) == ("failed", "Client.ImageUnreachable")
-    assert "no route" in image.state_reason.message
+    assert image.state_reason.message == "Client.ImageUnreachable: no route"
 
 
 def test_an_image_that_is_deregistered_stops_its_fetch(world):

@@ -253,13 +253,24 @@ def test_an_exit_from_before_a_start_says_nothing_about_the_start(cloud):
     assert cloud.states(one) == ["running"]
 
 
-def test_a_launch_that_fails_is_terminated_with_the_reason(cloud):
+@pytest.mark.parametrize(
+    "said",
+    [
+        "image ami-1 is cut off",
+        "Server.InternalError: image ami-1 is cut off",
+        "Server.InternalError: Server.InternalError: image\nami-1 is\n cut off\n",
+    ],
+)
+def test_a_launch_that_fails_is_terminated_with_the_reason(cloud, said):
+    """In one line that has the code once, whatever the host's words are."""
     cloud.host.fails.add("*")
+    cloud.host.why = said
     (one,) = [instance.instance_id for instance in cloud.run().instances]
     cloud.settle()
     failed = cloud.describe(one)[0]
     assert failed.state == "terminated"
     assert failed.state_reason.code == "Server.InternalError"
+    assert failed.state_reason.message == "Server.InternalError: image ami-1 is cut off"
     assert used(cloud) == ((0, 0, 0), (0, 0, 0))
 
 

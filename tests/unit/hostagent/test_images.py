@@ -265,7 +265,7 @@ def test_a_refusal_holds_for_all_who_wait_and_not_for_ever(host):
     source = host.store.add(b"x" * 1024)
     good, host.store.contents[source.digest] = host.store.contents[source.digest], b"y" * 1024
     for _ in range(3):
-        with pytest.raises(DriverError):
+        with pytest.raises(DriverError, match=f"image {source.image_id} "):
             host.get(source)
     assert len(host.store.asked) == 1
     host.store.contents[source.digest] = good

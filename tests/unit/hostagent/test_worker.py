@@ -67,7 +67,7 @@ def test_an_image_that_may_not_be_used_fails_at_once(rig):
     rig.tell(instance())
     assert rig.observed() == "FAILED"
     assert progress(rig).code == "Server.InternalError"
-    assert "does not match its digest" in progress(rig).message
+    assert progress(rig).message == "ami-1 does not match its digest"
     assert rig.network.ports == {}
 
 
