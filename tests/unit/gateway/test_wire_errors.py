@@ -82,6 +82,10 @@ UNDOCUMENTED = {
     "RequestTimeout": "of the front end; SDKs retry at it",
     "InvalidVpc.Range": "what CreateVpc answers; the list has InvalidVpcRange",
     "InvalidVolumeModification.NotFound": "what DescribeVolumesModifications answers",
+    "InvalidTransitGatewayID.NotFound": "what the Terraform provider tells an absent one by",
+    "InvalidTransitGatewayAttachmentID.NotFound": "as above",
+    "InvalidPublicIpv4PoolID.NotFound": "as above",
+    "InvalidPoolID.NotFound": "as above, of DescribeCoipPools",
 }
 
 
