@@ -45,9 +45,8 @@ class RegionsServicer:
     def Describe(self, request: regions_pb2.DescribeRegionsRequest, call: Call):
         region = regions_pb2.Region(region_name=self._region.name, opt_in_status=OPT_IN_STATUS)
         filters = {**_REGION_FILTERS, "endpoint": lambda _: [request.endpoint]}
-        for name in request.region_names:
-            if name != region.region_name:
-                raise _invalid(f"Invalid region name: [{name}]", "region", name)
+        if strange := [name for name in request.region_names if name != region.region_name]:
+            raise _invalid(f"Invalid region name: [{', '.join(strange)}]", "region", strange[0])
         return regions_pb2.DescribeRegionsResponse(
             regions=_kept([region], filters, request.filters)
         )

@@ -10,6 +10,7 @@ import logging
 from controller.db.schema import Snapshot
 from controller.db.session import Transaction
 from controller.fleet.heard import older
+from controller.reasons import one_line
 from controller.snapshots.sources import GONE
 from protos.cloud.v1 import fleet_pb2
 
@@ -44,7 +45,7 @@ def _observe(
         }
     elif one.observed == fleet_pb2.SNAPSHOT_FAILED:
         log.warning("snapshot %s failed: %s", one.snapshot_id, one.message)
-        changes |= {"status": "error", "status_message": one.message, "digest": None}
+        changes |= {"status": "error", "status_message": one_line(one.message), "digest": None}
         changes |= {"completed_ms": tx.call.now_ms, "host_id": None}
     else:
         return False
