@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.asking import launch_one, refused
+from tests.api.asking import described, launch_one, refused
 from tests.api.test_absent_ids import error_of
 from tests.api.test_images_of_instances import available
 
@@ -114,3 +114,23 @@ def test_an_empty_id_is_nothing_to_tag(account):
         assert error_of(ec2.create_tags, Resources=ids, Tags=[{"Key": "a", "Value": ""}]) == answer
         assert error_of(ec2.delete_tags, Resources=ids, Tags=[{"Key": "a"}]) == answer
     assert ec2.describe_tags()["Tags"] == []
+
+
+def test_a_launch_that_ends_because_of_its_image_names_it(cloud, account):
+    asked = account.api("GET", f"/v1/images?image_ids={cloud.image_id}")
+    digest = asked["images"][0]["digest"]
+    for host in cloud.hosts:
+        host.service.equipment.images.broken.add(digest)
+    try:
+        made = account.ec2.run_instances(ImageId=cloud.image_id, MinCount=1, MaxCount=1)
+        instance = made["Instances"][0]["InstanceId"]
+        account.wait_for("terminated", instance)
+    finally:
+        for host in cloud.hosts:
+            host.service.equipment.images.broken.clear()
+    seen = described(account, instance)
+    assert seen["StateReason"] == {
+        "Code": "Server.InternalError",
+        "Message": f"Server.InternalError: {cloud.image_id} does not match its digest",
+    }
+    assert seen["StateTransitionReason"].startswith("Server.InternalError (")
