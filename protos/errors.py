@@ -21,8 +21,9 @@ from protos.cloud.v1 import common_pb2
 
 DETAIL_KEY = "pileus-error-bin"
 # On the wire. Both may repeat what a caller sent, and an answer whose trailers outgrow what gRPC
-# takes (8 KiB) reaches nobody: the caller would be told that the service is away.
-MAX_MESSAGE_CHARS, MAX_ID_CHARS = 1000, 200
+# takes (8 KiB, in base64) reaches nobody: the caller would be told that the service is away. The
+# message has room for the names of two hundred things that are not there.
+MAX_MESSAGE_BYTES, MAX_ID_BYTES = 4500, 800
 
 
 class Kind(Enum):
@@ -103,15 +104,18 @@ def log_level(error: CloudError) -> int:
 def to_detail(error: CloudError) -> common_pb2.ErrorDetail:
     return common_pb2.ErrorDetail(
         kind=error.kind.name,
-        message=_shortened(error.message, MAX_MESSAGE_CHARS),
+        message=_shortened(error.message, MAX_MESSAGE_BYTES),
         noun=error.noun,
-        id=_shortened(error.id, MAX_ID_CHARS),
+        id=_shortened(error.id, MAX_ID_BYTES),
         reason=error.reason,
     )
 
 
-def _shortened(text: str, chars: int) -> str:
-    return text if len(text) <= chars else text[:chars] + "..."
+def _shortened(text: str, most_bytes: int) -> str:
+    data = text.encode()
+    if len(data) <= most_bytes:
+        return text
+    return data[:most_bytes].decode(errors="ignore") + "..."
 
 
 def from_detail(detail: common_pb2.ErrorDetail) -> CloudError:

@@ -87,6 +87,15 @@ def test_all_that_are_absent_are_named(account, action, parameter, prefix, code,
     assert answer == (code, message.format(", ".join(asked)))
 
 
+def test_two_hundred_are_named(account):
+    asked = [f"i-{number:017x}" for number in range(200)]
+    code, message = error_of(account.ec2.describe_instances, InstanceIds=asked)
+    assert (code, message) == (
+        "InvalidInstanceID.NotFound",
+        f"The instance IDs '{', '.join(asked)}' do not exist",
+    )
+
+
 def test_absent_addresses_are_named(account):
     made = account.ec2.allocate_address()["PublicIp"]
     asked = [made, "192.0.2.1", "192.0.2.2"]
