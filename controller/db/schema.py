@@ -145,6 +145,7 @@ class Host(Table):
     volume_endpoint = text()  # host:port where it serves volumes to other hosts; '': it does not
     availability_zone = TextField()
     hypervisor = text()  # kvm | qemu | fake
+    hypervisor_away = text()  # why it cannot be used just now; '': it can
     architecture = text()
     version = text()
     features = text(default="[]")  # JSON list

@@ -31,6 +31,7 @@ from protos.errors import CloudError, Kind
 
 log = logging.getLogger(__name__)
 
+_ALL = peewee.SQL("*")
 MAX_VARIABLES = 30_000  # of one statement: SQLite takes 32,766, PostgreSQL 65,535
 
 
@@ -214,6 +215,26 @@ class Database:
         self._checkpoint("commit:after")
         for act in tx._after_commit:
             act()
+
+    @contextmanager
+    def rebuild(self, call: Call) -> Iterator[Transaction]:
+        """``write`` for a migration: tables may be dropped and made anew under those that refer to
+        them. References are checked at the end; raises ValueError where one leads nowhere."""
+        with self._references_unwatched(), self.write(call) as tx:
+            yield tx
+            if lost := tx.rows(peewee.Select([peewee.SQL("pragma_foreign_key_check")], [_ALL])):
+                raise ValueError(f"references that lead nowhere: {lost[:5]}")
+
+    @contextmanager
+    def _references_unwatched(self) -> Iterator[None]:
+        """Outside of a transaction, as SQLite wants it; a rename leaves other tables alone."""
+        for pragma in ("foreign_keys = OFF", "legacy_alter_table = ON"):
+            self._backend.execute_sql(f"PRAGMA {pragma}")
+        try:
+            yield
+        finally:
+            for pragma in ("legacy_alter_table = OFF", "foreign_keys = ON"):
+                self._backend.execute_sql(f"PRAGMA {pragma}")
 
     def close(self) -> None:
         """Closes this thread's connection; the others go with their threads."""

@@ -1,11 +1,13 @@
 """Numbered migrations: ``migrate(db, now_ms)`` brings a database of any earlier number to the
 newest.
 
-Each is a module ``mNNNN_title`` with ``apply(tx)``, listed below in order. One transaction each, so
-a power failure leaves the last whole one. A database newer than this code is refused: it was made
-by a newer release. How to add: change ``schema.py``, write the module that makes the same change on
-an existing database, add it to the list; ``tests/unit/controller/test_db.py`` checks that
-the migrations end where ``schema.py`` is.
+Each is a module ``mNNNN_title`` with ``apply(tx)``, listed below in order, and beside it the tables
+that it makes as SQL: frozen, whatever becomes of ``schema.py``. One transaction each, so a power
+failure leaves the last whole one; references are checked at its end. A database newer than this
+code is refused: it was made by a newer release. How to add: change ``schema.py``; print the new
+tables (``migrations/ddl.py``) into the .sql file; write the module that fills them from the old
+ones (``migrations/rebuild.py``); add it to the list. ``tests/unit/controller/test_migrations.py``
+checks that the migrations end where ``schema.py`` is and lose nothing on the way.
 """
 
 from collections.abc import Callable
@@ -13,10 +15,13 @@ from collections.abc import Callable
 from peewee import SQL, Select
 
 from controller.call import system_call
-from controller.db.migrations import m0001_first
+from controller.db.migrations import m0001_first, m0002_hypervisor_away
 from controller.db.session import Database, Transaction
 
-MIGRATIONS: tuple[tuple[int, Callable[[Transaction], None]], ...] = ((1, m0001_first.apply),)
+MIGRATIONS: tuple[tuple[int, Callable[[Transaction], None]], ...] = (
+    (1, m0001_first.apply),
+    (2, m0002_hypervisor_away.apply),
+)
 NEWEST = MIGRATIONS[-1][0]
 
 
@@ -34,7 +39,7 @@ def migrate(db: Database, now_ms: int) -> list[int]:
         )
     applied = []
     for number, apply in MIGRATIONS:
-        with db.write(call) as tx:
+        with db.rebuild(call) as tx:
             if number <= version(tx):
                 continue
             apply(tx)

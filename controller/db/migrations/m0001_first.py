@@ -1,12 +1,11 @@
-"""The first schema. Until the first release it is ``schema.py`` itself; from then on it is frozen
-here as it was."""
+"""The first schema, frozen as it was."""
 
-from controller.db.schema import PARTIAL_INDEXES, TABLES
+from controller.db.migrations.rebuild import script
 from controller.db.session import Transaction
+
+STATEMENTS = script(__file__)
 
 
 def apply(tx: Transaction) -> None:
-    for model in TABLES:
-        tx.create_table(model)
-    for statement in PARTIAL_INDEXES:
+    for statement in STATEMENTS:
         tx.define(statement)

@@ -1,7 +1,6 @@
-"""Sessions, migrations, filters and pages: what every noun of the controller stands on."""
+"""Sessions, filters and pages: what every noun of the controller stands on."""
 
 import itertools
-import re
 
 import pytest
 from hypothesis import given
@@ -9,10 +8,10 @@ from hypothesis import strategies as st
 from peewee import SQL
 
 from controller.call import Call, system_call
-from controller.db import filters, migrations
+from controller.db import filters
 from controller.db.filters import page_of, where
-from controller.db.migrations import NEWEST, NewerDatabase, migrate, version
-from controller.db.schema import PARTIAL_INDEXES, TABLES, Account, Host, Image, KeyPair, Tag
+from controller.db.migrations import migrate
+from controller.db.schema import Account, Host, Image, KeyPair, Tag
 from controller.db.session import Conflict, open_sqlite
 from controller.door import ATTEMPTS, Door
 from controller.images.words import LIVING
@@ -198,44 +197,6 @@ def test_a_stream_is_read_once():
     with pytest.raises(Conflict):
         enter(loser, iter(["chunk"]))
     assert len(loser.calls) == 1
-
-
-# --- migrations -----------------------------------------------------------------------------------
-
-
-def schema_of(db) -> set[str]:
-    query = SQL("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
-    with db.read() as session:
-        return {re.sub(r"\s+", " ", row[0]) for row in session.tuples(query)}
-
-
-def test_migrating_twice_does_nothing_the_second_time(db):
-    assert migrate(db, 2) == []
-    with db.read() as session:
-        assert version(session) == NEWEST
-
-
-def test_migrations_end_where_the_schema_is(db):
-    straight = open_sqlite(":memory:")
-    with straight.write(CALL) as tx:
-        for model in TABLES:
-            tx.create_table(model)
-        for statement in PARTIAL_INDEXES:
-            tx.define(statement)
-    journal = {sql for sql in schema_of(db) if "schema_migration" in sql}
-    assert schema_of(db) - journal == schema_of(straight)
-
-
-def test_migrations_are_numbered_in_order():
-    numbers = [number for number, _ in migrations.MIGRATIONS]
-    assert numbers == sorted(set(numbers)) and numbers[0] == 1
-
-
-def test_a_database_of_a_newer_release_is_refused(db):
-    with db.write(CALL) as tx:
-        tx.define(f"INSERT INTO schema_migration VALUES ({NEWEST + 1}, 1)")
-    with pytest.raises(NewerDatabase):
-        migrate(db, 2)
 
 
 # --- filters --------------------------------------------------------------------------------------
