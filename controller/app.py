@@ -6,7 +6,7 @@
     app.guard                    protos/rpc.Guard: who may call what
     app.run_tasks(now_ms)        the reconcile tasks that are due
     app.dispatch_pending()       sends what commits have left to be sent, in this thread;
-                                 the server's threads call app.dispatcher.run_one instead
+                                 the server's threads call app.delivery.run_one instead
     app.operator_key(call)       the operator's account and key (``python -m controller init``)
 
 What is passed in: ``db`` (db/session.Database, migrated), ``clock`` (milliseconds since the epoch),
@@ -18,24 +18,29 @@ What is passed in: ``db`` (db/session.Database, migrated), ``clock`` (millisecon
 
 How a noun is built, for all of them: a servicer's method is ``def Describe(self, request, call)``
 with a Call; ``door.Door`` stands before it (gRPC, clock, retry). It reads with ``db.read()``,
-writes in one ``db.write(call)`` and raises CloudError. Rules tell hosts by ``changes``
-(fleet/changes.Changes), within their transaction.
+writes in one ``db.write(call)`` and raises CloudError. Rules tell hosts by ``feed``
+(hosts/feed.Feed), within their transaction.
 """
 
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from controller import nouns
+from controller.attachments.settle import AttachmentSettle
+from controller.attachments.volumes import VolumeAttachments
 from controller.call import Call
 from controller.config import Config
 from controller.db.session import Database, Transaction
 from controller.door import Door
-from controller.fleet.changes import Changes
-from controller.fleet.dispatch import Agents, Dispatcher
-from controller.fleet.host_spec import Surroundings
-from controller.fleet.hosts_rpc import HostsServicer
-from controller.fleet.reports import Reports
-from controller.fleet.rpc import FleetServicer
+from controller.hosts.administration import HostsServicer
+from controller.hosts.delivery import Agents, Delivery
+from controller.hosts.feed import Feed
+from controller.hosts.kinds import Kind
+from controller.hosts.reports import Reports
+from controller.hosts.rpc import FleetServicer
+from controller.hosts.specs import Specs
 from controller.identity.authority import Authority
 from controller.identity.enrolment import Enrolment
 from controller.identity.guard import Guard
@@ -48,6 +53,7 @@ from controller.images.remote import HttpReader
 from controller.images.rpc import ImagesServicer
 from controller.images.settle import ImageSettle
 from controller.images.store import ImageStore
+from controller.instances import observe as instance_observer
 from controller.instances.attributes import Attributes
 from controller.instances.catalogue import ensure_catalogue
 from controller.instances.describe import Describer
@@ -57,9 +63,10 @@ from controller.instances.purge import Purge
 from controller.instances.rpc import InstancesServicer
 from controller.instances.rules import InstanceRules
 from controller.instances.settle import Settle
+from controller.instances.spec import InstanceSpecs
 from controller.instances.types import Types
 from controller.keys.rpc import KeyPairsServicer
-from controller.networks.attach_settle import InterfaceSettle
+from controller.networks import spec as vpc_spec
 from controller.networks.defaults import add_missing_subnets, make_default_vpc
 from controller.networks.dhcp_options import keep_domain
 from controller.networks.interfaces_rpc import NetworkInterfacesServicer
@@ -75,12 +82,15 @@ from controller.reconcile.host_health import HostHealth
 from controller.regions.rpc import RegionsServicer
 from controller.scheduling.model import Settings
 from controller.scheduling.place import Scheduler
+from controller.snapshots import observe as snapshot_observer
+from controller.snapshots import spec as snapshot_spec
 from controller.snapshots.blocks import BlockStore
 from controller.snapshots.collect import BlockCollector
 from controller.snapshots.rpc import SnapshotsServicer
 from controller.snapshots.rules import SnapshotRules
 from controller.tags.rpc import TagsServicer
-from controller.volumes.attachments import Attachments
+from controller.volumes import observe as volume_observer
+from controller.volumes import spec as volume_spec
 from controller.volumes.homes import Homes
 from controller.volumes.modify import Modifier
 from controller.volumes.rpc import VolumesServicer
@@ -97,7 +107,7 @@ class App:
 
     servicers: dict[str, Door]
     guard: Guard
-    dispatcher: Dispatcher
+    delivery: Delivery
     driver: Driver
     identity: Identity
     enrolment: Enrolment
@@ -111,7 +121,7 @@ class App:
     def dispatch_pending(self) -> int:
         """Sends until nothing waits to be sent; answers how many hosts were sent to."""
         sent = 0
-        while self.dispatcher.run_one():
+        while self.delivery.run_one():
             sent += 1
         return sent
 
@@ -137,48 +147,45 @@ def build(
     wrong."""
     zones = config.region.zones
     quotas = Quotas(config.quotas)
-    changes = Changes(
-        lambda host_ids: dispatcher.kick(host_ids)
-    )  # made below: they need each other
-    instances = InstanceRules(db, _settings(config), quotas, changes)
-    settles = _settles(db, instances, quotas, changes)
-    reports = Reports(db, list(settles.values()))
-    snapshots = SnapshotRules(rng, quotas, changes)
-    around = _surroundings(config)
-    dispatcher = Dispatcher(
-        db, reports, agents, around, clock, config.hosts.apply_timeout_s, checkpoint
-    )
+    feed = Feed(lambda host_ids: delivery.kick(host_ids))  # made below: they need each other
+    instances = InstanceRules(db, _settings(config), quotas, feed)
+    settles = _settles(db, instances, quotas, feed)
+    kinds = _kinds(config, feed)
+    reports = Reports(db, kinds, list(settles.values()))
+    snapshots = SnapshotRules(rng, quotas, feed)
+    specs = Specs(kinds, _host_settings(config))
+    delivery = Delivery(db, reports, agents, specs, clock, config.hosts.apply_timeout_s, checkpoint)
 
     def open_account(tx: Transaction, account_id: str) -> None:
         quotas.make(tx, account_id)
-        make_default_vpc(tx, account_id, zones, rng, quotas, around.names.private_suffix)
+        make_default_vpc(tx, account_id, zones, rng, quotas, _names(config).private_suffix)
 
     def prepare(call: Call) -> None:
         with db.write(call) as tx:
             ensure_catalogue(tx)
             ensure_pool(tx, config.networks.public_pool)
             add_missing_subnets(tx, zones, rng)
-            keep_domain(tx, changes, around.names.private_suffix)
+            keep_domain(tx, feed, _names(config).private_suffix)
 
     identity = Identity(db, rng, master_key, open_account)
     enrolment = Enrolment(db, rng, config, authority)
     servicers = {
         "Fleet": FleetServicer(
-            db, reports, dispatcher, around, store.read, blocks, max(1, config.rpc_threads // 2)
+            db, reports, delivery, specs, store.read, blocks, max(1, config.rpc_threads // 2)
         ),
         "Enrolment": enrolment,
         "Hosts": HostsServicer(db, enrolment, zones),
         "Identity": IdentityServicer(db, identity),
         "Snapshots": SnapshotsServicer(db, snapshots),
-        "Instances": _instances(config, db, rng, quotas, changes, instances, agents),
-        **_resources(config, db, rng, quotas, changes, snapshots, store),
+        "Instances": _instances(config, db, rng, quotas, feed, instances, agents),
+        **_resources(config, db, rng, quotas, feed, snapshots, store),
     }
     fetcher = ImageFetcher(db, store, config.images, HttpReader(config.images.sources).read, clock)
     doors = {name: Door(servicer, clock) for name, servicer in servicers.items()}
     return App(
         servicers=doors,
         guard=Guard(),
-        dispatcher=dispatcher,
+        delivery=delivery,
         driver=Driver(
             _tasks(config, db, clock, settles, instances, store, blocks, identity, enrolment)
         ),
@@ -190,13 +197,13 @@ def build(
 
 
 def _settles(
-    db: Database, instances: InstanceRules, quotas: Quotas, changes: Changes
+    db: Database, instances: InstanceRules, quotas: Quotas, feed: Feed
 ) -> dict[str, Callable[[Call], object]]:
     """What follows from what hosts saw: tasks, and run after a report that ended something."""
     return {
-        "settle": Settle(db, instances, quotas, changes).run_once,
-        "volumes": VolumeSettle(db, quotas, changes).run_once,
-        "interfaces": InterfaceSettle(db, changes).run_once,
+        "settle": Settle(db, instances, quotas, feed).run_once,
+        "attachments": AttachmentSettle(db, feed).run_once,
+        "volumes": VolumeSettle(db, quotas, feed).run_once,
         "images of instances": ImageSettle(db).run_once,
     }
 
@@ -231,7 +238,7 @@ def _instances(
     db: Database,
     rng: random.Random,
     quotas: Quotas,
-    changes: Changes,
+    feed: Feed,
     rules: InstanceRules,
     agents: Agents,
 ) -> InstancesServicer:
@@ -240,14 +247,12 @@ def _instances(
     chosen = config.scheduler
     scheduler = Scheduler(chosen.name, chosen.filters, chosen.weighers, _settings(config), rng)
     zones = config.region.zones
-    launcher = Launcher(
-        db, rng, config.instances, scheduler, quotas, changes, describer, names, zones
-    )
+    launcher = Launcher(db, rng, config.instances, scheduler, quotas, feed, describer, names, zones)
     types = Types(db, config.region.name, zones)
     timeout_s = config.hosts.console_timeout_s
-    attributes = Attributes(db, changes)
+    attributes = Attributes(db, feed)
     return InstancesServicer(
-        db, launcher, describer, rules, attributes, types, changes, agents, timeout_s
+        db, launcher, describer, rules, attributes, types, feed, agents, timeout_s
     )
 
 
@@ -256,35 +261,35 @@ def _resources(
     db: Database,
     rng: random.Random,
     quotas: Quotas,
-    changes: Changes,
+    feed: Feed,
     snapshots: SnapshotRules,
     store: ImageStore,
 ) -> dict[str, object]:
     region = config.region
     return {
-        "Images": ImagesServicer(db, rng, store, config.images, snapshots, changes),
-        "Volumes": _volumes(config, db, rng, quotas, changes),
-        "Networks": NetworksServicer(db, rng, quotas, changes, _names(config), region),
-        "NetworkInterfaces": NetworkInterfacesServicer(db, rng, quotas, changes, _names(config)),
-        "SecurityGroups": SecurityGroupsServicer(db, rng, quotas, changes),
-        "Addresses": AddressesServicer(db, rng, quotas, changes, region.name),
+        "Images": ImagesServicer(db, rng, store, config.images, snapshots, feed),
+        "Volumes": _volumes(config, db, rng, quotas, feed),
+        "Networks": NetworksServicer(db, rng, quotas, feed, _names(config), region),
+        "NetworkInterfaces": NetworkInterfacesServicer(db, rng, quotas, feed, _names(config)),
+        "SecurityGroups": SecurityGroupsServicer(db, rng, quotas, feed),
+        "Addresses": AddressesServicer(db, rng, quotas, feed, region.name),
         "KeyPairs": KeyPairsServicer(db, rng, quotas),
         "Quotas": QuotasServicer(db, quotas),
         "Regions": RegionsServicer(db, region, quotas),
-        "Tags": TagsServicer(db, changes),
+        "Tags": TagsServicer(db, feed),
     }
 
 
 def _volumes(
-    config: Config, db: Database, rng: random.Random, quotas: Quotas, changes: Changes
+    config: Config, db: Database, rng: random.Random, quotas: Quotas, feed: Feed
 ) -> VolumesServicer:
     homes = Homes(_settings(config), config.region.zones)
     return VolumesServicer(
         db,
         config.region.zones,
-        VolumeRules(db, rng, homes, quotas, changes),
-        Attachments(db, changes),
-        Modifier(db, homes, quotas, changes),
+        VolumeRules(db, rng, homes, quotas, feed),
+        VolumeAttachments(db, feed),
+        Modifier(db, homes, quotas, feed),
     )
 
 
@@ -304,15 +309,50 @@ def _settings(config: Config) -> Settings:
     )
 
 
-def _surroundings(config: Config) -> Surroundings:
-    names = _names(config)
-    return Surroundings(
-        settings=fleet_pb2.HostSettings(
-            report_interval_ms=config.hosts.report_interval_ms,
-            region=config.region.name,
-            dns_suffix=names.private_suffix,
-            nameservers=config.networks.nameservers,
+def _kinds(config: Config, feed: Feed) -> list[Kind]:
+    """The kinds of resources that hosts are told of and report on."""
+    zone_ids = {zone.name: zone.id for zone in config.region.zones}
+    instances = InstanceSpecs(_names(config), zone_ids)
+    return [
+        Kind(
+            nouns.INSTANCE,
+            instances.render,
+            instance_observer.word,
+            instance_observer.observe,
+            partial(instance_observer.catch_up, feed),
+            instance_observer.PASSING,
         ),
-        names=names,
-        zone_ids={zone.name: zone.id for zone in config.region.zones},
+        Kind(
+            nouns.VPC,
+            vpc_spec.VpcSpecs(_names(config)).render,
+            vpc_spec.word,
+            vpc_spec.observe,
+            partial(vpc_spec.catch_up, feed),
+            frozenset(vpc_spec.WORDS.values()),
+        ),
+        Kind(
+            nouns.VOLUME,
+            volume_spec.render,
+            volume_observer.word,
+            volume_observer.observe,
+            partial(volume_observer.catch_up, feed),
+            volume_observer.PASSING,
+        ),
+        Kind(
+            nouns.SNAPSHOT,
+            snapshot_spec.render,
+            snapshot_observer.word,
+            partial(snapshot_observer.observe, feed),
+            partial(snapshot_observer.catch_up, feed),
+            snapshot_observer.PASSING,
+        ),
+    ]
+
+
+def _host_settings(config: Config) -> fleet_pb2.HostSettings:
+    return fleet_pb2.HostSettings(
+        report_interval_ms=config.hosts.report_interval_ms,
+        region=config.region.name,
+        dns_suffix=_names(config).private_suffix,
+        nameservers=config.networks.nameservers,
     )

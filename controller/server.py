@@ -162,7 +162,7 @@ class Server:
                 )
             )
         for number in range(self._config.hosts.dispatch_threads):
-            self._run(f"send-{number}", lambda: app.dispatcher.run_one(SENDER_WAIT_S))
+            self._run(f"send-{number}", lambda: app.delivery.run_one(SENDER_WAIT_S))
         self._run("tasks", self._run_tasks)
         self._run("fetch-image", self._fetch_images)
         log.info("listening on %s", self._config.listen)

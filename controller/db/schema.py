@@ -6,8 +6,8 @@ are bound to no database, so that two databases can live in one process. Nothing
 Reading aid. Times are milliseconds since the epoch. Text is never NULL, '' means "not said"; NULL
 stands only where "none" must be told from every value, or where a unique index or a foreign key
 must not count it. Primary keys are EC2's ids. Three columns have one owner each: instance.desired
-(instances/rules), placement.observed (fleet/reports), host.health (reconcile). What a column's
-words mean is said where its owner lives.
+(instances/rules), assignment.observed (hosts/reports), host.health (reconcile). What a column's
+words mean is said where its owner lives. Revisions and positions: docs/decisions/0003.
 """
 
 from peewee import SQL, CompositeKey, Field, Model
@@ -159,14 +159,36 @@ class Host(Table):
     last_seen_ms = number()
     epoch = number()  # of the newest report taken in
     sequence = number()
-    generation = number(default=1)  # moves with everything that this host should know
-    volumes_generation = number()  # when a volume or snapshot here last changed in its own right
-    known_generation = number()  # what its newest report said that it holds
+    position = number(default=1)  # of the newest entry in its change feed
+    known_position = number()  # up to which it holds the feed, as its newest report said
     orphans = text(default="[]")  # JSON list of domains that nobody asked for
     load_1m = text()  # figures of its newest report, as decimal text
     memory_available_mib = number()
     disk_free_gib = number()
     created_ms = number()
+
+
+class Assignment(Table):
+    """That a host should make a resource true, and what it has seen of it: one row for each
+    resource, host and role. It is also the resource's one entry in the host's change feed."""
+
+    kind = TextField()  # instance | vpc | volume | snapshot: as kinds are registered in app
+    resource_id = TextField()
+    host_id = ref(Host.host_id, cascade=True)
+    role = TextField()  # what the host is to it: guest | network | home
+    revision = number()  # of the resource, when it last changed
+    position = number()  # in the host's change feed
+    observed = text()  # a word of the kind's; '': nothing was seen yet
+    observed_revision = number()  # that the observation was made under
+    epoch = number()  # of the report that brought it
+    sequence = number()
+    reason_code = text()
+    reason_message = text()
+    since_ms = number()
+
+    class Meta:
+        primary_key = CompositeKey("kind", "resource_id", "host_id", "role")
+        indexes = ((("host_id", "position"), False),)
 
 
 class JoinToken(Table):
@@ -330,22 +352,10 @@ class Vpc(Table):
     enable_dns_hostnames = flag()
     enable_network_address_usage_metrics = flag()
     created_ms = number()
+    revision = number(default=1)
 
     class Meta:
         indexes = ((("account_id", "vpc_id"), False), (("dhcp_options_id",), False))
-
-
-class HostVpc(Table):
-    """A VPC that a host has instances of. generation: of the host, when what it should know of the
-    VPC last changed."""
-
-    host_id = ref(Host.host_id, cascade=True)
-    vpc_id = ref(Vpc.vpc_id, cascade=True)
-    generation = number()
-
-    class Meta:
-        primary_key = CompositeKey("host_id", "vpc_id")
-        indexes = ((("vpc_id",), False), (("host_id", "generation"), False))
 
 
 class Subnet(Table):
@@ -464,6 +474,9 @@ class Instance(Table):
     state_reason_message = text()
     state_transition_reason = text()
     terminated_ms = BigIntegerField(null=True)  # when nothing of it was left anywhere
+    revision = number(default=1)
+    intent_revision = number(default=1)  # when `desired` was last set
+    metadata_revision = number()  # when its metadata options last changed; 0: not since its launch
     disable_api_termination = flag()
     disable_api_stop = flag()
     shutdown_behavior = text(default="stop")  # stop | terminate
@@ -486,46 +499,58 @@ class Instance(Table):
 
 
 class Placement(Table):
-    """One stay of an instance on one host, and the claim on it: vcpus and memory_mib count in the
-    host's *_used."""
+    """One stay of an instance on one host: the claim on it (vcpus and memory_mib count in the
+    host's *_used), and what the host has seen of the guest beside its assignment's `observed`."""
 
     placement_id = id_key()
     instance_id = ref(Instance.instance_id, cascade=True)
     host_id = ref(Host.host_id)
     live = flag(True)  # False once seen absent: the stay is over
-    generation = number()  # of the host, when what it should know of the instance last changed
-    intent_generation = number()  # of the host, when `desired` was last set
-    observed = text(default="unseen")
-    observed_generation = number()  # that the observation was made under
-    devices_generation = number()  # its guest has the disks and interfaces of this one
+    devices_revision = number()  # of the instance: its guest has the disks and interfaces of this
     devices_wanted = number()  # when a disk or interface last came or went; 0: all is as wanted
-    network_generation = number()  # its VPCs and its metadata service follow this one
-    metadata_wanted = number()  # when its metadata options last changed; 0: not since its launch
-    epoch = number()  # of the report that brought it
-    sequence = number()
-    reason_code = text()
-    reason_message = text()
-    since_ms = number()
+    network_revision = number()  # its VPCs and its metadata service follow this one
     reboots_done = number()
     reach = text()  # '' | initializing | passed | failed: does the guest answer on its network?
     reach_since_ms = number()
-    ran_ms = (
-        number()
-    )  # since when it was first seen running, 0: never; a launch that never ran failed
+    ran_ms = number()  # since when it was first seen running, 0: never; such a launch failed
     vcpus = number()  # claimed; 0 while stopped
     memory_mib = number()
     created_ms = number()
 
     class Meta:
-        indexes = ((("instance_id",), False), (("host_id", "generation"), False))
+        indexes = ((("instance_id",), False), (("host_id",), False))
+
+
+class Attachment(Table):
+    """A volume or a network interface that an instance has, or is to lose. A device has one at
+    most; a row goes when the instance's guest is seen without it."""
+
+    device_id = id_key()  # of the volume or the network interface
+    kind = TextField()  # volume | network_interface
+    attachment_id = text()  # EC2's, of network interfaces
+    instance_id = ref(Instance.instance_id)
+    device_name = text()  # of volumes
+    position = small()  # of volumes: 0 is the root disk; of interfaces: EC2's device index
+    delete_on_termination = flag(True)
+    attached_ms = number()
+    revision = number()  # of the instance, when this came or began to go; 0: with its launch
+    detaching = flag()
+    forced = flag()  # taken from the guest without asking it
+    busy = flag()  # the guest does not let go of it
+    failed = flag()  # it could not be given to its guest, and is taken back
+    message = text()  # why it could not be given to its guest, or taken from it
+
+    class Meta:
+        indexes = ((("instance_id", "kind", "position"), False), (("attachment_id",), False))
 
 
 class Volume(Table):
-    """A disk, with its attachment (it has at most one). size_gib counts in its host's disk_gib_used
-    and in its account's quota while the row exists.
+    """A disk. size_gib counts in its host's disk_gib_used and in its account's quota while the row
+    exists.
 
-    desired is written by volumes/rules and settle, observed by fleet/reports. A volume that only a
-    launch made has generation 0: its host knows it by its instance alone (docs/decisions/0600).
+    desired is written by volumes/rules and settle, made by volumes/observe. A volume that only a
+    launch made has revision 0 and no assignment: its host knows it by its instance alone
+    (docs/decisions/0600).
     """
 
     volume_id = id_key()
@@ -547,46 +572,29 @@ class Volume(Table):
     image_size_bytes = number()
     image_virtual_size_bytes = number()
     desired = text(default="present")  # present | deleted
-    generation = number()  # of its home, when its VolumeSpec last changed; 0: none is sent
+    revision = number()
     made = flag(True)  # False until its home has first seen it whole
-    observed = text()  # '' | making | here | failed | gone
-    observed_generation = number()  # that the observation was made under
-    observed_message = text()
-    epoch = number()  # of the report that brought it
-    sequence = number()
     served_to = text()  # the host, if not its home, whose guest has it
-    instance_id = ref(Instance.instance_id, null=True)
-    device_name = text()
-    position = small()  # 0: the root disk
-    delete_on_termination = flag(True)
-    attached_ms = number()
-    attach_generation = number()  # of the instance's host, when this came or began to go; 0: launch
-    detaching = flag()
-    forced = flag()  # taken from the guest without asking it
-    busy = flag()  # the guest does not let go of it
-    failed = flag()  # it could not be given to its guest, and is taken back
-    attach_message = text()  # why it could not be given to its guest, or taken from it
 
     class Meta:
         indexes = (
             (("account_id", "volume_id"), False),
-            (("instance_id", "position"), False),
-            (("host_id", "generation"), False),
+            (("host_id",), False),
             (("digest",), False),
         )
 
 
 class VolumeModification(Table):
     """The newest modification of a volume. What it waits for: its home's having seen
-    volume_generation, its guest's having devices_generation; 0: nothing."""
+    volume_revision, its guest's having devices_revision (of its instance); 0: nothing."""
 
     volume_id = ref(Volume.volume_id, cascade=True, key=True)
     state = text(default="modifying")  # modifying | completed | failed
     started_ms = number()
     ended_ms = number()
     message = text()
-    volume_generation = number()
-    devices_generation = number()
+    volume_revision = number()
+    devices_revision = number()
     original_size_gib = number()
     original_type = text()
     original_iops = number()
@@ -607,9 +615,7 @@ class Snapshot(Table):
     account_id = ref(Account.account_id)
     volume_id = text()  # no reference: volumes go
     host_id = ref(Host.host_id, null=True)  # that copies it; NULL once it need not know of it
-    generation = number()  # of the host, when what it should know of this last changed
-    epoch = number()  # of the report that brought what was seen
-    sequence = number()
+    revision = number(default=1)
     size_gib = number()
     description = text()
     status = TextField()  # pending | completed | error | deleting: not found any more
@@ -630,7 +636,6 @@ class Snapshot(Table):
         indexes = (
             (("account_id", "snapshot_id"), False),
             (("public", "snapshot_id"), False),
-            (("host_id", "generation"), False),
             (("digest",), False),
             (("volume_id",), False),
         )
@@ -648,8 +653,7 @@ class SnapshotShare(Table):
 
 
 class NetworkInterface(Table):
-    """A NIC, with its attachment (it has at most one), its primary address and the public one of
-    that."""
+    """A NIC with its primary address and the public one of that."""
 
     network_interface_id = id_key()
     account_id = ref(Account.account_id)
@@ -663,16 +667,6 @@ class NetworkInterface(Table):
     created_ms = number()
     client_token = text()
     request_digest = text()  # of the request that the token came with
-    instance_id = ref(Instance.instance_id, null=True)
-    attachment_id = text()
-    device_index = small()
-    delete_on_termination = flag(True)
-    attached_ms = number()
-    attach_generation = number()  # of the instance's host, when this came or began to go; 0: launch
-    detaching = flag()
-    busy = flag()  # the guest does not let go of it
-    failed = flag()  # it could not be given to its guest, and is taken back
-    attach_message = text()  # why it could not be given to its guest, or taken from it
     public_ip = ref(PublicAddress.public_ip, null=True)
     association_id = text()  # '' where the address was lent at launch
     auto_public = flag()  # wants a public address lent at each start
@@ -682,7 +676,6 @@ class NetworkInterface(Table):
             (("account_id", "network_interface_id"), False),
             (("subnet_id", "private_ip"), True),
             (("public_ip",), True),
-            (("instance_id", "device_index"), False),
             (("vpc_id",), False),
         )
 
@@ -797,23 +790,19 @@ class NetworkAclAssociation(Table):
 # Unique or small indexes over some rows only; the same words on SQLite and PostgreSQL.
 PARTIAL_INDEXES = (
     "CREATE UNIQUE INDEX placement_one_live ON placement (instance_id) WHERE live",
-    "CREATE INDEX placement_unsettled ON placement (observed, placement_id) WHERE live"
+    "CREATE INDEX assignment_ended ON assignment (observed, resource_id) WHERE kind = 'instance'"
     " AND observed IN ('exited', 'failed', 'absent', 'stopped')",
     "CREATE UNIQUE INDEX instance_client_token ON instance"
     " (account_id, client_token, ami_launch_index) WHERE client_token <> ''",
     "CREATE UNIQUE INDEX volume_client_token ON volume (account_id, client_token)"
     " WHERE client_token <> ''",
-    "CREATE INDEX volume_detaching ON volume (volume_id) WHERE detaching",
-    "CREATE INDEX volume_failed ON volume (volume_id) WHERE failed",
+    "CREATE INDEX attachment_going ON attachment (device_id) WHERE detaching",
+    "CREATE INDEX attachment_failed ON attachment (device_id) WHERE failed",
     "CREATE INDEX volume_deleted ON volume (volume_id) WHERE desired = 'deleted'",
     "CREATE INDEX volume_modifying ON volume_modification (volume_id) WHERE state = 'modifying'",
     "CREATE INDEX instance_terminated ON instance (terminated_ms) WHERE terminated_ms IS NOT NULL",
     "CREATE UNIQUE INDEX network_interface_client_token ON network_interface"
     " (account_id, client_token) WHERE client_token <> ''",
-    "CREATE INDEX network_interface_going ON network_interface (network_interface_id)"
-    " WHERE detaching",
-    "CREATE INDEX network_interface_failed ON network_interface (network_interface_id)"
-    " WHERE failed",
     "CREATE UNIQUE INDEX vpc_one_default ON vpc (account_id) WHERE is_default",
     "CREATE UNIQUE INDEX image_name ON image (account_id, name)"
     " WHERE status IN ('queued', 'saving', 'snapshotting', 'active')",
@@ -833,6 +822,7 @@ TABLES: tuple[type[Table], ...] = (
     Tag,
     KeyPair,
     Host,
+    Assignment,
     JoinToken,
     ImageBlob,
     ImageUpload,
@@ -843,7 +833,6 @@ TABLES: tuple[type[Table], ...] = (
     DhcpOptions,
     DhcpOption,
     Vpc,
-    HostVpc,
     Subnet,
     SecurityGroup,
     SecurityGroupRule,
@@ -851,6 +840,7 @@ TABLES: tuple[type[Table], ...] = (
     InstanceType,
     Instance,
     Placement,
+    Attachment,
     Volume,
     VolumeModification,
     Snapshot,

@@ -142,6 +142,34 @@ class Transaction(Session):
         """``advance``, answering the given fields of the changed rows, as they are afterwards."""
         return self.rows(_update(model, changes, where).returning(*returning))
 
+    def advance_many(
+        self,
+        model: type[Table],
+        keys: Sequence[str],
+        rows: Sequence[Mapping],
+        *,
+        guard: str = "TRUE",
+        sets: Mapping[str, str] | None = None,
+        returning: Sequence[str],
+    ) -> list:
+        """``advance`` of many rows to values of their own, in one statement: each row of the table
+        whose ``keys`` are those of one of ``rows``, and for which the guard holds. Answers the
+        ``returning`` columns of the changed ones, as they are afterwards.
+
+        rows: column name -> value, all with the same names. In ``guard`` and ``sets`` (column ->
+        its new value as SQL; else what the row says), ``old.x`` is a column as it is, ``new.x``
+        what the row says.
+        """
+        changed, at_once = [], max(1, MAX_VARIABLES // max(1, len(rows[0]))) if rows else 1
+        for start in range(0, len(rows), at_once):
+            part = rows[start : start + at_once]
+            names, more = tuple(part[0]), tuple((sets or {}).items())
+            shape = (tuple(keys), names, len(part), self._backend.param, guard, more)
+            sql = _update_many_sql(model, *shape, tuple(returning))
+            cursor = self._execute(sql, [row[name] for row in part for name in names])
+            changed += map(_row_type(sql, tuple(returning))._make, cursor.fetchall())
+        return changed
+
     def delete(self, model: type[Table], *where) -> int:
         """Removes the rows for which ``where`` holds; answers how many."""
         query = model.delete()
@@ -342,6 +370,27 @@ def _insert_sql(model: type[Table], count: int, mark: str, on_conflict, update) 
         sets = ", ".join(f"{_quoted(name)} = excluded.{_quoted(name)}" for name in update)
         sql += f"UPDATE SET {sets}" if update else "NOTHING"
     return sql
+
+
+@lru_cache(maxsize=2048)
+def _update_many_sql(
+    model: type[Table], keys, names, count: int, mark: str, guard: str, sets, returning
+) -> str:
+    table, own = _quoted(model._meta.table_name), dict(sets)
+    guard = guard.replace("old.", f"{table}.")
+    row = f"({', '.join([mark] * len(names))})"
+    changes = [
+        f"{_quoted(name)} = {own.get(name, f'new.{_quoted(name)}').replace('old.', f'{table}.')}"
+        for name in dict.fromkeys((*names, *own))
+        if name not in keys
+    ]
+    matches = [f"{table}.{_quoted(name)} = new.{_quoted(name)}" for name in keys]
+    return (
+        f"WITH new ({', '.join(map(_quoted, names))}) AS (VALUES {', '.join([row] * count)})"
+        f" UPDATE {table} SET {', '.join(changes)} FROM new"
+        f" WHERE {' AND '.join(matches)} AND ({guard})"
+        f" RETURNING {', '.join(f'{table}.{_quoted(name)}' for name in returning)}"
+    )
 
 
 def _quoted(name: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from controller.call import Call
 from controller.config import Config
-from controller.db.schema import Host, JoinToken, Placement
+from controller.db.schema import Assignment, Host, JoinToken
 from controller.db.session import Database, Transaction
 from controller.identity.authority import Authority
 from protos.cloud.v1 import fleet_pb2
@@ -149,7 +149,7 @@ def _hear_anew(tx: Transaction, host_id: str) -> None:
     """The host has lost its memory, and with it the count of its reports."""
     anew = {"epoch": 0, "sequence": 0}
     tx.advance(Host, anew, Host.host_id == host_id)
-    tx.advance(Placement, anew, Placement.host_id == host_id, Placement.live)
+    tx.advance(Assignment, anew, Assignment.host_id == host_id)
 
 
 def _secret(token: str) -> str:

@@ -9,14 +9,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from controller.db.schema import Image, Volume
+from controller.db.schema import Attachment, Image, Volume
 from controller.db.session import Transaction
-from controller.fleet.changes import Changes
+from controller.guests import ATTACHMENT_FIELDS, is_quiesced, with_attachment
+from controller.hosts.feed import Feed
 from controller.images.devices import columns_of_disks, insert_disks
 from controller.images.rules import location_of
 from controller.images.words import check_name_is_free, check_words
 from controller.instances import rules as instances
-from controller.instances.rest import is_at_rest
 from controller.instances.state import RUNNING, STOPPED, STOPPING
 from controller.instances.view import state_of
 from controller.snapshots.rules import Moment, SnapshotRules
@@ -30,8 +30,8 @@ from protos.ids import new_id
 
 
 class ImageMaker:
-    def __init__(self, rng: random.Random, snapshots: SnapshotRules, changes: Changes):
-        self._rng, self._snapshots, self._changes = rng, snapshots, changes
+    def __init__(self, rng: random.Random, snapshots: SnapshotRules, feed: Feed):
+        self._rng, self._snapshots, self._feed = rng, snapshots, feed
 
     def create(self, tx: Transaction, request: images_pb2.CreateImageRequest) -> str:
         """Answers the new image's id.
@@ -57,7 +57,7 @@ class ImageMaker:
         check_name_is_free(tx, account_id, request.name)
         disks = self._take(tx, instance, disks, wanted["snapshot"], moment)
         if not request.no_reboot and state == RUNNING:
-            instances.ask_reboot(tx, self._changes, [instance.instance_id])
+            instances.ask_reboot(tx, self._feed, [instance.instance_id])
         row = {
             "image_id": image_id,
             "account_id": account_id,
@@ -102,9 +102,10 @@ def _checked_state(instance) -> str:
 
 def _volumes_of(tx: Transaction, instance) -> list:
     """Those attached, the root disk first."""
-    mine = Volume.instance_id == instance.instance_id
-    query = Volume.select().where(mine, ~Volume.detaching)
-    volumes = tx.rows(query.order_by(Volume.position, Volume.device_name))
+    query = with_attachment(Volume.select(Volume, *ATTACHMENT_FIELDS), Volume.volume_id).where(
+        Attachment.instance_id == instance.instance_id, ~Attachment.detaching
+    )
+    volumes = tx.rows(query.order_by(Attachment.position, Attachment.device_name))
     if not volumes or volumes[0].position != 0:
         raise instances.no_root(instance)
     return volumes
@@ -114,7 +115,7 @@ def _check_at_home(instance, volumes: Sequence) -> None:
     """Where a volume is served to its guest by another host, that one does not know when the guest
     is off."""
     away = [one.volume_id for one in volumes if one.host_id != instance.host_id]
-    if away and not is_at_rest(instance):
+    if away and not is_quiesced(instance):
         raise CloudError(
             Kind.UNSUPPORTED,
             f"The volume '{away[0]}' is on another host than '{instance.instance_id}': create the "

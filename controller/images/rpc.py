@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from controller.call import Call
 from controller.config import ImagesConfig
 from controller.db.session import Database
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.images import qcow2, rules, sharing
 from controller.images.create import ImageMaker
 from controller.images.deregister import deregister
@@ -28,10 +28,10 @@ class ImagesServicer:
         store: ImageStore,
         config: ImagesConfig,
         snapshots: SnapshotRules,
-        changes: Changes,
+        feed: Feed,
     ):
         self._db, self._rng, self._store, self._config = db, rng, store, config
-        self._snapshots, self._maker = snapshots, ImageMaker(rng, snapshots, changes)
+        self._snapshots, self._maker = snapshots, ImageMaker(rng, snapshots, feed)
         self._uploads = threading.BoundedSemaphore(UPLOADS_AT_ONCE)
 
     def Describe(self, request: images_pb2.DescribeImagesRequest, call: Call):

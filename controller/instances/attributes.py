@@ -4,17 +4,19 @@ stopped instances only      instance type, user data, ebs_optimized, ena_support
 any that is not going       the rest
 """
 
+from controller.attachments.interfaces import check_type
 from controller.call import Call
-from controller.db.schema import Instance, InstanceType, Volume
+from controller.db.schema import Attachment, Instance, InstanceType
 from controller.db.session import Database, Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.instances import credits
 from controller.instances.launch_checks import check_shutdown_behavior, check_user_data
 from controller.instances.launch_read import no_such_type, runs_on
 from controller.instances.rules import find_staying, wrong_state
 from controller.instances.state import STOPPED
 from controller.instances.view import state_of
-from controller.networks import attachments, interfaces
+from controller.networks import interfaces
+from controller.nouns import INSTANCE
 from controller.volumes.devices import canonical_name
 from controller.volumes.mappings import bad_mapping
 from protos.cloud.v1 import instances_pb2
@@ -25,8 +27,8 @@ PLAIN = {"disable_api_termination", "disable_api_stop", "ebs_optimized"}  # noth
 
 
 class Attributes:
-    def __init__(self, db: Database, changes: Changes):
-        self._db, self._changes = db, changes
+    def __init__(self, db: Database, feed: Feed):
+        self._db, self._feed = db, feed
 
     def modify(self, call: Call, request: instances_pb2.ModifyInstanceAttributeRequest) -> None:
         """Raises INVALID, NOT_FOUND, WRONG_STATE, QUOTA (interfaces)."""
@@ -50,9 +52,9 @@ class Attributes:
         if attribute == "instance_type":
             self._set_type(tx, row, value)
         elif attribute == "source_dest_check":
-            interfaces.set_source_dest_check(tx, self._changes, row.instance_id, value)
+            interfaces.set_source_dest_check(tx, self._feed, row.instance_id, value)
         elif attribute == "security_groups":
-            interfaces.set_groups(tx, self._changes, row.instance_id, list(value.group_ids))
+            interfaces.set_groups(tx, self._feed, row.instance_id, list(value.group_ids))
         elif attribute == "delete_on_termination":
             self._set_deletions(tx, row, value.devices)
         elif attribute == "ena_support":
@@ -65,7 +67,7 @@ class Attributes:
                 check_user_data(value)
             tx.advance(Instance, {attribute: value}, Instance.instance_id == row.instance_id)
             if attribute not in PLAIN | {"shutdown_behavior"}:
-                self._changes.instances(tx, [row.instance_id])
+                self._feed.revise(tx, INSTANCE, [row.instance_id])
 
     def _set_type(self, tx: Transaction, row, name: str) -> None:
         wanted = tx.one(InstanceType.select().where(InstanceType.name == name))
@@ -76,29 +78,29 @@ class Attributes:
                 f"The architecture '{wanted.architecture}' of the instance type '{name}' does not "
                 f"match the architecture '{row.architecture}' of the instance."
             )
-        attachments.check_type(tx, row.instance_id, wanted)
+        check_type(tx, row.instance_id, wanted)
         if row.claimed_vcpus:  # seen stopped this moment; what it had is given back before the next
             raise wrong_state(row, "modified")
         changes = {"instance_type": name, "vcpus": wanted.vcpus, "memory_mib": wanted.memory_mib}
         if not row.cpu_credits:
             changes["cpu_credits"] = credits.choose("", name, wanted.burstable)
         tx.advance(Instance, changes, Instance.instance_id == row.instance_id)
-        self._changes.instances(tx, [row.instance_id])
+        self._feed.revise(tx, INSTANCE, [row.instance_id])
 
     def _set_deletions(self, tx: Transaction, row, devices) -> None:
         attached = tx.rows(
-            Volume.select(Volume.volume_id, Volume.device_name).where(
-                Volume.instance_id == row.instance_id
+            Attachment.select(Attachment.device_id, Attachment.device_name).where(
+                Attachment.instance_id == row.instance_id, Attachment.kind == "volume"
             )
         )
-        there = {canonical_name(volume.device_name): volume.volume_id for volume in attached}
+        there = {canonical_name(one.device_name): one.device_id for one in attached}
         for device in devices:
             volume_id = there.get(canonical_name(device.device_name))
             if volume_id is None:
                 raise bad_mapping(f"No device is currently mapped at {device.device_name}")
             changes = {"delete_on_termination": device.delete_on_termination}
-            tx.advance(Volume, changes, Volume.volume_id == volume_id)
-        self._changes.instances(tx, [row.instance_id])
+            tx.advance(Attachment, changes, Attachment.device_id == volume_id)
+        self._feed.revise(tx, INSTANCE, [row.instance_id])
 
 
 def _check_ena_support(wanted: bool) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from peewee import Case, Expression
 
 from controller.db.prepared import prepared
-from controller.db.schema import Host, HostVpc
+from controller.db.schema import Assignment, Host
 from controller.db.session import Transaction
 from controller.scheduling.model import Settings
 
@@ -41,11 +41,11 @@ class Amount:
 def claim(
     tx: Transaction, host_id: str, amount: Amount, settings: Settings, vpc_id: str = ""
 ) -> dict[str, int] | None:
-    """Claims on one host and moves its generation; None where the host is not up or has no room.
+    """Claims on one host and moves its feed; None where the host is not up or has no room.
 
-    With a vpc_id, the same statement moves the generations of the other hosts of that VPC, whose
-    groups are about to gain members. Answers the new generations, host id → generation, the claimed
-    host's always among them.
+    With a vpc_id, the same statement moves the feeds of the other hosts of that VPC, whose groups
+    are about to gain members. Answers the new positions, host id → position (hosts/feed), the
+    claimed host's always among them.
     """
     rows = tx.rows(
         _claim_query(
@@ -59,8 +59,8 @@ def claim(
             vpc_id=vpc_id,
         )
     )
-    generations = {row.host_id: row.generation for row in rows}
-    return generations if host_id in generations else None
+    positions = {row.host_id: row.position for row in rows}
+    return positions if host_id in positions else None
 
 
 @prepared
@@ -78,7 +78,9 @@ def _claim_query(
     ):
         room = (used + asked) * 1000 <= total * permille
         fits = fits & (room | (Expression(asked, "=", 0)))
-    of_vpc = HostVpc.select(HostVpc.host_id).where(HostVpc.vpc_id == vpc_id)
+    of_vpc = Assignment.select(Assignment.host_id).where(
+        Assignment.kind == "vpc", Assignment.resource_id == vpc_id
+    )
     neighbour = (Host.host_id != host_id) & Host.host_id.in_(of_vpc)
 
     def more(column, asked):
@@ -87,14 +89,14 @@ def _claim_query(
     return (
         Host.update(
             {
-                Host.generation: Host.generation + 1,
+                Host.position: Host.position + 1,
                 Host.vcpus_used: more(Host.vcpus_used, vcpus),
                 Host.memory_mib_used: more(Host.memory_mib_used, memory_mib),
                 Host.disk_gib_used: more(Host.disk_gib_used, disk_gib),
             }
         )
         .where(fits | neighbour)
-        .returning(Host.host_id, Host.generation)
+        .returning(Host.host_id, Host.position)
     )
 
 

@@ -13,8 +13,9 @@ from controller.call import Call
 from controller.config import Zone
 from controller.db.filters import page_of, where
 from controller.db.prepared import among, prepared
-from controller.db.schema import Host, Instance, NetworkInterface, Placement, Volume
+from controller.db.schema import Assignment, Attachment, Host, Instance, Placement
 from controller.db.session import Database, Session
+from controller.guests import with_guest
 from controller.instances import checks, view
 from controller.instances.filters import instance_filters, status_filters
 from controller.instances.state import RUNNING
@@ -32,24 +33,19 @@ INSTANCE_FIELDS = tuple(
 PLACEMENT_FIELDS = (
     Placement.placement_id,
     Placement.host_id,
-    Placement.observed,
-    Placement.observed_generation,
-    Placement.intent_generation,
+    Assignment.observed,
+    Assignment.observed_revision,
     Placement.ran_ms,
-    Placement.devices_generation,
-    Placement.network_generation,
-    Placement.metadata_wanted,
+    Placement.devices_revision,
+    Placement.network_revision,
 )
 _CHECKED = (Host.health, Host.last_seen_ms, Placement.reach, Placement.reach_since_ms)
 
 
 def instances_query(*more) -> ModelSelect:
-    """All instances with their live placements: the rows that view and rules take."""
-    return Instance.select(*INSTANCE_FIELDS, *PLACEMENT_FIELDS, *more).join(
-        Placement,
-        JOIN.LEFT_OUTER,
-        on=(Placement.instance_id == Instance.instance_id) & Placement.live,
-    )
+    """All instances with their guests: the rows that view and rules take."""
+    query = Instance.select(*INSTANCE_FIELDS, *PLACEMENT_FIELDS, *more)
+    return with_guest(query, Instance.instance_id)
 
 
 class Describer:
@@ -189,26 +185,25 @@ def _volumes(session: Session, instance_ids: Sequence[str]) -> Mapping[str, list
 @prepared
 def _volumes_query(instance_ids) -> ModelSelect:
     return (
-        Volume.select(
-            Volume.instance_id,
-            Volume.volume_id,
-            Volume.device_name,
-            Volume.attached_ms,
-            Volume.delete_on_termination,
-            Volume.attach_generation,
-            Volume.detaching,
-            Volume.busy,
+        Attachment.select(
+            Attachment.instance_id,
+            Attachment.device_id.alias("volume_id"),
+            Attachment.device_name,
+            Attachment.attached_ms,
+            Attachment.delete_on_termination,
+            Attachment.revision.alias("attach_revision"),
+            Attachment.detaching,
+            Attachment.busy,
         )
-        .where(among(Volume.instance_id, instance_ids))
-        .order_by(Volume.instance_id, Volume.position)
+        .where(among(Attachment.instance_id, instance_ids), Attachment.kind == "volume")
+        .order_by(Attachment.instance_id, Attachment.position)
     )
 
 
 @prepared
 def _nics_query(instance_ids) -> ModelSelect:
-    nic = NetworkInterface
-    of_instances = interfaces_query().where(among(nic.instance_id, instance_ids))
-    return of_instances.order_by(nic.instance_id, nic.device_index)
+    of_instances = interfaces_query().where(among(Attachment.instance_id, instance_ids))
+    return of_instances.order_by(Attachment.instance_id, Attachment.position)
 
 
 def _status(row) -> instances_pb2.InstanceStatus:

@@ -10,6 +10,7 @@ from functools import reduce
 
 from peewee import SQL
 
+from controller.attachment_states import INTERFACE_STATES, VOLUME_STATES
 from controller.config import Zone
 from controller.db.filters import (
     any_of,
@@ -23,6 +24,8 @@ from controller.db.filters import (
     timestamp,
 )
 from controller.db.schema import (
+    Assignment,
+    Attachment,
     Host,
     Instance,
     NetworkInterface,
@@ -32,26 +35,23 @@ from controller.db.schema import (
     SecondaryAddress,
     SecurityGroup,
     Tag,
-    Volume,
     Vpc,
 )
+from controller.guests import FRESH
 from controller.instances import checks, state
-from controller.instances.rest import FRESH
 from controller.instances.uniform_filters import uniform_filters, uniform_status_filters
-from controller.networks.describe_interfaces import attachment_states
 from controller.networks.names import DnsNames
 from controller.networks.view import LENDER
-from controller.volumes.conditions import ATTACHMENT_STATES
 
 ONE = SQL("1")
 _NAMED = Vpc.enable_dns_support & Vpc.enable_dns_hostnames  # public addresses have names
 _COLUMNS = {
-    "none": Placement.observed.is_null(),
-    "stopped": Placement.observed.in_(("absent", "stopped")),
-    "running": Placement.observed == "running",
-    "exited": (Placement.observed == "exited") & FRESH,
-    "other": Placement.observed.in_(("unseen", "preparing", "stopping", "failed"))
-    | ((Placement.observed == "exited") & ~FRESH),
+    "none": Assignment.observed.is_null(),
+    "stopped": Assignment.observed.in_(("absent", "stopped")),
+    "running": Assignment.observed == "running",
+    "exited": (Assignment.observed == "exited") & FRESH,
+    "other": Assignment.observed.in_(("unseen", "preparing", "stopping", "failed"))
+    | ((Assignment.observed == "exited") & ~FRESH),
 }
 
 
@@ -69,8 +69,8 @@ def in_state(name: str):
 
 
 # As view.metadata_state has it; of an instance without a placement nothing waits.
-_METADATA_WAITS = Placement.observed.is_null(False) & (
-    (Placement.ran_ms == 0) | (Placement.metadata_wanted > Placement.network_generation)
+_METADATA_WAITS = Assignment.observed.is_null(False) & (
+    (Placement.ran_ms == 0) | (Instance.metadata_revision > Placement.network_revision)
 )
 _BY_NAME = {name: in_state(name) for name in state.STATES}
 _BY_CODE = {str(code): _BY_NAME[name] for name, code in state.CODES.items()}
@@ -161,16 +161,16 @@ def _own() -> Mapping[str, Callable]:
 
 def _network(names: DnsNames) -> Mapping[str, Callable]:
     nic = NetworkInterface
-    nics = nic.select(ONE).where(nic.instance_id == Instance.instance_id)
-    first = nics.where(nic.device_index == 0)
-    groups = (
-        nic.select(ONE)
-        .join(NicGroup, on=NicGroup.network_interface_id == nic.network_interface_id)
-        .join(SecurityGroup, on=SecurityGroup.group_id == NicGroup.group_id)
-        .where(nic.instance_id == Instance.instance_id)
+    has = (Attachment.device_id == nic.network_interface_id) & (
+        Attachment.instance_id == Instance.instance_id
     )
+    nics = nic.select(ONE).join(Attachment, on=has)
+    first = nics.where(Attachment.position == 0)
+    groups = nics.join_from(
+        nic, NicGroup, on=NicGroup.network_interface_id == nic.network_interface_id
+    ).join(SecurityGroup, on=SecurityGroup.group_id == NicGroup.group_id)
     by_private_name = _by_address(any_of(first, nic.private_ip), f".{names.private_suffix}")
-    named = first.join(Vpc, on=Vpc.vpc_id == nic.vpc_id).where(_NAMED)
+    named = first.join_from(nic, Vpc, on=Vpc.vpc_id == nic.vpc_id).where(_NAMED)
     by_public_name = _by_address(any_of(named, nic.public_ip), f".{names.public_suffix}")
     return {
         "vpc-id": any_of(first, nic.vpc_id),
@@ -199,26 +199,32 @@ def _network(names: DnsNames) -> Mapping[str, Callable]:
         "network-interface.group-name": any_of(groups, SecurityGroup.group_name),
         **_addresses(nics, names),
         **_interface_tags(nics),
-        "network-interface.attachment.attachment-id": any_of(nics, nic.attachment_id),
-        "network-interface.attachment.instance-id": any_of(nics, nic.instance_id),
+        "network-interface.attachment.attachment-id": any_of(nics, Attachment.attachment_id),
+        "network-interface.attachment.instance-id": any_of(nics, Attachment.instance_id),
         "network-interface.attachment.instance-owner-id": any_of(nics, nic.account_id),
-        "network-interface.attachment.status": exists_where(nics, choice(attachment_states())),
-        "network-interface.attachment.attach-time": exists_where(nics, timestamp(nic.attached_ms)),
+        "network-interface.attachment.status": exists_where(nics, choice(INTERFACE_STATES)),
+        "network-interface.attachment.attach-time": exists_where(
+            nics, timestamp(Attachment.attached_ms)
+        ),
         "network-interface.attachment.network-card-index": exists_where(nics, constant("0")),
         "network-interface.deny-all-igw-traffic": exists_where(nics, constant("false")),
         "network-interface.ipv6-native": exists_where(nics, constant("false")),
         "network-interface.operator.managed": exists_where(nics, constant("false")),
         "network-interface.status": exists_where(nics, constant("in-use")),
         "network-interface.requester-managed": exists_where(nics, constant("false")),
-        "network-interface.attachment.device-index": exists_where(nics, integer(nic.device_index)),
+        "network-interface.attachment.device-index": exists_where(
+            nics, integer(Attachment.position)
+        ),
         "network-interface.attachment.delete-on-termination": exists_where(
-            nics, boolean(nic.delete_on_termination)
+            nics, boolean(Attachment.delete_on_termination)
         ),
     }
 
 
 def _interface_tags(nics) -> Mapping[str, Callable]:
-    tagged = nics.join(Tag, on=Tag.resource_id == NetworkInterface.network_interface_id)
+    tagged = nics.join_from(
+        NetworkInterface, Tag, on=Tag.resource_id == NetworkInterface.network_interface_id
+    )
     return {
         "network-interface.tag-key": any_of(tagged, Tag.key),
         "network-interface.tag-value": any_of(tagged, Tag.value),
@@ -228,7 +234,7 @@ def _interface_tags(nics) -> Mapping[str, Callable]:
 def _addresses(nics, names: DnsNames) -> Mapping[str, Callable]:
     """Of any interface: its primary address or any other one."""
     nic, more = NetworkInterface, SecondaryAddress
-    others = nics.join(more, on=more.network_interface_id == nic.network_interface_id)
+    others = nics.join_from(nic, more, on=more.network_interface_id == nic.network_interface_id)
 
     def of_any(primary, secondary) -> Callable:
         first, second = any_of(nics, primary), any_of(others, secondary)
@@ -239,7 +245,7 @@ def _addresses(nics, names: DnsNames) -> Mapping[str, Callable]:
     association = of_any(nic.association_id, more.association_id)
     held = PublicAddress.allocation_id
     primary_held = any_of(
-        nics.join(PublicAddress, on=PublicAddress.public_ip == nic.public_ip), held
+        nics.join_from(nic, PublicAddress, on=PublicAddress.public_ip == nic.public_ip), held
     )
     secondary_held = any_of(
         others.join(PublicAddress, on=PublicAddress.public_ip == more.public_ip), held
@@ -248,7 +254,7 @@ def _addresses(nics, names: DnsNames) -> Mapping[str, Callable]:
     def allocation(values: Sequence[str]):
         return primary_held(values) | secondary_held(values)
 
-    named = nics.join(Vpc, on=Vpc.vpc_id == nic.vpc_id).where(_NAMED)
+    named = nics.join_from(nic, Vpc, on=Vpc.vpc_id == nic.vpc_id).where(_NAMED)
     first = any_of(named, nic.public_ip)
     second = any_of(
         named.join_from(nic, more, on=more.network_interface_id == nic.network_interface_id),
@@ -290,15 +296,16 @@ def _addresses(nics, names: DnsNames) -> Mapping[str, Callable]:
 
 
 def _devices() -> Mapping[str, Callable]:
-    volumes = Volume.select(ONE).where(Volume.instance_id == Instance.instance_id)
+    has = Attachment
+    volumes = has.select(ONE).where(has.instance_id == Instance.instance_id, has.kind == "volume")
     return {
-        "block-device-mapping.volume-id": any_of(volumes, Volume.volume_id),
-        "block-device-mapping.device-name": any_of(volumes, Volume.device_name),
-        "block-device-mapping.attach-time": exists_where(volumes, timestamp(Volume.attached_ms)),
+        "block-device-mapping.volume-id": any_of(volumes, has.device_id),
+        "block-device-mapping.device-name": any_of(volumes, has.device_name),
+        "block-device-mapping.attach-time": exists_where(volumes, timestamp(has.attached_ms)),
         "block-device-mapping.delete-on-termination": exists_where(
-            volumes, boolean(Volume.delete_on_termination)
+            volumes, boolean(has.delete_on_termination)
         ),
-        "block-device-mapping.status": exists_where(volumes, choice(ATTACHMENT_STATES)),
+        "block-device-mapping.status": exists_where(volumes, choice(VOLUME_STATES)),
     }
 
 

@@ -5,7 +5,7 @@
     charge    quotas                                            launch_place
     claim     each host by a guarded update                     launch_place, claims
     write     instances, placements, volumes, interfaces, tags  launch_rows
-    tell      the hosts' generations have moved; they are sent it after the commit
+    tell      assignments; the hosts are sent them after the commit
 
 Raising is the undo, so fewer than min_count leave nothing. Hosts are read inside the transaction
 (docs/decisions/0403).
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from controller.call import Call
 from controller.config import InstancesConfig, Zone
 from controller.db.session import Database, Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.instances import launch_checks, launch_interfaces, launch_read
 from controller.instances.describe import Describer
 from controller.instances.launch_place import Placer
@@ -39,14 +39,14 @@ class Launcher:
         config: InstancesConfig,
         scheduler: Scheduler,
         quotas: Quotas,
-        changes: Changes,
+        feed: Feed,
         describer: Describer,
         names: DnsNames,
         zones: Sequence[Zone],
     ):
         self._db, self._config, self._describer = db, config, describer
-        self._placer = Placer(scheduler, quotas, changes, zones)
-        self._rows = LaunchRows(rng, names)
+        self._placer = Placer(scheduler, quotas, zones)
+        self._rows = LaunchRows(rng, names, feed)
 
     def run(
         self, call: Call, request: instances_pb2.RunInstancesRequest
@@ -61,8 +61,7 @@ class Launcher:
             if known.earlier:
                 return self._again(tx, known, digest)
             plan = make_plan(tx, request, digest, wanted, known.row)
-            zone, placed = self._placer.place(tx, plan)
-            return self._rows.write(tx, plan, zone, placed)
+            return self._rows.write(tx, plan, self._placer.place(tx, plan))
 
     def _again(self, tx: Transaction, known: launch_read.Known, digest: str):
         """The token was used before: the first answer, as its instances are now."""

@@ -11,7 +11,7 @@ from functools import reduce
 
 from peewee import fn
 
-from controller.db.schema import NetworkInterface, SecondaryAddress, Subnet
+from controller.db.schema import Attachment, NetworkInterface, SecondaryAddress, Subnet
 from controller.db.session import Transaction
 from controller.lookup import check_ids, check_there
 from controller.networks.interfaces import in_use, too_many_interfaces
@@ -205,11 +205,12 @@ def _existing(tx: Transaction, nic_ids: Sequence[str]) -> dict:
             _NIC.vpc_id,
             _NIC.subnet_id,
             _NIC.availability_zone,
-            _NIC.instance_id,
+            Attachment.instance_id,
             Subnet.cidr_block,
             more.alias("secondary_count"),
         )
         .join(Subnet, on=Subnet.subnet_id == _NIC.subnet_id)
+        .left_outer_join(Attachment, on=Attachment.device_id == _NIC.network_interface_id)
         .where(_NIC.network_interface_id.in_(nic_ids), _NIC.account_id == tx.call.account_id)
     )
     there = {row.network_interface_id: row for row in rows}

@@ -6,6 +6,7 @@ before, it is read once more for the answer: a launch that names none costs no s
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 from controller.db.schema import NetworkInterface
@@ -14,12 +15,26 @@ from controller.instances.launch_interfaces import Planned
 from controller.networks import interfaces
 from controller.networks.launch import LaunchSubnet
 from controller.networks.names import DnsNames
-from controller.networks.new_interfaces import NewInterface, create_interfaces
+from controller.networks.new_interfaces import (
+    NewInterface,
+    attachment_row,
+    create_interfaces,
+)
 from controller.networks.view import interface_message
 from protos.cloud.v1 import common_pb2, networks_pb2
 from protos.ids import new_id
 
 _NIC = NetworkInterface
+
+
+@dataclass(frozen=True)
+class LaunchedNics:
+    """What was made: the interfaces of each instance as its owner sees them, the ids of the new
+    ones, and the rows that attach all of them."""
+
+    shown: list[list[networks_pb2.NetworkInterface]]
+    made: list[str] = field(default_factory=list)
+    attachments: list[dict] = field(default_factory=list)
 
 
 class LaunchNics:
@@ -33,36 +48,48 @@ class LaunchNics:
         zone: str,
         instance_ids: Sequence[str],
         tags: Sequence[common_pb2.Tag],
-    ) -> tuple[list[list[networks_pb2.NetworkInterface]], list[str]]:
-        """The interfaces of each instance, and the ids of those that are new. Raises WRONG_STATE
-        (in-use) and what create_interfaces raises."""
-        shown: list[list[networks_pb2.NetworkInterface]] = [[] for _ in instance_ids]
-        made: list[str] = []
+    ) -> LaunchedNics:
+        """The caller inserts the attachments. Raises what create_interfaces raises."""
+        done = LaunchedNics([[] for _ in instance_ids])
         for one in planned:
             if one.existing:
-                shown[0].append(self._take(tx, one, instance_ids[0]))
+                done.shown[0].append(self._take(tx, one, instance_ids[0], done))
                 continue
             subnet = one.network.subnet_in(zone)
             new = create_interfaces(tx, self._rng, one.network, subnet, instance_ids, one.wish)
-            made += [nic.network_interface_id for nic in new]
-            for nics, nic in zip(shown, new, strict=True):
+            for nics, nic in zip(done.shown, new, strict=True):
+                done.made.append(nic.network_interface_id)
+                done.attachments.append(attachment_row(tx, nic, one.wish))
                 nics.append(self._message(tx, one, subnet, nic, tags))
-        return shown, made
+        return done
 
     def _take(
-        self, tx: Transaction, one: Planned, instance_id: str
+        self, tx: Transaction, one: Planned, instance_id: str, done: LaunchedNics
     ) -> networks_pb2.NetworkInterface:
-        is_it = _NIC.network_interface_id == one.existing
-        changes = {
-            "instance_id": instance_id,
+        """One that was there before; its plan found it attached to nothing."""
+        attachment = {
+            "kind": "network_interface",
+            "device_id": one.existing,
             "attachment_id": new_id("network-interface-attachment", self._rng),
-            "device_index": one.wish.device_index,
+            "instance_id": instance_id,
+            "position": one.wish.device_index,
             "delete_on_termination": False,
             "attached_ms": tx.call.now_ms,
         }
-        if not tx.advance(_NIC, changes, is_it, _NIC.instance_id.is_null()):
-            raise interfaces.in_use(one.existing)
-        rows = tx.rows(interfaces.interfaces_query().where(is_it))
+        done.attachments.append(attachment)
+        query = interfaces.interfaces_query().where(_NIC.network_interface_id == one.existing)
+        rows = [
+            row._replace(
+                instance_id=instance_id,
+                attachment_id=attachment["attachment_id"],
+                device_index=one.wish.device_index,
+                delete_on_termination=False,
+                attached_ms=tx.call.now_ms,
+                attach_revision=0,
+                detaching=False,
+            )
+            for row in tx.rows(query)
+        ]
         return interfaces.messages(tx, rows, self._names)[0]
 
     def _message(
@@ -92,9 +119,9 @@ class LaunchNics:
             device_index=one.wish.device_index,
             delete_on_termination=one.wish.delete_on_termination,
             attached_ms=tx.call.now_ms,
-            attach_generation=0,
+            attach_revision=0,
             detaching=False,
-            devices_generation=0,
+            devices_revision=0,
             observed="unseen",
             public_ip=nic.public_ip,
             association_id="",

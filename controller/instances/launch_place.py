@@ -10,9 +10,8 @@ from dataclasses import replace
 
 from controller.config import Zone
 from controller.db.session import Transaction
-from controller.fleet.changes import Changes
 from controller.instances import claims, launch_read
-from controller.instances.launch_plan import Place, Plan
+from controller.instances.launch_plan import Places, Plan
 from controller.quotas.rules import Quotas
 from controller.scheduling.model import Ask, Candidate, Proposal
 from controller.scheduling.place import Scheduler
@@ -20,27 +19,25 @@ from protos.errors import CloudError, Kind
 
 
 class Placer:
-    def __init__(
-        self, scheduler: Scheduler, quotas: Quotas, changes: Changes, zones: Sequence[Zone]
-    ):
-        self._scheduler, self._quotas, self._changes = scheduler, quotas, changes
+    def __init__(self, scheduler: Scheduler, quotas: Quotas, zones: Sequence[Zone]):
+        self._scheduler, self._quotas = scheduler, quotas
         self._homes = {zone.name: zone.homes for zone in zones}
 
-    def place(self, tx: Transaction, plan: Plan) -> tuple[str, list[Place]]:
-        """The zone, and where in it each instance goes, charged and claimed: at least min_count of
-        them."""
+    def place(self, tx: Transaction, plan: Plan) -> Places:
+        """Where the instances go, charged and claimed: at least min_count of them."""
         hosts = launch_read.candidates(tx, plan.known.image_digest)
         zone, proposal = self._choose_zone(hosts, plan)
         if len(proposal.host_ids) < plan.request.min_count:
             raise self._no_capacity(plan, proposal)
         count = self._charge(tx, plan, len(proposal.host_ids))
         first = replace(proposal, host_ids=proposal.host_ids[:count])
-        placed, refusals = self._claim(tx, plan, hosts, zone, first)
-        if len(placed) < plan.request.min_count:
+        places, refusals = self._claim(tx, plan, hosts, zone, first)
+        placed = len(places.host_ids)
+        if placed < plan.request.min_count:
             raise self._no_capacity(plan, refusals)
-        if len(placed) < count:  # others were quicker between the proposal and the claim
-            self._quotas.refund(tx, tx.call.account_id, _charges(plan, count - len(placed)))
-        return zone, placed
+        if placed < count:  # others were quicker between the proposal and the claim
+            self._quotas.refund(tx, tx.call.account_id, _charges(plan, count - placed))
+        return places
 
     def _choose_zone(self, hosts: Sequence[Candidate], plan: Plan) -> tuple[str, Proposal]:
         """The zone that the scheduler's first choice is in, or the first other that holds
@@ -87,37 +84,32 @@ class Placer:
         hosts: Sequence[Candidate],
         zone: str,
         proposal: Proposal,
-    ) -> tuple[list[Place], Proposal]:
+    ) -> tuple[Places, Proposal]:
         """Claims what the scheduler proposes; a host that refuses is left out of the next
         proposal."""
         there = self._ask(plan, zone)
         left = {host.host_id: host for host in hosts}
-        placed: list[Place] = []
+        placed: list[str] = []
         moved: dict[str, int] = {}
         count, lost = len(proposal.host_ids), 0
         while proposal.host_ids:
             for host_id, asked in sorted(Counter(proposal.host_ids).items()):
                 amount, vpc_id = plan.each.times(asked), plan.network.vpc_id
-                generations = claims.claim(tx, host_id, amount, self._scheduler.settings, vpc_id)
-                if generations is None:
+                positions = claims.claim(tx, host_id, amount, self._scheduler.settings, vpc_id)
+                if positions is None:
                     del left[host_id]
                     lost += 1
                     continue
-                moved |= generations
-                placed += [Place(host_id, generations[host_id])] * asked
+                moved |= positions
+                placed += [host_id] * asked
                 for _ in range(asked):
                     left[host_id] = left[host_id].with_one_more(plan.ask)
             if len(placed) == count:
                 break
             proposal = self._scheduler.place(list(left.values()), there, count - len(placed))
-        self._changes.note_vpc(tx, plan.network.vpc_id, moved)
-        self._changes.send(tx, sorted({place.host_id for place in placed}))
         refusals = Counter(proposal.refusals)
         refusals["taken by others meanwhile"] += lost
-        return (
-            [Place(place.host_id, moved[place.host_id]) for place in placed],
-            Proposal((), +refusals),
-        )
+        return Places(zone, tuple(placed), moved), Proposal((), +refusals)
 
     def _no_capacity(self, plan: Plan, proposal: Proposal) -> CloudError:
         zone = plan.request.availability_zone or "any zone"

@@ -5,6 +5,7 @@ Called by instances/launch inside its transaction.
 """
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from controller.db.session import Transaction
@@ -55,11 +56,13 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A claimed place: the host, and the generation that it moved to."""
+class Places:
+    """Claimed places: the zone, a host for each instance, and the positions that the feeds of
+    these and of the VPC's other hosts have moved to."""
 
-    host_id: str
-    generation: int
+    zone: str
+    host_ids: tuple[str, ...]
+    positions: Mapping[str, int]
 
 
 def make_plan(tx: Transaction, request, digest: str, wanted, row) -> Plan:

@@ -8,12 +8,14 @@ import random
 from collections.abc import Sequence
 from types import SimpleNamespace
 
-from controller.db.schema import Instance, Placement, Volume
+from controller.db.schema import Attachment, Instance, Placement, Volume, Vpc
 from controller.db.session import Transaction
+from controller.hosts.feed import Feed
 from controller.instances import view
 from controller.instances.launch_nics import LaunchNics
-from controller.instances.launch_plan import Place, Plan
+from controller.instances.launch_plan import Places, Plan
 from controller.networks.names import DnsNames
+from controller.nouns import INSTANCE, VPC
 from controller.tags import rules as tags
 from controller.volumes.rules import columns_of_source
 from protos.cloud.v1 import common_pb2, instances_pb2
@@ -27,37 +29,37 @@ _DEFAULTS = {
     if field.default is not None
 } | {
     "observed": "unseen",
-    "observed_generation": 0,
-    "intent_generation": 1,
+    "observed_revision": 0,
     "ran_ms": 0,
-    "devices_generation": 0,
-    "network_generation": 0,
-    "metadata_wanted": 0,
+    "devices_revision": 0,
+    "network_revision": 0,
 }
-_JUST_ATTACHED = {"attach_generation": 0, "detaching": False, "busy": False}
+_JUST_ATTACHED = {"attach_revision": 0, "detaching": False, "busy": False}
 
 
 class LaunchRows:
-    def __init__(self, rng: random.Random, names: DnsNames):
-        self._rng, self._names = rng, names
+    def __init__(self, rng: random.Random, names: DnsNames, feed: Feed):
+        self._rng, self._names, self._feed = rng, names, feed
         self._nics = LaunchNics(rng, names)
 
-    def write(self, tx: Transaction, plan: Plan, zone: str, placed: Sequence[Place]):
-        reservation_id = new_id("reservation", self._rng)
+    def write(self, tx: Transaction, plan: Plan, places: Places) -> instances_pb2.Reservation:
+        """The reservation, its rows written and its hosts told."""
+        reservation_id, placed = new_id("reservation", self._rng), places.host_ids
         instances = [
-            self._instance(tx, plan, zone, reservation_id, index) for index in range(len(placed))
+            self._instance(tx, plan, places.zone, reservation_id, index)
+            for index in range(len(placed))
         ]
         volumes = [
-            self._volume(tx, plan, instance, place.host_id, position)
-            for instance, place in zip(instances, placed, strict=True)
+            self._volume(tx, plan, instance, host_id, position)
+            for instance, host_id in zip(instances, placed, strict=True)
             for position in range(len(plan.disks))
         ]
         tx.insert(Instance, instances)
         tx.insert(
             Placement,
             [
-                self._placement(tx, plan, instance, place)
-                for instance, place in zip(instances, placed, strict=True)
+                self._placement(tx, plan, instance, host_id)
+                for instance, host_id in zip(instances, placed, strict=True)
             ],
         )
         tx.insert(Volume, volumes)
@@ -66,20 +68,46 @@ class LaunchRows:
             kind: [common_pb2.Tag(key=key, value=value) for key, value in sorted(chosen.items())]
             for kind, chosen in plan.wanted.tags.items()
         }
-        nics, made = self._nics.write(
-            tx, plan.interfaces, zone, instance_ids, shown["network-interface"]
+        new_nics = self._nics.write(
+            tx, plan.interfaces, places.zone, instance_ids, shown["network-interface"]
         )
+        disks = [
+            self._disk(tx, plan, instance, position, volumes[index * len(plan.disks) + position])
+            for index, instance in enumerate(instances)
+            for position in range(len(plan.disks))
+        ]
+        tx.insert(Attachment, [*disks, *new_nics.attachments])
+        self._tell_hosts(tx, plan, places, instance_ids)
         tags.add(
             tx,
             tx.call.account_id,
             [
                 ("instance", instance_ids, plan.wanted.tags["instance"]),
                 ("volume", [v["volume_id"] for v in volumes], plan.wanted.tags["volume"]),
-                ("network-interface", made, plan.wanted.tags["network-interface"]),
+                ("network-interface", new_nics.made, plan.wanted.tags["network-interface"]),
             ],
         )
-        tagged = shown["instance"]
-        return self._answer(tx, plan, reservation_id, instances, placed, volumes, nics, tagged)
+        shown_disks = [{**disk, "volume_id": disk["device_id"], **_JUST_ATTACHED} for disk in disks]
+        nics, tagged = new_nics.shown, shown["instance"]
+        return self._answer(tx, plan, reservation_id, instances, placed, shown_disks, nics, tagged)
+
+    def _tell_hosts(
+        self, tx: Transaction, plan: Plan, places: Places, instance_ids: Sequence[str]
+    ) -> None:
+        """The instances are assigned to their hosts, and the VPC to these; its other hosts learn of
+        its new members by their next reports."""
+        vpc_id = plan.network.vpc_id
+        (revised,) = tx.advance_returning(
+            Vpc,
+            {"revision": Vpc.revision + 1},
+            Vpc.vpc_id == vpc_id,
+            returning=[Vpc.revision],
+        )
+        guests = zip(instance_ids, places.host_ids, strict=True)
+        assignments = [(INSTANCE, name, host_id, 1) for name, host_id in guests]
+        assignments += [(VPC, vpc_id, host_id, revised.revision) for host_id in places.positions]
+        self._feed.assign(tx, assignments, places.positions, observed={"instance": "unseen"})
+        self._feed.send(tx, sorted(set(places.host_ids)))
 
     def _instance(
         self, tx: Transaction, plan: Plan, zone: str, reservation_id: str, index: int
@@ -117,13 +145,11 @@ class LaunchRows:
             **metadata,
         }
 
-    def _placement(self, tx: Transaction, plan: Plan, instance: dict, place: Place) -> dict:
+    def _placement(self, tx: Transaction, plan: Plan, instance: dict, host_id: str) -> dict:
         return {
             "placement_id": new_id("placement", self._rng),
             "instance_id": instance["instance_id"],
-            "host_id": place.host_id,
-            "generation": place.generation,
-            "intent_generation": place.generation,
+            "host_id": host_id,
             "vcpus": plan.ask.vcpus,
             "memory_mib": plan.ask.memory_mib,
             "created_ms": tx.call.now_ms,
@@ -143,12 +169,6 @@ class LaunchRows:
             "iops": disk.iops,
             "throughput_mibps": disk.throughput_mibps,
             "created_ms": tx.call.now_ms,
-            "instance_id": instance["instance_id"],
-            "device_name": disk.device_name,
-            "position": position,
-            "delete_on_termination": disk.delete_on_termination,
-            "attached_ms": tx.call.now_ms,
-            **_JUST_ATTACHED,
         }
         if disk.source is not None:
             volume |= columns_of_source(disk.source)
@@ -163,6 +183,21 @@ class LaunchRows:
             }
         return volume
 
+    def _disk(
+        self, tx: Transaction, plan: Plan, instance: dict, position: int, volume: dict
+    ) -> dict:
+        """The attachment of one of the instance's volumes."""
+        disk = plan.disks[position]
+        return {
+            "kind": "volume",
+            "device_id": volume["volume_id"],
+            "instance_id": instance["instance_id"],
+            "device_name": disk.device_name,
+            "position": position,
+            "delete_on_termination": disk.delete_on_termination,
+            "attached_ms": tx.call.now_ms,
+        }
+
     def _answer(
         self, tx, plan, reservation_id, instances, placed, volumes, nics, tagged
     ) -> instances_pb2.Reservation:
@@ -171,8 +206,8 @@ class LaunchRows:
             reservation_id=reservation_id, owner_id=tx.call.account_id
         )
         each = len(plan.disks)
-        for index, (instance, place) in enumerate(zip(instances, placed, strict=True)):
-            row = SimpleNamespace(**{**_DEFAULTS, **instance, "host_id": place.host_id})
+        for index, (instance, host_id) in enumerate(zip(instances, placed, strict=True)):
+            row = SimpleNamespace(**{**_DEFAULTS, **instance, "host_id": host_id})
             own = [SimpleNamespace(**one) for one in volumes[index * each : (index + 1) * each]]
             reservation.instances.append(
                 view.instance_message(

@@ -5,12 +5,12 @@ that the network follows them (view.metadata_state). A stopped instance begins w
 """
 
 from controller.call import Call
-from controller.db.schema import Instance
 from controller.db.session import Database
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.instances.launch_checks import metadata_columns, shows_tags
 from controller.instances.rules import find, find_staying
 from controller.instances.view import metadata_options
+from controller.nouns import INSTANCE
 from controller.tags.checks import check_keys_in_metadata
 from controller.tags.rules import tags_of
 from protos.cloud.v1 import instances_pb2
@@ -18,7 +18,7 @@ from protos.cloud.v1 import instances_pb2
 
 def modify(
     db: Database,
-    changes: Changes,
+    feed: Feed,
     call: Call,
     request: instances_pb2.ModifyMetadataOptionsRequest,
 ) -> instances_pb2.MetadataOptions:
@@ -31,7 +31,6 @@ def modify(
             shown = tags_of(tx, [row.instance_id])[row.instance_id]
             check_keys_in_metadata(tag.key for tag in shown)
         if new:
-            tx.advance(Instance, new, Instance.instance_id == row.instance_id)
-            changes.metadata(tx, [row.instance_id])
+            feed.revise(tx, INSTANCE, [row.instance_id], new, stamps=("metadata_revision",))
             (row,) = find(tx, call.account_id, [row.instance_id])
         return metadata_options(row)

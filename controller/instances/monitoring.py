@@ -4,15 +4,15 @@ metadata service, and nothing of a guest is measured more often for it. Called b
 from collections.abc import Sequence
 
 from controller.call import Call
-from controller.db.schema import Instance
 from controller.db.session import Database
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.instances.rules import find_staying
+from controller.nouns import INSTANCE
 from protos.cloud.v1 import instances_pb2
 
 
 def set_monitoring(
-    db: Database, changes: Changes, call: Call, instance_ids: Sequence[str], wanted: bool
+    db: Database, feed: Feed, call: Call, instance_ids: Sequence[str], wanted: bool
 ) -> instances_pb2.InstanceMonitorings:
     """All instances of a call or none; what is so already is answered as settled.
 
@@ -23,8 +23,7 @@ def set_monitoring(
         rows = find_staying(tx, call.account_id, instance_ids, "monitored")
         others = [row.instance_id for row in rows if bool(row.monitoring) != wanted]
         if others:
-            tx.advance(Instance, {"monitoring": wanted}, Instance.instance_id.in_(others))
-            changes.instances(tx, others, at_once=False)
+            feed.revise(tx, INSTANCE, others, {"monitoring": wanted}, at_once=False)
     return instances_pb2.InstanceMonitorings(
         instances=[
             instances_pb2.InstanceMonitoring(

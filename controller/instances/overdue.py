@@ -7,8 +7,9 @@ what it claims is given back when its host says so, however late.
 """
 
 from controller.call import Call
-from controller.db.schema import Instance, Placement
+from controller.db.schema import Assignment, Instance, Placement
 from controller.db.session import Database
+from controller.guests import SEEN
 from controller.instances.rules import InstanceRules
 from controller.reasons import SERVER_ERROR, state_reason
 
@@ -43,9 +44,10 @@ def _pending_since(before_ms: int):
     return (
         Placement.select(Placement.instance_id, Placement.ran_ms)
         .join(Instance, on=Instance.instance_id == Placement.instance_id)
+        .join(Assignment, on=SEEN)
         .where(
             Placement.live,
-            Placement.observed.not_in(("running", "exited", "failed")),
+            Assignment.observed.not_in(("running", "exited", "failed")),
             Instance.desired == "running",
             Instance.launched_ms < before_ms,
         )

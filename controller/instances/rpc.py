@@ -3,8 +3,8 @@
 from controller.call import Call
 from controller.db.schema import Host, Instance, Placement
 from controller.db.session import Database
-from controller.fleet.changes import Changes
-from controller.fleet.dispatch import Agents
+from controller.hosts.delivery import Agents
+from controller.hosts.feed import Feed
 from controller.instances import credits, metadata_options, monitoring
 from controller.instances.attributes import Attributes
 from controller.instances.describe import Describer
@@ -26,12 +26,12 @@ class InstancesServicer:
         rules: InstanceRules,
         attributes: Attributes,
         types: Types,
-        changes: Changes,
+        feed: Feed,
         agents: Agents,
         console_timeout_s: float,
     ):
         self._db, self._launcher, self._describer, self._rules = db, launcher, describer, rules
-        self._attributes, self._types, self._changes = attributes, types, changes
+        self._attributes, self._types, self._feed = attributes, types, feed
         self._agents, self._console_timeout_s = agents, console_timeout_s
 
     def Run(self, request, call: Call) -> instances_pb2.Reservation:
@@ -71,14 +71,14 @@ class InstancesServicer:
 
     def Monitor(self, request, call: Call) -> instances_pb2.InstanceMonitorings:
         ids = request.instance_ids
-        return monitoring.set_monitoring(self._db, self._changes, call, ids, True)
+        return monitoring.set_monitoring(self._db, self._feed, call, ids, True)
 
     def Unmonitor(self, request, call: Call) -> instances_pb2.InstanceMonitorings:
         ids = request.instance_ids
-        return monitoring.set_monitoring(self._db, self._changes, call, ids, False)
+        return monitoring.set_monitoring(self._db, self._feed, call, ids, False)
 
     def ModifyMetadataOptions(self, request, call: Call) -> instances_pb2.MetadataOptions:
-        return metadata_options.modify(self._db, self._changes, call, request)
+        return metadata_options.modify(self._db, self._feed, call, request)
 
     def GetPasswordData(self, request, call: Call) -> instances_pb2.PasswordData:
         """No guest here hands out a password: it is empty since the launch."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from controller.call import Call
 from controller.db.filters import shown_time
-from controller.db.schema import Instance, NetworkInterface, Placement, Volume
+from controller.db.schema import Attachment, Instance, NetworkInterface, Placement
 from controller.db.session import Database, Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.instances import claims
 from controller.instances.claims import Amount
 from controller.instances.describe import instances_query
@@ -22,6 +22,7 @@ from controller.instances.state import PENDING, RUNNING, STOPPED, STOPPING, visi
 from controller.instances.view import state_of
 from controller.lookup import check_ids, check_there
 from controller.networks import interfaces
+from controller.nouns import INSTANCE, VPC
 from controller.quotas.rules import Quotas
 from controller.reasons import state_reason
 from controller.scheduling.model import Settings
@@ -43,10 +44,10 @@ class InstanceRules:
         db: Database,
         settings: Settings,
         quotas: Quotas,
-        changes: Changes,
+        feed: Feed,
     ):
         self._db, self._settings = db, settings
-        self._quotas, self._changes = quotas, changes
+        self._quotas, self._feed = quotas, feed
 
     def start(self, call: Call, instance_ids: Sequence[str]) -> list[StateChange]:
         """From stopped; on those pending or running nothing happens. Raises WRONG_STATE,
@@ -61,7 +62,7 @@ class InstanceRules:
                 interfaces.lend_again(tx, call.account_id, [row.instance_id for row in stopped])
                 self._intend(tx, stopped, "running", "", ("", ""), again=True)
                 for vpc_id in vpcs_of(tx, [row.instance_id for row in stopped]):
-                    self._changes.vpc(tx, vpc_id, at_once=False)
+                    self._feed.revise(tx, VPC, [vpc_id], at_once=False)
             return _changed(rows, stopped, "running")
 
     def stop(self, call: Call, instance_ids: Sequence[str], force: bool) -> list[StateChange]:
@@ -77,16 +78,15 @@ class InstanceRules:
             self._intend(tx, running, "stopped", _by_user(call), USER_SHUTDOWN, force=force)
             stubborn = [row for row in rows if state_of(row) == STOPPING and not row.force_stop]
             if force and stubborn:
-                named = Instance.instance_id.in_([row.instance_id for row in stubborn])
-                tx.advance(Instance, {"force_stop": True}, named)
-                self._changes.instances(tx, [row.instance_id for row in stubborn])
+                named = [row.instance_id for row in stubborn]
+                self._feed.revise(tx, INSTANCE, named, {"force_stop": True})
             return _changed(rows, running, "stopped")
 
     def reboot(self, call: Call, instance_ids: Sequence[str]) -> None:
         with self._db.write(call) as tx:
             rows = find(tx, call.account_id, instance_ids)
             _require(rows, {RUNNING}, "rebooted")
-            ask_reboot(tx, self._changes, [row.instance_id for row in rows])
+            ask_reboot(tx, self._feed, [row.instance_id for row in rows])
 
     def terminate(self, call: Call, instance_ids: Sequence[str]) -> list[StateChange]:
         """From any state; on those that go already nothing happens. Raises WRONG_STATE for
@@ -118,8 +118,8 @@ class InstanceRules:
         force: bool = False,
         again: bool = False,
     ) -> None:
-        """Sets what is wanted, under new generations of the hosts, which are sent it at once.
-        ``again``: a start."""
+        """Sets what is wanted, under new revisions; their hosts are sent it at once. ``again``: a
+        start."""
         if not rows:
             return
         named = [row.instance_id for row in rows]
@@ -132,8 +132,7 @@ class InstanceRules:
         }
         if again:
             changes |= {"starts": Instance.starts + 1, "launched_ms": tx.call.now_ms}
-        tx.advance(Instance, changes, Instance.instance_id.in_(named))
-        self._changes.intents(tx, named)
+        self._feed.revise(tx, INSTANCE, named, changes, stamps=("intent_revision",))
 
     def _claim_again(self, tx: Transaction, rows: Sequence) -> None:
         """vCPUs and memory on the hosts where the disks are; those that were not given back yet are
@@ -186,11 +185,9 @@ def find_staying(tx: Transaction, account_id: str, instance_ids: Sequence[str], 
     return rows
 
 
-def ask_reboot(tx: Transaction, changes: Changes, instance_ids: Sequence[str]) -> None:
+def ask_reboot(tx: Transaction, feed: Feed, instance_ids: Sequence[str]) -> None:
     """Once more than before, of instances that run."""
-    reboots = {"reboots": Instance.reboots + 1}
-    tx.advance(Instance, reboots, Instance.instance_id.in_(list(instance_ids)))
-    changes.instances(tx, instance_ids)
+    feed.revise(tx, INSTANCE, instance_ids, {"reboots": Instance.reboots + 1})
 
 
 def wrong_state(row, done: str) -> CloudError:
@@ -210,8 +207,12 @@ def _require(rows: Sequence, states: set[str], done: str) -> None:
 
 def _require_roots(tx: Transaction, rows: Sequence) -> None:
     """A root disk may have been detached while its instance was stopped."""
-    named = Volume.instance_id.in_([row.instance_id for row in rows])
-    roots = Volume.select(Volume.instance_id).where(named, Volume.position == 0, ~Volume.detaching)
+    roots = Attachment.select(Attachment.instance_id).where(
+        Attachment.instance_id.in_([row.instance_id for row in rows]),
+        Attachment.kind == "volume",
+        Attachment.position == 0,
+        ~Attachment.detaching,
+    )
     having = {row[0] for row in tx.tuples(roots)}
     for row in rows:
         if row.instance_id not in having:
@@ -247,8 +248,8 @@ def _changed(rows: Sequence, changed: Sequence, desired: str) -> list[StateChang
 def vpcs_of(tx: Transaction, instance_ids: Sequence[str]) -> list[str]:
     """The VPCs that these instances have interfaces in."""
     query = NetworkInterface.select(NetworkInterface.vpc_id).distinct()
-    named = NetworkInterface.instance_id.in_(list(instance_ids))
-    return sorted(row[0] for row in tx.tuples(query.where(named)))
+    attached = interfaces.of_instances(instance_ids)
+    return sorted(row[0] for row in tx.tuples(query.where(attached)))
 
 
 def _by_user(call: Call) -> str:

@@ -19,17 +19,24 @@ from peewee import SQL
 
 from controller.call import Call
 from controller.db.prepared import among, prepared
-from controller.db.schema import HostVpc, Instance, NetworkInterface, Placement, Volume
+from controller.db.schema import (
+    Assignment,
+    Attachment,
+    Instance,
+    NetworkInterface,
+    Placement,
+)
 from controller.db.session import Conflict, Database, Transaction
-from controller.fleet.changes import Changes
+from controller.guests import FRESH, SEEN
+from controller.hosts.feed import Feed
 from controller.instances import claims
 from controller.instances.claims import Amount
-from controller.instances.rest import FRESH
 from controller.instances.rules import InstanceRules, vpcs_of
 from controller.networks import interfaces
+from controller.nouns import INSTANCE, VPC
 from controller.quotas.rules import Quotas
 from controller.reasons import SERVER_ERROR, state_reason
-from controller.volumes.release import forget, let_go
+from controller.volumes.release import detached, forget
 from controller.volumes.rows import volumes_query
 from controller.volumes.rules import condemn
 
@@ -43,8 +50,8 @@ SHUT_DOWN_BY_ITSELF = state_reason(
 
 
 class Settle:
-    def __init__(self, db: Database, rules: InstanceRules, quotas: Quotas, changes: Changes):
-        self._db, self._rules, self._quotas, self._changes = db, rules, quotas, changes
+    def __init__(self, db: Database, rules: InstanceRules, quotas: Quotas, feed: Feed):
+        self._db, self._rules, self._quotas, self._feed = db, rules, quotas, feed
 
     def run_once(self, call: Call) -> int:
         """Settles what there is; answers how many placements that were.
@@ -95,7 +102,7 @@ class Settle:
         """Seen stopped as wanted."""
         released = self._release(tx, rows)
         changed = interfaces.give_back_lent(tx, [row.instance_id for row in released])
-        self._changes.instances(tx, changed, at_once=False)
+        self._feed.revise(tx, INSTANCE, changed, at_once=False)
         self._network_changed(tx, changed)
 
     def _finish(self, tx: Transaction, rows: Sequence) -> None:
@@ -104,12 +111,15 @@ class Settle:
         if not over:
             return
         instance_ids = [row.instance_id for row in over]
+        self._feed.withdraw(tx, INSTANCE, instance_ids)
         self._release(tx, over)
-        self._remove_volumes(tx, over)
+        volumes = tx.rows(volumes_query().where(Attachment.instance_id.in_(instance_ids)))
         released = interfaces.release_interfaces(tx, instance_ids)
+        tx.delete(Attachment, Attachment.instance_id.in_(instance_ids))
+        self._remove_volumes(tx, volumes)
         for vpc_id in released.vpc_ids:
-            _forget_vpc(tx, vpc_id, sorted({row.host_id for row in over}))
-            self._changes.vpc(tx, vpc_id, at_once=False)
+            self._withdraw_vpc(tx, vpc_id, sorted({row.host_id for row in over}))
+            self._feed.revise(tx, VPC, [vpc_id], at_once=False)
         for account_id in sorted({row.account_id for row in over}):
             gone = sum(row.account_id == account_id for row in over)
             nics = released.gone.get(account_id, 0)
@@ -133,24 +143,37 @@ class Settle:
             self._quotas.refund(tx, account_id, refunds)
         return done
 
-    def _remove_volumes(self, tx: Transaction, over: Sequence) -> None:
-        """Those to be deleted with the instance go: at once where their host knew them by the
-        instance alone, and has removed them with it; else once their home has. The others stay,
-        attached to nothing."""
-        instance_ids = [row.instance_id for row in over]
-        rows = tx.rows(volumes_query().where(Volume.instance_id.in_(instance_ids)))
+    def _remove_volumes(self, tx: Transaction, rows: Sequence) -> None:
+        """Volumes of instances that are gone: those to be deleted with them go, at once where their
+        host knew them by the instance alone, and has removed them with it; else once their home
+        has. The others stay, attached to nothing."""
         going = [row for row in rows if row.delete_on_termination and not row.detaching]
-        removed = [row for row in going if not row.generation and not row.attach_generation]
-        forget(tx, self._quotas, removed)
+        removed = [row for row in going if not row.revision and not row.attach_revision]
+        forget(tx, self._feed, self._quotas, removed)
         gone = {row.volume_id for row in removed}
-        let_go(tx, self._changes, [row for row in rows if row.volume_id not in gone])
-        condemn(tx, self._changes, [row for row in going if row.volume_id not in gone])
+        detached(tx, self._feed, [row.volume_id for row in rows if row.volume_id not in gone])
+        condemn(tx, self._feed, [row for row in going if row.volume_id not in gone])
+
+    def _withdraw_vpc(self, tx: Transaction, vpc_id: str, host_ids: Sequence[str]) -> None:
+        """Hosts that have no instance of the VPC any more need not be told of it."""
+        still = (
+            Placement.select(Placement.host_id)
+            .join(Attachment, on=Attachment.instance_id == Placement.instance_id)
+            .join(
+                NetworkInterface,
+                on=NetworkInterface.network_interface_id == Attachment.device_id,
+            )
+            .where(NetworkInterface.vpc_id == vpc_id, Placement.live)
+        )
+        having = {row[0] for row in tx.tuples(still)}
+        if emptied := [host_id for host_id in host_ids if host_id not in having]:
+            self._feed.withdraw(tx, VPC, [vpc_id], emptied)
 
     def _network_changed(self, tx: Transaction, instance_ids: Sequence[str]) -> None:
         """Addresses have gone from their interfaces: their hosts should know, at their next
         report."""
         for vpc_id in vpcs_of(tx, instance_ids):
-            self._changes.vpc(tx, vpc_id, at_once=False)
+            self._feed.revise(tx, VPC, [vpc_id], at_once=False)
 
 
 def _raise_if_busy(failure: Exception) -> None:
@@ -171,9 +194,9 @@ def _advanced(tx: Transaction, rows: Sequence, changes: dict, guard) -> list:
     return [row for row in rows if row.placement_id in ids]
 
 
-# Written out as the partial index placement_unsettled has it: it is found by its words.
+# Written out as the partial index assignment_ended has it: it is found by its words.
 _ENDS = ("exited", "failed", "absent", "stopped")
-_ENDED = Placement.observed.in_([SQL(f"'{word}'") for word in _ENDS])
+_ENDED = Assignment.observed.in_([SQL(f"'{word}'") for word in _ENDS])
 
 
 def _unsettled():
@@ -181,9 +204,9 @@ def _unsettled():
         Placement.select(
             Placement.placement_id,
             Placement.host_id,
-            Placement.observed,
-            Placement.reason_code,
-            Placement.reason_message,
+            Assignment.observed,
+            Assignment.reason_code,
+            Assignment.reason_message,
             Placement.ran_ms,
             Placement.vcpus.alias("claimed_vcpus"),
             Placement.memory_mib.alias("claimed_memory_mib"),
@@ -191,15 +214,16 @@ def _unsettled():
             Instance.account_id,
             Instance.shutdown_behavior,
         )
+        .join(Assignment, on=SEEN)
         .join(Instance, on=Instance.instance_id == Placement.instance_id)
         .where(
             Placement.live,
             _ENDED,
             FRESH,
-            ((Placement.observed == "absent") & (Instance.desired == "terminated"))
-            | (Placement.observed.in_(("exited", "failed")) & (Instance.desired == "running"))
+            ((Assignment.observed == "absent") & (Instance.desired == "terminated"))
+            | (Assignment.observed.in_(("exited", "failed")) & (Instance.desired == "running"))
             | (
-                (Placement.observed == "stopped")
+                (Assignment.observed == "stopped")
                 & (Instance.desired == "stopped")
                 & (Placement.vcpus > 0)
             ),
@@ -209,18 +233,3 @@ def _unsettled():
 
 _FIRST = prepared(lambda: _unsettled().order_by(Placement.placement_id).limit(AT_ONCE))
 _NAMED = prepared(lambda ids: _unsettled().where(among(Placement.placement_id, ids)))
-
-
-def _forget_vpc(tx: Transaction, vpc_id: str, host_ids: Sequence[str]) -> None:
-    """Hosts that have no instance of the VPC any more need not be told of it."""
-    still = (
-        Placement.select(Placement.host_id)
-        .join(NetworkInterface, on=NetworkInterface.instance_id == Placement.instance_id)
-        .where(NetworkInterface.vpc_id == vpc_id, Placement.live)
-    )
-    tx.delete(
-        HostVpc,
-        HostVpc.vpc_id == vpc_id,
-        HostVpc.host_id.in_(list(host_ids)),
-        HostVpc.host_id.not_in(still),
-    )

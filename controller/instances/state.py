@@ -1,7 +1,7 @@
 """The name of an instance's state, derived from three columns with three owners. Pure.
 
     desired    running | stopped | terminated       instance, written by instances/rules
-    observed   unseen preparing running stopping    live placement, written by fleet/reports
+    observed   unseen preparing running stopping    its guest's assignment, by hosts/reports
                stopped exited failed absent
     fresh      the observation was made under the newest intent, not an older one
 
@@ -52,10 +52,10 @@ TABLE: Mapping[str, Mapping[str, str]] = {
 
 
 def visible_state(
-    desired: str, observed: str | None, observed_generation: int, intent_generation: int
+    desired: str, observed: str | None, observed_revision: int, intent_revision: int
 ) -> str:
     """What the user sees. observed None: the instance has no live placement."""
-    return TABLE[desired][column(observed, observed_generation >= intent_generation)]
+    return TABLE[desired][column(observed, observed_revision >= intent_revision)]
 
 
 def column(observed: str | None, fresh: bool) -> str:

@@ -1,23 +1,20 @@
 """Rows → Instance messages. Pure; called by describe and, for the answer of a launch, by launch.
 
-An instance's row has the columns of ``INSTANCE_FIELDS`` and its live placement's (host_id,
-observed, observed_generation, intent_generation, ran_ms, devices_generation, network_generation,
-metadata_wanted; None where it has none).
+An instance's row has the columns of ``INSTANCE_FIELDS`` and its guest's (host_id, observed,
+observed_revision, ran_ms, devices_revision, network_revision; None where it has none).
 """
 
 from collections.abc import Iterable, Sequence
 
+from controller.attachment_states import volume_attachment_state
 from controller.instances.state import TERMINATED, visible_state
 from controller.networks.names import DnsNames
-from controller.volumes.state import attachment_state
 from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2
 
 
 def state_of(row) -> str:
-    """The visible state of a row with desired and the live placement's columns."""
-    return visible_state(
-        row.desired, row.observed, row.observed_generation or 0, row.intent_generation or 0
-    )
+    """The visible state of a row with desired, intent_revision and its guest's columns."""
+    return visible_state(row.desired, row.observed, row.observed_revision or 0, row.intent_revision)
 
 
 def instance_message(
@@ -65,7 +62,7 @@ def instance_message(
         instances_pb2.InstanceBlockDevice(
             device_name=volume.device_name,
             volume_id=volume.volume_id,
-            status=attachment_state(volume, row.ran_ms, row.observed, row.devices_generation),
+            status=volume_attachment_state(volume, row.ran_ms, row.observed, row.devices_revision),
             attach_time_ms=volume.attached_ms,
             delete_on_termination=volume.delete_on_termination,
         )
@@ -111,7 +108,7 @@ def metadata_state(row) -> str:
     with its guest."""
     if row.observed is None:
         return "applied"
-    waits = not row.ran_ms or row.metadata_wanted > row.network_generation
+    waits = not row.ran_ms or row.metadata_revision > row.network_revision
     return "pending" if waits else "applied"
 
 

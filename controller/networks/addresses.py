@@ -17,9 +17,16 @@ from dataclasses import dataclass
 
 from peewee import fn
 
-from controller.db.schema import Instance, NetworkInterface, PublicAddress, SecondaryAddress
+from controller.db.schema import (
+    Attachment,
+    Instance,
+    NetworkInterface,
+    PublicAddress,
+    SecondaryAddress,
+)
 from controller.db.session import Transaction
-from controller.fleet.changes import Changes
+from controller.guests import with_attachment
+from controller.hosts.feed import Feed
 from controller.lookup import check_ids, find_one, not_found
 from controller.networks import gateways, pool
 from controller.networks.interfaces import may_be_lent_another, several_interfaces, tell_hosts
@@ -84,7 +91,7 @@ def allocate(
 def associate(
     tx: Transaction,
     rng: random.Random,
-    changes: Changes,
+    feed: Feed,
     request: networks_pb2.AssociateAddressRequest,
 ) -> str:
     """Puts an address on an interface; answers its allocation id. The same again changes nothing.
@@ -104,7 +111,7 @@ def associate(
     if not may_move and target.association_id:
         raise _already_associated(nic.network_interface_id, target.association_id)
     if address.network_interface_id:
-        _take_off(tx, changes, address)
+        _take_off(tx, feed, address)
     if target.public_ip and not target.association_id:
         pool.give_back(tx, [target.public_ip])
     carries = {
@@ -115,12 +122,12 @@ def associate(
         tx.advance(_MORE, carries, *_is_secondary(nic, target.secondary_ip))
     else:
         tx.advance(_NIC, carries, _NIC.network_interface_id == nic.network_interface_id)
-    tell_hosts(tx, changes, nic)
+    tell_hosts(tx, feed, nic)
     return address.allocation_id
 
 
 def disassociate(
-    tx: Transaction, changes: Changes, request: networks_pb2.DisassociateAddressRequest
+    tx: Transaction, feed: Feed, request: networks_pb2.DisassociateAddressRequest
 ) -> None:
     """Takes an address off its interface.
 
@@ -136,7 +143,7 @@ def disassociate(
     own, noun = _address_query(tx), "elastic-ip-association"
     key, association_id = carried_association_id, request.association_id
     address = find_one(tx, own, key, noun, association_id, "associationId")
-    _take_off(tx, changes, address)
+    _take_off(tx, feed, address)
 
 
 def release(tx: Transaction, quotas: Quotas, request: networks_pb2.ReleaseAddressRequest) -> None:
@@ -196,7 +203,7 @@ def _address_query(tx: Transaction):
             PublicAddress.allocation_id,
             _NIC.network_interface_id,
             carried_association_id.alias("association_id"),
-            _NIC.instance_id,
+            Attachment.instance_id,
             _NIC.vpc_id,
             _NIC.subnet_id,
             _NIC.auto_public,
@@ -209,14 +216,15 @@ def _address_query(tx: Transaction):
 
 
 def with_carriers(query):
-    """Public addresses with the private address that carries each: the interface, and its secondary
-    address where it is one."""
+    """Public addresses with the private address that carries each: the interface, its secondary
+    address where it is one, and its attachment."""
     carries = (_NIC.public_ip == PublicAddress.public_ip) | (
         _NIC.network_interface_id == _MORE.network_interface_id
     )
-    return query.left_outer_join(
+    query = query.left_outer_join(
         _MORE, on=_MORE.public_ip == PublicAddress.public_ip
     ).left_outer_join(_NIC, on=carries)
+    return with_attachment(query, _NIC.network_interface_id)
 
 
 def _is_secondary(nic, private_ip: str):
@@ -244,7 +252,7 @@ def _find_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest)
     query = (
         _NIC.select(
             _NIC.network_interface_id,
-            _NIC.instance_id,
+            Attachment.instance_id,
             _NIC.vpc_id,
             _NIC.subnet_id,
             _NIC.private_ip,
@@ -252,13 +260,14 @@ def _find_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest)
             _NIC.association_id,
             Instance.desired,
         )
-        .left_outer_join(Instance, on=Instance.instance_id == _NIC.instance_id)
+        .left_outer_join(Attachment, on=Attachment.device_id == _NIC.network_interface_id)
+        .left_outer_join(Instance, on=Instance.instance_id == Attachment.instance_id)
         .where(_NIC.account_id == tx.call.account_id)
-        .order_by(_NIC.device_index)
+        .order_by(Attachment.position)
     )
     if request.instance_id:
         check_ids("instance", [request.instance_id])
-        found = tx.rows(query.where(_NIC.instance_id == request.instance_id).limit(2))
+        found = tx.rows(query.where(Attachment.instance_id == request.instance_id).limit(2))
         if len(found) > 1:
             raise several_interfaces(request.instance_id)
         nic = found[0] if found else None
@@ -302,26 +311,27 @@ def _no_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest) -
     return _invalid_instance(seen) if seen else not_found("instance", request.instance_id)
 
 
-def _take_off(tx: Transaction, changes: Changes, carried) -> None:
+def _take_off(tx: Transaction, feed: Feed, carried) -> None:
     """Off the private address that carries it; an interface's primary one is lent another where it
     wants one and runs."""
     if carried.secondary_ip:
         bare = {"public_ip": None, "association_id": ""}
         tx.advance(_MORE, bare, *_is_secondary(carried, carried.secondary_ip))
-        tell_hosts(tx, changes, carried)
+        tell_hosts(tx, feed, carried)
         return
     is_it = _NIC.network_interface_id == carried.network_interface_id
     instead = ""
     if carried.auto_public and carried.instance_id:
         runs = tx.value(
             _NIC.select(Instance.instance_id)
-            .join(Instance, on=Instance.instance_id == _NIC.instance_id)
+            .join(Attachment, on=Attachment.device_id == _NIC.network_interface_id)
+            .join(Instance, on=Instance.instance_id == Attachment.instance_id)
             .where(is_it, Instance.desired == "running", may_be_lent_another())
         )
         if runs:
             instead = next(iter(pool.take(tx, tx.call.account_id, 1)), "")
     tx.advance(_NIC, {"public_ip": instead or None, "association_id": ""}, is_it)
-    tell_hosts(tx, changes, carried)
+    tell_hosts(tx, feed, carried)
 
 
 def no_address(*public_ips: str) -> CloudError:

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from controller.config import Zone
 from controller.db.schema import Route, RouteTableAssociation, Subnet, Vpc
 from controller.db.session import Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.networks import gateways, subnets, vpcs
 from controller.networks.blocks import ANYWHERE, overlap
+from controller.nouns import VPC
 from controller.quotas.rules import Quotas
 from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
@@ -69,7 +70,7 @@ def make_default_vpc(
 def create_default_subnet(
     tx: Transaction,
     rng: random.Random,
-    changes: Changes,
+    feed: Feed,
     zones: Sequence[Zone],
     request: networks_pb2.CreateDefaultSubnetRequest,
 ) -> str:
@@ -103,7 +104,7 @@ def create_default_subnet(
         raise CloudError(
             Kind.NO_CAPACITY, "The default VPC has no free range for a subnet.", noun="subnet"
         )
-    changes.vpc(tx, vpc.vpc_id, at_once=False)
+    feed.revise(tx, VPC, [vpc.vpc_id], at_once=False)
     return made[0]
 
 

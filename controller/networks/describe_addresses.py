@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from peewee import fn
 
 from controller.db.filters import Condition, column, constant, tag_filters, where
-from controller.db.schema import NetworkInterface, PublicAddress, SecondaryAddress
+from controller.db.schema import Attachment, NetworkInterface, PublicAddress, SecondaryAddress
 from controller.db.session import Session
 from controller.lookup import check_ids, not_found
 from controller.networks.addresses import carried_association_id, no_address, with_carriers
@@ -25,7 +25,7 @@ def address_filters(region: str) -> Mapping[str, Condition]:
         "public-ip": column(PublicAddress.public_ip),
         "domain": constant("vpc"),
         "association-id": column(carried_association_id),
-        "instance-id": column(_NIC.instance_id),
+        "instance-id": column(Attachment.instance_id),
         "network-interface-id": column(_NIC.network_interface_id),
         "network-interface-owner-id": column(_NIC.account_id),
         "private-ip-address": column(_PRIVATE_IP),
@@ -67,7 +67,7 @@ def _addresses(account_id: str | None):
             PublicAddress.allocation_id,
             PublicAddress.public_ip,
             carried_association_id.alias("association_id"),
-            _NIC.instance_id,
+            Attachment.instance_id,
             _NIC.network_interface_id,
             _NIC.account_id.alias("interface_owner_id"),
             _PRIVATE_IP.alias("private_ip"),

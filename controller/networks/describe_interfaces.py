@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from peewee import SQL, Case, Value, fn
 
+from controller.attachment_states import INTERFACE_STATES
 from controller.config import Zone
 from controller.db.filters import (
     NOTHING,
@@ -25,9 +26,9 @@ from controller.db.filters import (
     where,
 )
 from controller.db.schema import (
+    Attachment,
     NetworkInterface,
     NicGroup,
-    Placement,
     PublicAddress,
     SecondaryAddress,
     SecurityGroup,
@@ -44,21 +45,10 @@ _NIC = NetworkInterface
 _GROUPS = NicGroup.select(SQL("1")).where(
     NicGroup.network_interface_id == _NIC.network_interface_id
 )
+_ATTACHED = Attachment.device_id.is_null(False)
 _ABSENT = custom(lambda values: NOTHING)  # known to EC2; nothing here has it
 _MORE = SecondaryAddress
 _SECONDARY = _MORE.select(SQL("1")).where(_MORE.network_interface_id == _NIC.network_interface_id)
-
-
-def attachment_states() -> Mapping[str, object]:
-    """``view.attachment_status`` as SQL, on interfaces joined with their live placements."""
-    attached = _NIC.instance_id.is_null(False)
-    waits = _NIC.attach_generation > fn.COALESCE(Placement.devices_generation, 0)
-    attaching = waits & (fn.COALESCE(Placement.observed, "") == "running")
-    return {
-        "detaching": attached & _NIC.detaching,
-        "attaching": attached & ~_NIC.detaching & attaching,
-        "attached": attached & ~_NIC.detaching & ~attaching,
-    }
 
 
 def interface_filters(names: DnsNames, zones: Sequence[Zone]) -> Mapping[str, Condition]:
@@ -86,9 +76,7 @@ def interface_filters(names: DnsNames, zones: Sequence[Zone]) -> Mapping[str, Co
         "requester-managed": constant("false"),
         "operator.managed": constant("false"),
         "source-dest-check": boolean(_NIC.source_dest_check),
-        "status": choice(
-            {"in-use": _NIC.instance_id.is_null(False), "available": _NIC.instance_id.is_null()}
-        ),
+        "status": choice({"in-use": _ATTACHED, "available": ~_ATTACHED}),
         "ipv6-addresses.ipv6-address": _ABSENT,
         "operator.principal": _ABSENT,
         "requester-id": _ABSENT,
@@ -128,16 +116,16 @@ def _addresses(names: DnsNames) -> Mapping[str, Condition]:
 
 
 def _attachment() -> Mapping[str, Condition]:
-    attached = _NIC.instance_id.is_null(False)
+    has = Attachment
     return {
-        "attachment.attachment-id": _present(_NIC.attachment_id),
-        "attachment.instance-id": column(_NIC.instance_id),
-        "attachment.instance-owner-id": _while(attached, column(_NIC.account_id)),
-        "attachment.device-index": _while(attached, integer(_NIC.device_index)),
-        "attachment.status": choice(attachment_states()),
-        "attachment.attach-time": _while(attached, timestamp(_NIC.attached_ms)),
-        "attachment.attach.time": _while(attached, timestamp(_NIC.attached_ms)),
-        "attachment.delete-on-termination": _while(attached, boolean(_NIC.delete_on_termination)),
+        "attachment.attachment-id": column(has.attachment_id),
+        "attachment.instance-id": column(has.instance_id),
+        "attachment.instance-owner-id": _while(_ATTACHED, column(_NIC.account_id)),
+        "attachment.device-index": _while(_ATTACHED, integer(has.position)),
+        "attachment.status": choice(INTERFACE_STATES),
+        "attachment.attach-time": _while(_ATTACHED, timestamp(has.attached_ms)),
+        "attachment.attach.time": _while(_ATTACHED, timestamp(has.attached_ms)),
+        "attachment.delete-on-termination": _while(_ATTACHED, boolean(has.delete_on_termination)),
     }
 
 
@@ -210,8 +198,3 @@ def _public_name(names: DnsNames, public_ip):
 def _while(held, condition: Condition) -> Condition:
     """The condition, on rows for which ``held`` does."""
     return lambda values: held & condition(values)
-
-
-def _present(field) -> Condition:
-    """A text column whose '' means that there is none."""
-    return _while(field != "", column(field))

@@ -18,6 +18,7 @@ from controller.db.filters import (
     tag_filters,
 )
 from controller.db.schema import (
+    Attachment,
     Instance,
     InternetGateway,
     NetworkInterface,
@@ -50,7 +51,12 @@ def _routes(*columns):
             JOIN.LEFT_OUTER,
             on=NetworkInterface.network_interface_id == Route.network_interface_id,
         )
-        .join(Instance, JOIN.LEFT_OUTER, on=Instance.instance_id == NetworkInterface.instance_id)
+        .join(
+            Attachment,
+            JOIN.LEFT_OUTER,
+            on=Attachment.device_id == NetworkInterface.network_interface_id,
+        )
+        .join(Instance, JOIN.LEFT_OUTER, on=Instance.instance_id == Attachment.instance_id)
     )
 
 
@@ -76,7 +82,7 @@ ROUTE_TABLE_FILTERS: dict[str, Condition] = {
     "association.gateway-id": _ABSENT,
     "route.destination-cidr-block": any_of(_OWN, Route.destination_cidr_block),
     "route.gateway-id": any_of(_OWN.where(Route.gateway_id != ""), Route.gateway_id),
-    "route.instance-id": any_of(_OWN, NetworkInterface.instance_id),
+    "route.instance-id": any_of(_OWN, Attachment.instance_id),
     "route.origin": any_of(_OWN, Route.origin),
     "route.state": choice(
         {
@@ -114,7 +120,7 @@ def describe_route_tables(
         Route.gateway_id,
         Route.network_interface_id,
         Route.origin,
-        NetworkInterface.instance_id,
+        Attachment.instance_id,
         Case(None, [(_ACTIVE, "active")], "blackhole").alias("state"),
     )
     routes = by_owner(session, _routes(*columns), Route.route_table_id, table_ids)

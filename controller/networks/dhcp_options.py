@@ -14,8 +14,9 @@ from peewee import SQL
 
 from controller.db.schema import DhcpOption, DhcpOptions, Placement, Vpc
 from controller.db.session import Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.lookup import check_ids, not_found
+from controller.nouns import INSTANCE, VPC
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
 from protos.cloud.v1 import networks_pb2
@@ -40,7 +41,7 @@ def default_set(tx: Transaction, rng: random.Random, account_id: str, domain: st
     return _insert(tx, rng, account_id, options, is_default=True)
 
 
-def keep_domain(tx: Transaction, changes: Changes, domain: str) -> None:
+def keep_domain(tx: Transaction, feed: Feed, domain: str) -> None:
     """The sets that accounts began with name the region's domain, also one that was configured
     since: it is what hosts tell their guests. Hosts are told of the guests' new names."""
     began = DhcpOptions.select(DhcpOptions.dhcp_options_id).where(DhcpOptions.is_default)
@@ -55,7 +56,7 @@ def keep_domain(tx: Transaction, changes: Changes, domain: str) -> None:
         live = Placement.select(Placement.instance_id).where(Placement.live)
         ids = [row[0] for row in tx.tuples(live)]
         for start in range(0, len(ids), TOLD_AT_ONCE):
-            changes.instances(tx, ids[start : start + TOLD_AT_ONCE], at_once=False)
+            feed.revise(tx, INSTANCE, ids[start : start + TOLD_AT_ONCE], at_once=False)
 
 
 def create(
@@ -93,7 +94,7 @@ def delete(tx: Transaction, set_id: str) -> None:
 def associate(
     tx: Transaction,
     rng: random.Random,
-    changes: Changes,
+    feed: Feed,
     domain: str,
     request: networks_pb2.AssociateDhcpOptionsRequest,
 ) -> None:
@@ -105,7 +106,7 @@ def associate(
     else:
         _find(tx, set_id)
     tx.advance(Vpc, {"dhcp_options_id": set_id}, Vpc.vpc_id == request.vpc_id)
-    changes.vpc(tx, request.vpc_id)
+    feed.revise(tx, VPC, [request.vpc_id])
 
 
 def _insert(tx: Transaction, rng, account_id: str, options: dict, is_default=False) -> str:

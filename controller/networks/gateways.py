@@ -10,9 +10,10 @@ from peewee import SQL
 
 from controller.db.schema import InternetGateway, NetworkInterface, SecondaryAddress
 from controller.db.session import Session, Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.lookup import find_one
 from controller.networks import vpcs
+from controller.nouns import VPC
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
@@ -49,7 +50,7 @@ def insert_gateway(
     return row["internet_gateway_id"]
 
 
-def attach(tx: Transaction, changes: Changes, request: networks_pb2.InternetGatewayInVpc) -> None:
+def attach(tx: Transaction, feed: Feed, request: networks_pb2.InternetGatewayInVpc) -> None:
     """Raises INVALID (the VPC has another), MALFORMED_ID, NOT_FOUND, EXISTS (it is attached)."""
     gateway = _find(tx, request.internet_gateway_id)
     vpc = vpcs.find(tx, request.vpc_id)
@@ -68,10 +69,10 @@ def attach(tx: Transaction, changes: Changes, request: networks_pb2.InternetGate
             noun="parameter",
             id=vpc.vpc_id,
         )
-    _set_vpc(tx, changes, gateway.internet_gateway_id, vpc.vpc_id, vpc.vpc_id)
+    _set_vpc(tx, feed, gateway.internet_gateway_id, vpc.vpc_id, vpc.vpc_id)
 
 
-def detach(tx: Transaction, changes: Changes, request: networks_pb2.InternetGatewayInVpc) -> None:
+def detach(tx: Transaction, feed: Feed, request: networks_pb2.InternetGatewayInVpc) -> None:
     """Raises MALFORMED_ID, NOT_FOUND, WRONG_STATE (not-attached; in-use: public addresses)."""
     gateway = _find(tx, request.internet_gateway_id)
     vpc = vpcs.find(tx, request.vpc_id)
@@ -98,7 +99,7 @@ def detach(tx: Transaction, changes: Changes, request: networks_pb2.InternetGate
             reason="in-use",
             id=gateway.internet_gateway_id,
         )
-    _set_vpc(tx, changes, gateway.internet_gateway_id, None, vpc.vpc_id)
+    _set_vpc(tx, feed, gateway.internet_gateway_id, None, vpc.vpc_id)
 
 
 def delete(tx: Transaction, quotas: Quotas, gateway_id: str) -> None:
@@ -129,11 +130,11 @@ def require_gateway(session: Session, vpc_id: str) -> None:
 
 
 def _set_vpc(
-    tx: Transaction, changes: Changes, gateway_id: str, vpc_id: str | None, touched: str
+    tx: Transaction, feed: Feed, gateway_id: str, vpc_id: str | None, touched: str
 ) -> None:
     own = InternetGateway.internet_gateway_id == gateway_id
     tx.advance(InternetGateway, {"vpc_id": vpc_id}, own)
-    changes.vpc(tx, touched)
+    feed.revise(tx, VPC, [touched])
 
 
 def _find(tx: Transaction, gateway_id: str):

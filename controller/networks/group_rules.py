@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 from controller.db.schema import SecurityGroup, SecurityGroupRule
 from controller.db.session import Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.lookup import check_ids, check_there, not_found
 from controller.networks.groups import columns_of, find_group, insert_rules
 from controller.networks.permissions import Permission, canonical, check_text
 from controller.networks.view import rule_message
+from controller.nouns import VPC
 from controller.quotas.rules import Quotas, exceeded
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
@@ -30,7 +31,7 @@ def authorize(
     tx: Transaction,
     rng: random.Random,
     quotas: Quotas,
-    changes: Changes,
+    feed: Feed,
     request: networks_pb2.AuthorizeRequest,
     egress: bool,
 ) -> list[networks_pb2.SecurityGroupRule]:
@@ -61,7 +62,7 @@ def authorize(
         raise exceeded(tx.call, "rules_per_group", message, "security-group-rule")
     rule_ids = insert_rules(tx, rng, account_id, group.group_id, asked)
     tags.add(tx, account_id, [("security-group-rule", rule_ids, wanted_tags)])
-    changes.vpc(tx, group.vpc_id)
+    feed.revise(tx, VPC, [group.vpc_id])
     shown = [common_pb2.Tag(key=key, value=value) for key, value in sorted(wanted_tags.items())]
     return [
         _message_of(permission, group.group_id, account_id, rule_id=rule_id, tags=shown)
@@ -70,7 +71,7 @@ def authorize(
 
 
 def revoke(
-    tx: Transaction, changes: Changes, request: networks_pb2.RevokeRequest, egress: bool
+    tx: Transaction, feed: Feed, request: networks_pb2.RevokeRequest, egress: bool
 ) -> networks_pb2.RevokeResponse:
     """Removes rules by id or by what they say. Raises INVALID, NOT_FOUND."""
     group = find_group(tx, request.group)
@@ -89,13 +90,13 @@ def revoke(
     if rule_ids:
         tx.delete(SecurityGroupRule, SecurityGroupRule.rule_id.in_(rule_ids))
         tags.remove_all(tx, rule_ids)
-        changes.vpc(tx, group.vpc_id)
+        feed.revise(tx, VPC, [group.vpc_id])
     return networks_pb2.RevokeResponse(
         revoked=[rule_message(**rule._asdict()) for rule in chosen], unknown=unknown
     )
 
 
-def modify(tx: Transaction, changes: Changes, request: networks_pb2.ModifyRulesRequest) -> None:
+def modify(tx: Transaction, feed: Feed, request: networks_pb2.ModifyRulesRequest) -> None:
     """Other contents for rules, which keep their ids, tags and directions: all of them or none.
 
     Raises INVALID, MALFORMED_ID, NOT_FOUND, EXISTS.
@@ -122,7 +123,7 @@ def modify(tx: Transaction, changes: Changes, request: networks_pb2.ModifyRulesR
     tx.advance(SecurityGroupRule, {"peer": SecurityGroupRule.rule_id}, named)
     for rule_id, permission in wanted.items():
         tx.advance(SecurityGroupRule, columns_of(permission), SecurityGroupRule.rule_id == rule_id)
-    changes.vpc(tx, group.vpc_id)
+    feed.revise(tx, VPC, [group.vpc_id])
 
 
 def _message_of(

@@ -12,9 +12,10 @@ from peewee import SQL, fn
 
 from controller.db.schema import NicGroup, SecurityGroup, SecurityGroupRule, Vpc
 from controller.db.session import Session, Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.lookup import check_ids, not_found
 from controller.networks.permissions import Permission, check_text
+from controller.nouns import VPC
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
@@ -130,7 +131,7 @@ def columns_of(permission: Permission) -> dict[str, object]:
 def delete(
     tx: Transaction,
     quotas: Quotas,
-    changes: Changes,
+    feed: Feed,
     selector: networks_pb2.SecurityGroupSelector,
 ) -> str:
     """Removes a group that nothing uses; answers its id.
@@ -153,7 +154,7 @@ def delete(
     tx.delete(SecurityGroup, SecurityGroup.group_id == group.group_id)
     tags.remove_all(tx, [group.group_id, *(row[0] for row in rules)])
     quotas.refund(tx, tx.call.account_id, {"security_groups": 1})
-    changes.vpc(tx, group.vpc_id, at_once=False)
+    feed.revise(tx, VPC, [group.vpc_id], at_once=False)
     return group.group_id
 
 

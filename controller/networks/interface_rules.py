@@ -8,9 +8,9 @@ import random
 
 from peewee import ModelSelect
 
-from controller.db.schema import InstanceType, NetworkInterface, SecondaryAddress
+from controller.db.schema import Attachment, InstanceType, NetworkInterface, SecondaryAddress
 from controller.db.session import Session, Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.lookup import check_ids, find_one, not_found
 from controller.networks.interfaces import (
     in_use,
@@ -26,6 +26,7 @@ from controller.networks.new_interfaces import (
     check_wish,
     create_interfaces,
 )
+from controller.nouns import INSTANCE, VPC
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
@@ -40,7 +41,7 @@ def create(
     tx: Transaction,
     rng: random.Random,
     quotas: Quotas,
-    changes: Changes,
+    feed: Feed,
     request: network_interfaces_pb2.CreateNetworkInterfaceRequest,
 ) -> str:
     """The id of the new interface, or of that which the token made before.
@@ -71,23 +72,23 @@ def create(
     (made,) = create_interfaces(tx, rng, network, network.subnets[0], [None], wish)
     nic_id = made.network_interface_id
     tags.add(tx, account_id, [("network-interface", [nic_id], wanted["network-interface"])])
-    changes.vpc(tx, network.vpc_id, at_once=False)
+    feed.revise(tx, VPC, [network.vpc_id], at_once=False)
     return nic_id
 
 
-def delete(tx: Transaction, quotas: Quotas, changes: Changes, nic_id: str) -> None:
+def delete(tx: Transaction, quotas: Quotas, feed: Feed, nic_id: str) -> None:
     """Raises MALFORMED_ID, NOT_FOUND, WRONG_STATE (in-use)."""
     row = find(tx, nic_id)
     if row.instance_id:
         raise in_use(nic_id)
     remove(tx, [row])
     quotas.refund(tx, tx.call.account_id, {"network_interfaces": 1})
-    changes.vpc(tx, row.vpc_id)
+    feed.revise(tx, VPC, [row.vpc_id])
 
 
 def modify(
     tx: Transaction,
-    changes: Changes,
+    feed: Feed,
     request: network_interfaces_pb2.ModifyNetworkInterfaceAttributeRequest,
 ) -> None:
     """One attribute. Raises INVALID, MALFORMED_ID, NOT_FOUND, QUOTA."""
@@ -97,7 +98,7 @@ def modify(
         raise CloudError(Kind.INVALID, "No attributes specified.", reason="parameter-combination")
     is_it = _NIC.network_interface_id == row.network_interface_id
     if attribute == "security_groups":
-        replace_groups(tx, changes, row, list(request.security_groups.group_ids))
+        replace_groups(tx, feed, row, list(request.security_groups.group_ids))
     elif attribute == "attachment":
         _set_deletion(tx, row, request.attachment)
     elif attribute == "description":
@@ -106,7 +107,7 @@ def modify(
     else:
         tx.advance(_NIC, {"source_dest_check": request.source_dest_check}, is_it)
         if row.instance_id:
-            changes.instances(tx, [row.instance_id])
+            feed.revise(tx, INSTANCE, [row.instance_id])
 
 
 def _set_deletion(tx: Transaction, row, change: network_interfaces_pb2.AttachmentChange) -> None:
@@ -116,9 +117,9 @@ def _set_deletion(tx: Transaction, row, change: network_interfaces_pb2.Attachmen
     if row.attachment_id != change.attachment_id:
         raise not_found("network-interface-attachment", change.attachment_id)
     tx.advance(
-        _NIC,
+        Attachment,
         {"delete_on_termination": change.delete_on_termination},
-        _NIC.network_interface_id == row.network_interface_id,
+        Attachment.device_id == row.network_interface_id,
     )
 
 
@@ -133,14 +134,14 @@ def find(session: Session, nic_id: str, *, account_id: str = "") -> object:
 def find_attachment(tx: Transaction, attachment_id: str) -> object:
     """The caller's interface that is attached so. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
     own, noun = _own(tx.call.account_id), "network-interface-attachment"
-    return find_one(tx, own, _NIC.attachment_id, noun, attachment_id, "attachmentId")
+    return find_one(tx, own, Attachment.attachment_id, noun, attachment_id, "attachmentId")
 
 
 def _own(account_id: str) -> ModelSelect:
     return interfaces_query(*_MORE).where(_NIC.account_id == account_id)
 
 
-_MORE = (_NIC.busy, _NIC.attach_message, _NIC.auto_public)
+_MORE = (Attachment.busy, Attachment.message.alias("attach_message"), _NIC.auto_public)
 
 
 def addresses_max(session: Session, instance_type: str) -> int:

@@ -16,6 +16,8 @@ from peewee import JOIN, Case, fn
 
 from controller.db.prepared import among, prepared
 from controller.db.schema import (
+    Assignment,
+    Attachment,
     NetworkInterface,
     NicGroup,
     Placement,
@@ -25,12 +27,14 @@ from controller.db.schema import (
     Vpc,
 )
 from controller.db.session import Session, Transaction
-from controller.fleet.changes import Changes
+from controller.guests import with_attachment, with_guest
+from controller.hosts.feed import Feed
 from controller.networks import pool
 from controller.networks.launch import DNS_HOSTNAMES, resolve_groups
 from controller.networks.names import DnsNames
 from controller.networks.new_interfaces import group_rows
 from controller.networks.view import interface_message
+from controller.nouns import INSTANCE, VPC
 from controller.tags import rules as tags
 from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
@@ -46,33 +50,20 @@ INTERFACE_COLUMNS = (
     _NIC.private_ip,
     _NIC.description,
     _NIC.source_dest_check,
-    _NIC.instance_id,
-    _NIC.attachment_id,
-    _NIC.device_index,
-    _NIC.delete_on_termination,
-    _NIC.attached_ms,
-    _NIC.attach_generation,
-    _NIC.detaching,
+    Attachment.instance_id,
+    Attachment.attachment_id,
+    Attachment.position.alias("device_index"),
+    Attachment.delete_on_termination,
+    Attachment.attached_ms,
+    Attachment.revision.alias("attach_revision"),
+    Attachment.detaching,
     _NIC.public_ip,
     _NIC.association_id,
     PublicAddress.allocation_id,
-    Placement.devices_generation,
-    Placement.observed,
+    Placement.devices_revision,
+    Assignment.observed,
     DNS_HOSTNAMES,
 )
-FREE = {
-    "instance_id": None,
-    "attachment_id": "",
-    "device_index": 0,
-    "delete_on_termination": True,
-    "attached_ms": 0,
-    "attach_generation": 0,
-    "detaching": False,
-    "busy": False,
-    "failed": False,
-    "attach_message": "",
-    "auto_public": False,
-}  # attached to nothing
 
 
 @dataclass(frozen=True)
@@ -86,16 +77,11 @@ class Released:
 
 def interfaces_query(*more):
     """All interfaces with the columns that ``messages`` takes."""
-    return (
-        _NIC.select(*INTERFACE_COLUMNS, *more)
-        .join(PublicAddress, JOIN.LEFT_OUTER, on=PublicAddress.public_ip == _NIC.public_ip)
-        .join(
-            Placement,
-            JOIN.LEFT_OUTER,
-            on=(Placement.instance_id == _NIC.instance_id) & Placement.live,
-        )
-        .join(Vpc, on=Vpc.vpc_id == _NIC.vpc_id)
+    query = _NIC.select(*INTERFACE_COLUMNS, *more).join(
+        PublicAddress, JOIN.LEFT_OUTER, on=PublicAddress.public_ip == _NIC.public_ip
     )
+    query = with_attachment(query, _NIC.network_interface_id)
+    return with_guest(query, Attachment.instance_id).join(Vpc, on=Vpc.vpc_id == _NIC.vpc_id)
 
 
 def messages(
@@ -164,17 +150,15 @@ def _groups_query(nic_ids):
     )
 
 
-def set_groups(
-    tx: Transaction, changes: Changes, instance_id: str, group_ids: Sequence[str]
-) -> None:
+def set_groups(tx: Transaction, feed: Feed, instance_id: str, group_ids: Sequence[str]) -> None:
     """Other security groups for an instance's only interface. The instance is the caller's.
 
     Raises INVALID (none; another VPC's; several interfaces), MALFORMED_ID, NOT_FOUND, QUOTA.
     """
-    replace_groups(tx, changes, _only_interface(tx, instance_id), group_ids)
+    replace_groups(tx, feed, _only_interface(tx, instance_id), group_ids)
 
 
-def replace_groups(tx: Transaction, changes: Changes, nic, group_ids: Sequence[str]) -> None:
+def replace_groups(tx: Transaction, feed: Feed, nic, group_ids: Sequence[str]) -> None:
     """Other security groups for an interface (network_interface_id, vpc_id, instance_id)."""
     if not group_ids:
         raise CloudError(
@@ -183,10 +167,10 @@ def replace_groups(tx: Transaction, changes: Changes, nic, group_ids: Sequence[s
     groups = resolve_groups(tx, tx.call.account_id, nic.vpc_id, group_ids)
     tx.delete(NicGroup, NicGroup.network_interface_id == nic.network_interface_id)
     tx.insert(NicGroup, group_rows(nic.network_interface_id, groups))
-    tell_hosts(tx, changes, nic)
+    tell_hosts(tx, feed, nic)
 
 
-def set_source_dest_check(tx: Transaction, changes: Changes, instance_id: str, check: bool) -> None:
+def set_source_dest_check(tx: Transaction, feed: Feed, instance_id: str, check: bool) -> None:
     """Whether the instance's only interface may carry others' addresses.
 
     The instance is the caller's. Raises INVALID (several interfaces).
@@ -197,27 +181,37 @@ def set_source_dest_check(tx: Transaction, changes: Changes, instance_id: str, c
         {"source_dest_check": check},
         _NIC.network_interface_id == nic.network_interface_id,
     )
-    changes.instances(tx, [instance_id])
+    feed.revise(tx, INSTANCE, [instance_id])
 
 
-def tell_hosts(tx: Transaction, changes: Changes, nic) -> None:
+def tell_hosts(tx: Transaction, feed: Feed, nic) -> None:
     """An interface's groups or addresses changed: its instance's host is told at once, and those of
     its VPC (whose rules may name its groups) by their next report."""
-    changes.vpc(tx, nic.vpc_id, at_once=False)
+    feed.revise(tx, VPC, [nic.vpc_id], at_once=False)
     if nic.instance_id:
-        changes.instances(tx, [nic.instance_id])
+        feed.revise(tx, INSTANCE, [nic.instance_id])
+
+
+def of_instances(instance_ids: Sequence[str]):
+    """The condition that an interface is attached to one of these."""
+    attached = Attachment.select(Attachment.device_id).where(
+        Attachment.instance_id.in_(list(instance_ids)), Attachment.kind == "network_interface"
+    )
+    return _NIC.network_interface_id.in_(attached)
 
 
 def give_back_lent(tx: Transaction, instance_ids: Sequence[str]) -> list[str]:
     """The instances stop: addresses lent to them return to the pool. One to three statements.
 
-    Answers the instances that had one; the caller moves their hosts' generations.
+    Answers the instances that had one; the caller tells their hosts.
     """
-    lent = _NIC.instance_id.in_(list(instance_ids)), _NIC.public_ip.is_null(False)
-    query = _NIC.select(_NIC.public_ip, _NIC.instance_id)
-    rows = tx.tuples(query.where(*lent, _NIC.association_id == ""))
+    query = _NIC.select(_NIC.public_ip, Attachment.instance_id).join(
+        Attachment, on=Attachment.device_id == _NIC.network_interface_id
+    )
+    lent = _NIC.public_ip.is_null(False), _NIC.association_id == ""
+    rows = tx.tuples(query.where(Attachment.instance_id.in_(list(instance_ids)), *lent))
     if rows:
-        tx.advance(_NIC, {"public_ip": None}, *lent, _NIC.association_id == "")
+        tx.advance(_NIC, {"public_ip": None}, of_instances(instance_ids), *lent)
         pool.give_back(tx, [public_ip for public_ip, _ in rows])
     return list(dict.fromkeys(instance_id for _, instance_id in rows))
 
@@ -226,10 +220,10 @@ def lend_again(tx: Transaction, account_id: str, instance_ids: Sequence[str]) ->
     """The instances start: their interfaces that want a public address and have none are lent one.
 
     As EC2 has it, not where an instance has several interfaces, or an elastic address on a
-    secondary one. Raises NO_CAPACITY. The caller moves the hosts' generations.
+    secondary one. Raises NO_CAPACITY. The caller tells the hosts.
     """
     query = _NIC.select(_NIC.network_interface_id).where(
-        _NIC.instance_id.in_(list(instance_ids)),
+        of_instances(instance_ids),
         _NIC.auto_public,
         _NIC.public_ip.is_null(),
         may_be_lent_another(),
@@ -245,11 +239,17 @@ def lend_again(tx: Transaction, account_id: str, instance_ids: Sequence[str]) ->
 
 
 def may_be_lent_another():
-    """The condition under which an interface that wants a public address is lent a new one."""
-    other, more = _NIC.alias("other"), SecondaryAddress
-    others = other.select(other.network_interface_id).where(
-        other.instance_id == _NIC.instance_id,
-        other.network_interface_id != _NIC.network_interface_id,
+    """The condition under which an attached interface that wants a public address is lent a new
+    one: its instance has no other, and it carries no elastic address."""
+    mine, other, more = Attachment.alias("mine"), Attachment.alias("other"), SecondaryAddress
+    others = (
+        other.select(other.device_id)
+        .join(mine, on=mine.instance_id == other.instance_id)
+        .where(
+            mine.device_id == _NIC.network_interface_id,
+            other.kind == mine.kind,
+            other.device_id != mine.device_id,
+        )
     )
     elastic = more.select(more.private_ip).where(
         more.network_interface_id == _NIC.network_interface_id, more.public_ip.is_null(False)
@@ -261,24 +261,25 @@ def release_interfaces(tx: Transaction, instance_ids: Sequence[str]) -> Released
     """The instances are gone from every host: their interfaces go, and what these carried; those
     that were to stay, or were on their way out already, are available again.
 
-    The caller moves the hosts' generations and refunds. Five to seven statements.
+    The caller removes the attachments, tells the hosts and refunds. Five to seven statements.
     """
-    of_instances = _NIC.instance_id.in_(list(instance_ids))
     rows = tx.rows(
         _NIC.select(
             _NIC.network_interface_id,
             _NIC.account_id,
             _NIC.vpc_id,
             _NIC.public_ip,
-            _NIC.association_id,
-            _NIC.delete_on_termination,
-            _NIC.detaching,
-        ).where(of_instances)
+            Attachment.delete_on_termination,
+            Attachment.detaching,
+        )
+        .join(Attachment, on=Attachment.device_id == _NIC.network_interface_id)
+        .where(Attachment.instance_id.in_(list(instance_ids)))
     )
     if not rows:
         return Released([], {})
     going = [row for row in rows if row.delete_on_termination and not row.detaching]
-    let_go(tx, [row for row in rows if row.detaching or not row.delete_on_termination])
+    staying = [row for row in rows if row.detaching or not row.delete_on_termination]
+    detached(tx, [row.network_interface_id for row in staying])
     remove(tx, going)
     gone = Counter(row.account_id for row in going)
     return Released(sorted({row.vpc_id for row in rows}), dict(gone))
@@ -296,23 +297,24 @@ def remove(tx: Transaction, rows: Sequence) -> None:
     tags.remove_all(tx, nic_ids)
 
 
-def let_go(tx: Transaction, rows: Sequence) -> None:
-    """Interfaces (network_interface_id, public_ip, association_id) are attached to nothing any
-    more; a lent address goes back, elastic ones stay."""
-    if not rows:
+def detached(tx: Transaction, nic_ids: Sequence[str]) -> None:
+    """Interfaces are attached to nothing any more; a lent address goes back, elastic ones stay."""
+    if not nic_ids:
         return
-    named = _NIC.network_interface_id.in_([row.network_interface_id for row in rows])
-    tx.advance(_NIC, FREE, named)
-    lent = [row.public_ip for row in rows if row.public_ip and not row.association_id]
-    if lent:
-        tx.advance(_NIC, {"public_ip": None}, named, _NIC.association_id == "")
-        pool.give_back(tx, lent)
+    named = _NIC.network_interface_id.in_(list(nic_ids))
+    lent = named, _NIC.public_ip.is_null(False), _NIC.association_id == ""
+    addresses = [row[0] for row in tx.tuples(_NIC.select(_NIC.public_ip).where(*lent))]
+    if addresses:
+        tx.advance(_NIC, {"public_ip": None}, *lent)
+        pool.give_back(tx, addresses)
+    tx.advance(_NIC, {"auto_public": False}, named)
 
 
 def _only_interface(tx: Transaction, instance_id: str):
     rows = tx.rows(
-        _NIC.select(_NIC.network_interface_id, _NIC.vpc_id, _NIC.instance_id)
-        .where(_NIC.instance_id == instance_id)
+        _NIC.select(_NIC.network_interface_id, _NIC.vpc_id, Attachment.instance_id)
+        .join(Attachment, on=Attachment.device_id == _NIC.network_interface_id)
+        .where(Attachment.instance_id == instance_id)
         .limit(2)
     )
     if len(rows) > 1:

@@ -2,10 +2,11 @@
 
 import random
 
+from controller.attachments import interfaces as attachments
 from controller.call import Call
 from controller.db.session import Database, Session
-from controller.fleet.changes import Changes
-from controller.networks import attachments, interface_rules, secondary_addresses
+from controller.hosts.feed import Feed
+from controller.networks import interface_rules, secondary_addresses
 from controller.networks.interfaces import messages
 from controller.networks.names import DnsNames
 from controller.networks.view import attachment_message
@@ -15,35 +16,35 @@ from protos.cloud.v1 import common_pb2, network_interfaces_pb2, networks_pb2
 
 class NetworkInterfacesServicer:
     def __init__(
-        self, db: Database, rng: random.Random, quotas: Quotas, changes: Changes, names: DnsNames
+        self, db: Database, rng: random.Random, quotas: Quotas, feed: Feed, names: DnsNames
     ):
         self._db, self._rng, self._names = db, rng, names
-        self._quotas, self._changes = quotas, changes
+        self._quotas, self._feed = quotas, feed
 
     def Create(self, request, call: Call) -> networks_pb2.NetworkInterface:
         with self._db.write(call) as tx:
-            nic_id = interface_rules.create(tx, self._rng, self._quotas, self._changes, request)
+            nic_id = interface_rules.create(tx, self._rng, self._quotas, self._feed, request)
             return self._message(tx, interface_rules.find(tx, nic_id))
 
     def Delete(self, request, call: Call) -> common_pb2.Empty:
         with self._db.write(call) as tx:
             nic_id = request.network_interface_id
-            interface_rules.delete(tx, self._quotas, self._changes, nic_id)
+            interface_rules.delete(tx, self._quotas, self._feed, nic_id)
         return common_pb2.Empty()
 
     def Attach(self, request, call: Call) -> networks_pb2.NetworkInterfaceAttachment:
         with self._db.write(call) as tx:
-            attachments.attach(tx, self._rng, self._changes, request)
+            attachments.attach(tx, self._rng, self._feed, request)
             return attachment_message(interface_rules.find(tx, request.network_interface_id))
 
     def Detach(self, request, call: Call) -> common_pb2.Empty:
         with self._db.write(call) as tx:
-            attachments.detach(tx, self._changes, request)
+            attachments.detach(tx, self._feed, request)
         return common_pb2.Empty()
 
     def ModifyAttribute(self, request, call: Call) -> common_pb2.Empty:
         with self._db.write(call) as tx:
-            interface_rules.modify(tx, self._changes, request)
+            interface_rules.modify(tx, self._feed, request)
         return common_pb2.Empty()
 
     def ResetAttribute(self, request, call: Call) -> common_pb2.Empty:
@@ -67,12 +68,12 @@ class NetworkInterfacesServicer:
         self, request, call: Call
     ) -> network_interfaces_pb2.PrivateAddressList:
         with self._db.write(call) as tx:
-            added = secondary_addresses.assign(tx, self._rng, self._changes, request)
+            added = secondary_addresses.assign(tx, self._rng, self._feed, request)
         return network_interfaces_pb2.PrivateAddressList(private_ip_addresses=added)
 
     def UnassignPrivateAddresses(self, request, call: Call) -> common_pb2.Empty:
         with self._db.write(call) as tx:
-            secondary_addresses.unassign(tx, self._changes, request)
+            secondary_addresses.unassign(tx, self._feed, request)
         return common_pb2.Empty()
 
     def _message(self, session: Session, row) -> networks_pb2.NetworkInterface:

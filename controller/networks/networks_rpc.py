@@ -6,7 +6,7 @@ from collections.abc import Callable
 from controller.call import Call
 from controller.config import RegionConfig
 from controller.db.session import Database, Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.networks import (
     defaults,
     dhcp_options,
@@ -32,11 +32,11 @@ class NetworksServicer:
         db: Database,
         rng: random.Random,
         quotas: Quotas,
-        changes: Changes,
+        feed: Feed,
         names: DnsNames,
         region: RegionConfig,
     ):
-        self._db, self._rng, self._quotas, self._changes = db, rng, quotas, changes
+        self._db, self._rng, self._quotas, self._feed = db, rng, quotas, feed
         self._names, self._zones, self._domain = names, region.zones, names.private_suffix
         self._interface_filters = interface_filters(names, region.zones)
 
@@ -66,26 +66,26 @@ class NetworksServicer:
             return vpcs.attributes(session, call.account_id, request.vpc_id)
 
     def ModifyVpcAttribute(self, request, call: Call):
-        return self._do(call, lambda tx: vpcs.modify(tx, self._changes, request))
+        return self._do(call, lambda tx: vpcs.modify(tx, self._feed, request))
 
     # Subnets
 
     def CreateSubnet(self, request, call: Call):
         with self._db.write(call) as tx:
             subnet_id = subnets.create(
-                tx, self._rng, self._quotas, self._changes, self._zones, request
+                tx, self._rng, self._quotas, self._feed, self._zones, request
             )
             return self._subnet(tx, subnet_id)
 
     def CreateDefaultSubnet(self, request, call: Call):
         with self._db.write(call) as tx:
             subnet_id = defaults.create_default_subnet(
-                tx, self._rng, self._changes, self._zones, request
+                tx, self._rng, self._feed, self._zones, request
             )
             return self._subnet(tx, subnet_id)
 
     def DeleteSubnet(self, request, call: Call):
-        return self._do(call, lambda tx: subnets.delete(tx, self._changes, request.subnet_id))
+        return self._do(call, lambda tx: subnets.delete(tx, self._feed, request.subnet_id))
 
     def DescribeSubnets(self, request, call: Call):
         with self._db.read() as session:
@@ -103,10 +103,10 @@ class NetworksServicer:
             return describe_internet_gateways(tx, call.account_id, wanted).internet_gateways[0]
 
     def AttachInternetGateway(self, request, call: Call):
-        return self._do(call, lambda tx: gateways.attach(tx, self._changes, request))
+        return self._do(call, lambda tx: gateways.attach(tx, self._feed, request))
 
     def DetachInternetGateway(self, request, call: Call):
-        return self._do(call, lambda tx: gateways.detach(tx, self._changes, request))
+        return self._do(call, lambda tx: gateways.detach(tx, self._feed, request))
 
     def DeleteInternetGateway(self, request, call: Call):
         gateway_id = request.internet_gateway_id
@@ -133,24 +133,24 @@ class NetworksServicer:
 
     def AssociateRouteTable(self, request, call: Call):
         with self._db.write(call) as tx:
-            return route_tables.associate(tx, self._rng, self._changes, request)
+            return route_tables.associate(tx, self._rng, self._feed, request)
 
     def DisassociateRouteTable(self, request, call: Call):
         gone = request.association_id
-        return self._do(call, lambda tx: route_tables.disassociate(tx, self._changes, gone))
+        return self._do(call, lambda tx: route_tables.disassociate(tx, self._feed, gone))
 
     def ReplaceRouteTableAssociation(self, request, call: Call):
         with self._db.write(call) as tx:
-            return route_tables.replace_association(tx, self._rng, self._changes, request)
+            return route_tables.replace_association(tx, self._rng, self._feed, request)
 
     def CreateRoute(self, request, call: Call):
-        return self._do(call, lambda tx: routes.create(tx, self._quotas, self._changes, request))
+        return self._do(call, lambda tx: routes.create(tx, self._quotas, self._feed, request))
 
     def ReplaceRoute(self, request, call: Call):
-        return self._do(call, lambda tx: routes.replace(tx, self._changes, request))
+        return self._do(call, lambda tx: routes.replace(tx, self._feed, request))
 
     def DeleteRoute(self, request, call: Call):
-        return self._do(call, lambda tx: routes.delete(tx, self._changes, request))
+        return self._do(call, lambda tx: routes.delete(tx, self._feed, request))
 
     # DHCP options, network ACLs, interfaces
 
@@ -166,7 +166,7 @@ class NetworksServicer:
     def AssociateDhcpOptions(self, request, call: Call):
         def associate(tx: Transaction) -> None:
             vpcs.find(tx, request.vpc_id)
-            dhcp_options.associate(tx, self._rng, self._changes, self._domain, request)
+            dhcp_options.associate(tx, self._rng, self._feed, self._domain, request)
 
         return self._do(call, associate)
 

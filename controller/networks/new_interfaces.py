@@ -99,7 +99,8 @@ def create_interfaces(
     instance_ids: Sequence[str | None],
     wish: Wish,
 ) -> list[NewInterface]:
-    """An interface for each of these instances, in their order; None: for nobody yet.
+    """An interface for each of these instances, in their order; None: for nobody yet. The caller
+    attaches them (``attachment_row``).
 
     The caller has checked the wish; addresses are asked for by name for one only. Raises
     NO_CAPACITY (subnet, elastic-ip), INVALID and EXISTS for an address that cannot be had.
@@ -132,6 +133,19 @@ def create_interfaces(
         [row for one in made for row in group_rows(one.network_interface_id, network.groups)],
     )
     return made
+
+
+def attachment_row(tx: Transaction, one: NewInterface, wish: Wish) -> dict:
+    """The row that ties it to the instance that it was made for."""
+    return {
+        "kind": "network_interface",
+        "device_id": one.network_interface_id,
+        "attachment_id": one.attachment_id,
+        "instance_id": one.instance_id,
+        "position": wish.device_index,
+        "delete_on_termination": wish.delete_on_termination,
+        "attached_ms": tx.call.now_ms,
+    }
 
 
 def group_rows(network_interface_id: str, group_ids) -> list[dict]:
@@ -183,8 +197,6 @@ def _columns_alike(
         "subnet_id": subnet.subnet_id,
         "availability_zone": subnet.availability_zone,
         "description": wish.description,
-        "device_index": wish.device_index,
-        "delete_on_termination": wish.delete_on_termination,
         "client_token": wish.client_token,
         "request_digest": wish.request_digest,
         "created_ms": tx.call.now_ms,
@@ -194,9 +206,6 @@ def _columns_alike(
 def _own_columns(tx: Transaction, one: NewInterface) -> dict:
     return {
         "network_interface_id": one.network_interface_id,
-        "instance_id": one.instance_id,
-        "attachment_id": one.attachment_id,
-        "attached_ms": tx.call.now_ms if one.instance_id else 0,
         "mac_address": one.mac_address,
         "private_ip": one.private_ip,
         "public_ip": one.public_ip or None,

@@ -10,9 +10,10 @@ from peewee import SQL, fn
 
 from controller.db.schema import RouteTable, RouteTableAssociation
 from controller.db.session import Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.lookup import find_one
 from controller.networks import subnets, vpcs
+from controller.nouns import VPC
 from controller.quotas.rules import Quotas, exceeded
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
@@ -72,7 +73,7 @@ def delete(tx: Transaction, table_id: str) -> None:
 def associate(
     tx: Transaction,
     rng: random.Random,
-    changes: Changes,
+    feed: Feed,
     request: networks_pb2.AssociateRouteTableRequest,
 ) -> networks_pb2.RouteTableAssociation:
     """Gives a subnet a table of its own; the same again answers what is there.
@@ -100,11 +101,11 @@ def associate(
         "subnet_id": subnet.subnet_id,
     }
     tx.insert(_USE, [made])
-    changes.vpc(tx, table.vpc_id)
+    feed.revise(tx, VPC, [table.vpc_id])
     return _message(made["association_id"], subnet.subnet_id)
 
 
-def disassociate(tx: Transaction, changes: Changes, association_id: str) -> None:
+def disassociate(tx: Transaction, feed: Feed, association_id: str) -> None:
     """The subnet has the VPC's main table again.
 
     Raises INVALID (the main one), MALFORMED_ID, NOT_FOUND.
@@ -118,13 +119,13 @@ def disassociate(tx: Transaction, changes: Changes, association_id: str) -> None
             id=association_id,
         )
     tx.delete(_USE, _USE.association_id == association_id)
-    changes.vpc(tx, association.vpc_id)
+    feed.revise(tx, VPC, [association.vpc_id])
 
 
 def replace_association(
     tx: Transaction,
     rng: random.Random,
-    changes: Changes,
+    feed: Feed,
     request: networks_pb2.ReplaceRouteTableAssociationRequest,
 ) -> networks_pb2.RouteTableAssociation:
     """Another table for a subnet, or for the VPC as its main one, under a new association id.
@@ -141,7 +142,7 @@ def replace_association(
         {"association_id": made_id, "route_table_id": table.route_table_id},
         _USE.association_id == association.association_id,
     )
-    changes.vpc(tx, table.vpc_id)
+    feed.revise(tx, VPC, [table.vpc_id])
     return _message(made_id, association.subnet_id or "", bool(association.main))
 
 

@@ -9,13 +9,14 @@ from ipaddress import IPv4Network
 
 from peewee import SQL, fn
 
-from controller.db.schema import InternetGateway, NetworkInterface, Route, Vpc
+from controller.db.schema import Attachment, InternetGateway, NetworkInterface, Route, Vpc
 from controller.db.session import Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.lookup import check_ids, not_found
 from controller.networks import route_tables
 from controller.networks.blocks import parse
 from controller.networks.interfaces import several_interfaces
+from controller.nouns import VPC
 from controller.quotas.rules import Quotas, exceeded
 from protos import ids
 from protos.cloud.v1 import networks_pb2
@@ -26,9 +27,7 @@ from protos.errors import CloudError, Kind, missing_parameter
 _RESERVED = IPv4Network("169.254.168.0/22")
 
 
-def create(
-    tx: Transaction, quotas: Quotas, changes: Changes, request: networks_pb2.RouteRequest
-) -> None:
+def create(tx: Transaction, quotas: Quotas, feed: Feed, request: networks_pb2.RouteRequest) -> None:
     """Raises INVALID, MALFORMED_ID, NOT_FOUND, EXISTS, QUOTA, UNSUPPORTED (within the VPC's)."""
     table = route_tables.find(tx, request.route_table_id)
     block = _destination(request)
@@ -44,10 +43,10 @@ def create(
         raise exceeded(tx.call, "routes_per_table", f"{message} has been reached.", "route")
     route = {"route_table_id": table.route_table_id, "destination_cidr_block": block}
     tx.insert(Route, [route | target | {"origin": "CreateRoute"}])
-    changes.vpc(tx, table.vpc_id)
+    feed.revise(tx, VPC, [table.vpc_id])
 
 
-def replace(tx: Transaction, changes: Changes, request: networks_pb2.RouteRequest) -> None:
+def replace(tx: Transaction, feed: Feed, request: networks_pb2.RouteRequest) -> None:
     """Raises INVALID (a local route), MALFORMED_ID, NOT_FOUND (route), UNSUPPORTED."""
     table = route_tables.find(tx, request.route_table_id)
     block = _destination(request)
@@ -56,10 +55,10 @@ def replace(tx: Transaction, changes: Changes, request: networks_pb2.RouteReques
         raise _local("replace", block, table.route_table_id)
     target = _target(tx, table, block, request)
     tx.advance(Route, target, *_is(table.route_table_id, block))
-    changes.vpc(tx, table.vpc_id)
+    feed.revise(tx, VPC, [table.vpc_id])
 
 
-def delete(tx: Transaction, changes: Changes, request: networks_pb2.RouteRequest) -> None:
+def delete(tx: Transaction, feed: Feed, request: networks_pb2.RouteRequest) -> None:
     """Raises INVALID (a local route), MALFORMED_ID, NOT_FOUND (route)."""
     table = route_tables.find(tx, request.route_table_id)
     block = _destination(request)
@@ -67,7 +66,7 @@ def delete(tx: Transaction, changes: Changes, request: networks_pb2.RouteRequest
     if route.gateway_id == "local":
         raise _local("remove", block, table.route_table_id)
     tx.delete(Route, *_is(table.route_table_id, block))
-    changes.vpc(tx, table.vpc_id)
+    feed.revise(tx, VPC, [table.vpc_id])
 
 
 def _destination(request: networks_pb2.RouteRequest) -> str:
@@ -190,7 +189,9 @@ def _interface(tx: Transaction, table, request: networks_pb2.RouteRequest) -> st
         found = query.where(nic.network_interface_id == named)
     else:
         named, noun = request.instance_id, "instance"
-        found = query.where(nic.instance_id == named)
+        found = query.join(Attachment, on=Attachment.device_id == nic.network_interface_id).where(
+            Attachment.instance_id == named
+        )
     check_ids(noun, [named])
     rows = tx.rows(found)
     if not rows:

@@ -5,7 +5,7 @@ import random
 
 from controller.call import Call
 from controller.db.session import Database
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.networks import addresses, group_rules, groups
 from controller.networks.describe_addresses import (
     address_filters,
@@ -18,8 +18,8 @@ from protos.cloud.v1 import common_pb2, networks_pb2
 
 
 class SecurityGroupsServicer:
-    def __init__(self, db: Database, rng: random.Random, quotas: Quotas, changes: Changes):
-        self._db, self._rng, self._quotas, self._changes = db, rng, quotas, changes
+    def __init__(self, db: Database, rng: random.Random, quotas: Quotas, feed: Feed):
+        self._db, self._rng, self._quotas, self._feed = db, rng, quotas, feed
 
     def Create(self, request, call: Call):
         with self._db.write(call) as tx:
@@ -32,7 +32,7 @@ class SecurityGroupsServicer:
 
     def Delete(self, request, call: Call):
         with self._db.write(call) as tx:
-            group_id = groups.delete(tx, self._quotas, self._changes, request)
+            group_id = groups.delete(tx, self._quotas, self._feed, request)
         return networks_pb2.SecurityGroupSelector(group_id=group_id)
 
     def AuthorizeIngress(self, request, call: Call):
@@ -43,15 +43,15 @@ class SecurityGroupsServicer:
 
     def RevokeIngress(self, request, call: Call):
         with self._db.write(call) as tx:
-            return group_rules.revoke(tx, self._changes, request, egress=False)
+            return group_rules.revoke(tx, self._feed, request, egress=False)
 
     def RevokeEgress(self, request, call: Call):
         with self._db.write(call) as tx:
-            return group_rules.revoke(tx, self._changes, request, egress=True)
+            return group_rules.revoke(tx, self._feed, request, egress=True)
 
     def ModifyRules(self, request, call: Call) -> common_pb2.Empty:
         with self._db.write(call) as tx:
-            group_rules.modify(tx, self._changes, request)
+            group_rules.modify(tx, self._feed, request)
         return common_pb2.Empty()
 
     def DescribeIngressAnew(self, request, call: Call) -> common_pb2.Empty:
@@ -70,17 +70,13 @@ class SecurityGroupsServicer:
 
     def _authorize(self, request, call: Call, egress: bool):
         with self._db.write(call) as tx:
-            rules = group_rules.authorize(
-                tx, self._rng, self._quotas, self._changes, request, egress
-            )
+            rules = group_rules.authorize(tx, self._rng, self._quotas, self._feed, request, egress)
         return networks_pb2.SecurityGroupRules(rules=rules)
 
 
 class AddressesServicer:
-    def __init__(
-        self, db: Database, rng: random.Random, quotas: Quotas, changes: Changes, region: str
-    ):
-        self._db, self._rng, self._quotas, self._changes = db, rng, quotas, changes
+    def __init__(self, db: Database, rng: random.Random, quotas: Quotas, feed: Feed, region: str):
+        self._db, self._rng, self._quotas, self._feed = db, rng, quotas, feed
         self._filters = address_filters(region)
 
     def Allocate(self, request, call: Call):
@@ -94,12 +90,12 @@ class AddressesServicer:
 
     def Associate(self, request, call: Call):
         with self._db.write(call) as tx:
-            allocation_id = addresses.associate(tx, self._rng, self._changes, request)
+            allocation_id = addresses.associate(tx, self._rng, self._feed, request)
             return describe_address(tx, allocation_id)
 
     def Disassociate(self, request, call: Call):
         with self._db.write(call) as tx:
-            addresses.disassociate(tx, self._changes, request)
+            addresses.disassociate(tx, self._feed, request)
         return common_pb2.Empty()
 
     def Release(self, request, call: Call):

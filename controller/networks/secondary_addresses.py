@@ -10,9 +10,15 @@ from collections.abc import Sequence
 
 from peewee import fn
 
-from controller.db.schema import Instance, NetworkInterface, SecondaryAddress, Subnet
+from controller.db.schema import (
+    Attachment,
+    Instance,
+    NetworkInterface,
+    SecondaryAddress,
+    Subnet,
+)
 from controller.db.session import Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.networks import interface_rules, private_addresses
 from controller.networks.interfaces import tell_hosts
 from controller.networks.new_interfaces import (
@@ -29,7 +35,7 @@ _NIC, _MORE = NetworkInterface, SecondaryAddress
 def assign(
     tx: Transaction,
     rng: random.Random,
-    changes: Changes,
+    feed: Feed,
     request: network_interfaces_pb2.AssignPrivateAddressesRequest,
 ) -> list[str]:
     """The addresses that the interface has now beside those that it had.
@@ -56,7 +62,7 @@ def assign(
     place = nic.subnet_id, cidr_block
     if named:
         if request.allow_reassignment:
-            _take_from_others(tx, changes, nic, asked)
+            _take_from_others(tx, feed, nic, asked)
         moved = set(interface_rules.secondary_ips(tx, nic.network_interface_id)).difference(held)
         added = [private_ip for private_ip in asked if private_ip not in moved]
         private_addresses.check_free(tx, *place, added)
@@ -66,13 +72,13 @@ def assign(
         rows = secondary_rows(nic.subnet_id, nic, added, first=_next_position(tx, nic))
         tx.insert(_MORE, rows)
     if asked:
-        tell_hosts(tx, changes, nic)
+        tell_hosts(tx, feed, nic)
     return asked
 
 
 def unassign(
     tx: Transaction,
-    changes: Changes,
+    feed: Feed,
     request: network_interfaces_pb2.UnassignPrivateAddressesRequest,
 ) -> None:
     """Raises INVALID (the primary one; none of the interface's), MALFORMED_ID, NOT_FOUND."""
@@ -93,14 +99,17 @@ def unassign(
                 f"{nic.network_interface_id}"
             )
     tx.delete(_MORE, _MORE.subnet_id == nic.subnet_id, _MORE.private_ip.in_(named))
-    tell_hosts(tx, changes, nic)
+    tell_hosts(tx, feed, nic)
 
 
-def _take_from_others(tx: Transaction, changes: Changes, nic, asked: Sequence[str]) -> None:
+def _take_from_others(tx: Transaction, feed: Feed, nic, asked: Sequence[str]) -> None:
     """Those of the addresses that are secondary ones of other interfaces of the account."""
     others = tx.rows(
-        _NIC.select(_NIC.network_interface_id, _NIC.vpc_id, _NIC.instance_id, _MORE.private_ip)
+        _NIC.select(
+            _NIC.network_interface_id, _NIC.vpc_id, Attachment.instance_id, _MORE.private_ip
+        )
         .join(_MORE, on=_MORE.network_interface_id == _NIC.network_interface_id)
+        .left_outer_join(Attachment, on=Attachment.device_id == _NIC.network_interface_id)
         .where(_MORE.subnet_id == nic.subnet_id, _MORE.private_ip.in_(list(asked)))
         .order_by(_NIC.network_interface_id)
     )
@@ -113,7 +122,7 @@ def _take_from_others(tx: Transaction, changes: Changes, nic, asked: Sequence[st
             _MORE.private_ip == other.private_ip,
         )
     for other in {other.network_interface_id: other for other in others}.values():
-        tell_hosts(tx, changes, other)
+        tell_hosts(tx, feed, other)
 
 
 def _next_position(tx: Transaction, nic) -> int:

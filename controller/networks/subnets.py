@@ -21,10 +21,11 @@ from controller.db.schema import (
     Vpc,
 )
 from controller.db.session import Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.lookup import find_one
 from controller.networks import vpcs
 from controller.networks.blocks import overlap, subnet_block
+from controller.nouns import VPC
 from controller.quotas.rules import Quotas, exceeded
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
@@ -39,7 +40,7 @@ def create(
     tx: Transaction,
     rng: random.Random,
     quotas: Quotas,
-    changes: Changes,
+    feed: Feed,
     zones: Sequence[Zone],
     request: networks_pb2.CreateSubnetRequest,
 ) -> str:
@@ -64,7 +65,7 @@ def create(
     _check_room(tx, quotas, vpc.vpc_id, len(there))
     (subnet_id,) = insert_subnets(tx, rng, vpc, [(zone, block)])
     tags.add(tx, tx.call.account_id, [("subnet", [subnet_id], wanted["subnet"])])
-    changes.vpc(tx, vpc.vpc_id, at_once=False)
+    feed.revise(tx, VPC, [vpc.vpc_id], at_once=False)
     return subnet_id
 
 
@@ -113,7 +114,7 @@ def insert_subnets(
     return [subnet["subnet_id"] for subnet in made]
 
 
-def delete(tx: Transaction, changes: Changes, subnet_id: str) -> None:
+def delete(tx: Transaction, feed: Feed, subnet_id: str) -> None:
     """Deletes a subnet without interfaces; what it is associated with lets go of it.
 
     Raises MALFORMED_ID, NOT_FOUND, WRONG_STATE (in-use).
@@ -126,7 +127,7 @@ def delete(tx: Transaction, changes: Changes, subnet_id: str) -> None:
     tx.delete(NetworkAclAssociation, NetworkAclAssociation.subnet_id == subnet_id)
     tx.delete(Subnet, Subnet.subnet_id == subnet_id)
     tags.remove_all(tx, [subnet_id])
-    changes.vpc(tx, subnet.vpc_id, at_once=False)
+    feed.revise(tx, VPC, [subnet.vpc_id], at_once=False)
 
 
 def modify(tx: Transaction, request: networks_pb2.ModifySubnetAttributeRequest) -> None:

@@ -6,6 +6,7 @@ that read them stay with their callers.
 
 from collections.abc import Sequence
 
+from controller.attachment_states import interface_attachment_state
 from controller.networks.names import DnsNames
 from protos.cloud.v1 import common_pb2, networks_pb2
 
@@ -45,15 +46,6 @@ def rule_message(
         message.peer_group.group_id = peer
         message.peer_group.owner_id = account_id
     return message
-
-
-def attachment_status(row) -> str:
-    """Derived (docs/decisions/0600): a change of a running guest's devices is done once the host
-    has seen that generation of them. ``row``: columns of interfaces.INTERFACE_COLUMNS."""
-    if row.detaching:
-        return "detaching"
-    waits = row.attach_generation > (row.devices_generation or 0)
-    return "attaching" if waits and row.observed == "running" else "attached"
 
 
 def interface_message(
@@ -101,7 +93,7 @@ def attachment_message(row) -> networks_pb2.NetworkInterfaceAttachment:
         instance_id=row.instance_id,
         instance_owner_id=row.account_id,
         device_index=row.device_index,
-        status=attachment_status(row),
+        status=interface_attachment_state(row),
         attach_time_ms=row.attached_ms,
         delete_on_termination=row.delete_on_termination,
     )

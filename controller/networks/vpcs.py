@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from peewee import SQL
 
 from controller.db.schema import (
+    Attachment,
     InternetGateway,
     NetworkAcl,
     NetworkAclEntry,
@@ -25,12 +26,13 @@ from controller.db.schema import (
     Vpc,
 )
 from controller.db.session import Session, Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.lookup import find_one
 from controller.networks import dhcp_options
 from controller.networks.blocks import ANYWHERE, vpc_block
 from controller.networks.groups import insert_group, insert_rules
 from controller.networks.permissions import Permission
+from controller.nouns import INSTANCE, VPC
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
@@ -198,9 +200,7 @@ def delete(tx: Transaction, quotas: Quotas, vpc_id: str) -> None:
     quotas.refund(tx, tx.call.account_id, {"vpcs": 1, "security_groups": 1})
 
 
-def modify(
-    tx: Transaction, changes: Changes, request: networks_pb2.ModifyVpcAttributeRequest
-) -> None:
+def modify(tx: Transaction, feed: Feed, request: networks_pb2.ModifyVpcAttributeRequest) -> None:
     """Changes one attribute; hosts are told. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
     names = (
         "enable_dns_support",
@@ -218,17 +218,19 @@ def modify(
         )
     find(tx, request.vpc_id)
     tx.advance(Vpc, given, Vpc.vpc_id == request.vpc_id)
-    changes.vpc(tx, request.vpc_id)
+    feed.revise(tx, VPC, [request.vpc_id])
     if "enable_network_address_usage_metrics" not in given:
-        _tell_instances(tx, changes, request.vpc_id)
+        _tell_instances(tx, feed, request.vpc_id)
 
 
-def _tell_instances(tx: Transaction, changes: Changes, vpc_id: str) -> None:
+def _tell_instances(tx: Transaction, feed: Feed, vpc_id: str) -> None:
     """Their metadata has their DNS names."""
-    query = NetworkInterface.select(NetworkInterface.instance_id).where(
-        NetworkInterface.vpc_id == vpc_id, NetworkInterface.instance_id.is_null(False)
+    query = (
+        Attachment.select(Attachment.instance_id)
+        .join(NetworkInterface, on=NetworkInterface.network_interface_id == Attachment.device_id)
+        .where(NetworkInterface.vpc_id == vpc_id)
     )
-    changes.instances(tx, {row[0] for row in tx.tuples(query)}, at_once=False)
+    feed.revise(tx, INSTANCE, {row[0] for row in tx.tuples(query)}, at_once=False)
 
 
 def attributes(session: Session, account_id: str, vpc_id: str) -> networks_pb2.VpcAttributes:

@@ -1,52 +1,84 @@
-"""Takes in what hosts say of snapshots. Called by fleet/reports, in a report's transaction.
+"""What hosts say of snapshots; registered as the kind's observer.
 
-Late and doubled observations touch nothing: a row takes only a newer (epoch, sequence) of the host
-that copies it. ``completed`` needs the manifest in the store (fleet_rpc.StoreManifest), whatever a
-host says.
+Called in the report's transaction with what is newer than what was known. ``completed`` needs the
+manifest in the store (fleet_rpc.StoreManifest), whatever a host says.
 """
 
 import logging
+from collections.abc import Sequence
 
 from controller.db.schema import Snapshot
 from controller.db.session import Transaction
-from controller.fleet.heard import older
+from controller.hosts.feed import Feed
+from controller.hosts.kinds import Stale
+from controller.nouns import SNAPSHOT
 from controller.reasons import one_line
 from controller.snapshots.sources import GONE
 from protos.cloud.v1 import fleet_pb2
 
 log = logging.getLogger(__name__)
 
+WORDS = {
+    fleet_pb2.SNAPSHOT_UNSEEN: "",
+    fleet_pb2.SNAPSHOT_COPYING: "copying",
+    fleet_pb2.SNAPSHOT_DONE: "done",
+    fleet_pb2.SNAPSHOT_FAILED: "failed",
+    fleet_pb2.SNAPSHOT_GONE: "gone",
+}
+PASSING = frozenset(["", "copying"])
 
-def take_in(tx: Transaction, report: fleet_pb2.HostReport) -> bool:
-    """All that the report says of snapshots; answers whether one has come to its end."""
-    ends = [_observe(tx, report, one) for one in report.snapshots]
+
+def word(one: fleet_pb2.Observation) -> str:
+    return WORDS[one.snapshot.observed]
+
+
+def observe(
+    feed: Feed, tx: Transaction, host_id: str, seen: Sequence[fleet_pb2.Observation]
+) -> bool:
+    """Notes how far they are; answers whether one has come to its end."""
+    ends = [_observe(tx, feed, host_id, one) for one in seen]
     return any(ends)
 
 
-def _observe(
-    tx: Transaction, report: fleet_pb2.HostReport, one: fleet_pb2.SnapshotObservation
-) -> bool:
-    mine = (Snapshot.snapshot_id == one.snapshot_id) & (Snapshot.host_id == report.host_id)
-    newer = older(Snapshot, report.epoch, one.sequence)
-    if one.observed == fleet_pb2.SNAPSHOT_GONE:
-        return bool(tx.delete(Snapshot, mine, Snapshot.status == GONE))
-    changes: dict[str, object] = {"epoch": report.epoch, "sequence": one.sequence}
-    pending = Snapshot.status == "pending"
-    if one.observed == fleet_pb2.SNAPSHOT_COPYING:
-        changes["progress"] = min(max(one.progress, 0), 99)
-    elif one.observed == fleet_pb2.SNAPSHOT_DONE:
-        pending = pending & (Snapshot.digest == one.digest)
-        changes |= {
+def _observe(tx: Transaction, feed: Feed, host_id: str, one: fleet_pb2.Observation) -> bool:
+    mine = (Snapshot.snapshot_id == one.id) & (Snapshot.host_id == host_id)
+    if one.snapshot.observed == fleet_pb2.SNAPSHOT_GONE:
+        gone = bool(tx.delete(Snapshot, mine, Snapshot.status == GONE))
+        if gone:
+            feed.withdraw(tx, SNAPSHOT, [one.id])
+        return gone
+    pending, changes = Snapshot.status == "pending", {}
+    if one.snapshot.observed == fleet_pb2.SNAPSHOT_COPYING:
+        changes["progress"] = min(max(one.snapshot.progress, 0), 99)
+    elif one.snapshot.observed == fleet_pb2.SNAPSHOT_DONE:
+        pending = pending & (Snapshot.digest == one.snapshot.digest)
+        changes = {
             "status": "completed",
             "progress": 100,
-            "added_bytes": one.added_bytes,
+            "added_bytes": one.snapshot.added_bytes,
             "completed_ms": tx.call.now_ms,
             "host_id": None,
         }
-    elif one.observed == fleet_pb2.SNAPSHOT_FAILED:
-        log.warning("snapshot %s failed: %s", one.snapshot_id, one.message)
-        changes |= {"status": "error", "status_message": one_line(one.message), "digest": None}
-        changes |= {"completed_ms": tx.call.now_ms, "host_id": None}
+    elif one.snapshot.observed == fleet_pb2.SNAPSHOT_FAILED:
+        log.warning("snapshot %s failed: %s", one.id, one.reason.message)
+        changes = {
+            "status": "error",
+            "status_message": one_line(one.reason.message),
+            "digest": None,
+            "completed_ms": tx.call.now_ms,
+            "host_id": None,
+        }
     else:
         return False
-    return bool(tx.advance(Snapshot, changes, mine, newer, pending)) and "status" in changes
+    ended = bool(tx.advance(Snapshot, changes, mine, pending)) and "status" in changes
+    if ended:
+        feed.withdraw(tx, SNAPSHOT, [one.id])
+    return ended
+
+
+def catch_up(feed: Feed, tx: Transaction, stale: Sequence[Stale]) -> None:
+    """The snapshots' revisions go on behind what the host has seen."""
+    for one in stale:
+        is_it = Snapshot.snapshot_id == one.resource_id
+        tx.advance(Snapshot, {"revision": one.observation.revision}, is_it)
+    feed.revise(tx, SNAPSHOT, [one.resource_id for one in stale])

@@ -19,6 +19,7 @@ from peewee import JOIN
 
 from controller.call import Call
 from controller.db.schema import (
+    Attachment,
     Image,
     ImageBlockDevice,
     Instance,
@@ -27,9 +28,11 @@ from controller.db.schema import (
     Volume,
 )
 from controller.db.session import Session, Transaction
-from controller.fleet.changes import Changes
+from controller.guests import HOME, with_attachment, with_home
+from controller.hosts.feed import Feed
 from controller.images.words import LIVING
 from controller.lookup import check_ids, not_found
+from controller.nouns import SNAPSHOT
 from controller.quotas.rules import Quotas
 from controller.snapshots.sources import GONE, SHARES, visible_to
 from controller.tags import rules as tags
@@ -56,8 +59,8 @@ SOME_TIME = Moment()
 
 
 class SnapshotRules:
-    def __init__(self, rng: random.Random, quotas: Quotas, changes: Changes):
-        self._rng, self._quotas, self._changes = rng, quotas, changes
+    def __init__(self, rng: random.Random, quotas: Quotas, feed: Feed):
+        self._rng, self._quotas, self._feed = rng, quotas, feed
 
     def create(self, tx: Transaction, request: volumes_pb2.CreateSnapshotRequest) -> str:
         """Answers the new snapshot's id.
@@ -104,14 +107,12 @@ class SnapshotRules:
             _check_can_be_taken(tx, volume)
         self._quotas.charge(tx, tx.call.account_id, {"snapshots": len(volumes)})
         hosts = Counter(volume.host_id for volume in volumes)
-        generations = {host_id: self._changes.volumes(tx, host_id) for host_id in sorted(hosts)}
         rows = [
             {
                 "snapshot_id": new_id("snapshot", self._rng),
                 "account_id": tx.call.account_id,
                 "volume_id": volume.volume_id,
                 "host_id": volume.host_id,
-                "generation": generations[volume.host_id],
                 "size_gib": volume.size_gib,
                 "description": description,
                 "status": "pending",
@@ -124,6 +125,9 @@ class SnapshotRules:
             for volume in volumes
         ]
         tx.insert(Snapshot, rows)
+        for host_id in sorted(hosts):
+            here = {row["snapshot_id"]: 1 for row in rows if row["host_id"] == host_id}
+            self._feed.assign_to(tx, SNAPSHOT, host_id, here)
         made = [row["snapshot_id"] for row in rows]
         tags.add(tx, tx.call.account_id, [("snapshot", made, wanted)])
         return made
@@ -150,9 +154,8 @@ class SnapshotRules:
             tx.delete(Snapshot, is_it)
             return
         tx.delete(SnapshotShare, SnapshotShare.snapshot_id == snapshot_id)
-        generation = self._changes.volumes(tx, snapshot.host_id)
-        left_off = {"status": GONE, "generation": generation, "digest": None, "public": False}
-        tx.advance(Snapshot, left_off, is_it)
+        left_off = {"status": GONE, "digest": None, "public": False}
+        self._feed.revise(tx, SNAPSHOT, [snapshot_id], left_off)
 
     def share(self, tx: Transaction, request: volumes_pb2.ModifySnapshotAttributeRequest) -> None:
         """Raises MALFORMED_ID, NOT_FOUND, DENIED, INVALID."""
@@ -188,18 +191,21 @@ def own(session: Session, call: Call, snapshot_id: str):
 
 
 def _volumes():
-    return Volume.select(
+    query = Volume.select(
         Volume.volume_id,
         Volume.account_id,
         Volume.host_id,
         Volume.size_gib,
         Volume.desired,
         Volume.made,
-        Volume.observed,
-        Volume.detaching,
-        Volume.delete_on_termination,
+        HOME.observed.alias("observed"),
+        Attachment.detaching,
+        Attachment.delete_on_termination,
         Instance.desired.alias("wanted"),
-    ).join(Instance, JOIN.LEFT_OUTER, on=Instance.instance_id == Volume.instance_id)
+    )
+    query = with_attachment(query, Volume.volume_id)
+    query = query.join(Instance, JOIN.LEFT_OUTER, on=Instance.instance_id == Attachment.instance_id)
+    return with_home(query)
 
 
 def _volumes_of(volume_ids: Sequence[str]):

@@ -1,36 +1,41 @@
-"""What a host should know of snapshots. Called by fleet/spec_rows, inside its snapshot of the
-database."""
+"""What a host should know of snapshots; registered as the kind's renderer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
+from controller.db.prepared import among, prepared
 from controller.db.schema import Snapshot
-from controller.db.session import Session
+from controller.hosts.kinds import Reading
+from controller.nouns import SNAPSHOT
 from controller.snapshots.sources import GONE
 from protos.cloud.v1 import fleet_pb2
 
 
-def read(session: Session, host_id: str, base: int) -> Sequence:
-    """Rows of those that changed for the host after ``base`` (0: all of them)."""
-    return session.rows(
-        Snapshot.select(
-            Snapshot.snapshot_id,
-            Snapshot.generation,
-            Snapshot.volume_id,
-            Snapshot.status,
-            Snapshot.quiesce,
-            Snapshot.image_id,
-            Snapshot.image_snapshots,
-            Snapshot.off_instance_id,
-        )
-        .where(Snapshot.host_id == host_id, Snapshot.generation > base)
-        .order_by(Snapshot.snapshot_id)
-    )
+def render(reading: Reading) -> Iterable[fleet_pb2.Assignment]:
+    """The specs of snapshots that the host copies."""
+    rows = reading.session.rows(_query(ids=reading.ids(SNAPSHOT)))
+    found = {row.snapshot_id: row for row in rows}
+    for one in reading.assigned[SNAPSHOT.kind]:
+        if row := found.get(one.resource_id):
+            yield one.message(row.revision, snapshot=_spec(row))
 
 
-def render(row) -> fleet_pb2.SnapshotSpec:
+@prepared
+def _query(ids):
+    return Snapshot.select(
+        Snapshot.snapshot_id,
+        Snapshot.revision,
+        Snapshot.volume_id,
+        Snapshot.status,
+        Snapshot.quiesce,
+        Snapshot.image_id,
+        Snapshot.image_snapshots,
+        Snapshot.off_instance_id,
+    ).where(among(Snapshot.snapshot_id, ids))
+
+
+def _spec(row) -> fleet_pb2.SnapshotSpec:
     return fleet_pb2.SnapshotSpec(
         snapshot_id=row.snapshot_id,
-        generation=row.generation,
         volume_id=row.volume_id,
         cancelled=row.status == GONE,
         quiesce=row.quiesce,

@@ -4,7 +4,8 @@ from controller.call import Call
 from controller.db.filters import Page, column, page_of, where
 from controller.db.schema import Instance, Tag
 from controller.db.session import Database, Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
+from controller.nouns import INSTANCE
 from controller.tags import rules
 from controller.tags.checks import check_keys_in_metadata
 from protos.cloud.v1 import common_pb2, tags_pb2
@@ -21,8 +22,8 @@ _SEPARATOR = "\n"  # no id has one
 
 
 class TagsServicer:
-    def __init__(self, db: Database, changes: Changes):
-        self._db, self._changes = db, changes
+    def __init__(self, db: Database, feed: Feed):
+        self._db, self._feed = db, feed
 
     def Create(self, request: tags_pb2.CreateTagsRequest, call: Call):
         with self._db.write(call) as tx:
@@ -64,7 +65,7 @@ class TagsServicer:
             Instance.instance_id.in_(instance_ids), Instance.metadata_tags == "enabled"
         )
         if shown := [row[0] for row in tx.tuples(query)]:
-            self._changes.instances(tx, shown)
+            self._feed.revise(tx, INSTANCE, shown)
         return shown
 
 

@@ -1,41 +1,27 @@
 """The table of volumes/state read backwards, as SQL: for filters by state. Pure.
 
-Called by volumes/describe and instances/filters. Rows are volumes joined with their guest, as
-volumes/rows has it (a row of instances joined with its volumes has the same columns).
+Called by volumes/describe. Rows are volumes joined as volumes/rows has it.
 """
 
 from collections.abc import Sequence
 
-from peewee import Case
+from peewee import Case, fn
 
 from controller.db.filters import NOTHING, integer
-from controller.db.schema import Placement, Volume
+from controller.db.schema import Attachment, Volume
+from controller.guests import HOME
 from controller.volumes import state, types
 
 _PRESENT = Volume.desired == "present"
-_FREE = _PRESENT & Volume.instance_id.is_null()
+_FREE = _PRESENT & Attachment.device_id.is_null()
 _UNMADE = _FREE & ~Volume.made
+_FAILED = fn.COALESCE(HOME.observed, "") == "failed"
 VOLUME_STATES = {
     state.DELETING: Volume.desired == "deleted",
-    state.IN_USE: _PRESENT & Volume.instance_id.is_null(False),
+    state.IN_USE: _PRESENT & Attachment.device_id.is_null(False),
     state.AVAILABLE: _FREE & Volume.made,
-    state.ERROR: _UNMADE & (Volume.observed == "failed"),
-    state.CREATING: _UNMADE & (Volume.observed != "failed"),
-}
-
-_ATTACHED = Volume.instance_id.is_null(False)
-_STAYS = _ATTACHED & ~Volume.detaching
-_NEVER_RAN = Placement.ran_ms.is_null(False) & (Placement.ran_ms == 0)
-_BEHIND = (
-    Placement.observed.is_null(False)
-    & (Placement.observed == "running")
-    & (Volume.attach_generation > Placement.devices_generation)
-)
-ATTACHMENT_STATES = {
-    state.BUSY: _ATTACHED & Volume.detaching & Volume.busy,
-    state.DETACHING: _ATTACHED & Volume.detaching & ~Volume.busy,
-    state.ATTACHING: _STAYS & (_NEVER_RAN | _BEHIND),
-    state.ATTACHED: _STAYS & ~(_NEVER_RAN | _BEHIND),
+    state.ERROR: _UNMADE & _FAILED,
+    state.CREATING: _UNMADE & ~_FAILED,
 }
 
 

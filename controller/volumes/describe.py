@@ -7,6 +7,8 @@ DescribeVolumesModifications.
 
 from collections.abc import Mapping, Sequence
 
+from controller.attachment_states import VOLUME_STATES as ATTACHMENT_STATES
+from controller.attachment_states import volume_attachment_state
 from controller.call import Call
 from controller.config import Zone
 from controller.db.filters import (
@@ -23,12 +25,12 @@ from controller.db.filters import (
     timestamp,
     where,
 )
-from controller.db.schema import Host, Volume, VolumeModification
+from controller.db.schema import Attachment, Host, Volume, VolumeModification
 from controller.db.session import Session
 from controller.lookup import check_found, check_ids, select_page
 from controller.tags.rules import tags_of
 from controller.volumes import state
-from controller.volumes.conditions import ATTACHMENT_STATES, VOLUME_STATES, shown_iops_are
+from controller.volumes.conditions import VOLUME_STATES, shown_iops_are
 from controller.volumes.rows import own
 from controller.volumes.types import shown_iops
 from protos.cloud.v1 import common_pb2, volumes_pb2
@@ -39,7 +41,7 @@ _ABSENT = custom(lambda values: NOTHING)  # known to EC2; nothing here has it
 
 def _of_attached(condition: Condition) -> Condition:
     """What a volume that is attached to nothing does not have."""
-    return lambda values: Volume.instance_id.is_null(False) & condition(values)
+    return lambda values: Attachment.device_id.is_null(False) & condition(values)
 
 
 _FILTERS: dict[str, Condition] = {
@@ -57,10 +59,10 @@ _FILTERS: dict[str, Condition] = {
     "operator.managed": constant("false"),
     "operator.principal": _ABSENT,
     "status": choice(VOLUME_STATES),
-    "attachment.instance-id": column(Volume.instance_id),
-    "attachment.device": column(Volume.device_name),
-    "attachment.attach-time": _of_attached(timestamp(Volume.attached_ms)),
-    "attachment.delete-on-termination": _of_attached(boolean(Volume.delete_on_termination)),
+    "attachment.instance-id": column(Attachment.instance_id),
+    "attachment.device": column(Attachment.device_name),
+    "attachment.attach-time": _of_attached(timestamp(Attachment.attached_ms)),
+    "attachment.delete-on-termination": _of_attached(boolean(Attachment.delete_on_termination)),
     "attachment.status": choice(ATTACHMENT_STATES),
     **tag_filters(Volume.volume_id),
 }
@@ -195,7 +197,7 @@ def attachment_message(row, shown: str = "") -> volumes_pb2.VolumeAttachment:
         volume_id=row.volume_id,
         instance_id=row.instance_id,
         device=row.device_name,
-        state=shown or state.attachment_state(row, row.ran_ms, row.guest, row.devices_generation),
+        state=shown or volume_attachment_state(row, row.ran_ms, row.guest, row.devices_revision),
         attach_time_ms=row.attached_ms,
         delete_on_termination=row.delete_on_termination,
     )

@@ -28,9 +28,8 @@ class Homes:
                 reason="zone",
             )
 
-    def claim(self, tx: Transaction, zone: str, size_gib: int) -> tuple[str, int]:
-        """The host with the most free disk that takes it, and the generation that it moved to.
-        Raises NO_CAPACITY."""
+    def claim(self, tx: Transaction, zone: str, size_gib: int) -> str:
+        """The host with the most free disk that takes it. Raises NO_CAPACITY."""
         ratio = round(self._settings.disk_ratio * 1000)
         free = Host.disk_gib * ratio - Host.disk_gib_used * 1000
         there = Host.select(Host.host_id).where(
@@ -39,9 +38,8 @@ class Homes:
             free >= size_gib * 1000,
         )
         for (host_id,) in tx.tuples(there.order_by(free.desc(), Host.host_id)):
-            generation = self._claim(tx, host_id, size_gib)
-            if generation is not None:
-                return host_id, generation
+            if self._claim(tx, host_id, size_gib):
+                return host_id
         raise CloudError(
             Kind.NO_CAPACITY,
             f"There is not enough capacity for a volume of {size_gib} GiB in the Availability "
@@ -49,22 +47,15 @@ class Homes:
             noun="volume",
         )
 
-    def claim_more(self, tx: Transaction, host_id: str, size_gib: int) -> int:
-        """For a volume that grows where it is: the generation that the host moved to. Raises
-        NO_CAPACITY."""
-        generation = self._claim(tx, host_id, size_gib)
-        if generation is None:
+    def claim_more(self, tx: Transaction, host_id: str, size_gib: int) -> None:
+        """For a volume that grows where it is. Raises NO_CAPACITY."""
+        if not self._claim(tx, host_id, size_gib):
             raise CloudError(
                 Kind.NO_CAPACITY,
                 f"The host that holds the volume has no {size_gib} GiB more, or does not answer.",
                 noun="volume",
             )
-        return generation
 
-    def _claim(self, tx: Transaction, host_id: str, size_gib: int) -> int | None:
-        moved = claims.claim(tx, host_id, Amount(disk_gib=size_gib), self._settings)
-        if moved is None:
-            return None
-        generation = moved[host_id]
-        tx.advance(Host, {"volumes_generation": generation}, Host.host_id == host_id)
-        return generation
+    def _claim(self, tx: Transaction, host_id: str, size_gib: int) -> bool:
+        claimed = claims.claim(tx, host_id, Amount(disk_gib=size_gib), self._settings)
+        return claimed is not None

@@ -8,11 +8,13 @@ Called by volumes/rpc. What is asked for is in the volume's row at once, and cha
 from controller.call import Call
 from controller.db.schema import Volume, VolumeModification
 from controller.db.session import Database, Transaction
-from controller.fleet.changes import Changes
+from controller.guests import revise_devices
+from controller.hosts.feed import Feed
 from controller.quotas.rules import Quotas
 from controller.volumes import state, types
 from controller.volumes.homes import Homes
-from controller.volumes.rows import at_rest, find_volume
+from controller.volumes.revisions import revise
+from controller.volumes.rows import find_volume, is_quiesced
 from controller.volumes.rules import columns_of_shape, wrong_state
 from protos.cloud.v1 import volumes_pb2
 from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
@@ -21,8 +23,8 @@ MODIFYING, COMPLETED, FAILED = "modifying", "completed", "failed"
 
 
 class Modifier:
-    def __init__(self, db: Database, homes: Homes, quotas: Quotas, changes: Changes):
-        self._db, self._homes, self._quotas, self._changes = db, homes, quotas, changes
+    def __init__(self, db: Database, homes: Homes, quotas: Quotas, feed: Feed):
+        self._db, self._homes, self._quotas, self._feed = db, homes, quotas, feed
 
     def modify(self, call: Call, request: volumes_pb2.ModifyVolumeRequest):
         """The modification's row. Raises INVALID, NOT_FOUND, WRONG_STATE, QUOTA, NO_CAPACITY."""
@@ -31,27 +33,25 @@ class Modifier:
             _check_modifiable(tx, row)
             shape = _target(row, request)
             growth = shape.size_gib - row.size_gib
-            volume_generation = 0
+            volume_revision, columns = 0, columns_of_shape(shape)
             if growth:
                 self._quotas.charge(tx, call.account_id, {"gigabytes": growth})
-                volume_generation = self._homes.claim_more(tx, row.host_id, growth)
-                self._changes.send(tx, [row.host_id])
-            devices_generation = self._tell_guest(tx, row)
-            if at_rest(row):
-                devices_generation = 0  # it gets them with its next start
-            waits = volume_generation or devices_generation
-            columns = columns_of_shape(shape)
-            if volume_generation:
-                columns["generation"] = volume_generation
-            tx.advance(Volume, columns, Volume.volume_id == row.volume_id)
+                self._homes.claim_more(tx, row.host_id, growth)
+                volume_revision = revise(tx, self._feed, [row.volume_id], columns)[row.volume_id]
+            else:
+                tx.advance(Volume, columns, Volume.volume_id == row.volume_id)
+            devices_revision = self._tell_guest(tx, row)
+            if is_quiesced(row):
+                devices_revision = 0  # it gets them with its next start
+            waits = volume_revision or devices_revision
             modification = {
                 "volume_id": row.volume_id,
                 "state": MODIFYING if waits else COMPLETED,
                 "started_ms": call.now_ms,
                 "ended_ms": 0 if waits else call.now_ms,
                 "message": "",
-                "volume_generation": volume_generation,
-                "devices_generation": devices_generation,
+                "volume_revision": volume_revision,
+                "devices_revision": devices_revision,
                 "original_size_gib": row.size_gib,
                 "original_type": row.volume_type,
                 "original_iops": row.iops,
@@ -66,10 +66,10 @@ class Modifier:
             return tx.one(_modification(row.volume_id))
 
     def _tell_guest(self, tx: Transaction, row) -> int:
-        """The generation under which its guest has the new limits; 0: nobody has it."""
+        """The instance's revision under which its guest has the new limits; 0: nobody has it."""
         if row.instance_id is None:
             return 0
-        return max(self._changes.devices(tx, [row.instance_id]).values(), default=0)
+        return revise_devices(tx, self._feed, [row.instance_id])[row.instance_id]
 
 
 def _modification(volume_id: str):

@@ -7,34 +7,35 @@ from collections.abc import Sequence
 
 from peewee import JOIN, ModelSelect
 
-from controller.db.schema import Instance, Placement, Volume
+from controller import guests
+from controller.db.schema import Assignment, Attachment, Instance, Placement, Volume
 from controller.db.session import Session
-from controller.instances import rest
+from controller.guests import ATTACHMENT_FIELDS, HOME, with_attachment, with_guest, with_home
 from controller.lookup import check_ids, not_found
 
-# Of the instance that a volume is attached to; None where there is none.
-GUEST_FIELDS = (
+# What the home has seen of it, and the guest of the instance that it is attached to; None where
+# there is none.
+SEEN_FIELDS = (
+    HOME.observed.alias("observed"),
+    HOME.observed_revision.alias("observed_revision"),
+    HOME.reason_message.alias("observed_message"),
     Placement.ran_ms,
-    Placement.observed.alias("guest"),
-    Placement.observed_generation.alias("guest_generation"),
-    Placement.intent_generation,
-    Placement.devices_generation,
+    Placement.devices_revision,
     Placement.host_id.alias("guest_host_id"),
+    Assignment.observed.alias("guest"),
+    Assignment.observed_revision.alias("guest_revision"),
+    Instance.intent_revision,
     Instance.desired.alias("wanted"),
 )
 
 
 def volumes_query(*more) -> ModelSelect:
-    """All volumes, each with the guest that has it."""
-    return (
-        Volume.select(Volume, *GUEST_FIELDS, *more)
-        .join(
-            Placement,
-            JOIN.LEFT_OUTER,
-            on=(Placement.instance_id == Volume.instance_id) & Placement.live,
-        )
-        .join(Instance, JOIN.LEFT_OUTER, on=Instance.instance_id == Volume.instance_id)
-    )
+    """All volumes, each with its attachment, and the guest that has it."""
+    query = Volume.select(Volume, *ATTACHMENT_FIELDS, *SEEN_FIELDS, *more)
+    query = with_attachment(query, Volume.volume_id)
+    query = query.join(Instance, JOIN.LEFT_OUTER, on=Instance.instance_id == Attachment.instance_id)
+    query = with_guest(query, Instance.instance_id)
+    return with_home(query)
 
 
 def find_volume(session: Session, account_id: str, volume_id: str):
@@ -52,9 +53,9 @@ def own(account_id: str, *more) -> ModelSelect:
     return volumes_query(*more).where(Volume.account_id == account_id)
 
 
-def at_rest(row) -> bool:
+def is_quiesced(row) -> bool:
     """Nothing runs that could have the volume's disk."""
-    return rest.at_rest(row.wanted, row.guest, row.guest_generation, row.intent_generation)
+    return guests.quiesced(row.wanted, row.guest, row.guest_revision, row.intent_revision)
 
 
 def ids_of(rows: Sequence) -> list[str]:

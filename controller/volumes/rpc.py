@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from controller import attachment_states
+from controller.attachments.volumes import VolumeAttachments
 from controller.call import Call
 from controller.config import Zone
 from controller.db.session import Database
-from controller.volumes import describe, state
-from controller.volumes.attachments import Attachments
+from controller.volumes import describe
 from controller.volumes.describe import attachment_message, modification_message
 from controller.volumes.modify import Modifier
 from controller.volumes.rules import VolumeRules
@@ -19,7 +20,7 @@ class VolumesServicer:
         db: Database,
         zones: Sequence[Zone],
         rules: VolumeRules,
-        attachments: Attachments,
+        attachments: VolumeAttachments,
         modifier: Modifier,
     ):
         self._db, self._rules, self._filters = db, rules, describe.volume_filters(zones)
@@ -44,13 +45,13 @@ class VolumesServicer:
 
     def Attach(self, request, call: Call) -> volumes_pb2.VolumeAttachment:
         row = self._attachments.attach(call, request.volume_id, request.instance_id, request.device)
-        return attachment_message(row, state.ATTACHING)
+        return attachment_message(row, attachment_states.ATTACHING)
 
     def Detach(self, request, call: Call) -> volumes_pb2.VolumeAttachment:
         row = self._attachments.detach(
             call, request.volume_id, request.instance_id, request.device, request.force
         )
-        return attachment_message(row, state.DETACHING)
+        return attachment_message(row, attachment_states.DETACHING)
 
     def Modify(self, request, call: Call) -> volumes_pb2.VolumeModification:
         return modification_message(self._modifier.modify(call, request))

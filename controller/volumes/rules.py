@@ -1,8 +1,8 @@
 """Volumes made and deleted by themselves: CreateVolume and DeleteVolume.
 
-Called by volumes/rpc; launches make their disks in instances/launch_rows. With volumes/attachments,
-modify and settle the only writer of volumes. Each is one transaction: quota, home and row, or
-nothing. What a host is told of a volume in its own right is its row under a new generation.
+Called by volumes/rpc; launches make their disks in instances/launch_rows. With volumes/modify,
+settle and release the only writer of volumes. Each is one transaction: quota, home and row, or
+nothing. What a host is told of a volume in its own right is its row under a new revision.
 
     creating → available → (in-use) → deleting → not found
 """
@@ -12,7 +12,8 @@ import random
 from controller.call import Call
 from controller.db.schema import Volume
 from controller.db.session import Database, Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
+from controller.nouns import VOLUME
 from controller.quotas.rules import Quotas
 from controller.snapshots.sources import Source, source_of
 from controller.tags import rules as tags
@@ -20,18 +21,17 @@ from controller.tags.checks import tags_of_specifications
 from controller.tokens import digest_of, made_before
 from controller.volumes import state, types
 from controller.volumes.homes import Homes
-from controller.volumes.rows import find_volume
+from controller.volumes.revisions import revise
+from controller.volumes.rows import find_volume, ids_of
 from protos.cloud.v1 import volumes_pb2
 from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 from protos.ids import new_id
 
 
 class VolumeRules:
-    def __init__(
-        self, db: Database, rng: random.Random, homes: Homes, quotas: Quotas, changes: Changes
-    ):
+    def __init__(self, db: Database, rng: random.Random, homes: Homes, quotas: Quotas, feed: Feed):
         self._db, self._rng, self._homes = db, rng, homes
-        self._quotas, self._changes = quotas, changes
+        self._quotas, self._feed = quotas, feed
 
     def create(self, tx: Transaction, request: volumes_pb2.CreateVolumeRequest) -> str:
         """The volume's id. Raises INVALID, NOT_FOUND, WRONG_STATE, QUOTA, NO_CAPACITY, EXISTS."""
@@ -46,7 +46,7 @@ class VolumeRules:
         shape = _shape(request, source)
         self._quotas.charge(tx, call.account_id, {"volumes": 1, "gigabytes": shape.size_gib})
         zone = request.availability_zone
-        host_id, generation = self._homes.claim(tx, zone, shape.size_gib)
+        host_id = self._homes.claim(tx, zone, shape.size_gib)
         volume_id = new_id("volume", self._rng)
         row = {
             "volume_id": volume_id,
@@ -56,15 +56,14 @@ class VolumeRules:
             "created_ms": call.now_ms,
             "client_token": request.client_token,
             "request_digest": digest,
-            "generation": generation,
+            "revision": 1,
             "made": False,
-            "delete_on_termination": False,
             **columns_of_shape(shape),
             **columns_of_source(source),
         }
         tx.insert(Volume, [row])
         tags.add(tx, call.account_id, [("volume", [volume_id], wanted)])
-        self._changes.send(tx, [host_id])
+        self._feed.assign_to(tx, VOLUME, host_id, {volume_id: 1})
         return volume_id
 
     def delete(self, call: Call, volume_id: str) -> None:
@@ -84,16 +83,13 @@ class VolumeRules:
             if seen == state.CREATING:
                 raise wrong_state(row, "deleted")
             if seen != state.DELETING:
-                condemn(tx, self._changes, [row])
+                condemn(tx, self._feed, [row])
 
 
-def condemn(tx: Transaction, changes: Changes, rows) -> None:
+def condemn(tx: Transaction, feed: Feed, rows) -> None:
     """Nothing is to be left of these volumes, which are attached to nothing: their homes are told,
     and settle forgets them once they are seen gone."""
-    for host_id in sorted({row.host_id for row in rows}):
-        here = [row.volume_id for row in rows if row.host_id == host_id]
-        gone = {"desired": "deleted", "generation": changes.volumes(tx, host_id)}
-        tx.advance(Volume, gone, Volume.volume_id.in_(here))
+    revise(tx, feed, ids_of(rows), {"desired": "deleted"})
 
 
 def columns_of_shape(shape: types.Shape) -> dict:

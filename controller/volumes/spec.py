@@ -1,32 +1,35 @@
-"""What hosts are told of volumes: rows read (``read``), and rendered as VolumeSpec and DiskSpec.
+"""What hosts are told of volumes: their VolumeSpec, and their DiskSpec in an instance's.
 
-Called by fleet/spec_rows and fleet/host_spec. Who deletes a disk's file is said in one place only:
-``delete_on_termination`` tells a host to do it with the instance, where the host knows the volume
-by that instance alone; any other is deleted by its VolumeSpec.
+``render`` is registered as the kind's renderer; instances/spec calls the rest. Who deletes a
+disk's file is said in one place only: ``delete_on_termination`` tells a host to do it with the
+instance, where the host knows the volume by that instance alone; any other is deleted by its
+VolumeSpec.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from controller.db.prepared import prepared
-from controller.db.schema import Host, Volume
+from controller.db.prepared import among, prepared
+from controller.db.schema import Attachment, Host, Volume
 from controller.db.session import Session
+from controller.hosts.kinds import Reading
+from controller.nouns import VOLUME
 from protos.cloud.v1 import fleet_pb2
 
 GIB = 1024**3
 
-# Of an instance's disks, beside the instance (fleet/spec_rows).
+# Of an instance's disks, beside the instance (instances/spec).
 DISK_FIELDS = (
     Volume.volume_id,
-    Volume.position,
-    Volume.device_name,
+    Attachment.position,
+    Attachment.device_name,
     Volume.size_gib,
     Volume.iops,
     Volume.throughput_mibps,
-    Volume.delete_on_termination,
-    Volume.detaching,
-    Volume.forced,
-    Volume.attach_generation,
-    Volume.generation.alias("volume_generation"),
+    Attachment.delete_on_termination,
+    Attachment.detaching,
+    Attachment.forced,
+    Attachment.revision.alias("attach_revision"),
+    Volume.revision.alias("volume_revision"),
     Volume.host_id.alias("home_host_id"),
     Volume.image_id.alias("source_image_id"),
     Volume.digest,
@@ -36,17 +39,20 @@ DISK_FIELDS = (
 )
 
 
-def read(session: Session, host_id: str, base: int) -> Sequence:
-    """Volumes at home on the host that changed in their own right after ``base``."""
-    rows = session.rows(_query(host_id=host_id, base=base))
-    return sorted(rows, key=lambda row: row.volume_id)
+def render(reading: Reading) -> Iterable[fleet_pb2.Assignment]:
+    """The specs of volumes at home on the host."""
+    rows = reading.session.rows(_query(ids=reading.ids(VOLUME)))
+    found = {row.volume_id: row for row in rows}
+    for one in reading.assigned[VOLUME.kind]:
+        if row := found.get(one.resource_id):
+            yield one.message(row.revision, volume=_spec(row))
 
 
 @prepared
-def _query(host_id, base):
+def _query(ids):
     return Volume.select(
         Volume.volume_id,
-        Volume.generation,
+        Volume.revision,
         Volume.desired,
         Volume.size_gib,
         Volume.served_to,
@@ -55,7 +61,7 @@ def _query(host_id, base):
         Volume.disk_format,
         Volume.image_size_bytes,
         Volume.image_virtual_size_bytes,
-    ).where(Volume.host_id == host_id, Volume.generation > base)
+    ).where(among(Volume.volume_id, ids))
 
 
 def endpoints(session: Session, host_id: str, disks: Sequence) -> Mapping[str, str]:
@@ -68,11 +74,10 @@ def endpoints(session: Session, host_id: str, disks: Sequence) -> Mapping[str, s
     return dict(session.tuples(homes.where(Host.host_id.in_(sorted(elsewhere)))))
 
 
-def render(row) -> fleet_pb2.VolumeSpec:
+def _spec(row) -> fleet_pb2.VolumeSpec:
     deleted = row.desired == "deleted"
     spec = fleet_pb2.VolumeSpec(
         volume_id=row.volume_id,
-        generation=row.generation,
         desired=fleet_pb2.VOLUME_DELETED if deleted else fleet_pb2.VOLUME_PRESENT,
         size_bytes=row.size_gib * GIB,
         served_to_host_ids=[row.served_to] if row.served_to else [],
@@ -83,7 +88,7 @@ def render(row) -> fleet_pb2.VolumeSpec:
 
 def disk(row, host_id: str, homes: Mapping[str, str]) -> fleet_pb2.DiskSpec:
     """A disk of an instance on this host; homes: what ``endpoints`` found."""
-    known_by_it_alone = not row.volume_generation and not row.attach_generation
+    known_by_it_alone = not row.volume_revision and not row.attach_revision
     spec = fleet_pb2.DiskSpec(
         volume_id=row.volume_id,
         device_name=row.device_name,

@@ -1,17 +1,17 @@
-"""The names of a volume's and an attachment's state, derived from columns of several owners. Pure.
+"""The name of a volume's state, derived from columns of several owners. Pure.
 
-    volume                                     attachment
-    deleting   desired deleted                 busy       detaching, and the guest holds it
-    in-use     attached                        detaching  on its way out
-    error      not made yet, and it failed     attaching  the guest runs and has not got it yet, or
-    creating   not made yet                               was launched and has never run
-    available  otherwise                       attached   otherwise
+    deleting   desired deleted
+    in-use     attached
+    error      not made yet, and it failed
+    creating   not made yet
+    available  otherwise
 
-    desired        present | deleted            volume, written by volumes/rules and settle
-    made, observed '' making here failed gone   volume, written by fleet/reports
-    attach_generation > devices_generation      volume (attachments) > live placement (reports)
+    desired    present | deleted             volume, written by volumes/rules and settle
+    made                                     volume, written by volumes/observe
+    observed   '' making here failed gone    the home's assignment, written by hosts/reports
 
-Read backwards for filters in volumes/conditions.
+Read backwards for filters in volumes/conditions; the states of attachments are in
+attachment_states.
 """
 
 CREATING, AVAILABLE, IN_USE, DELETING, ERROR = (
@@ -21,7 +21,6 @@ CREATING, AVAILABLE, IN_USE, DELETING, ERROR = (
     "deleting",
     "error",
 )
-ATTACHING, ATTACHED, DETACHING, BUSY = "attaching", "attached", "detaching", "busy"
 
 
 def volume_state(row) -> str:
@@ -33,16 +32,3 @@ def volume_state(row) -> str:
     if row.made:
         return AVAILABLE
     return ERROR if row.observed == "failed" else CREATING
-
-
-def attachment_state(
-    volume, ran_ms: int | None, guest: str | None, devices_generation: int | None
-) -> str:
-    """Of a volume's row (detaching, busy, attach_generation) and what was observed of its
-    instance's live placement; all None where there is none."""
-    if volume.detaching:
-        return BUSY if volume.busy else DETACHING
-    if ran_ms == 0:
-        return ATTACHING
-    behind = volume.attach_generation > (devices_generation or 0)
-    return ATTACHING if behind and guest == "running" else ATTACHED

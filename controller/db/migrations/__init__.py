@@ -15,12 +15,13 @@ from collections.abc import Callable
 from peewee import SQL, Select
 
 from controller.call import system_call
-from controller.db.migrations import m0001_first, m0002_hypervisor_away
+from controller.db.migrations import m0001_first, m0002_hypervisor_away, m0003_assignments
 from controller.db.session import Database, Transaction
 
 MIGRATIONS: tuple[tuple[int, Callable[[Transaction], None]], ...] = (
     (1, m0001_first.apply),
     (2, m0002_hypervisor_away.apply),
+    (3, m0003_assignments.apply),
 )
 NEWEST = MIGRATIONS[-1][0]
 

@@ -48,13 +48,13 @@ class ObedientHost:
             disk_gib=disk_gib,
             architecture="x86_64",
         )
-        self.epoch, self.sequence, self.generation = 1, 0, 0
+        self.epoch, self.sequence, self.position = 1, 0, 0
         self.specs: dict[str, fleet_pb2.InstanceSpec] = {}
         self.vpcs: dict[str, fleet_pb2.VpcSpec] = {}
         self.volumes: dict[str, fleet_pb2.VolumeSpec] = {}
-        self.seen_volumes: dict[str, fleet_pb2.VolumeObservation] = {}
         self.snapshots: dict[str, fleet_pb2.SnapshotSpec] = {}  # that wait to be ended
-        self.observed: dict[str, fleet_pb2.InstanceObservation] = {}
+        self.revisions: dict[str, int] = {}  # of all of these, by id
+        self.observed: dict[str, fleet_pb2.Observation] = {}  # not acknowledged yet, by id
         self.applied: list[fleet_pb2.HostSpec] = []
         self.reachable = True
         self.fails: set[str] = set()  # ids, or "*"
@@ -71,7 +71,7 @@ class ObedientHost:
             host_id=self.host_id,
             epoch=self.epoch,
             sequence=self.next(),
-            spec_generation=self.generation,
+            position=self.position,
         )
 
     def ReadConsole(self, request, *, timeout_s: float = 0.0):
@@ -85,29 +85,25 @@ class ObedientHost:
 
     def take_in(self, spec) -> None:
         assert spec.host_id == self.host_id
-        if spec.base > self.generation:
+        if spec.base > self.position:
             return
-        self.generation = max(self.generation, spec.generation)
-        for instance in spec.instances:
-            known = self.specs.get(instance.instance_id)
-            if known is None or known.generation < instance.generation:
-                self.specs[instance.instance_id] = instance
-        for vpc in spec.vpcs:
-            self.vpcs[vpc.vpc_id] = vpc
-        for volume in spec.volumes:
-            known = self.volumes.get(volume.volume_id)
-            if known is None or known.generation < volume.generation:
-                self.volumes[volume.volume_id] = volume
-        self.snapshots.update({one.snapshot_id: one for one in spec.snapshots})
+        self.position = max(self.position, spec.position)
+        kinds = {
+            "instance": self.specs,
+            "vpc": self.vpcs,
+            "volume": self.volumes,
+            "snapshot": self.snapshots,
+        }
+        for one in spec.assignments:
+            if self.revisions.get(one.id, 0) < one.revision:
+                self.revisions[one.id] = one.revision
+                kinds[one.kind][one.id] = getattr(one, one.WhichOneof("spec"))
         acknowledged = (spec.acknowledged_epoch, spec.acknowledged_sequence)
-        for instance_id, seen in list(self.observed.items()):
+        for name, seen in list(self.observed.items()):
             if (self.epoch, seen.sequence) <= acknowledged:
-                del self.observed[instance_id]
-                if seen.observed == fleet_pb2.ABSENT:
-                    self.specs.pop(instance_id, None)
-        for volume_id, seen in list(self.seen_volumes.items()):
-            if (self.epoch, seen.sequence) <= acknowledged:
-                del self.seen_volumes[volume_id]
+                del self.observed[name]
+                if seen.instance.observed == fleet_pb2.ABSENT:
+                    self.specs.pop(name, None)
 
     def work(self) -> bool:
         """Makes every spec true; answers whether there was something new to see."""
@@ -120,7 +116,7 @@ class ObedientHost:
                 seen = fleet_pb2.ABSENT
             elif {"*", instance_id} & self.fails:
                 seen = fleet_pb2.FAILED
-            if self.cloud.last_seen.get(instance_id) != (seen, spec.generation):
+            if self.cloud.last_seen.get(instance_id) != (seen, self.revisions[instance_id]):
                 why = self.why if seen == fleet_pb2.FAILED else ""
                 self.see(instance_id, seen, "Server.InternalError" if why else "", why)
                 news = True
@@ -130,7 +126,7 @@ class ObedientHost:
                 seen = fleet_pb2.VOLUME_GONE
             elif volume_id in self.fails:
                 seen = fleet_pb2.VOLUME_FAILED
-            if self.cloud.last_seen.get(volume_id) != (seen, volume.generation):
+            if self.cloud.last_seen.get(volume_id) != (seen, self.revisions[volume_id]):
                 self.see_volume(volume_id, seen)
                 news = True
         return news
@@ -138,32 +134,41 @@ class ObedientHost:
     def end_snapshot(self, snapshot_id: str, size_gib: int = 1, fails: str = "") -> None:
         """Its copy, of a blank volume, is in the store; or why it failed."""
         spec = self.snapshots.pop(snapshot_id)
-        observation = fleet_pb2.SnapshotObservation(
-            snapshot_id=snapshot_id, generation=spec.generation, sequence=self.next()
+        observation = fleet_pb2.Observation(
+            kind="snapshot",
+            id=snapshot_id,
+            role="home",
+            revision=self.revisions[snapshot_id],
+            sequence=self.next(),
         )
+        seen = observation.snapshot
         if spec.cancelled:
-            observation.observed = fleet_pb2.SNAPSHOT_GONE
+            seen.observed = fleet_pb2.SNAPSHOT_GONE
         elif fails:
-            observation.observed, observation.message = fleet_pb2.SNAPSHOT_FAILED, fails
+            seen.observed, observation.reason.message = fleet_pb2.SNAPSHOT_FAILED, fails
         else:
             data = Manifest(size_gib * GIB).encode()
             chunk = fleet_pb2.ManifestChunk(
                 snapshot_id=snapshot_id, digest=digest_of(data), data=data
             )
             self.cloud.fleet(self.host_id).StoreManifest(iter([chunk]))
-            observation.observed, observation.digest = fleet_pb2.SNAPSHOT_DONE, chunk.digest
-        self.heartbeat(snapshots=[observation])
+            seen.observed, seen.digest = fleet_pb2.SNAPSHOT_DONE, chunk.digest
+        self.observed[snapshot_id] = observation
+        self.heartbeat()
 
     def see_volume(self, volume_id: str, observed: int, message: str = "") -> None:
-        volume = self.volumes[volume_id]
-        self.cloud.last_seen[volume_id] = (observed, volume.generation)
-        self.seen_volumes[volume_id] = fleet_pb2.VolumeObservation(
-            volume_id=volume_id,
-            generation=volume.generation,
-            observed=observed,
-            message=message,
-            size_bytes=volume.size_bytes,
+        revision = self.revisions[volume_id]
+        self.cloud.last_seen[volume_id] = (observed, revision)
+        self.observed[volume_id] = fleet_pb2.Observation(
+            kind="volume",
+            id=volume_id,
+            role="home",
+            revision=revision,
             sequence=self.next(),
+            reason=common_pb2.StateReason(message=message),
+            volume=fleet_pb2.VolumeSeen(
+                observed=observed, size_bytes=self.volumes[volume_id].size_bytes
+            ),
         )
 
     def see(
@@ -178,20 +183,25 @@ class ObedientHost:
         if reach is None:
             running = observed == fleet_pb2.OBSERVED_RUNNING
             reach = fleet_pb2.REACHED if running else fleet_pb2.NOT_ASKED
-        spec = self.specs[instance_id]
-        self.cloud.last_seen[instance_id] = (observed, spec.generation)
-        self.observed[instance_id] = fleet_pb2.InstanceObservation(
-            instance_id=instance_id,
-            generation=spec.generation,
-            observed=observed,
+        revision, failures = self.revisions[instance_id], self.device_failures.get(instance_id, ())
+        self.cloud.last_seen[instance_id] = (observed, revision)
+        self.observed[instance_id] = fleet_pb2.Observation(
+            kind="instance",
+            id=instance_id,
+            role="guest",
+            revision=revision,
+            sequence=self.next(),
             reason=common_pb2.StateReason(code=code, message=message),
             since_ms=self.cloud.now_ms,
-            sequence=self.next(),
-            reach=reach,
-            reach_since_ms=self.cloud.now_ms,
-            devices_generation=0 if instance_id in self.device_failures else spec.generation,
-            device_failures=self.device_failures.get(instance_id, ()),
-            network_generation=spec.generation,
+            instance=fleet_pb2.InstanceSeen(
+                observed=observed,
+                reach=reach,
+                reach_since_ms=self.cloud.now_ms,
+                devices_revision=0 if failures else revision,
+                device_failures=failures,
+                network_revision=revision,
+                starts=self.specs[instance_id].starts,
+            ),
         )
 
     def report(self, **more) -> fleet_pb2.HostReport:
@@ -199,9 +209,8 @@ class ObedientHost:
             host_id=self.host_id,
             epoch=self.epoch,
             sequence=self.next(),
-            spec_generation=self.generation,
+            position=self.position,
             observations=self.observed.values(),
-            volumes=self.seen_volumes.values(),
             **more,
         )
 
@@ -209,6 +218,11 @@ class ObedientHost:
         if self.reachable:
             answer = self.cloud.fleet(self.host_id).Report(self.report(**more))
             self.take_in(answer)
+
+
+def told(spec: fleet_pb2.HostSpec, kind: str) -> dict:
+    """What a message says of one kind of resources: id -> its spec."""
+    return {one.id: getattr(one, kind) for one in spec.assignments if one.kind == kind}
 
 
 @dataclass
@@ -348,12 +362,12 @@ class Cloud:
     def settle(self, rounds: int = 20) -> None:
         """Until no host has news and nothing waits to be sent."""
         for _ in range(rounds):
-            known = [host.generation for host in self.hosts.values()]
+            known = [host.position for host in self.hosts.values()]
             sent = self.app.dispatch_pending()
             news = [host.work() for host in self.hosts.values() if host.obeys]
             for host in self.hosts.values():
                 host.heartbeat()
-            learned = known != [host.generation for host in self.hosts.values()]
+            learned = known != [host.position for host in self.hosts.values()]
             if not (sent or any(news) or learned):
                 return
         raise AssertionError("the cloud does not come to rest")

@@ -11,9 +11,9 @@ from pathlib import Path
 from controller.call import Call, system_call
 from controller.config import ImagesConfig, QuotaLimits, RegionConfig, Zone
 from controller.db.migrations import migrate
-from controller.db.schema import Account, Host, Instance, Placement, Vpc
+from controller.db.schema import Account, Attachment, Host, Instance, Placement, Vpc
 from controller.db.session import open_sqlite
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.images.rpc import ImagesServicer
 from controller.images.store import ImageStore
 from controller.keys.rpc import KeyPairsServicer
@@ -22,8 +22,14 @@ from controller.networks.defaults import make_default_vpc
 from controller.networks.launch import find_launch_network
 from controller.networks.names import DnsNames
 from controller.networks.networks_rpc import NetworksServicer
-from controller.networks.new_interfaces import NewInterface, Wish, create_interfaces
+from controller.networks.new_interfaces import (
+    NewInterface,
+    Wish,
+    attachment_row,
+    create_interfaces,
+)
 from controller.networks.rpc import AddressesServicer, SecurityGroupsServicer
+from controller.nouns import INSTANCE, VPC
 from controller.quotas.rpc import QuotasServicer
 from controller.quotas.rules import Quotas
 from controller.regions.rpc import RegionsServicer
@@ -56,7 +62,7 @@ class World:
         self.rng, self.now_ms = random.Random(seed), 1_800_000_000_000
         self.kicked: list[str] = []
         self.statements: list[str] = []
-        self.changes, self.quota_rules = Changes(self.kicked.extend), Quotas(limits)
+        self.feed, self.quota_rules = Feed(self.kicked.extend), Quotas(limits)
         self.dns = DnsNames()
         migrate(self.db, self.now_ms)
         with self.db.write(system_call(self.now_ms)) as tx:
@@ -66,20 +72,20 @@ class World:
         self.db.on_statement = self.statements.append
         region = RegionConfig(zones=ZONES)
         self.networks = NetworksServicer(
-            self.db, self.rng, self.quota_rules, self.changes, self.dns, region
+            self.db, self.rng, self.quota_rules, self.feed, self.dns, region
         )
-        self.groups = SecurityGroupsServicer(self.db, self.rng, self.quota_rules, self.changes)
+        self.groups = SecurityGroupsServicer(self.db, self.rng, self.quota_rules, self.feed)
         self.addresses = AddressesServicer(
-            self.db, self.rng, self.quota_rules, self.changes, "us-east-1"
+            self.db, self.rng, self.quota_rules, self.feed, "us-east-1"
         )
         self.keys = KeyPairsServicer(self.db, self.rng, self.quota_rules)
-        self.tags = TagsServicer(self.db, self.changes)
+        self.tags = TagsServicer(self.db, self.feed)
         self.quotas = QuotasServicer(self.db, self.quota_rules)
         self.regions = RegionsServicer(self.db, region, self.quota_rules)
 
     def image_servicer(self, store: ImageStore, config: ImagesConfig) -> ImagesServicer:
-        snapshots = SnapshotRules(self.rng, self.quota_rules, self.changes)
-        return ImagesServicer(self.db, self.rng, store, config, snapshots, self.changes)
+        snapshots = SnapshotRules(self.rng, self.quota_rules, self.feed)
+        return ImagesServicer(self.db, self.rng, store, config, snapshots, self.feed)
 
     def call(self, account_id: str = ANN, *, dry_run: bool = False) -> Call:
         self.now_ms += 1
@@ -156,7 +162,9 @@ class World:
                 self._place(tx, instance_ids, host_id, network.vpc_id)
             self.quota_rules.charge(tx, account_id, {"network_interfaces": count})
             subnet, wish = network.subnets[0], Wish(**interface)
-            return create_interfaces(tx, self.rng, network, subnet, instance_ids, wish)
+            made = create_interfaces(tx, self.rng, network, subnet, instance_ids, wish)
+            tx.insert(Attachment, [attachment_row(tx, one, wish) for one in made])
+            return made
 
     def _place(self, tx, instance_ids: Sequence[str], host_id: str, vpc_id: str) -> None:
         tx.insert(
@@ -170,7 +178,9 @@ class World:
                 for instance_id in instance_ids
             ],
         )
-        self.changes.note_vpc(tx, vpc_id, {host_id: 1})
+        positions = self.feed.move(tx, Host.host_id == host_id)
+        assigned = [(INSTANCE, instance_id, host_id, 1) for instance_id in instance_ids]
+        self.feed.assign(tx, [*assigned, (VPC, vpc_id, host_id, 1)], positions)
 
     def _open_account(self, tx, account_id: str) -> None:
         tx.insert(

@@ -8,7 +8,7 @@ from protos.cloud.v1 import fleet_pb2, volumes_pb2
 from protos.cloud.v1 import images_pb2 as pb
 from protos.cloud.v1.instances_pb2 import BlockDeviceMapping as Mapping
 from protos.errors import CloudError, Kind
-from tests.unit.controller.cloud import IMAGE_ID, Cloud
+from tests.unit.controller.cloud import IMAGE_ID, Cloud, told
 from tests.unit.controller.resource_world import tag_specification
 
 GIB = 1024**3
@@ -128,19 +128,20 @@ def test_an_instance_is_launched_from_it(cloud, instance):
 def test_all_of_it_is_told_to_the_host_at_once_with_the_reboot(cloud, instance):
     image = create(cloud, instance)
     host = host_of(cloud, image)
-    told = host.applied[-1]
-    assert {one.group for one in told.snapshots} == {image.image_id}
-    assert {one.off_instance_id for one in told.snapshots} == {instance}
-    assert not any(one.quiesce for one in told.snapshots)
-    assert [(one.instance_id, one.reboots) for one in told.instances] == [(instance, 1)]
+    snapshots = told(host.applied[-1], "snapshot").values()
+    assert {one.group for one in snapshots} == {image.image_id}
+    assert {one.off_instance_id for one in snapshots} == {instance}
+    assert not any(one.quiesce for one in snapshots)
+    instances = told(host.applied[-1], "instance")
+    assert {name: one.reboots for name, one in instances.items()} == {instance: 1}
     assert cloud.states(instance) == ["running"]
 
 
 def test_without_a_reboot_the_guest_runs_on(cloud, instance):
     image = create(cloud, instance, no_reboot=True)
-    told = host_of(cloud, image).snapshots.values()
-    assert [(one.group, one.off_instance_id) for one in told] == [(image.image_id, "")] * 2
-    assert all(one.quiesce for one in told)
+    snapshots = host_of(cloud, image).snapshots.values()
+    assert [(one.group, one.off_instance_id) for one in snapshots] == [(image.image_id, "")] * 2
+    assert all(one.quiesce for one in snapshots)
     assert host_of(cloud, image).specs[instance].reboots == 0
 
 

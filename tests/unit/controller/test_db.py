@@ -97,7 +97,7 @@ def test_rows_get_the_schemas_defaults_and_no_column_of_their_own(db):
     with db.write(CALL) as tx:
         tx.insert(Host, [{"host_id": "h", "name": "n", "availability_zone": "z"}])
         row = tx.one(Host.select())
-        assert (row.health, row.generation, row.orphans) == ("silent", 1, "[]")
+        assert (row.health, row.position, row.orphans) == ("silent", 1, "[]")
         with pytest.raises(KeyError):
             tx.insert(Host, [{"host_id": "h2", "nmae": "typo"}])
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from protos.cloud.v1 import common_pb2, instances_pb2, tags_pb2
+from protos.cloud.v1 import common_pb2, fleet_pb2, instances_pb2, tags_pb2
 from protos.errors import CloudError, Kind
 from tests.unit.controller.cloud import Cloud
 
@@ -86,10 +86,11 @@ def test_a_stopped_instances_options_are_kept_for_its_start(cloud):
     assert cloud.host.specs[one].metadata.options.instance_metadata_tags == "enabled"
 
 
-def test_after_a_leap_of_generations_options_are_applied_again(cloud):
-    """The database is an older copy: what the host says of earlier generations proves nothing."""
+def test_after_a_database_was_restored_options_are_applied_again(cloud):
+    """What the host says of revisions that are not known any more proves nothing."""
     (one,) = cloud.run_ids()
-    cloud.host.generation += 100
+    cloud.host.revisions[one] = 20
+    cloud.host.see(one, fleet_pb2.OBSERVED_RUNNING)
     cloud.host.heartbeat()
     assert shown(cloud, one).state == "pending"
     cloud.settle()

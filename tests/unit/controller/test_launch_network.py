@@ -55,8 +55,9 @@ def test_fifty_interfaces_cost_the_statements_of_one(tmp_path):
         counts.append(len(world.statements) - before)
         assert len({one.private_ip for one in made}) == number
         assert len({one.public_ip for one in made}) == number
-    # One to find the network, one for the quota, four for interfaces, one for the instances.
-    assert counts == [7, 7]
+    # One to find the network, one for the quota, four for interfaces, one each for the instances
+    # and the attachments.
+    assert counts == [8, 8]
 
 
 def test_addresses_are_never_the_reserved_ones_and_never_doubled(world):
@@ -146,14 +147,14 @@ def test_other_groups_for_an_instance_that_runs(world):
     web = create(world)
     (made,) = world.launch(host_id="h-1")
     with world.db.write(world.call()) as tx:
-        interfaces.set_groups(tx, world.changes, made.instance_id, [web.group_id])
-        interfaces.set_source_dest_check(tx, world.changes, made.instance_id, False)
+        interfaces.set_groups(tx, world.feed, made.instance_id, [web.group_id])
+        interfaces.set_source_dest_check(tx, world.feed, made.instance_id, False)
     assert world.kicked == ["h-1", "h-1"]
     (nic,) = shown(world)
     assert [group.group_name for group in nic.groups] == ["web"]
     assert not nic.source_dest_check
     with world.db.write(world.call()) as tx, refused(Kind.INVALID):
-        interfaces.set_groups(tx, world.changes, made.instance_id, [])
+        interfaces.set_groups(tx, world.feed, made.instance_id, [])
 
 
 def test_stop_start_and_the_end(world):

@@ -4,7 +4,15 @@ for."""
 import pytest
 
 from controller.call import system_call
-from controller.db.schema import Host, Instance, Placement, Quota, Volume
+from controller.db.schema import (
+    Assignment,
+    Attachment,
+    Host,
+    Instance,
+    Placement,
+    Quota,
+    Volume,
+)
 from protos.cloud.v1 import fleet_pb2, instances_pb2, networks_pb2, quotas_pb2
 from protos.errors import CloudError, Kind
 from tests.unit.controller.cloud import Cloud
@@ -104,7 +112,8 @@ def test_a_kept_volume_outlives_its_instance_and_keeps_its_space(cloud):
     cloud.settle()
     assert used(cloud)[0] == (0, 0, 1)
     with cloud.db.read() as session:
-        assert session.one(Volume.select()).instance_id is None
+        assert session.one(Volume.select()) is not None
+        assert session.one(Attachment.select()) is None
 
 
 def test_doing_it_twice_does_it_once(cloud):
@@ -291,7 +300,7 @@ def test_a_start_that_fails_leaves_it_stopped_with_its_disks(cloud):
 def test_what_follows_is_done_by_the_task_where_the_controller_died_in_between(cloud):
     (one,) = cloud.run_ids()
     with cloud.db.write(system_call(cloud.now_ms)) as tx:
-        tx.advance(Placement, {"observed": "exited"}, Placement.instance_id == one)
+        tx.advance(Assignment, {"observed": "exited"}, Assignment.resource_id == one)
     assert cloud.states(one) == ["stopping"]
     cloud.tasks()
     cloud.settle()

@@ -17,7 +17,7 @@ from controller.db.schema import (
 from controller.instances.catalogue import DEFAULT_TYPES
 from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2, quotas_pb2, volumes_pb2
 from protos.errors import CloudError, Kind
-from tests.unit.controller.cloud import DIGEST, IMAGE_ID, Cloud
+from tests.unit.controller.cloud import DIGEST, IMAGE_ID, Cloud, told
 
 Mapping = instances_pb2.BlockDeviceMapping
 
@@ -114,10 +114,11 @@ def test_the_spec_that_the_host_is_sent(cloud):
     )
     cloud.app.dispatch_pending()
     (sent,) = cloud.host.applied
-    instance, shown = sent.instances[0], reservation.instances[0]
+    shown = reservation.instances[0]
+    instance = told(sent, "instance")[shown.instance_id]
     nic = shown.network_interfaces[0]
     assert sent.base == 0
-    assert instance.generation == instance.intent_generation == sent.generation
+    assert instance.intent_revision == cloud.host.revisions[shown.instance_id] == 1
     assert (instance.vcpus, instance.memory_mib, instance.starts) == (1, 1024, 1)
     root, data = instance.disks
     assert (root.size_bytes, root.image.digest) == (12 << 30, DIGEST)
@@ -130,7 +131,7 @@ def test_the_spec_that_the_host_is_sent(cloud):
     assert instance.metadata.reservation_id == reservation.reservation_id
     assert instance.metadata.availability_zone_id == "use1-az1"
     assert instance.metadata.security_group_names == ["default"]
-    (vpc,) = sent.vpcs
+    (vpc,) = told(sent, "vpc").values()
     assert vpc.account_id == cloud.alice.account_id
     assert vpc.cidr_blocks == ["172.31.0.0/16"]
     assert [(one.public_ip, one.private_ip) for one in vpc.public_addresses] == [

@@ -11,6 +11,7 @@ from controller.db.migrations import migrate
 from controller.db.prepared import Bound
 from controller.db.schema import (
     Account,
+    Assignment,
     Host,
     Image,
     Instance,
@@ -18,7 +19,7 @@ from controller.db.schema import (
     Snapshot,
 )
 from controller.db.session import open_sqlite
-from controller.fleet.spec_rows import _instances
+from controller.hosts.specs import _from
 from controller.images import sharing
 from controller.instances.describe import Describer, instances_query
 from controller.instances.filters import instance_filters
@@ -52,8 +53,17 @@ def db(tmp_path_factory):
             "placement_id": f"pl-{number:017x}",
             "instance_id": f"i-{number:017x}",
             "host_id": "h-1",
+        }
+        for number in range(MANY)
+    ]
+    assignments = [
+        {
+            "kind": "instance",
+            "resource_id": f"i-{number:017x}",
+            "host_id": "h-1",
+            "role": "guest",
             "observed": "running",
-            "generation": number,
+            "position": number,
         }
         for number in range(MANY)
     ]
@@ -62,6 +72,7 @@ def db(tmp_path_factory):
         tx.insert(Host, [{"host_id": "h-1", "name": "h", "availability_zone": "z"}])
         tx.insert(Instance, instances)
         tx.insert(Placement, placements)
+        tx.insert(Assignment, assignments)
         tx.define("ANALYZE")
     return made
 
@@ -105,14 +116,14 @@ def test_filters_stay_within_the_account(db, name, value):
 
 
 def test_a_host_is_told_what_changed_without_looking_at_the_rest(db):
-    lines = plan(db, _instances(host_id="h-1", base=MANY - 5))
-    assert any("generation>" in line for line in lines), lines
-    assert not [line for line in lines if line.startswith("SCAN")], lines
+    lines = plan(db, _from(host_id="h-1", base=MANY - 5))
+    assert any("position>" in line for line in lines), lines
+    assert not [line for line in lines if line.startswith("SCAN t2")], lines
 
 
 def test_what_is_unsettled_is_a_small_index(db):
     lines = plan(db, _unsettled().limit(1))
-    assert any("placement_unsettled" in line for line in lines), lines
+    assert any("assignment_ended" in line for line in lines), lines
     assert not [line for line in lines if line.startswith("SCAN") and "INDEX" not in line], lines
 
 

@@ -3,12 +3,12 @@
 import itertools
 
 import pytest
-from peewee import JOIN
 
 from controller.call import system_call
 from controller.db.migrations import migrate
-from controller.db.schema import Account, Host, Instance, Placement
+from controller.db.schema import Account, Assignment, Host, Instance, Placement
 from controller.db.session import open_sqlite
+from controller.guests import with_guest
 from controller.instances import state
 from controller.instances.filters import in_state
 
@@ -30,7 +30,7 @@ EXPECTED = {
     ("terminated", "exited"): "shutting-down",
     ("terminated", "other"): "shutting-down",
 }
-GENERATIONS = ((4, 5), (5, 5), (6, 5))  # observed under, intent
+REVISIONS = ((4, 5), (5, 5), (6, 5))  # observed under, intent
 
 
 def test_the_table_is_the_architectures():
@@ -59,7 +59,7 @@ def rows():
     """A database with an instance for every combination: [(id, visible state)]."""
     db = open_sqlite(":memory:")
     migrate(db, 0)
-    cases = [*itertools.product(state.TABLE, (None, *state.OBSERVED), GENERATIONS)]
+    cases = [*itertools.product(state.TABLE, (None, *state.OBSERVED), REVISIONS)]
     with db.write(system_call(0)) as tx:
         tx.insert(Account, [{"account_id": "1", "name": "a"}])
         tx.insert(Host, [{"host_id": "h-1", "name": "h", "availability_zone": "z"}])
@@ -72,18 +72,25 @@ def rows():
                 "instance_type": "t",
                 "availability_zone": "z",
                 "desired": desired,
+                "intent_revision": intent,
             }
             tx.insert(Instance, [instance])
             placement = {
                 "placement_id": f"p-{number}",
                 "instance_id": f"i-{number}",
                 "host_id": "h-1",
-                "observed": observed or "unseen",
                 "live": observed is not None,  # a stay that is over says nothing any more
-                "observed_generation": seen,
-                "intent_generation": intent,
             }
             tx.insert(Placement, [placement])
+            assignment = {
+                "kind": "instance",
+                "resource_id": f"i-{number}",
+                "host_id": "h-1",
+                "role": "guest",
+                "observed": observed or "unseen",
+                "observed_revision": seen,
+            }
+            tx.insert(Assignment, [assignment])
     visible = {
         f"i-{number}": state.visible_state(desired, observed, seen, intent)
         for number, (desired, observed, (seen, intent)) in enumerate(cases)
@@ -94,15 +101,8 @@ def rows():
 @pytest.mark.parametrize("name", state.STATES)
 def test_the_filter_finds_what_the_view_shows(rows, name):
     db, visible = rows
-    query = (
-        Instance.select(Instance.instance_id)
-        .join(
-            Placement,
-            JOIN.LEFT_OUTER,
-            on=(Placement.instance_id == Instance.instance_id) & Placement.live,
-        )
-        .where(in_state(name))
-    )
+    query = with_guest(Instance.select(Instance.instance_id), Instance.instance_id)
+    query = query.where(in_state(name))
     with db.read() as session:
         found = {row.instance_id for row in session.rows(query)}
     assert found == {instance_id for instance_id, shown in visible.items() if shown == name}

@@ -254,11 +254,12 @@ def test_an_unknown_filter_is_refused(cloud):
 
 def test_a_database_older_than_what_the_host_knows_says_volumes_again(cloud):
     _, volume_id = attached(cloud)
-    cloud.host.generation = 1000
-    cloud.host.volumes.clear()
-    cloud.last_seen.clear()
+    instance, cloud.host.position = seen(cloud, volume_id).attachments[0].instance_id, 1000
+    cloud.host.revisions.update({instance: 30, volume_id: 20})
+    cloud.host.see(instance, fleet_pb2.OBSERVED_RUNNING)
+    cloud.host.see_volume(volume_id, fleet_pb2.VOLUME_HERE)
     cloud.host.heartbeat()
-    assert cloud.host.volumes[volume_id].generation == 1001
+    assert cloud.host.revisions[volume_id] == 21
     assert states(cloud, volume_id) == ("in-use", ["attaching"])
     cloud.settle()
     assert states(cloud, volume_id) == ("in-use", ["attached"])

@@ -3,6 +3,7 @@
 import pytest
 
 from controller.db.schema import Host, Quota, Volume
+from controller.volumes.rows import volumes_query
 from protos.cloud.v1 import common_pb2, volumes_pb2
 from protos.errors import CloudError, Kind
 
@@ -77,7 +78,7 @@ def used(cloud) -> dict[str, int]:
 
 def row(cloud, volume_id):
     with cloud.db.read() as session:
-        return session.one(Volume.select().where(Volume.volume_id == volume_id))
+        return session.one(volumes_query().where(Volume.volume_id == volume_id))
 
 
 def attached(cloud) -> tuple[str, str]:

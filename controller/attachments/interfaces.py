@@ -1,26 +1,23 @@
 """Attaching network interfaces to instances, and detaching them.
 
-Called by the door (interfaces_rpc). An attachment is columns of the interface. Coming and going are
-changes of the instance's devices, stamped with the generation of its host that says so; once its
-guest has the devices of that generation the one is attached and the other let go (attach_settle,
-docs/decisions/0600). Nothing waits for a guest that is not there. ``check_type`` is called by
-instances/attributes.
+Called by the door (interfaces_rpc). What an attachment is, and what becomes of it:
+attachments/rules. ``check_type`` is called by instances/attributes.
 """
 
 import random
 from collections.abc import Sequence
-from types import SimpleNamespace
 
-from controller.db.schema import Host, InstanceType, NetworkInterface
+from controller.attachments import rules
+from controller.db.schema import Attachment, Host, InstanceType, NetworkInterface
 from controller.db.session import Transaction
-from controller.fleet.changes import Changes
-from controller.instances.rest import is_at_rest
+from controller.guests import is_quiesced
+from controller.hosts.feed import Feed
 from controller.instances.rules import find as find_instances
 from controller.instances.rules import wrong_state
 from controller.instances.state import RUNNING, STOPPED
 from controller.instances.view import state_of
 from controller.networks import interface_rules
-from controller.networks.interfaces import in_use, let_go, too_many_interfaces
+from controller.networks.interfaces import in_use, too_many_interfaces
 from controller.networks.new_interfaces import check_address_count
 from protos.cloud.v1 import network_interfaces_pb2
 from protos.errors import CloudError, Kind, invalid_parameter
@@ -32,7 +29,7 @@ _NIC = NetworkInterface
 def attach(
     tx: Transaction,
     rng: random.Random,
-    changes: Changes,
+    feed: Feed,
     request: network_interfaces_pb2.AttachNetworkInterfaceRequest,
 ) -> None:
     """Raises INVALID, MALFORMED_ID, NOT_FOUND, WRONG_STATE (in-use; the instance's), QUOTA,
@@ -44,18 +41,11 @@ def attach(
     if nic.instance_id:
         raise in_use(nic.network_interface_id)
     _check_fits(tx, nic, instance, request.device_index)
-    is_it = _NIC.network_interface_id == nic.network_interface_id
-    attachment = {
-        "instance_id": instance.instance_id,
-        "attachment_id": new_id("network-interface-attachment", rng),
-        "device_index": request.device_index,
-        "delete_on_termination": False,
-        "attached_ms": tx.call.now_ms,
-    }
-    tx.advance(_NIC, attachment, is_it, _NIC.instance_id.is_null())
-    generation = changes.devices(tx, [instance.instance_id])[instance.host_id]
-    tx.advance(_NIC, {"attach_generation": generation}, is_it)
-    changes.vpc(tx, nic.vpc_id, at_once=False)
+    rules.attach(
+        *(tx, feed, rules.INTERFACE, nic.network_interface_id, instance.instance_id),
+        attachment_id=new_id("network-interface-attachment", rng),
+        position=request.device_index,
+    )
 
 
 def _check_fits(tx: Transaction, nic, instance, device_index: int) -> None:
@@ -68,7 +58,9 @@ def _check_fits(tx: Transaction, nic, instance, device_index: int) -> None:
             "parameter-combination",
         )
     others = tx.rows(
-        _NIC.select(_NIC.device_index, _NIC.vpc_id).where(_NIC.instance_id == instance.instance_id)
+        _NIC.select(Attachment.position, _NIC.vpc_id)
+        .join(Attachment, on=Attachment.device_id == _NIC.network_interface_id)
+        .where(Attachment.instance_id == instance.instance_id)
     )
     if any(other.vpc_id != nic.vpc_id for other in others):
         raise CloudError(
@@ -76,7 +68,7 @@ def _check_fits(tx: Transaction, nic, instance, device_index: int) -> None:
             "Network interfaces of several VPCs on one instance are not supported.",
             noun="parameter",
         )
-    if device_index in {other.device_index for other in others}:
+    if device_index in {other.position for other in others}:
         raise invalid_parameter(
             f"Instance '{instance.instance_id}' already has an interface attached at device index "
             f"'{device_index}'."
@@ -88,7 +80,9 @@ def _check_fits(tx: Transaction, nic, instance, device_index: int) -> None:
 def check_type(tx: Transaction, instance_id: str, kind) -> None:
     """An instance of this type (its row) can have the interfaces that this one has. Raises
     QUOTA."""
-    query = _NIC.select(_NIC.network_interface_id).where(_NIC.instance_id == instance_id)
+    query = Attachment.select(Attachment.device_id).where(
+        Attachment.instance_id == instance_id, Attachment.kind == rules.INTERFACE
+    )
     nic_ids = [row[0] for row in tx.tuples(query)]
     _check_limits(tx, kind, len(nic_ids), nic_ids)
 
@@ -103,7 +97,7 @@ def _check_limits(tx: Transaction, kind, count: int, nic_ids: Sequence[str]) -> 
 
 def detach(
     tx: Transaction,
-    changes: Changes,
+    feed: Feed,
     request: network_interfaces_pb2.DetachNetworkInterfaceRequest,
 ) -> None:
     """Gone already where no guest runs. Asked again, the guest is asked again; ``force`` lets go
@@ -121,23 +115,13 @@ def detach(
             id=request.attachment_id,
         )
     instance = find_instances(tx, tx.call.account_id, [nic.instance_id])[0]
-    begin_detach(tx, changes, nic)
-    if is_at_rest(instance) or (request.force and _is_stuck(tx, nic, instance)):
-        let_go(tx, [nic])
+    attachment = tx.one(Attachment.select().where(Attachment.device_id == nic.network_interface_id))
+    rules.begin_detach(tx, feed, attachment)
+    if is_quiesced(instance) or (request.force and _is_stuck(tx, nic, instance)):
+        rules.end(tx, feed, [attachment])
 
 
-def begin_detach(tx: Transaction, changes: Changes, nic) -> None:
-    """The guest is to lose the interface (network_interface_id, instance_id, vpc_id)."""
-    is_it = _NIC.network_interface_id == nic.network_interface_id
-    going = {"detaching": True, "busy": False, "failed": False, "attach_message": ""}
-    tx.advance(_NIC, going, is_it)
-    moved = changes.devices(tx, [nic.instance_id])
-    if moved:
-        tx.advance(_NIC, {"attach_generation": max(moved.values())}, is_it)
-    changes.vpc(tx, nic.vpc_id, at_once=False)
-
-
-def _is_stuck(tx: Transaction, nic, instance: SimpleNamespace) -> bool:
+def _is_stuck(tx: Transaction, nic, instance) -> bool:
     if nic.busy or nic.attach_message:
         return True
     health = Host.select(Host.health).where(Host.host_id == instance.host_id)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 
 from controller.call import Call
 from controller.db.session import Database
-from controller.fleet import host_spec, spec_rows
-from controller.fleet.dispatch import Dispatcher
-from controller.fleet.reports import Reports
+from controller.hosts.delivery import Delivery
+from controller.hosts.reports import Reports
+from controller.hosts.specs import Specs
 from controller.snapshots.blocks import BlockStore
 from controller.snapshots.fleet_rpc import BlocksRpc
 from protos.cloud.v1 import fleet_pb2
@@ -25,14 +25,14 @@ class FleetServicer:
         self,
         db: Database,
         reports: Reports,
-        dispatcher: Dispatcher,
-        around: host_spec.Surroundings,
+        delivery: Delivery,
+        specs: Specs,
         read_blob: Callable[[str, int], Iterator[bytes]],
         blocks: BlockStore,
         streams: int,
     ):
-        self._db, self._reports, self._dispatcher = db, reports, dispatcher
-        self._around, self._read_blob = around, read_blob
+        self._db, self._reports, self._delivery = db, reports, delivery
+        self._specs, self._read_blob = specs, read_blob
         self._streams = threading.BoundedSemaphore(streams)
         carried = BlocksRpc(db, blocks, self._streams)
         self.MissingBlocks, self.StoreBlocks = carried.MissingBlocks, carried.StoreBlocks
@@ -42,13 +42,11 @@ class FleetServicer:
     def Report(self, request: fleet_pb2.HostReport, call: Call) -> fleet_pb2.HostSpec:
         _check_peer(call, request.host_id)
         heard = self._reports.take_in(call, request)
-        self._dispatcher.heard(request.host_id, request.spec_generation)
-        if heard.generation == request.spec_generation and not heard.has_consequences:
-            rows = spec_rows.nothing_new(heard)
-        else:
-            with self._db.read() as session:
-                rows = spec_rows.read(session, request.host_id, request.spec_generation)
-        return host_spec.render(rows, self._around)
+        self._delivery.acknowledged(request.host_id, request.position)
+        if heard.position == request.position and not heard.has_consequences:
+            return self._specs.nothing_new(heard)
+        with self._db.read() as session:
+            return self._specs.read(session, request.host_id, request.position).spec
 
     def FetchImage(
         self, request: fleet_pb2.FetchImageRequest, call: Call

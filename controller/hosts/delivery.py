@@ -13,8 +13,8 @@ from typing import Protocol
 
 from controller.call import system_call
 from controller.db.session import Database
-from controller.fleet import host_spec, spec_rows
-from controller.fleet.reports import Reports
+from controller.hosts.reports import Reports
+from controller.hosts.specs import Specs
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError
 
@@ -36,23 +36,23 @@ class Agent(Protocol):
 Agents = Callable[[str, str], Agent]  # (host_id, endpoint) -> client; raises CloudError
 
 
-class Dispatcher:
+class Delivery:
     def __init__(
         self,
         db: Database,
         reports: Reports,
         agents: Agents,
-        around: host_spec.Surroundings,
+        specs: Specs,
         clock: Callable[[], int],
         timeout_s: float,
         checkpoint: Callable[[str], None] = lambda name: None,
     ):
-        self._db, self._reports, self._agents, self._around = db, reports, agents, around
+        self._db, self._reports, self._agents, self._specs = db, reports, agents, specs
         self._clock, self._timeout_s, self._checkpoint = clock, timeout_s, checkpoint
         self._changed = threading.Condition()
         self._pending: dict[str, None] = {}  # in the order of their first kick
         self._sending: set[str] = set()
-        self._known: dict[str, int] = {}  # generation that the host holds, as it last said
+        self._known: dict[str, int] = {}  # position that the host holds, as it last said
         self._paused_until: dict[str, int] = {}
 
     def kick(self, host_ids: Iterable[str]) -> None:
@@ -61,10 +61,10 @@ class Dispatcher:
             self._pending.update(dict.fromkeys(host_ids))
             self._changed.notify_all()
 
-    def heard(self, host_id: str, generation: int) -> None:
+    def acknowledged(self, host_id: str, position: int) -> None:
         """The host said what it holds: it lives, and the next sending starts from there."""
         with self._changed:
-            self._known[host_id] = generation
+            self._known[host_id] = position
             self._paused_until.pop(host_id, None)
 
     def run_one(self, wait_s: float = 0.0) -> bool:
@@ -98,14 +98,13 @@ class Dispatcher:
         if now_ms < self._paused_until.get(host_id, 0):
             return
         with self._db.read() as session:
-            rows = spec_rows.read(session, host_id, self._known.get(host_id))
-        if rows is None or rows.base == rows.host.generation or not rows.host.endpoint:
+            outgoing = self._specs.read(session, host_id, self._known.get(host_id))
+        if outgoing is None or not outgoing.has_news or not outgoing.endpoint:
             return
         self._checkpoint("apply:before")
         try:
-            agent = self._agents(host_id, rows.host.endpoint)
-            spec = host_spec.render(rows, self._around)
-            report = agent.Apply(spec, timeout_s=self._timeout_s)
+            agent = self._agents(host_id, outgoing.endpoint)
+            report = agent.Apply(outgoing.spec, timeout_s=self._timeout_s)
         except CloudError as failure:
             log.info("host %s was not reached, its report will be: %r", host_id, failure)
             with self._changed:
@@ -115,5 +114,5 @@ class Dispatcher:
         if report.host_id != host_id:
             log.error("host %s answered for %s: not taken in", host_id, report.host_id)
             return
-        self.heard(host_id, report.spec_generation)
+        self.acknowledged(host_id, report.position)
         self._reports.take_in_answer(system_call(self._clock()), report)

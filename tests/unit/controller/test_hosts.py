@@ -3,10 +3,10 @@ cost nothing."""
 
 import pytest
 
-from controller.db.schema import Host, HostImage, HostVpc, Placement
+from controller.db.schema import Assignment, Host, HostImage
 from protos.cloud.v1 import fleet_pb2, instances_pb2, networks_pb2
 from protos.errors import CloudError, Kind
-from tests.unit.controller.cloud import DIGEST, Cloud
+from tests.unit.controller.cloud import DIGEST, Cloud, told
 
 
 @pytest.fixture
@@ -19,9 +19,9 @@ def host_row(cloud):
         return session.one(Host.select())
 
 
-def placement(cloud, instance_id):
+def assignment(cloud, resource_id):
     with cloud.db.read() as session:
-        return session.one(Placement.select().where(Placement.instance_id == instance_id))
+        return session.one(Assignment.select().where(Assignment.resource_id == resource_id))
 
 
 def only(reservation) -> str:
@@ -96,7 +96,7 @@ def test_a_new_epoch_counts_from_anew(cloud):
 def test_what_was_acknowledged_is_not_said_again(cloud):
     (one,) = cloud.run_ids()
     assert cloud.host.observed == {}
-    seen = placement(cloud, one)
+    seen = assignment(cloud, one)
     assert (seen.epoch, seen.observed) == (1, "running")
 
 
@@ -104,13 +104,13 @@ def test_an_answer_holds_what_changed_since_and_nothing_else(cloud):
     first, second = cloud.run_ids(2)
     cloud.on("Stop", [first])
     answer = cloud.fleet(cloud.host.host_id).Report(cloud.host.report())
-    assert [instance.instance_id for instance in answer.instances] == [first]
-    assert answer.instances[0].desired == fleet_pb2.STOPPED
-    assert answer.base == cloud.host.generation < answer.generation
-    assert not answer.vpcs
+    assert list(told(answer, "instance")) == [first]
+    assert told(answer, "instance")[first].desired == fleet_pb2.STOPPED
+    assert answer.base == cloud.host.position < answer.position
+    assert len(answer.assignments) == 1
     cloud.host.take_in(answer)
     quiet = cloud.fleet(cloud.host.host_id).Report(cloud.host.report())
-    assert (len(quiet.instances), quiet.base) == (0, quiet.generation)
+    assert (len(quiet.assignments), quiet.base) == (0, quiet.position)
     assert quiet.settings.report_interval_ms == 5000
     assert second in cloud.host.specs
 
@@ -118,23 +118,40 @@ def test_an_answer_holds_what_changed_since_and_nothing_else(cloud):
 def test_a_host_that_knows_nothing_is_told_everything(cloud):
     ids = cloud.run_ids(3)
     report = cloud.host.report()
-    report.spec_generation = 0
+    report.position = 0
     answer = cloud.fleet(cloud.host.host_id).Report(report)
-    assert sorted(one.instance_id for one in answer.instances) == sorted(ids)
-    assert (answer.base, len(answer.vpcs)) == (0, 1)
+    assert sorted(told(answer, "instance")) == sorted(ids)
+    assert (answer.base, len(told(answer, "vpc"))) == (0, 1)
 
 
-def test_a_database_older_than_what_the_host_knows_leaps_ahead(cloud):
+def test_a_database_older_than_what_the_host_knows_goes_on_behind_it(cloud):
     ids = cloud.run_ids(2)
-    cloud.host.generation = 1000
-    cloud.host.specs.clear()
-    cloud.last_seen.clear()
+    cloud.host.position = 1000
+    for name in ids:
+        cloud.host.revisions[name] = 20
+        cloud.host.see(name, fleet_pb2.OBSERVED_RUNNING)
     cloud.host.heartbeat()
-    assert cloud.host.generation == 1001
-    assert sorted(cloud.host.specs) == sorted(ids)
-    assert all(spec.generation == 1001 for spec in cloud.host.specs.values())
+    assert cloud.host.position > 1000
+    assert {cloud.host.revisions[name] for name in ids} == {21}
     cloud.settle()
     assert cloud.states(*ids) == ["running", "running"]
+    cloud.on("Stop", ids)
+    cloud.settle()
+    assert cloud.states(*ids) == ["stopped", "stopped"]
+
+
+def test_what_was_seen_under_a_lost_intent_proves_nothing(cloud):
+    """The database is from before a stop and a start, whose guest powered itself off."""
+    (one,) = cloud.run_ids()
+    cloud.host.revisions[one], cloud.host.specs[one].starts = 20, 2
+    cloud.host.see(one, fleet_pb2.EXITED)
+    cloud.host.heartbeat()
+    assert cloud.states(one) == ["pending"]
+    assert cloud.host.specs[one].starts == 2, "the host counts its starts; none is taken for spent"
+    cloud.host.see(one, fleet_pb2.EXITED)
+    cloud.host.heartbeat()
+    cloud.settle()
+    assert cloud.states(one) == ["stopped"]
 
 
 # --- sending --------------------------------------------------------------------------------------
@@ -145,7 +162,7 @@ def test_commits_close_together_are_one_sending(cloud):
         cloud.run()
     assert cloud.app.dispatch_pending() == 1
     (sent,) = cloud.host.applied
-    assert len(sent.instances) == 3
+    assert len(told(sent, "instance")) == 3
 
 
 def test_a_sending_that_is_lost_costs_a_heartbeat(cloud):
@@ -169,7 +186,7 @@ def test_an_unreachable_host_is_left_alone_for_a_while(cloud):
     cloud.now_ms += 10_000
     cloud.run()
     cloud.app.dispatch_pending()
-    assert len(cloud.host.applied[0].instances) == 3
+    assert len(told(cloud.host.applied[0], "instance")) == 3
 
 
 def test_the_next_sending_starts_where_the_last_ended(cloud):
@@ -177,10 +194,7 @@ def test_the_next_sending_starts_where_the_last_ended(cloud):
     cloud.app.dispatch_pending()
     second = only(cloud.run())
     cloud.app.dispatch_pending()
-    assert [[one.instance_id for one in sent.instances] for sent in cloud.host.applied] == [
-        [first],
-        [second],
-    ]
+    assert [list(told(sent, "instance")) for sent in cloud.host.applied] == [[first], [second]]
 
 
 def test_what_an_answer_says_counts_like_a_report(cloud):
@@ -236,7 +250,7 @@ def test_members_on_other_hosts_are_heard_of_by_the_next_report_and_rules_at_onc
         host.applied.clear()
     cloud.run()
     cloud.app.dispatch_pending()
-    told, untold = (one, other) if one.applied else (other, one)
+    sent_to, untold = (one, other) if one.applied else (other, one)
     assert untold.applied == []
     untold.heartbeat()
 
@@ -260,9 +274,10 @@ def test_members_on_other_hosts_are_heard_of_by_the_next_report_and_rules_at_onc
         caller=cloud.alice.caller(),
     )
     cloud.app.dispatch_pending()
-    for host in (told, untold):
+    for host in (sent_to, untold):
         (sent,) = host.applied
-        (group,) = sent.vpcs[0].security_groups
+        (vpc,) = told(sent, "vpc").values()
+        (group,) = vpc.security_groups
         assert (22, 22) in {(rule.from_port, rule.to_port) for rule in group.rules}
 
 
@@ -292,9 +307,9 @@ def test_a_group_that_a_rule_refers_to_is_told_with_its_members(cloud):
     (web_instance,) = cloud.run_ids(security_group_ids=[web])
     address = cloud.describe(web_instance)[0].private_ip_address
     (vpc,) = cloud.host.vpcs.values()
-    told = {group.group_id: group for group in vpc.security_groups}
-    assert told[web].member_addresses == [address]
-    assert [one.group_id for one in told[db].rules if not one.egress] == [web]
+    known = {group.group_id: group for group in vpc.security_groups}
+    assert known[web].member_addresses == [address]
+    assert [one.group_id for one in known[db].rules if not one.egress] == [web]
 
 
 def test_a_vpc_is_forgotten_with_its_last_instance(cloud):
@@ -302,7 +317,7 @@ def test_a_vpc_is_forgotten_with_its_last_instance(cloud):
     cloud.on("Terminate", [one])
     cloud.settle()
     with cloud.db.read() as session:
-        assert session.rows(HostVpc.select()) == []
+        assert session.rows(Assignment.select()) == []
 
 
 def test_two_accounts_share_a_host_and_their_specs_do_not_mix(cloud):

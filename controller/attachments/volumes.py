@@ -1,29 +1,27 @@
 """AttachVolume and DetachVolume: which instance has a volume, by which device name.
 
-Called by volumes/rpc. An attachment is columns of the volume. Coming and going are changes of the
-instance's disks, stamped with the generation of its host that says so; once its guest has the
-devices of that generation the one is attached and the other let go (volumes/settle). Nothing waits
-for a guest that is not there.
+Called by volumes/rpc. What an attachment is, and what becomes of it: attachments/rules.
 """
 
+from controller.attachments import rules
 from controller.call import Call
-from controller.db.schema import Host, Volume
+from controller.db.schema import Attachment, Host
 from controller.db.session import Database, Transaction
-from controller.fleet.changes import Changes
+from controller.hosts.feed import Feed
 from controller.instances.rules import find as find_instances
 from controller.instances.state import RUNNING, STOPPED
 from controller.instances.view import state_of
 from controller.volumes import state
 from controller.volumes.devices import ATTACHED_MAX, canonical_name, is_device_name
-from controller.volumes.release import let_go
-from controller.volumes.rows import at_rest, find_volume
+from controller.volumes.revisions import revise
+from controller.volumes.rows import find_volume, is_quiesced
 from controller.volumes.rules import wrong_state
 from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 
 
-class Attachments:
-    def __init__(self, db: Database, changes: Changes):
-        self._db, self._changes = db, changes
+class VolumeAttachments:
+    def __init__(self, db: Database, feed: Feed):
+        self._db, self._feed = db, feed
 
     def attach(self, call: Call, volume_id: str, instance_id: str, device: str) -> object:
         """The volume's row with its attachment. Raises INVALID, NOT_FOUND, WRONG_STATE, QUOTA,
@@ -49,24 +47,13 @@ class Attachments:
             served_to = "" if volume.host_id == instance.host_id else instance.host_id
             if served_to:
                 _check_served(tx, volume)
-            changes = {
-                "instance_id": instance_id,
-                "device_name": device,
-                "position": position,
-                "delete_on_termination": False,
-                "attached_ms": call.now_ms,
-                "served_to": served_to,
-                "busy": False,
-                "failed": False,
-                "attach_message": "",
-            }
-            is_it = Volume.volume_id == volume_id
-            tx.advance(Volume, changes, is_it, Volume.instance_id.is_null())
             if served_to:
-                served = {"generation": self._changes.volumes(tx, volume.host_id)}
-                tx.advance(Volume, served, is_it)
-            generation = self._changes.devices(tx, [instance_id])[instance.host_id]
-            tx.advance(Volume, {"attach_generation": generation}, is_it)
+                revise(tx, self._feed, [volume_id], {"served_to": served_to})
+            rules.attach(
+                *(tx, self._feed, rules.VOLUME, volume_id, instance_id),
+                device_name=device,
+                position=position,
+            )
             return find_volume(tx, call.account_id, volume_id)
 
     def detach(
@@ -100,20 +87,11 @@ class Attachments:
                     id=volume_id,
                     reason="root",
                 )
-            begin_detach(tx, self._changes, row, force=force)
-            if at_rest(row):
-                let_go(tx, self._changes, [row])
+            attachment = tx.one(Attachment.select().where(Attachment.device_id == row.volume_id))
+            rules.begin_detach(tx, self._feed, attachment, force=force)
+            if is_quiesced(row):
+                rules.end(tx, self._feed, [attachment])
             return row
-
-
-def begin_detach(tx: Transaction, changes: Changes, row, *, force: bool) -> None:
-    """The guest is to lose the volume; ``force``: without being asked."""
-    is_it = Volume.volume_id == row.volume_id
-    going = {"detaching": True, "forced": force or row.forced, "busy": False, "failed": False}
-    tx.advance(Volume, going | {"attach_message": ""}, is_it)
-    moved = changes.devices(tx, [row.instance_id])
-    if moved:
-        tx.advance(Volume, {"attach_generation": max(moved.values())}, is_it)
 
 
 def _check_volume(row) -> None:
@@ -155,8 +133,8 @@ def _position(tx: Transaction, instance, device: str) -> int:
             "name."
         )
     there = tx.rows(
-        Volume.select(Volume.device_name, Volume.position).where(
-            Volume.instance_id == instance.instance_id
+        Attachment.select(Attachment.device_name, Attachment.position).where(
+            Attachment.instance_id == instance.instance_id, Attachment.kind == rules.VOLUME
         )
     )
     name = canonical_name(device)

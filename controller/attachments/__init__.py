@@ -1,0 +1,1 @@
+"""Attachments of volumes and network interfaces to instances: one implementation for both."""

@@ -1,2 +1,0 @@
-"""Between controller and hosts: what a host should know (host_spec), what it says (reports), and
-the sending."""

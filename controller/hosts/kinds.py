@@ -1,0 +1,72 @@
+"""What hosts/ needs to know of a kind of resource: how it is rendered, and who takes in what was
+seen of it. app registers one for each kind; nothing in hosts/ names any.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from controller.db.session import Session, Transaction
+from controller.nouns import Hosted
+from protos.cloud.v1 import fleet_pb2
+
+
+class Assigned(NamedTuple):
+    """An assignment that a host is to be told of."""
+
+    kind: str
+    resource_id: str
+    role: str
+
+    def message(self, revision: int, **spec) -> fleet_pb2.Assignment:
+        """With the resource's revision as it was read, and its spec under the kind's name."""
+        return fleet_pb2.Assignment(
+            kind=self.kind, id=self.resource_id, role=self.role, revision=revision, **spec
+        )
+
+
+class Stale(NamedTuple):
+    """An observation under a revision that never was here: this database is an older copy."""
+
+    resource_id: str
+    observation: fleet_pb2.Observation
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a host is about to be told of, by kind, and the snapshot to read it in."""
+
+    session: Session
+    host_id: str
+    assigned: Mapping[str, Sequence[Assigned]]
+    _read: dict[str, Any] = field(default_factory=dict)
+
+    def ids(self, noun: Hosted) -> list[str]:
+        return [one.resource_id for one in self.assigned.get(noun.kind, ())]
+
+    def once(self, name: str, read: Callable[[], Any]) -> Any:
+        """What ``read`` answers, read once however many kinds need it."""
+        if name not in self._read:
+            self._read[name] = read()
+        return self._read[name]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of resource.
+
+    render(reading) -> the specs of all of this kind that are assigned there;
+    word(observation) -> what assignment.observed becomes; ``passing`` are the words of what is on
+    its way somewhere and needs no report of its own.
+    observe(tx, host_id, observations) writes what else the observations say, which are all newer
+    than what was known; answers whether something follows from them (then the settling tasks run).
+    catch_up(tx, stale) moves the resources' revisions, and whatever else the host counts, past
+    what the host knows.
+    """
+
+    noun: Hosted
+    render: Callable[[Reading], Iterable[fleet_pb2.Assignment]]
+    word: Callable[[fleet_pb2.Observation], str]
+    observe: Callable[[Transaction, str, Sequence[fleet_pb2.Observation]], bool]
+    catch_up: Callable[[Transaction, Sequence[Stale]], None]
+    passing: frozenset[str]

@@ -1,0 +1,221 @@
+"""Takes in what hosts say: the only writer of assignment.observed, and of what a host says about
+itself.
+
+Called by hosts/rpc for Fleet.Report and by hosts/delivery for the answer of an Apply. One
+transaction a report, and one statement for all that it has observed. Late and doubled reports touch
+nothing: a host's row takes only a newer (epoch, sequence), and so does each assignment.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from controller.call import Call
+from controller.db.prepared import prepared
+from controller.db.schema import Assignment, Host, HostImage
+from controller.db.session import Database, Transaction
+from controller.hosts.kinds import Kind, Stale
+from protos.cloud.v1 import fleet_pb2
+from protos.errors import CloudError
+from protos.errors import Kind as ErrorKind
+
+log = logging.getLogger(__name__)
+
+_HEARD = (Host.host_id, Host.position, Host.epoch, Host.sequence)
+# An observation is taken in where it is newer than the newest that was.
+_NEWER = "old.epoch < new.epoch OR (old.epoch = new.epoch AND old.sequence < new.sequence)"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The host's row after a report; has_consequences: something followed, which may have moved its
+    position."""
+
+    host_id: str
+    position: int
+    epoch: int
+    sequence: int
+    has_consequences: bool = False
+
+
+class Reports:
+    """settles: what follows from what was seen (instances/settle and the like), each of a call, run
+    after the report's commit, so that it is quick."""
+
+    def __init__(
+        self,
+        db: Database,
+        kinds: Sequence[Kind],
+        settles: Sequence[Callable[[Call], object]],
+    ):
+        self._db, self._settles = db, settles
+        self._kinds = {kind.noun.kind: kind for kind in kinds}
+
+    def take_in(self, call: Call, report: fleet_pb2.HostReport) -> Heard:
+        """Raises NOT_FOUND for a host that never joined."""
+        with self._db.write(call) as tx:
+            heard = self._hear(tx, report)
+            if heard is None:
+                return self._heard_before(tx, report)
+            if report.position > heard.position:
+                heard = replace(heard, position=_say_all_again(tx, report))
+            if self._observe(tx, report):
+                tx.after_commit(lambda: self._settle_now(call))
+                heard = replace(heard, has_consequences=True)
+            if report.cached_images_known:
+                _note_images(tx, report)
+        return heard
+
+    def _settle_now(self, call: Call) -> None:
+        """The report is taken in, whatever becomes of this: the tasks do the same in a second."""
+        for settle in self._settles:
+            try:
+                settle(call)
+            except Exception:
+                log.exception("settling after a report failed")
+
+    def take_in_answer(self, call: Call, report: fleet_pb2.HostReport) -> None:
+        """The answer of an Apply: worth a transaction only where something settled; the rest comes
+        with a report."""
+        for one in report.observations:
+            kind = self._kinds.get(one.kind)
+            if kind is not None and kind.word(one) not in kind.passing:
+                self.take_in(call, report)
+                return
+
+    def _hear(self, tx: Transaction, report: fleet_pb2.HostReport) -> Heard | None:
+        """Notes that the host lives and what it says of itself; None where something newer was
+        heard before."""
+        changes = {
+            "last_seen_ms": tx.call.now_ms,
+            "health": "up",
+            "epoch": report.epoch,
+            "sequence": report.sequence,
+            "known_position": report.position,
+        }
+        if report.HasField("facts"):
+            changes |= _facts(report.facts)
+        if report.HasField("usage"):
+            changes |= {
+                "load_1m": f"{report.usage.load_1m:.2f}",
+                "memory_available_mib": report.usage.memory_available_mib,
+                "disk_free_gib": report.usage.disk_free_gib,
+            }
+        if report.orphans_known:
+            changes["orphans"] = json.dumps(sorted(report.orphans))
+        rows = tx.rows(_hear_query(tuple(changes))(about=report.host_id, **changes))
+        return Heard(*rows[0]) if rows else None
+
+    def _heard_before(self, tx: Transaction, report: fleet_pb2.HostReport) -> Heard:
+        row = tx.one(Host.select(*_HEARD).where(Host.host_id == report.host_id))
+        if row is None:
+            raise CloudError(
+                ErrorKind.NOT_FOUND,
+                f"The host '{report.host_id}' has not joined",
+                noun="host",
+                id=report.host_id,
+            )
+        return Heard(*row)
+
+    def _observe(self, tx: Transaction, report: fleet_pb2.HostReport) -> bool:
+        """Takes in all that was observed; answers whether something may follow from it."""
+        known = [one for one in report.observations if one.kind in self._kinds]
+        advanced = {
+            (row.kind, row.resource_id, row.role): row.revision
+            for row in tx.advance_many(
+                Assignment,
+                ("kind", "resource_id", "host_id", "role"),
+                [self._row(report, one) for one in known],
+                guard=_NEWER,
+                returning=("kind", "resource_id", "role", "revision"),
+            )
+        }
+        follows = False
+        for name, kind in self._kinds.items():
+            mine = {
+                (one.kind, one.id, one.role): one
+                for one in known
+                if one.kind == name and (one.kind, one.id, one.role) in advanced
+            }
+            stale = [
+                Stale(one.id, one) for key, one in mine.items() if one.revision > advanced[key]
+            ]
+            if stale:
+                log.warning("%s of %s were seen as they never were here", stale, report.host_id)
+                kind.catch_up(tx, stale)
+            if mine:
+                follows |= kind.observe(tx, report.host_id, list(mine.values()))
+        return follows
+
+    def _row(self, report: fleet_pb2.HostReport, one: fleet_pb2.Observation) -> dict:
+        return {
+            "kind": one.kind,
+            "resource_id": one.id,
+            "host_id": report.host_id,
+            "role": one.role,
+            "observed": self._kinds[one.kind].word(one),
+            "observed_revision": one.revision,
+            "epoch": report.epoch,
+            "sequence": one.sequence,
+            "reason_code": one.reason.code,
+            "reason_message": one.reason.message,
+            "since_ms": one.since_ms,
+        }
+
+
+def _say_all_again(tx: Transaction, report: fleet_pb2.HostReport) -> int:
+    """The host holds a position that never was here: this database is an older copy. Its feed goes
+    on behind that, with all of its assignments; revisions that are behind move as the host reports
+    them (Kind.catch_up). Answers the new position."""
+    position = report.position + 1
+    log.warning(
+        "host %s knows position %s: this database is older; all is said again",
+        report.host_id,
+        report.position,
+    )
+    is_it = Host.host_id == report.host_id
+    tx.advance(Host, {"position": position, "known_position": 0}, is_it)
+    tx.advance(Assignment, {"position": position}, Assignment.host_id == report.host_id)
+    return position
+
+
+def _note_images(tx: Transaction, report: fleet_pb2.HostReport) -> None:
+    mine = HostImage.host_id == report.host_id
+    known = {row[0] for row in tx.tuples(HostImage.select(HostImage.digest).where(mine))}
+    held = set(report.cached_images)
+    if gone := known - held:
+        tx.delete(HostImage, mine, HostImage.digest.in_(sorted(gone)))
+    rows = [{"host_id": report.host_id, "digest": digest} for digest in sorted(held - known)]
+    if rows:
+        tx.insert(HostImage, rows)
+
+
+@lru_cache(maxsize=64)
+def _hear_query(columns: tuple[str, ...]) -> prepared:
+    """The update of these columns of a host, where the report is newer than the newest heard."""
+
+    def build(about, **changes):
+        fields = {getattr(Host, name): changes[name] for name in columns}
+        epoch, sequence = changes["epoch"], changes["sequence"]
+        newer = (Host.epoch < epoch) | ((Host.epoch == epoch) & (Host.sequence < sequence))
+        return Host.update(fields).where(Host.host_id == about, newer).returning(*_HEARD)
+
+    return prepared(build, names=("about", *columns))
+
+
+def _facts(facts: fleet_pb2.HostFacts) -> dict:
+    """The zone is the join token's word, and the name too: what a host says of itself does not move
+    it."""
+    return {
+        "endpoint": facts.endpoint,
+        "hypervisor": facts.hypervisor,
+        "architecture": facts.architecture,
+        "version": facts.version,
+        "features": json.dumps(list(facts.features)),
+        "volume_endpoint": facts.volume_endpoint,
+        "vcpus": facts.vcpus,
+        "memory_mib": facts.memory_mib,
+        "disk_gib": facts.disk_gib,
+    }
