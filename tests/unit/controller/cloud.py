@@ -18,6 +18,7 @@ from controller import app as controller_app
 from controller.call import system_call
 from controller.config import Config
 from controller.db.migrations import migrate
+from controller.db.schema import Account as AccountRow
 from controller.db.schema import Host, Image, ImageBlob
 from controller.db.session import open_sqlite
 from controller.identity.sealing import MasterKey
@@ -253,9 +254,14 @@ class Cloud:
         self.rebuild()
         call = system_call(self.now_ms)
         self.app.prepare(call)
-        self.alice = Account(self.app.identity.create_account(call, "alice")[0])
-        self.bob = Account(self.app.identity.create_account(call, "bob")[0])
-        self._add_image()
+        with self.db.read() as session:
+            found = dict(session.tuples(AccountRow.select(AccountRow.name, AccountRow.account_id)))
+        self.alice, self.bob = (
+            Account(found.get(name) or self.app.identity.create_account(call, name)[0])
+            for name in ("alice", "bob")
+        )
+        if not found:
+            self._add_image()
         for number in range(hosts):
             self.add_host(number, **facts)
         self.db.on_statement = on_statement

@@ -1,0 +1,104 @@
+"""A cloud of the release before goes on under this one: release_0_1 holds what release 0.1's
+controller left in its database, in the middle of work, and what it answered just before."""
+
+import json
+from pathlib import Path
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+
+from controller.call import system_call
+from controller.config import Config
+from controller.db.migrations import m0001_first
+from controller.db.schema import Assignment
+from controller.db.session import open_sqlite
+from protos.cloud.v1 import instances_pb2, networks_pb2, volumes_pb2
+from tests.unit.controller.cloud import Cloud, ObedientHost
+
+RELEASE = Path(__file__).with_name("release_0_1")
+HOST_ID = f"h-{0:017x}"
+POSITION = 25  # of the newest that its host had heard of
+
+
+@pytest.fixture
+def cloud(tmp_path):
+    _write_release(Config(state_dir=tmp_path).database)
+    return Cloud(tmp_path, hosts=0)
+
+
+def _write_release(path: Path) -> None:
+    db = open_sqlite(path, synchronous="off")
+    with db.rebuild(system_call(1)) as tx:
+        m0001_first.apply(tx)
+        tx.define(
+            "CREATE TABLE schema_migration"
+            " (number INTEGER NOT NULL PRIMARY KEY, applied_ms BIGINT NOT NULL)"
+        )
+        tx.define("INSERT INTO schema_migration VALUES (1, 1)")
+        for statement in (RELEASE / "rows.sql").read_text().split(";\n"):
+            if statement:
+                tx.define(statement)
+    db.close()
+
+
+def answers(cloud) -> dict:
+    asked = {
+        "instances": ("Instances", "Describe", instances_pb2.DescribeInstancesRequest()),
+        "volumes": ("Volumes", "Describe", volumes_pb2.DescribeVolumesRequest()),
+        "interfaces": (
+            "Networks",
+            "DescribeNetworkInterfaces",
+            networks_pb2.DescribeNetworkInterfacesRequest(),
+        ),
+        "snapshots": ("Snapshots", "Describe", volumes_pb2.DescribeSnapshotsRequest()),
+        "vpcs": ("Networks", "DescribeVpcs", networks_pb2.DescribeVpcsRequest()),
+    }
+    caller = cloud.alice.caller()
+    return {
+        name: MessageToDict(getattr(cloud.client(service), method)(request, caller=caller))
+        for name, (service, method, request) in asked.items()
+    }
+
+
+def answered_before() -> dict:
+    """Release 0.1 named instances of us-east-1 otherwise than EC2 does."""
+    text = (RELEASE / "answers.json").read_text()
+    return json.loads(text.replace(".compute.internal", ".ec2.internal"))
+
+
+def test_it_answers_what_the_release_before_answered(cloud):
+    assert answers(cloud) == answered_before()
+    assert cloud.discrepancies() == []
+
+
+def test_a_host_is_told_everything_once_more_and_what_was_under_way_ends(cloud):
+    host = cloud.hosts[HOST_ID] = ObedientHost(HOST_ID, cloud)
+    host.epoch, host.sequence, host.position = 2, 0, POSITION
+    host.heartbeat(facts=host.facts)
+    with cloud.db.read() as session:
+        assigned = session.tuples(Assignment.select(Assignment.resource_id, Assignment.revision))
+    assert host.revisions == dict(assigned) != {}
+    cloud.settle()
+    cloud.tasks()
+    states = {one["instanceId"]: one["state"] for one in _instances(answers(cloud))}
+    before = _instances(answered_before())
+    for one in before:
+        expected = {"pending": "running"}.get(one["state"], one["state"])
+        assert states[one["instanceId"]] == expected
+    volumes = {one["volumeId"]: one for one in answers(cloud)["volumes"]["volumes"]}
+    left = [one for one in volumes.values() if not one.get("attachments")]
+    assert sorted((one["state"], one["sizeGib"]) for one in left) == [
+        ("available", 5),  # was being made
+        ("available", 10),  # was leaving its guest
+        ("available", 20),  # was growing
+    ]
+    attached = [each["state"] for one in volumes.values() for each in one.get("attachments", ())]
+    assert set(attached) == {"attached"}
+    (snapshot_id,) = host.snapshots
+    host.end_snapshot(snapshot_id)
+    assert {one["state"] for one in answers(cloud)["snapshots"]["snapshots"]} == {"completed"}
+    assert cloud.discrepancies() == []
+
+
+def _instances(answers: dict) -> list[dict]:
+    return [one for each in answers["instances"]["reservations"] for one in each["instances"]]
