@@ -1,7 +1,7 @@
 """Where the bytes of images are: content-addressed, complete or not there at all.
 
 Called by controller/images (upload, fetch, collect) and, to hand files to hosts, by
-controller/fleet (FetchImage). The rows that say which digest is whose are
+controller/hosts (FetchImage). The rows that say which digest is whose are
 controller/images/rules' business; this knows files only.
 
     <root>/blobs/<sha256 hex>      whole, inspected, never changed; becomes real by rename
