@@ -23,11 +23,13 @@ writes in one ``db.write(call)`` and raises CloudError. Rules tell hosts by ``fe
 """
 
 import random
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from controller import nouns
+from controller.attachments.interfaces import InterfaceAttachments
 from controller.attachments.settle import AttachmentSettle
 from controller.attachments.volumes import VolumeAttachments
 from controller.call import Call
@@ -38,6 +40,7 @@ from controller.hosts.administration import HostsServicer
 from controller.hosts.delivery import Agents, Delivery
 from controller.hosts.feed import Feed
 from controller.hosts.kinds import Kind
+from controller.hosts.overcommit import Settings
 from controller.hosts.reports import Reports
 from controller.hosts.rpc import FleetServicer
 from controller.hosts.specs import Specs
@@ -48,6 +51,7 @@ from controller.identity.rpc import IdentityServicer
 from controller.identity.rules import Identity, NewKey
 from controller.identity.sealing import MasterKey
 from controller.images.collect import ImageCollector
+from controller.images.create import ImageMaker
 from controller.images.fetch import ImageFetcher
 from controller.images.remote import HttpReader
 from controller.images.rpc import ImagesServicer
@@ -58,6 +62,7 @@ from controller.instances.attributes import Attributes
 from controller.instances.catalogue import ensure_catalogue
 from controller.instances.describe import Describer
 from controller.instances.launch import Launcher
+from controller.instances.metadata_options import retagged
 from controller.instances.overdue import Overdue
 from controller.instances.purge import Purge
 from controller.instances.rpc import InstancesServicer
@@ -67,25 +72,27 @@ from controller.instances.spec import InstanceSpecs
 from controller.instances.types import Types
 from controller.keys.rpc import KeyPairsServicer
 from controller.networks import spec as vpc_spec
+from controller.networks.addresses_rpc import AddressesServicer
 from controller.networks.defaults import add_missing_subnets, make_default_vpc
 from controller.networks.dhcp_options import keep_domain
+from controller.networks.groups_rpc import SecurityGroupsServicer
 from controller.networks.interfaces_rpc import NetworkInterfacesServicer
+from controller.networks.launch import GROUPS_PER_INTERFACE_MAX
 from controller.networks.names import DnsNames, private_suffix
 from controller.networks.networks_rpc import NetworksServicer
 from controller.networks.pool import ensure_pool
-from controller.networks.rpc import AddressesServicer, SecurityGroupsServicer
 from controller.quotas.rpc import QuotasServicer
 from controller.quotas.rules import Quotas
 from controller.reconcile.audit import Audit
 from controller.reconcile.driver import Driver, Task
 from controller.reconcile.host_health import HostHealth
 from controller.regions.rpc import RegionsServicer
-from controller.scheduling.model import Settings
 from controller.scheduling.place import Scheduler
 from controller.snapshots import observe as snapshot_observer
 from controller.snapshots import spec as snapshot_spec
 from controller.snapshots.blocks import BlockStore
 from controller.snapshots.collect import BlockCollector
+from controller.snapshots.fleet_rpc import BlocksRpc
 from controller.snapshots.rpc import SnapshotsServicer
 from controller.snapshots.rules import SnapshotRules
 from controller.tags.rpc import TagsServicer
@@ -169,9 +176,10 @@ def build(
 
     identity = Identity(db, rng, master_key, open_account)
     enrolment = Enrolment(db, rng, config, authority)
+    streams = threading.BoundedSemaphore(max(1, config.rpc_threads // 2))
     servicers = {
         "Fleet": FleetServicer(
-            db, reports, delivery, specs, store.read, blocks, max(1, config.rpc_threads // 2)
+            db, reports, delivery, specs, store.read, BlocksRpc(db, blocks, streams), streams
         ),
         "Enrolment": enrolment,
         "Hosts": HostsServicer(db, enrolment, zones),
@@ -267,16 +275,20 @@ def _resources(
 ) -> dict[str, object]:
     region = config.region
     return {
-        "Images": ImagesServicer(db, rng, store, config.images, snapshots, feed),
+        "Images": ImagesServicer(
+            db, rng, store, config.images, snapshots, ImageMaker(rng, snapshots, feed)
+        ),
         "Volumes": _volumes(config, db, rng, quotas, feed),
         "Networks": NetworksServicer(db, rng, quotas, feed, _names(config), region),
-        "NetworkInterfaces": NetworkInterfacesServicer(db, rng, quotas, feed, _names(config)),
+        "NetworkInterfaces": NetworkInterfacesServicer(
+            db, rng, quotas, feed, _names(config), InterfaceAttachments(rng, feed)
+        ),
         "SecurityGroups": SecurityGroupsServicer(db, rng, quotas, feed),
         "Addresses": AddressesServicer(db, rng, quotas, feed, region.name),
         "KeyPairs": KeyPairsServicer(db, rng, quotas),
         "Quotas": QuotasServicer(db, quotas),
-        "Regions": RegionsServicer(db, region, quotas),
-        "Tags": TagsServicer(db, feed),
+        "Regions": RegionsServicer(db, region, quotas, GROUPS_PER_INTERFACE_MAX),
+        "Tags": TagsServicer(db, partial(retagged, feed)),
     }
 
 

@@ -17,6 +17,7 @@ from peewee import Expression, fn
 
 from controller.db.schema import Assignment, Attachment, Placement
 
+VOLUME, INTERFACE = "volume", "network_interface"  # kinds of devices
 ATTACHING, ATTACHED, DETACHING, BUSY = "attaching", "attached", "detaching", "busy"
 
 

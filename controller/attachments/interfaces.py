@@ -1,12 +1,12 @@
 """Attaching network interfaces to instances, and detaching them.
 
-Called by the door (interfaces_rpc). What an attachment is, and what becomes of it:
-attachments/rules. ``check_type`` is called by instances/attributes.
+Called by the service NetworkInterfaces. What an attachment is, and what becomes of it:
+attachments/rules.
 """
 
 import random
-from collections.abc import Sequence
 
+from controller.attachment_states import INTERFACE
 from controller.attachments import rules
 from controller.db.schema import Attachment, Host, InstanceType, NetworkInterface
 from controller.db.session import Transaction
@@ -17,8 +17,8 @@ from controller.instances.rules import wrong_state
 from controller.instances.state import RUNNING, STOPPED
 from controller.instances.view import state_of
 from controller.networks import interface_rules
-from controller.networks.interfaces import in_use, too_many_interfaces
-from controller.networks.new_interfaces import check_address_count
+from controller.networks.interface_limits import check_limits
+from controller.networks.interfaces import in_use
 from protos.cloud.v1 import network_interfaces_pb2
 from protos.errors import CloudError, Kind, invalid_parameter
 from protos.ids import new_id
@@ -26,26 +26,56 @@ from protos.ids import new_id
 _NIC = NetworkInterface
 
 
-def attach(
-    tx: Transaction,
-    rng: random.Random,
-    feed: Feed,
-    request: network_interfaces_pb2.AttachNetworkInterfaceRequest,
-) -> None:
-    """Raises INVALID, MALFORMED_ID, NOT_FOUND, WRONG_STATE (in-use; the instance's), QUOTA,
-    UNSUPPORTED (another VPC's)."""
-    nic = interface_rules.find(tx, request.network_interface_id)
-    instance = find_instances(tx, tx.call.account_id, [request.instance_id])[0]
-    if state_of(instance) not in (RUNNING, STOPPED):
-        raise wrong_state(instance, "given a network interface")
-    if nic.instance_id:
-        raise in_use(nic.network_interface_id)
-    _check_fits(tx, nic, instance, request.device_index)
-    rules.attach(
-        *(tx, feed, rules.INTERFACE, nic.network_interface_id, instance.instance_id),
-        attachment_id=new_id("network-interface-attachment", rng),
-        position=request.device_index,
-    )
+class InterfaceAttachments:
+    def __init__(self, rng: random.Random, feed: Feed):
+        self._rng, self._feed = rng, feed
+
+    def attach(
+        self,
+        tx: Transaction,
+        request: network_interfaces_pb2.AttachNetworkInterfaceRequest,
+    ) -> None:
+        """Raises INVALID, MALFORMED_ID, NOT_FOUND, WRONG_STATE (in-use; the instance's), QUOTA,
+        UNSUPPORTED (another VPC's)."""
+        nic = interface_rules.find(tx, request.network_interface_id)
+        instance = find_instances(tx, tx.call.account_id, [request.instance_id])[0]
+        if state_of(instance) not in (RUNNING, STOPPED):
+            raise wrong_state(instance, "given a network interface")
+        if nic.instance_id:
+            raise in_use(nic.network_interface_id)
+        _check_fits(tx, nic, instance, request.device_index)
+        rules.attach(
+            *(tx, self._feed, INTERFACE, nic.network_interface_id, instance.instance_id),
+            attachment_id=new_id("network-interface-attachment", self._rng),
+            position=request.device_index,
+        )
+
+    def detach(
+        self,
+        tx: Transaction,
+        request: network_interfaces_pb2.DetachNetworkInterfaceRequest,
+    ) -> None:
+        """Gone already where no guest runs. Asked again, the guest is asked again; ``force`` lets
+        go where the host does not answer or the guest did not let go.
+
+        Raises INVALID, MALFORMED_ID, NOT_FOUND, WRONG_STATE (primary).
+        """
+        nic = interface_rules.find_attachment(tx, request.attachment_id)
+        if nic.device_index == 0:
+            raise CloudError(
+                Kind.WRONG_STATE,
+                "The network interface at device index 0 cannot be detached.",
+                noun="network-interface-attachment",
+                reason="primary",
+                id=request.attachment_id,
+            )
+        instance = find_instances(tx, tx.call.account_id, [nic.instance_id])[0]
+        attachment = tx.one(
+            Attachment.select().where(Attachment.device_id == nic.network_interface_id)
+        )
+        rules.begin_detach(tx, self._feed, attachment)
+        if is_quiesced(instance) or (request.force and _is_stuck(tx, nic, instance)):
+            rules.end(tx, self._feed, [attachment])
 
 
 def _check_fits(tx: Transaction, nic, instance, device_index: int) -> None:
@@ -74,51 +104,7 @@ def _check_fits(tx: Transaction, nic, instance, device_index: int) -> None:
             f"'{device_index}'."
         )
     kind = tx.one(InstanceType.select().where(InstanceType.name == instance.instance_type))
-    _check_limits(tx, kind, len(others) + 1, [nic.network_interface_id])
-
-
-def check_type(tx: Transaction, instance_id: str, kind) -> None:
-    """An instance of this type (its row) can have the interfaces that this one has. Raises
-    QUOTA."""
-    query = Attachment.select(Attachment.device_id).where(
-        Attachment.instance_id == instance_id, Attachment.kind == rules.INTERFACE
-    )
-    nic_ids = [row[0] for row in tx.tuples(query)]
-    _check_limits(tx, kind, len(nic_ids), nic_ids)
-
-
-def _check_limits(tx: Transaction, kind, count: int, nic_ids: Sequence[str]) -> None:
-    if count > kind.maximum_network_interfaces:
-        raise too_many_interfaces(count, kind.name)
-    for nic_id in nic_ids:
-        held = 1 + len(interface_rules.secondary_ips(tx, nic_id))
-        check_address_count(held, kind.ipv4_addresses_per_interface)
-
-
-def detach(
-    tx: Transaction,
-    feed: Feed,
-    request: network_interfaces_pb2.DetachNetworkInterfaceRequest,
-) -> None:
-    """Gone already where no guest runs. Asked again, the guest is asked again; ``force`` lets go
-    where the host does not answer or the guest did not let go.
-
-    Raises INVALID, MALFORMED_ID, NOT_FOUND, WRONG_STATE (primary).
-    """
-    nic = interface_rules.find_attachment(tx, request.attachment_id)
-    if nic.device_index == 0:
-        raise CloudError(
-            Kind.WRONG_STATE,
-            "The network interface at device index 0 cannot be detached.",
-            noun="network-interface-attachment",
-            reason="primary",
-            id=request.attachment_id,
-        )
-    instance = find_instances(tx, tx.call.account_id, [nic.instance_id])[0]
-    attachment = tx.one(Attachment.select().where(Attachment.device_id == nic.network_interface_id))
-    rules.begin_detach(tx, feed, attachment)
-    if is_quiesced(instance) or (request.force and _is_stuck(tx, nic, instance)):
-        rules.end(tx, feed, [attachment])
+    check_limits(tx, kind, len(others) + 1, [nic.network_interface_id])
 
 
 def _is_stuck(tx: Transaction, nic, instance) -> bool:

@@ -8,6 +8,7 @@ of (settle). Nothing waits for a guest that is not there.
 
 from collections.abc import Sequence
 
+from controller.attachment_states import INTERFACE, VOLUME
 from controller.db.schema import Attachment, NetworkInterface
 from controller.db.session import Transaction
 from controller.guests import revise_devices
@@ -15,8 +16,6 @@ from controller.hosts.feed import Feed
 from controller.networks import interfaces
 from controller.nouns import VPC
 from controller.volumes import release as volumes
-
-VOLUME, INTERFACE = "volume", "network_interface"
 
 
 def attach(tx: Transaction, feed: Feed, kind: str, device_id: str, instance_id: str, **how) -> None:

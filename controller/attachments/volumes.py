@@ -3,6 +3,7 @@
 Called by volumes/rpc. What an attachment is, and what becomes of it: attachments/rules.
 """
 
+from controller.attachment_states import VOLUME
 from controller.attachments import rules
 from controller.call import Call
 from controller.db.schema import Attachment, Host
@@ -50,7 +51,7 @@ class VolumeAttachments:
             if served_to:
                 revise(tx, self._feed, [volume_id], {"served_to": served_to})
             rules.attach(
-                *(tx, self._feed, rules.VOLUME, volume_id, instance_id),
+                *(tx, self._feed, VOLUME, volume_id, instance_id),
                 device_name=device,
                 position=position,
             )
@@ -134,7 +135,7 @@ def _position(tx: Transaction, instance, device: str) -> int:
         )
     there = tx.rows(
         Attachment.select(Attachment.device_name, Attachment.position).where(
-            Attachment.instance_id == instance.instance_id, Attachment.kind == rules.VOLUME
+            Attachment.instance_id == instance.instance_id, Attachment.kind == VOLUME
         )
     )
     name = canonical_name(device)

@@ -27,7 +27,6 @@ from datetime import datetime, timedelta
 
 from peewee import SQL, Expression, Field, ModelSelect, NodeList, Value, fn
 
-from controller.db.schema import Tag
 from protos.cloud.v1 import common_pb2
 from protos.errors import CloudError, Kind
 from protos.ids import noun_of
@@ -147,35 +146,6 @@ def custom(condition: Condition) -> Condition:
     return condition
 
 
-def tag_filters(resource_id: Field, *seen: Expression) -> dict[str, Callable]:
-    """``tag:KEY`` (that tag's value), ``tag-key`` and ``tag-value`` (any tag's). ``seen``: which
-    tags the caller may see, where others than the owner see the resource."""
-    own = Tag.select(SQL("1")).where(Tag.resource_id == resource_id, *seen)
-    return {
-        "tag:": lambda key: _tag_value(resource_id, own.where(Tag.key == key), key, seen),
-        "tag-key": any_of(own, Tag.key),
-        "tag-value": any_of(own, Tag.value),
-    }
-
-
-def _tag_value(
-    resource_id: Field, own: ModelSelect, key: str, seen: Sequence[Expression]
-) -> Condition:
-    """One tag's value. Without wild cards the tags lead to the resources, so that a name among a
-    hundred thousand is found by an index."""
-
-    def condition(values: Sequence[str]):
-        patterns = [_pattern(value) for value in values]
-        if any(wild for _, wild in patterns):
-            return any_of(own, Tag.value)(values)
-        wanted = [text for text, _ in patterns]
-        return resource_id.in_(
-            Tag.select(Tag.resource_id).where(Tag.key == key, Tag.value.in_(wanted), *seen)
-        )
-
-    return condition
-
-
 # --- times ----------------------------------------------------------------------------------------
 
 _EPOCH = datetime(1970, 1, 1)
@@ -216,10 +186,10 @@ def shown_time(ms: int) -> str:
 
 def matches(field: Field | Expression, value: str):
     """``field`` equals the value or fits its wild cards, as SQL that both databases read alike."""
-    pattern, wild = _pattern(value)
+    text, wild = pattern(value)
     if not wild:
-        return field == pattern
-    return NodeList((field, SQL("LIKE"), Value(pattern), SQL("ESCAPE '!'")), parens=True)
+        return field == text
+    return NodeList((field, SQL("LIKE"), Value(text), SQL("ESCAPE '!'")), parens=True)
 
 
 def like(value: str, shown: str) -> bool:
@@ -245,7 +215,7 @@ def _letters(value: str):
             at += 1
 
 
-def _pattern(value: str) -> tuple[str, bool]:
+def pattern(value: str) -> tuple[str, bool]:
     """LIKE's pattern with "!" as its escape and True, or the plain value and False."""
     letters = list(_letters(value))
     if not any(wild for _, wild in letters):

@@ -10,7 +10,7 @@ must not count it. Primary keys are EC2's ids. Three columns have one owner each
 words mean is said where its owner lives. Revisions and positions: docs/decisions/0003.
 """
 
-from peewee import SQL, CompositeKey, Field, Model
+from peewee import SQL, CompositeKey, Field
 
 from controller.db.columns import (
     BigIntegerField,
@@ -19,13 +19,7 @@ from controller.db.columns import (
     IntegerField,
     TextField,
 )
-
-
-class Table(Model):
-    """A table. Bound to no database: a session says where a query runs."""
-
-    class Meta:
-        legacy_table_names = False
+from controller.db.table import Table
 
 
 def text(**options) -> TextField:

@@ -26,7 +26,7 @@ import peewee
 
 from controller.call import Call
 from controller.db.prepared import Bound
-from controller.db.schema import Table
+from controller.db.table import Table
 from protos.errors import CloudError, Kind
 
 log = logging.getLogger(__name__)

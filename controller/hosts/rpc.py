@@ -1,24 +1,33 @@
-"""The Fleet service: reports in, specs out, and images to hosts that need them."""
+"""The Fleet service: reports in, specs out, and images and blocks to hosts that need them."""
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from controller.call import Call
 from controller.db.session import Database
 from controller.hosts.delivery import Delivery
 from controller.hosts.reports import Reports
 from controller.hosts.specs import Specs
-from controller.snapshots.blocks import BlockStore
-from controller.snapshots.fleet_rpc import BlocksRpc
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
+
+
+class Blocks(Protocol):
+    """The service's rpcs about snapshots' blocks (storage/blocks)."""
+
+    MissingBlocks: Callable
+    StoreBlocks: Callable
+    StoreManifest: Callable
+    FetchManifest: Callable
+    FetchBlocks: Callable
 
 
 class FleetServicer:
     """read_blob(digest, offset) → chunks of bytes; raises CloudError NOT_FOUND (images/store).
 
-    streams: so many images at once, for each holds one of the server's threads, and reports must
-    not wait for images.
+    streams: how many images and blocks may be carried at once, for each holds one of the server's
+    threads, and reports must not wait for them.
     """
 
     def __init__(
@@ -28,16 +37,15 @@ class FleetServicer:
         delivery: Delivery,
         specs: Specs,
         read_blob: Callable[[str, int], Iterator[bytes]],
-        blocks: BlockStore,
-        streams: int,
+        blocks: Blocks,
+        streams: threading.BoundedSemaphore,
     ):
         self._db, self._reports, self._delivery = db, reports, delivery
         self._specs, self._read_blob = specs, read_blob
-        self._streams = threading.BoundedSemaphore(streams)
-        carried = BlocksRpc(db, blocks, self._streams)
-        self.MissingBlocks, self.StoreBlocks = carried.MissingBlocks, carried.StoreBlocks
-        self.StoreManifest = carried.StoreManifest
-        self.FetchManifest, self.FetchBlocks = carried.FetchManifest, carried.FetchBlocks
+        self._streams = streams
+        self.MissingBlocks, self.StoreBlocks = blocks.MissingBlocks, blocks.StoreBlocks
+        self.StoreManifest = blocks.StoreManifest
+        self.FetchManifest, self.FetchBlocks = blocks.FetchManifest, blocks.FetchBlocks
 
     def Report(self, request: fleet_pb2.HostReport, call: Call) -> fleet_pb2.HostSpec:
         _check_peer(call, request.host_id)

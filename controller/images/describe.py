@@ -22,7 +22,6 @@ from controller.db.filters import (
     either,
     integer,
     page_of,
-    tag_filters,
     timestamp,
     where,
 )
@@ -33,6 +32,7 @@ from controller.images.sharing import SHARES, known_to, visible_to
 from controller.lookup import select_page
 from controller.shares import OPERATOR_ALIAS, offered, owned_by
 from controller.tags import rules as tags
+from controller.tags.filters import tag_filters
 from protos.cloud.v1 import common_pb2, images_pb2
 
 _ALIASES = ("aws-marketplace", "aws-backup-vault", "microsoft")  # nobody here

@@ -3,13 +3,12 @@
 import random
 import threading
 from collections.abc import Iterator
+from typing import Protocol
 
 from controller.call import Call
 from controller.config import ImagesConfig
-from controller.db.session import Database
-from controller.hosts.feed import Feed
+from controller.db.session import Database, Transaction
 from controller.images import qcow2, rules, sharing
-from controller.images.create import ImageMaker
 from controller.images.deregister import deregister
 from controller.images.describe import describe_image, describe_images
 from controller.images.store import DECIDE_BY_HEADER, ImageStore, StoredFile
@@ -20,6 +19,12 @@ from protos.errors import CloudError, Kind
 UPLOADS_AT_ONCE = 4  # each holds one of the server's threads
 
 
+class ImageMaker(Protocol):
+    """Makes images of instances (compute/create_image)."""
+
+    def create(self, tx: Transaction, request: images_pb2.CreateImageRequest) -> str: ...
+
+
 class ImagesServicer:
     def __init__(
         self,
@@ -28,10 +33,10 @@ class ImagesServicer:
         store: ImageStore,
         config: ImagesConfig,
         snapshots: SnapshotRules,
-        feed: Feed,
+        maker: ImageMaker,
     ):
         self._db, self._rng, self._store, self._config = db, rng, store, config
-        self._snapshots, self._maker = snapshots, ImageMaker(rng, snapshots, feed)
+        self._snapshots, self._maker = snapshots, maker
         self._uploads = threading.BoundedSemaphore(UPLOADS_AT_ONCE)
 
     def Describe(self, request: images_pb2.DescribeImagesRequest, call: Call):

@@ -14,7 +14,8 @@ from controller.db.prepared import prepared
 from controller.db.schema import Image, ImageBlockDevice, Snapshot
 from controller.db.session import Database, Transaction
 from controller.reasons import SERVER_ERROR, columns
-from controller.snapshots.sources import GIB, GONE
+from controller.snapshots.sources import GONE
+from controller.units import GIB
 
 log = logging.getLogger(__name__)
 

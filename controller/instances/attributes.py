@@ -4,18 +4,18 @@ stopped instances only      instance type, user data, ebs_optimized, ena_support
 any that is not going       the rest
 """
 
-from controller.attachments.interfaces import check_type
 from controller.call import Call
 from controller.db.schema import Attachment, Instance, InstanceType
 from controller.db.session import Database, Transaction
 from controller.hosts.feed import Feed
 from controller.instances import credits
-from controller.instances.launch_checks import check_shutdown_behavior, check_user_data
-from controller.instances.launch_read import no_such_type, runs_on
 from controller.instances.rules import find_staying, wrong_state
+from controller.instances.settings import check_shutdown_behavior, check_user_data
 from controller.instances.state import STOPPED
+from controller.instances.type_rules import no_such_type, runs_on
 from controller.instances.view import state_of
 from controller.networks import interfaces
+from controller.networks.interface_limits import check_type
 from controller.nouns import INSTANCE
 from controller.volumes.devices import canonical_name
 from controller.volumes.mappings import bad_mapping

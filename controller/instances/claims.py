@@ -18,7 +18,7 @@ from peewee import Case, Expression
 from controller.db.prepared import prepared
 from controller.db.schema import Assignment, Host
 from controller.db.session import Transaction
-from controller.scheduling.model import Settings
+from controller.hosts.overcommit import Settings
 
 
 @dataclass(frozen=True)

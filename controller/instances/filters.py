@@ -20,7 +20,6 @@ from controller.db.filters import (
     constant,
     exists_where,
     integer,
-    tag_filters,
     timestamp,
 )
 from controller.db.schema import (
@@ -42,6 +41,7 @@ from controller.instances import checks, state
 from controller.instances.uniform_filters import uniform_filters, uniform_status_filters
 from controller.networks.names import DnsNames
 from controller.networks.view import LENDER
+from controller.tags.filters import tag_filters
 
 ONE = SQL("1")
 _NAMED = Vpc.enable_dns_support & Vpc.enable_dns_hostnames  # public addresses have names

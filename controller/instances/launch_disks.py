@@ -12,13 +12,12 @@ from controller.db.schema import ImageBlockDevice, Snapshot
 from controller.db.session import Transaction
 from controller.lookup import not_found
 from controller.snapshots.sources import Source
+from controller.units import GIB
 from controller.volumes import types
 from controller.volumes.devices import ATTACHED_MAX
 from controller.volumes.mappings import Disk, check_mappings, choose_disks, sources_of
 from protos.cloud.v1 import instances_pb2
 from protos.errors import CloudError, Kind
-
-GIB = 1024**3
 
 
 def plan_disks(

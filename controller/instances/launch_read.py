@@ -19,10 +19,11 @@ from controller.db.schema import (
 from controller.db.session import Session
 from controller.images.sharing import SHARES, no_longer_available
 from controller.images.words import GONE
+from controller.instances.type_rules import no_such_type, runs_on
 from controller.lookup import check_there, not_found
 from controller.scheduling.model import Candidate
 from protos.cloud.v1 import instances_pb2
-from protos.errors import CloudError, Kind, invalid_parameter
+from protos.errors import CloudError, Kind
 
 
 @dataclass(frozen=True)
@@ -83,18 +84,6 @@ def read(
             noun="parameter",
         )
     return known
-
-
-def no_such_type(name: str) -> CloudError:
-    """A parameter's value, to EC2; only DescribeInstanceTypes says InvalidInstanceType."""
-    return invalid_parameter(f"Invalid value '{name}' for InstanceType.")
-
-
-def runs_on(image_architecture: str, type_architecture: str) -> bool:
-    return image_architecture == type_architecture or (image_architecture, type_architecture) == (
-        "i386",
-        "x86_64",
-    )
 
 
 @prepared

@@ -1,14 +1,16 @@
 """ModifyInstanceMetadataOptions: what an instance's metadata service answers by, from now on.
 
-Called by instances/rpc. The host is told at once; the options show as ``pending`` until it has said
-that the network follows them (view.metadata_state). A stopped instance begins with them.
+Called by instances/rpc; ``retagged`` by the service Tags. The host is told at once; the options
+show as ``pending`` until it has said that the network follows them (view.metadata_state). A stopped
+instance begins with them.
 """
 
 from controller.call import Call
-from controller.db.session import Database
+from controller.db.schema import Instance
+from controller.db.session import Database, Transaction
 from controller.hosts.feed import Feed
-from controller.instances.launch_checks import metadata_columns, shows_tags
 from controller.instances.rules import find, find_staying
+from controller.instances.settings import metadata_columns, shows_tags
 from controller.instances.view import metadata_options
 from controller.nouns import INSTANCE
 from controller.tags.checks import check_keys_in_metadata
@@ -34,3 +36,16 @@ def modify(
             feed.revise(tx, INSTANCE, [row.instance_id], new, stamps=("metadata_revision",))
             (row,) = find(tx, call.account_id, [row.instance_id])
         return metadata_options(row)
+
+
+def retagged(feed: Feed, tx: Transaction, instance_ids: list[str]) -> list[str]:
+    """Tags of these instances were changed: guests that may read theirs from the metadata service
+    get the new ones. Answers whose."""
+    if not instance_ids:
+        return []
+    query = Instance.select(Instance.instance_id).where(
+        Instance.instance_id.in_(instance_ids), Instance.metadata_tags == "enabled"
+    )
+    if shown := [row[0] for row in tx.tuples(query)]:
+        feed.revise(tx, INSTANCE, shown)
+    return shown

@@ -15,6 +15,7 @@ from controller.db.filters import shown_time
 from controller.db.schema import Attachment, Instance, NetworkInterface, Placement
 from controller.db.session import Database, Transaction
 from controller.hosts.feed import Feed
+from controller.hosts.overcommit import Settings
 from controller.instances import claims
 from controller.instances.claims import Amount
 from controller.instances.describe import instances_query
@@ -25,7 +26,6 @@ from controller.networks import interfaces
 from controller.nouns import INSTANCE, VPC
 from controller.quotas.rules import Quotas
 from controller.reasons import state_reason
-from controller.scheduling.model import Settings
 from protos.errors import CloudError, Kind, missing_parameter
 
 USER_SHUTDOWN = state_reason("Client.UserInitiatedShutdown", "User initiated shutdown")

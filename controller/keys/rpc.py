@@ -3,7 +3,7 @@
 import random
 
 from controller.call import Call
-from controller.db.filters import column, tag_filters, where
+from controller.db.filters import column, where
 from controller.db.schema import KeyPair
 from controller.db.session import Database, Session
 from controller.keys import formats, rules
@@ -11,6 +11,7 @@ from controller.lookup import check_ids, check_there
 from controller.quotas.rules import Quotas
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
+from controller.tags.filters import tag_filters
 from protos.cloud.v1 import keys_pb2
 
 FILTERS = {

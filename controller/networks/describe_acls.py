@@ -15,11 +15,11 @@ from controller.db.filters import (
     custom,
     exists_where,
     integer,
-    tag_filters,
 )
 from controller.db.schema import NetworkAcl, NetworkAclAssociation, NetworkAclEntry
 from controller.db.session import Session
 from controller.networks.pages import by_owner, owned_page
+from controller.tags.filters import tag_filters
 from protos.cloud.v1 import networks_pb2
 
 _ONE = SQL("1")

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from peewee import fn
 
-from controller.db.filters import Condition, column, constant, tag_filters, where
+from controller.db.filters import Condition, column, constant, where
 from controller.db.schema import Attachment, NetworkInterface, PublicAddress, SecondaryAddress
 from controller.db.session import Session
 from controller.lookup import check_ids, not_found
 from controller.networks.addresses import carried_association_id, no_address, with_carriers
 from controller.tags import rules as tags
+from controller.tags.filters import tag_filters
 from protos.cloud.v1 import networks_pb2
 
 _NIC = NetworkInterface

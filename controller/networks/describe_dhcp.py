@@ -4,10 +4,11 @@ from itertools import groupby
 
 from peewee import SQL
 
-from controller.db.filters import Condition, any_of, column, tag_filters
+from controller.db.filters import Condition, any_of, column
 from controller.db.schema import DhcpOption, DhcpOptions
 from controller.db.session import Session
 from controller.networks.pages import by_owner, owned_page
+from controller.tags.filters import tag_filters
 from protos.cloud.v1 import networks_pb2
 
 _VALUES = DhcpOption.select(SQL("1")).where(

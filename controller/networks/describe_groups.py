@@ -19,7 +19,6 @@ from controller.db.filters import (
     exists_where,
     integer,
     page_of,
-    tag_filters,
     where,
 )
 from controller.db.schema import SecurityGroup, SecurityGroupRule, Vpc
@@ -28,6 +27,7 @@ from controller.lookup import check_there, select_page
 from controller.networks.permissions import canonical_protocol
 from controller.networks.view import rule_message
 from controller.tags import rules as tags
+from controller.tags.filters import tag_filters
 from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError
 

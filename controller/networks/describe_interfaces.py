@@ -21,7 +21,6 @@ from controller.db.filters import (
     either,
     integer,
     page_of,
-    tag_filters,
     timestamp,
     where,
 )
@@ -39,6 +38,7 @@ from controller.lookup import select_page
 from controller.networks.interfaces import interfaces_query, messages
 from controller.networks.names import DnsNames
 from controller.networks.view import LENDER
+from controller.tags.filters import tag_filters
 from protos.cloud.v1 import networks_pb2
 
 _NIC = NetworkInterface

@@ -15,7 +15,6 @@ from controller.db.filters import (
     column,
     custom,
     exists_where,
-    tag_filters,
 )
 from controller.db.schema import (
     Attachment,
@@ -28,6 +27,7 @@ from controller.db.schema import (
 )
 from controller.db.session import Session
 from controller.networks.pages import by_owner, owned_page
+from controller.tags.filters import tag_filters
 from protos.cloud.v1 import networks_pb2
 
 _ONE = SQL("1")

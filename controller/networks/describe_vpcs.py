@@ -18,7 +18,6 @@ from controller.db.filters import (
     custom,
     matches,
     page_of,
-    tag_filters,
     where,
 )
 from controller.db.schema import NetworkInterface, SecondaryAddress, Subnet, Vpc
@@ -26,6 +25,7 @@ from controller.db.session import Session
 from controller.lookup import select_page
 from controller.networks.private_addresses import usable_addresses
 from controller.tags import rules as tags
+from controller.tags.filters import tag_filters
 from protos.cloud.v1 import networks_pb2
 
 _ONE = SQL("1")

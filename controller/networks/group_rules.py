@@ -1,10 +1,10 @@
 """Rules of security groups: authorized, revoked, modified, described anew.
 
-Called by the door (rpc). Every change but that of a description gives the VPC a new revision for its
-hosts, which are sent it at once. Sources: EC2 API Reference, AuthorizeSecurityGroupIngress,
-ModifySecurityGroupRules, RevokeSecurityGroupIngress
-("for a default VPC, if the values you specify do not match the existing rule's values, no error
-is returned, and the output describes the rules that were not revoked").
+Called by the service SecurityGroups. Every change but that of a description gives the VPC a new
+revision for its hosts, which are sent it at once. Sources: EC2 API Reference,
+AuthorizeSecurityGroupIngress, ModifySecurityGroupRules, RevokeSecurityGroupIngress ("for a default
+VPC, if the values you specify do not match the existing rule's values, no error is returned, and
+the output describes the rules that were not revoked").
 """
 
 import random

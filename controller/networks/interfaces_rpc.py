@@ -1,10 +1,10 @@
 """The service NetworkInterfaces: from the wire to the rules and back. Reading is networks_rpc's."""
 
 import random
+from typing import Protocol
 
-from controller.attachments import interfaces as attachments
 from controller.call import Call
-from controller.db.session import Database, Session
+from controller.db.session import Database, Session, Transaction
 from controller.hosts.feed import Feed
 from controller.networks import interface_rules, secondary_addresses
 from controller.networks.interfaces import messages
@@ -14,12 +14,26 @@ from controller.quotas.rules import Quotas
 from protos.cloud.v1 import common_pb2, network_interfaces_pb2, networks_pb2
 
 
+class Attachments(Protocol):
+    """How interfaces come to instances and leave them (compute/attachments)."""
+
+    def attach(self, tx: Transaction, request) -> None: ...
+
+    def detach(self, tx: Transaction, request) -> None: ...
+
+
 class NetworkInterfacesServicer:
     def __init__(
-        self, db: Database, rng: random.Random, quotas: Quotas, feed: Feed, names: DnsNames
+        self,
+        db: Database,
+        rng: random.Random,
+        quotas: Quotas,
+        feed: Feed,
+        names: DnsNames,
+        attachments: Attachments,
     ):
         self._db, self._rng, self._names = db, rng, names
-        self._quotas, self._feed = quotas, feed
+        self._quotas, self._feed, self._attachments = quotas, feed, attachments
 
     def Create(self, request, call: Call) -> networks_pb2.NetworkInterface:
         with self._db.write(call) as tx:
@@ -34,12 +48,12 @@ class NetworkInterfacesServicer:
 
     def Attach(self, request, call: Call) -> networks_pb2.NetworkInterfaceAttachment:
         with self._db.write(call) as tx:
-            attachments.attach(tx, self._rng, self._feed, request)
+            self._attachments.attach(tx, request)
             return attachment_message(interface_rules.find(tx, request.network_interface_id))
 
     def Detach(self, request, call: Call) -> common_pb2.Empty:
         with self._db.write(call) as tx:
-            attachments.detach(tx, self._feed, request)
+            self._attachments.detach(tx, request)
         return common_pb2.Empty()
 
     def ModifyAttribute(self, request, call: Call) -> common_pb2.Empty:

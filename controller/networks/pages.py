@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from controller.db.filters import Condition, page_of, where
-from controller.db.schema import Table
 from controller.db.session import Session
+from controller.db.table import Table
 from controller.lookup import select_page
 from controller.tags import rules as tags
 

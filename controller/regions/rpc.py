@@ -11,7 +11,6 @@ from controller.config import RegionConfig
 from controller.db.filters import check_limits, like
 from controller.db.schema import Host, Vpc
 from controller.db.session import Database
-from controller.networks.launch import GROUPS_PER_INTERFACE_MAX
 from controller.quotas.rules import Quotas
 from protos.cloud.v1 import common_pb2, regions_pb2
 from protos.errors import CloudError, Kind
@@ -39,8 +38,13 @@ _ZONE_FILTERS: Mapping[str, Callable] = {
 
 
 class RegionsServicer:
-    def __init__(self, db: Database, region: RegionConfig, quotas: Quotas):
+    """groups_per_interface: how many security groups an interface may have."""
+
+    def __init__(
+        self, db: Database, region: RegionConfig, quotas: Quotas, groups_per_interface: int
+    ):
         self._db, self._region, self._quotas = db, region, quotas
+        self._groups_per_interface = groups_per_interface
 
     def Describe(self, request: regions_pb2.DescribeRegionsRequest, call: Call):
         region = regions_pb2.Region(region_name=self._region.name, opt_in_status=OPT_IN_STATUS)
@@ -82,7 +86,7 @@ class RegionsServicer:
             "supported-platforms": "VPC",
             "default-vpc": default_vpc or "none",
             "max-instances": quotas["instances"],
-            "vpc-max-security-groups-per-interface": GROUPS_PER_INTERFACE_MAX,
+            "vpc-max-security-groups-per-interface": self._groups_per_interface,
             "max-elastic-ips": quotas["addresses"],
             "vpc-max-elastic-ips": quotas["addresses"],
         }

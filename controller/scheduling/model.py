@@ -1,20 +1,7 @@
-"""What the scheduler reasons about: hosts as they were a moment ago, what is asked for, and the
-rules' settings."""
+"""What the scheduler reasons about: hosts as they were a moment ago, and what is asked for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How far hosts may be oversold, and which hosts and images keep to themselves (config
-    ``[scheduler]``)."""
-
-    cpu_ratio: float = 16.0
-    ram_ratio: float = 1.5
-    disk_ratio: float = 1.0
-    isolated_hosts: frozenset[str] = frozenset()  # names
-    isolated_images: frozenset[str] = frozenset()  # image ids
 
 
 @dataclass(frozen=True)

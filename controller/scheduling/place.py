@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
+from controller.hosts.overcommit import Settings
 from controller.scheduling import filters, schedulers, weighers
-from controller.scheduling.model import Ask, Candidate, Proposal, Settings
+from controller.scheduling.model import Ask, Candidate, Proposal
 
 
 class UnknownName(Exception):

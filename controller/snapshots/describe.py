@@ -18,7 +18,6 @@ from controller.db.filters import (
     integer,
     like,
     page_of,
-    tag_filters,
     timestamp,
     where,
 )
@@ -27,6 +26,7 @@ from controller.db.session import Session
 from controller.lookup import select_page
 from controller.shares import OPERATOR_ALIAS, offered, owned_by
 from controller.snapshots.sources import SHARES, visible_to
+from controller.tags.filters import tag_filters
 from controller.tags.rules import tags_of
 from protos.cloud.v1 import common_pb2, volumes_pb2
 

@@ -14,7 +14,7 @@ from controller.call import Call
 from controller.db.schema import Snapshot, Volume
 from controller.db.session import Database, Session
 from controller.snapshots.blocks import BLOCK, MANIFEST, BlockStore, names_of
-from controller.snapshots.sources import GIB
+from controller.units import GIB
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 from protos.manifest import BLOCK_BYTES, Manifest, ManifestError, encoded_bytes_max

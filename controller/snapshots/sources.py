@@ -12,9 +12,9 @@ from controller.db.schema import Snapshot, SnapshotShare
 from controller.db.session import Session
 from controller.lookup import check_ids, check_there
 from controller.shares import Shares
+from controller.units import GIB
 from protos.errors import CloudError, Kind
 
-GIB = 1024**3
 DISK_FORMAT = "blocks"  # fleet.ImageSource: the digest is a manifest's
 GONE = "deleting"
 SHARES = Shares(Snapshot.snapshot_id, SnapshotShare.snapshot_id, "snapshot")

@@ -1,11 +1,11 @@
 """The service Tags: CreateTags, DeleteTags, DescribeTags."""
 
+from collections.abc import Callable
+
 from controller.call import Call
 from controller.db.filters import Page, column, page_of, where
-from controller.db.schema import Instance, Tag
+from controller.db.schema import Tag
 from controller.db.session import Database, Transaction
-from controller.hosts.feed import Feed
-from controller.nouns import INSTANCE
 from controller.tags import rules
 from controller.tags.checks import check_keys_in_metadata
 from protos.cloud.v1 import common_pb2, tags_pb2
@@ -22,20 +22,23 @@ _SEPARATOR = "\n"  # no id has one
 
 
 class TagsServicer:
-    def __init__(self, db: Database, feed: Feed):
-        self._db, self._feed = db, feed
+    """retagged(tx, instance ids): called with the instances that tags were changed of; answers
+    those whose guests read them."""
+
+    def __init__(self, db: Database, retagged: Callable[[Transaction, list[str]], list[str]]):
+        self._db, self._retagged = db, retagged
 
     def Create(self, request: tags_pb2.CreateTagsRequest, call: Call):
         with self._db.write(call) as tx:
             found = rules.create(tx, request.resource_ids, request.tags)
-            if self._tell_hosts(tx, found.get("instance", [])):
+            if self._retagged(tx, found.get("instance", [])):
                 check_keys_in_metadata(tag.key for tag in request.tags)
         return common_pb2.Empty()
 
     def Delete(self, request: tags_pb2.DeleteTagsRequest, call: Call):
         with self._db.write(call) as tx:
             found = rules.delete(tx, request.resource_ids, request.tags)
-            self._tell_hosts(tx, found.get("instance", []))
+            self._retagged(tx, found.get("instance", []))
         return common_pb2.Empty()
 
     def Describe(self, request: tags_pb2.DescribeTagsRequest, call: Call):
@@ -55,18 +58,6 @@ class TagsServicer:
         return tags_pb2.DescribeTagsResponse(
             tags=[tags_pb2.TagDescription(**row._asdict()) for row in rows], next_token=token
         )
-
-    def _tell_hosts(self, tx: Transaction, instance_ids: list[str]) -> list[str]:
-        """Guests that may read their tags from the metadata service get the new ones: answers
-        whose."""
-        if not instance_ids:
-            return []
-        query = Instance.select(Instance.instance_id).where(
-            Instance.instance_id.in_(instance_ids), Instance.metadata_tags == "enabled"
-        )
-        if shown := [row[0] for row in tx.tuples(query)]:
-            self._feed.revise(tx, INSTANCE, shown)
-        return shown
 
 
 def _after(page: Page):

@@ -21,13 +21,13 @@ from controller.db.filters import (
     custom,
     integer,
     page_of,
-    tag_filters,
     timestamp,
     where,
 )
 from controller.db.schema import Attachment, Host, Volume, VolumeModification
 from controller.db.session import Session
 from controller.lookup import check_found, check_ids, select_page
+from controller.tags.filters import tag_filters
 from controller.tags.rules import tags_of
 from controller.volumes import state
 from controller.volumes.conditions import VOLUME_STATES, shown_iops_are

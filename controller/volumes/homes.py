@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from controller.config import Zone
 from controller.db.schema import Host
 from controller.db.session import Transaction
+from controller.hosts.overcommit import Settings
 from controller.instances import claims
 from controller.instances.claims import Amount
-from controller.scheduling.model import Settings
 from protos.errors import CloudError, Kind
 
 

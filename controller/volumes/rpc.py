@@ -1,9 +1,9 @@
 """The Volumes service: each method hands on to the module that knows."""
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 from controller import attachment_states
-from controller.attachments.volumes import VolumeAttachments
 from controller.call import Call
 from controller.config import Zone
 from controller.db.session import Database
@@ -14,13 +14,23 @@ from controller.volumes.rules import VolumeRules
 from protos.cloud.v1 import common_pb2, volumes_pb2
 
 
+class Attachments(Protocol):
+    """How volumes come to instances and leave them (compute/attachments)."""
+
+    def attach(self, call: Call, volume_id: str, instance_id: str, device: str) -> Any: ...
+
+    def detach(
+        self, call: Call, volume_id: str, instance_id: str, device: str, force: bool
+    ) -> Any: ...
+
+
 class VolumesServicer:
     def __init__(
         self,
         db: Database,
         zones: Sequence[Zone],
         rules: VolumeRules,
-        attachments: VolumeAttachments,
+        attachments: Attachments,
         modifier: Modifier,
     ):
         self._db, self._rules, self._filters = db, rules, describe.volume_filters(zones)

@@ -13,9 +13,8 @@ from controller.db.schema import Attachment, Host, Volume
 from controller.db.session import Session
 from controller.hosts.kinds import Reading
 from controller.nouns import VOLUME
+from controller.units import GIB
 from protos.cloud.v1 import fleet_pb2
-
-GIB = 1024**3
 
 # Of an instance's disks, beside the instance (instances/spec).
 DISK_FIELDS = (

@@ -1,6 +1,7 @@
 """Hosts that are up and whose hypervisor runs the instance's architecture."""
 
-from controller.scheduling.model import Ask, Candidate, Settings
+from controller.hosts.overcommit import Settings
+from controller.scheduling.model import Ask, Candidate
 
 RUNS = {"x86_64": {"x86_64", "i386"}, "aarch64": {"arm64"}, "arm64": {"arm64"}}
 

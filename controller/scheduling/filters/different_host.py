@@ -1,6 +1,7 @@
 """Not the hosts of the instances that the hint ``different_host`` names."""
 
-from controller.scheduling.model import Ask, Candidate, Settings
+from controller.hosts.overcommit import Settings
+from controller.scheduling.model import Ask, Candidate
 
 
 def refuses(host: Candidate, ask: Ask, settings: Settings) -> str:

@@ -1,6 +1,7 @@
 """Isolated images run on isolated hosts only, and isolated hosts run nothing else."""
 
-from controller.scheduling.model import Ask, Candidate, Settings
+from controller.hosts.overcommit import Settings
+from controller.scheduling.model import Ask, Candidate
 
 
 def refuses(host: Candidate, ask: Ask, settings: Settings) -> str:

@@ -1,6 +1,7 @@
 """Hosts with memory left, oversold by ``ram_ratio`` at most."""
 
-from controller.scheduling.model import Ask, Candidate, Settings
+from controller.hosts.overcommit import Settings
+from controller.scheduling.model import Ask, Candidate
 
 
 def refuses(host: Candidate, ask: Ask, settings: Settings) -> str:

@@ -1,6 +1,7 @@
 """Only the hosts of the instances that the hint ``same_host`` names."""
 
-from controller.scheduling.model import Ask, Candidate, Settings
+from controller.hosts.overcommit import Settings
+from controller.scheduling.model import Ask, Candidate
 
 
 def refuses(host: Candidate, ask: Ask, settings: Settings) -> str:

@@ -3,7 +3,8 @@
 
 import ipaddress
 
-from controller.scheduling.model import Ask, Candidate, Settings
+from controller.hosts.overcommit import Settings
+from controller.scheduling.model import Ask, Candidate
 
 
 def refuses(host: Candidate, ask: Ask, settings: Settings) -> str:

@@ -6,6 +6,7 @@ recorded, not sent.
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from controller.call import Call, system_call
@@ -16,10 +17,13 @@ from controller.db.session import open_sqlite
 from controller.hosts.feed import Feed
 from controller.images.rpc import ImagesServicer
 from controller.images.store import ImageStore
+from controller.instances.metadata_options import retagged
 from controller.keys.rpc import KeyPairsServicer
 from controller.networks import pool
+from controller.networks.addresses_rpc import AddressesServicer
 from controller.networks.defaults import make_default_vpc
-from controller.networks.launch import find_launch_network
+from controller.networks.groups_rpc import SecurityGroupsServicer
+from controller.networks.launch import GROUPS_PER_INTERFACE_MAX, find_launch_network
 from controller.networks.names import DnsNames
 from controller.networks.networks_rpc import NetworksServicer
 from controller.networks.new_interfaces import (
@@ -28,7 +32,6 @@ from controller.networks.new_interfaces import (
     attachment_row,
     create_interfaces,
 )
-from controller.networks.rpc import AddressesServicer, SecurityGroupsServicer
 from controller.nouns import INSTANCE, VPC
 from controller.quotas.rpc import QuotasServicer
 from controller.quotas.rules import Quotas
@@ -79,9 +82,9 @@ class World:
             self.db, self.rng, self.quota_rules, self.feed, "us-east-1"
         )
         self.keys = KeyPairsServicer(self.db, self.rng, self.quota_rules)
-        self.tags = TagsServicer(self.db, self.feed)
+        self.tags = TagsServicer(self.db, partial(retagged, self.feed))
         self.quotas = QuotasServicer(self.db, self.quota_rules)
-        self.regions = RegionsServicer(self.db, region, self.quota_rules)
+        self.regions = RegionsServicer(self.db, region, self.quota_rules, GROUPS_PER_INTERFACE_MAX)
 
     def image_servicer(self, store: ImageStore, config: ImagesConfig) -> ImagesServicer:
         snapshots = SnapshotRules(self.rng, self.quota_rules, self.feed)

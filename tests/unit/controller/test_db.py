@@ -15,6 +15,7 @@ from controller.db.schema import Account, Host, Image, KeyPair, Tag
 from controller.db.session import Conflict, open_sqlite
 from controller.door import ATTEMPTS, Door
 from controller.images.words import LIVING
+from controller.tags.filters import tag_filters
 from protos.cloud.v1 import common_pb2
 from protos.errors import CloudError, Kind
 from protos.rpc import CallContext, Caller
@@ -208,7 +209,7 @@ TABLE = {
     "time": filters.timestamp(Account.created_ms),
     "kind": filters.constant("hvm"),
     "word": filters.choice({"old": Account.created_ms < 10, "new": Account.created_ms >= 10}),
-    **filters.tag_filters(Account.account_id),
+    **tag_filters(Account.account_id),
 }
 
 

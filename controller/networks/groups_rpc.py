@@ -1,17 +1,11 @@
-"""The services SecurityGroups and Addresses: from the wire to the rules and back. Networks is
-networks_rpc."""
+"""The service SecurityGroups: from the wire to the rules and back."""
 
 import random
 
 from controller.call import Call
 from controller.db.session import Database
 from controller.hosts.feed import Feed
-from controller.networks import addresses, group_rules, groups
-from controller.networks.describe_addresses import (
-    address_filters,
-    describe_address,
-    describe_addresses,
-)
+from controller.networks import group_rules, groups
 from controller.networks.describe_groups import describe_group, describe_groups, describe_rules
 from controller.quotas.rules import Quotas
 from protos.cloud.v1 import common_pb2, networks_pb2
@@ -72,33 +66,3 @@ class SecurityGroupsServicer:
         with self._db.write(call) as tx:
             rules = group_rules.authorize(tx, self._rng, self._quotas, self._feed, request, egress)
         return networks_pb2.SecurityGroupRules(rules=rules)
-
-
-class AddressesServicer:
-    def __init__(self, db: Database, rng: random.Random, quotas: Quotas, feed: Feed, region: str):
-        self._db, self._rng, self._quotas, self._feed = db, rng, quotas, feed
-        self._filters = address_filters(region)
-
-    def Allocate(self, request, call: Call):
-        with self._db.write(call) as tx:
-            allocation_id, _ = addresses.allocate(tx, self._rng, self._quotas, request)
-            return describe_address(tx, allocation_id)
-
-    def Describe(self, request, call: Call):
-        with self._db.read() as session:
-            return describe_addresses(session, call.account_id, self._filters, request)
-
-    def Associate(self, request, call: Call):
-        with self._db.write(call) as tx:
-            allocation_id = addresses.associate(tx, self._rng, self._feed, request)
-            return describe_address(tx, allocation_id)
-
-    def Disassociate(self, request, call: Call):
-        with self._db.write(call) as tx:
-            addresses.disassociate(tx, self._feed, request)
-        return common_pb2.Empty()
-
-    def Release(self, request, call: Call):
-        with self._db.write(call) as tx:
-            addresses.release(tx, self._quotas, request)
-        return common_pb2.Empty()
