@@ -8,7 +8,7 @@ Source: EC2 API Reference, DeregisterImage.
 from controller.db.schema import Image, ImageBlockDevice
 from controller.db.session import Transaction
 from controller.images.sharing import own
-from controller.images.words import GONE
+from controller.images.states import GONE
 from controller.snapshots.rules import SnapshotRules
 from controller.tags import rules as tags
 from protos.cloud.v1 import images_pb2

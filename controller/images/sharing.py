@@ -10,7 +10,8 @@ from controller.call import Call
 from controller.db.schema import Image, ImageShare
 from controller.db.session import Session, Transaction
 from controller.images.devices import disks_of
-from controller.images.words import GONE, IMDS_SUPPORT, check_among, check_description
+from controller.images.states import GONE
+from controller.images.words import IMDS_SUPPORT, check_among, check_description
 from controller.lookup import check_ids, not_found
 from controller.shares import Shares
 from protos.cloud.v1 import images_pb2

@@ -9,11 +9,9 @@ from collections.abc import Collection
 
 from controller.db.schema import Image
 from controller.db.session import Session
+from controller.images.states import LIVING
 from protos.errors import CloudError, Kind, missing_parameter
 
-# Statuses (images/rules): of images that keep their name, and of those that are not found any more.
-LIVING = ("queued", "saving", "snapshotting", "active")
-GONE = ("pending_delete", "deleted")
 DESCRIPTION_CHARS_MAX = 255
 IMDS_SUPPORT = ("v2.0",)
 _NAME = re.compile(r"[a-zA-Z0-9()\[\] ./\-'@_]{3,128}")

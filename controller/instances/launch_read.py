@@ -18,7 +18,7 @@ from controller.db.schema import (
 )
 from controller.db.session import Session
 from controller.images.sharing import SHARES, no_longer_available
-from controller.images.words import GONE
+from controller.images.states import GONE
 from controller.instances.type_rules import no_such_type, runs_on
 from controller.lookup import check_there, not_found
 from controller.scheduling.model import Candidate

@@ -30,7 +30,7 @@ from controller.db.schema import (
 from controller.db.session import Session, Transaction
 from controller.guests import HOME, with_attachment, with_home
 from controller.hosts.feed import Feed
-from controller.images.words import LIVING
+from controller.images.states import LIVING
 from controller.lookup import check_ids, not_found
 from controller.nouns import SNAPSHOT
 from controller.quotas.rules import Quotas

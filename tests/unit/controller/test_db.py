@@ -14,7 +14,7 @@ from controller.db.migrations import migrate
 from controller.db.schema import Account, Host, Image, KeyPair, Tag
 from controller.db.session import Conflict, open_sqlite
 from controller.door import ATTEMPTS, Door
-from controller.images.words import LIVING
+from controller.images.states import LIVING
 from controller.tags.filters import tag_filters
 from protos.cloud.v1 import common_pb2
 from protos.errors import CloudError, Kind
