@@ -22,14 +22,14 @@ from pathlib import Path
 import click
 
 from controller import server
-from controller.call import system_call
+from controller.compute.scheduling.place import UnknownName
 from controller.config import Config, ConfigError, load
-from controller.db.migrations import NewerDatabase, migrate
-from controller.db.schema import Account
-from controller.db.session import Database, open_sqlite
 from controller.identity.rules import NewKey
 from controller.identity.sealing import SealError, make_master_key
-from controller.scheduling.place import UnknownName
+from controller.kernel.call import system_call
+from controller.kernel.database import Database, open_sqlite
+from controller.tables.identity import Account
+from controller.tables.migrations import NewerDatabase, migrate
 from protos.errors import CloudError
 
 

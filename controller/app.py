@@ -9,12 +9,12 @@
                                  the server's threads call app.delivery.run_one instead
     app.operator_key(call)       the operator's account and key (``python -m controller init``)
 
-What is passed in: ``db`` (db/session.Database, migrated), ``clock`` (milliseconds since the epoch),
-``rng`` (random.SystemRandom in life, a seeded Random in simulations), ``agents(host_id, endpoint)``
-→ a client with ``Apply(HostSpec, timeout_s=)`` and ``ReadConsole(…)``, raising CloudError
-(protos/rpc.Client), ``master_key`` (identity/sealing), ``store`` (images/store), ``blocks``
-(snapshots/blocks), ``authority`` (identity/authority; without one nobody can join), ``checkpoint``
-(called around each call to an agent; the database's commits have their own).
+What is passed in: ``db`` (kernel/database.Database, migrated), ``clock`` (milliseconds since the
+epoch), ``rng`` (random.SystemRandom in life, a seeded Random in simulations), ``agents(host_id,
+endpoint)`` → a client with ``Apply(HostSpec, timeout_s=)`` and ``ReadConsole(…)``, raising
+CloudError (protos/rpc.Client), ``master_key`` (identity/sealing), ``store`` (storage/images/store),
+``blocks`` (storage/blocks/store), ``authority`` (hosts/authority; without one nobody can join),
+``checkpoint`` (called around each call to an agent; the database's commits have their own).
 
 How a noun is built, for all of them: a servicer's method is ``def Describe(self, request, call)``
 with a Call; ``door.Door`` stands before it (gRPC, clock, retry). It reads with ``db.read()``,
@@ -28,81 +28,81 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from controller import nouns
-from controller.attachments.interfaces import InterfaceAttachments
-from controller.attachments.settle import AttachmentSettle
-from controller.attachments.volumes import VolumeAttachments
-from controller.call import Call
+from controller.audit import Audit
+from controller.compute.attachments.interfaces import InterfaceAttachments
+from controller.compute.attachments.settle import AttachmentSettle
+from controller.compute.attachments.volumes import VolumeAttachments
+from controller.compute.create_image import ImageMaker
+from controller.compute.instances import observe as instance_observer
+from controller.compute.instances.attributes import Attributes
+from controller.compute.instances.describe import Describer
+from controller.compute.instances.metadata_options import retagged
+from controller.compute.instances.overdue import Overdue
+from controller.compute.instances.purge import Purge
+from controller.compute.instances.rules import InstanceRules
+from controller.compute.instances.settle import Settle
+from controller.compute.instances.spec import InstanceSpecs
+from controller.compute.key_pairs.rpc import KeyPairsServicer
+from controller.compute.launch.launcher import Launcher
+from controller.compute.rpc import InstancesServicer
+from controller.compute.scheduling.place import Scheduler
+from controller.compute.types.catalogue import ensure_catalogue
+from controller.compute.types.describe import Types
 from controller.config import Config
-from controller.db.session import Database, Transaction
-from controller.door import Door
 from controller.hosts.administration import HostsServicer
+from controller.hosts.authority import Authority
 from controller.hosts.delivery import Agents, Delivery
+from controller.hosts.enrolment import Enrolment
 from controller.hosts.feed import Feed
+from controller.hosts.health import HostHealth
 from controller.hosts.kinds import Kind
 from controller.hosts.overcommit import Settings
+from controller.hosts.regions import RegionsServicer
 from controller.hosts.reports import Reports
 from controller.hosts.rpc import FleetServicer
 from controller.hosts.specs import Specs
-from controller.identity.authority import Authority
-from controller.identity.enrolment import Enrolment
 from controller.identity.guard import Guard
+from controller.identity.quotas.rpc import QuotasServicer
+from controller.identity.quotas.rules import Quotas
 from controller.identity.rpc import IdentityServicer
 from controller.identity.rules import Identity, NewKey
 from controller.identity.sealing import MasterKey
-from controller.images.collect import ImageCollector
-from controller.images.create import ImageMaker
-from controller.images.fetch import ImageFetcher
-from controller.images.remote import HttpReader
-from controller.images.rpc import ImagesServicer
-from controller.images.settle import ImageSettle
-from controller.images.store import ImageStore
-from controller.instances import observe as instance_observer
-from controller.instances.attributes import Attributes
-from controller.instances.catalogue import ensure_catalogue
-from controller.instances.describe import Describer
-from controller.instances.launch import Launcher
-from controller.instances.metadata_options import retagged
-from controller.instances.overdue import Overdue
-from controller.instances.purge import Purge
-from controller.instances.rpc import InstancesServicer
-from controller.instances.rules import InstanceRules
-from controller.instances.settle import Settle
-from controller.instances.spec import InstanceSpecs
-from controller.instances.types import Types
-from controller.keys.rpc import KeyPairsServicer
-from controller.networks import spec as vpc_spec
-from controller.networks.addresses_rpc import AddressesServicer
-from controller.networks.defaults import add_missing_subnets, make_default_vpc
-from controller.networks.dhcp_options import keep_domain
-from controller.networks.groups_rpc import SecurityGroupsServicer
-from controller.networks.interfaces_rpc import NetworkInterfacesServicer
-from controller.networks.launch import GROUPS_PER_INTERFACE_MAX
-from controller.networks.names import DnsNames, private_suffix
-from controller.networks.networks_rpc import NetworksServicer
-from controller.networks.pool import ensure_pool
-from controller.quotas.rpc import QuotasServicer
-from controller.quotas.rules import Quotas
-from controller.reconcile.audit import Audit
-from controller.reconcile.driver import Driver, Task
-from controller.reconcile.host_health import HostHealth
-from controller.regions.rpc import RegionsServicer
-from controller.scheduling.place import Scheduler
-from controller.snapshots import observe as snapshot_observer
-from controller.snapshots import spec as snapshot_spec
-from controller.snapshots.blocks import BlockStore
-from controller.snapshots.collect import BlockCollector
-from controller.snapshots.fleet_rpc import BlocksRpc
-from controller.snapshots.rpc import SnapshotsServicer
-from controller.snapshots.rules import SnapshotRules
-from controller.tags.rpc import TagsServicer
-from controller.volumes import observe as volume_observer
-from controller.volumes import spec as volume_spec
-from controller.volumes.homes import Homes
-from controller.volumes.modify import Modifier
-from controller.volumes.rpc import VolumesServicer
-from controller.volumes.rules import VolumeRules
-from controller.volumes.settle import VolumeSettle
+from controller.identity.tags.rpc import TagsServicer
+from controller.kernel.call import Call
+from controller.kernel.database import Database, Transaction
+from controller.kernel.middleware import Door
+from controller.kernel.tasks import Driver, Task
+from controller.network import spec as vpc_spec
+from controller.network.address_pool import ensure_pool
+from controller.network.addresses.rpc import AddressesServicer
+from controller.network.default_vpc import add_missing_subnets, make_default_vpc
+from controller.network.dhcp_options.rules import keep_domain
+from controller.network.interfaces.launch import GROUPS_PER_INTERFACE_MAX
+from controller.network.interfaces.rpc import NetworkInterfacesServicer
+from controller.network.names import DnsNames, private_suffix
+from controller.network.rpc import NetworksServicer
+from controller.network.security_groups.rpc import SecurityGroupsServicer
+from controller.storage.blocks.fleet_rpc import BlocksRpc
+from controller.storage.blocks.store import BlockStore
+from controller.storage.images.collect import ImageCollector
+from controller.storage.images.fetch import ImageFetcher
+from controller.storage.images.remote import HttpReader
+from controller.storage.images.rpc import ImagesServicer
+from controller.storage.images.settle import ImageSettle
+from controller.storage.images.store import ImageStore
+from controller.storage.snapshots import observe as snapshot_observer
+from controller.storage.snapshots import spec as snapshot_spec
+from controller.storage.snapshots.collect import BlockCollector
+from controller.storage.snapshots.rpc import SnapshotsServicer
+from controller.storage.snapshots.rules import SnapshotRules
+from controller.storage.volumes import observe as volume_observer
+from controller.storage.volumes import spec as volume_spec
+from controller.storage.volumes.homes import Homes
+from controller.storage.volumes.modify import Modifier
+from controller.storage.volumes.rpc import VolumesServicer
+from controller.storage.volumes.rules import VolumeRules
+from controller.storage.volumes.settle import VolumeSettle
+from controller.tables import nouns
 from protos.cloud.v1 import fleet_pb2
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000

@@ -18,14 +18,14 @@ from collections.abc import Callable
 import grpc
 
 from controller import app as wiring
-from controller.call import system_call
 from controller.config import Config
-from controller.db.migrations import migrate
-from controller.db.session import Database, open_sqlite
-from controller.identity.authority import Authority
+from controller.hosts.authority import Authority
 from controller.identity.sealing import read_master_key
-from controller.images.store import FileStore
-from controller.snapshots.blocks import FolderBlocks
+from controller.kernel.call import system_call
+from controller.kernel.database import Database, open_sqlite
+from controller.storage.blocks.store import FolderBlocks
+from controller.storage.images.store import FileStore
+from controller.tables.migrations import migrate
 from protos import rpc
 from protos.cloud.v1 import (
     fleet_pb2_grpc,

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from peewee import fn
 
-from controller.call import Call
 from controller.config import Zone
-from controller.db.filters import page_of
-from controller.db.schema import Host, Image, Placement
-from controller.db.session import Database
-from controller.identity.enrolment import Enrolment
+from controller.hosts.enrolment import Enrolment
+from controller.kernel.call import Call
+from controller.kernel.database import Database
+from controller.kernel.filters import page_of
+from controller.tables.compute import Placement
+from controller.tables.hosts import Host
+from controller.tables.storage import Image
 from protos.cloud.v1 import hosts_pb2
 
 

@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from controller.call import system_call
-from controller.db.session import Database
 from controller.hosts.reports import Reports
 from controller.hosts.specs import Specs
+from controller.kernel.call import system_call
+from controller.kernel.database import Database
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError
 

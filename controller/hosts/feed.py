@@ -15,9 +15,9 @@ lost message costs that much and no more. Positions are this module's and delive
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from controller.db.schema import Assignment, Host
-from controller.db.session import Transaction
-from controller.nouns import Hosted
+from controller.kernel.database import Transaction
+from controller.tables.hosts import Assignment, Host
+from controller.tables.nouns import Hosted
 
 _POSITION_OF_HOST = "(SELECT host.position FROM host WHERE host.host_id = old.host_id)"
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from controller.db.session import Session, Transaction
-from controller.nouns import Hosted
+from controller.kernel.database import Session, Transaction
+from controller.tables.nouns import Hosted
 from protos.cloud.v1 import fleet_pb2
 
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from controller.call import Call
-from controller.db.prepared import prepared
-from controller.db.schema import Assignment, Host, HostImage
-from controller.db.session import Database, Transaction
 from controller.hosts.kinds import Kind, Stale
+from controller.kernel.call import Call
+from controller.kernel.database import Database, Transaction
+from controller.kernel.prepared import prepared
+from controller.tables.hosts import Assignment, Host
+from controller.tables.storage import HostImage
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError
 from protos.errors import Kind as ErrorKind
@@ -41,8 +42,8 @@ class Heard:
 
 
 class Reports:
-    """settles: what follows from what was seen (instances/settle and the like), each of a call, run
-    after the report's commit, so that it is quick."""
+    """settles: what follows from what was seen (compute/instances/settle and the like), each of a
+    call, run after the report's commit, so that it is quick."""
 
     def __init__(
         self,

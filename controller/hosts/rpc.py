@@ -4,11 +4,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from controller.call import Call
-from controller.db.session import Database
 from controller.hosts.delivery import Delivery
 from controller.hosts.reports import Reports
 from controller.hosts.specs import Specs
+from controller.kernel.call import Call
+from controller.kernel.database import Database
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 
@@ -24,7 +24,8 @@ class Blocks(Protocol):
 
 
 class FleetServicer:
-    """read_blob(digest, offset) → chunks of bytes; raises CloudError NOT_FOUND (images/store).
+    """read_blob(digest, offset) → chunks of bytes; raises CloudError NOT_FOUND
+    (storage/images/store).
 
     streams: how many images and blocks may be carried at once, for each holds one of the server's
     threads, and reports must not wait for them.

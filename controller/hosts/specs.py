@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from peewee import JOIN
 
-from controller.db.prepared import prepared
-from controller.db.schema import Assignment, Host
-from controller.db.session import Session
 from controller.hosts.kinds import Assigned, Kind, Reading
+from controller.kernel.database import Session
+from controller.kernel.prepared import prepared
+from controller.tables.hosts import Assignment, Host
 from protos.cloud.v1 import fleet_pb2
 
 

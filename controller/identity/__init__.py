@@ -1,2 +1,1 @@
-"""Who may call: accounts, access keys, signing keys, the guard of every rpc, and the joining of
-hosts."""
+"""Who may call: accounts, keys, permissions; what an account may have and shares."""

@@ -1,10 +1,10 @@
 """The Identity service: accounts, access keys, and what the gateway asks to verify signatures."""
 
-from controller.call import Call
-from controller.db.filters import page_of
-from controller.db.schema import AccessKey, Account
-from controller.db.session import Database
 from controller.identity import rules
+from controller.kernel.call import Call
+from controller.kernel.database import Database
+from controller.kernel.filters import page_of
+from controller.tables.identity import AccessKey, Account
 from protos.cloud.v1 import common_pb2, identity_pb2
 from protos.errors import CloudError, Kind
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from peewee import fn
 
-from controller.call import Call
-from controller.db.schema import AccessKey, Account, KeyChange
-from controller.db.session import Database, Session, Transaction
 from controller.identity import signing
 from controller.identity.sealing import MasterKey
+from controller.kernel.call import Call
+from controller.kernel.database import Database, Session, Transaction
+from controller.tables.identity import AccessKey, Account, KeyChange
 from protos.errors import CloudError, Kind
 
 ACTIVE, INACTIVE = "Active", "Inactive"

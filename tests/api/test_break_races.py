@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from controller import config
-from controller.db.session import open_sqlite
-from controller.reconcile.audit import discrepancies
+from controller.audit import discrepancies
+from controller.kernel.database import open_sqlite
 from tests.api.asking import launch, refused
 from tests.harness.waiting import wait_until
 

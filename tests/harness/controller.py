@@ -8,11 +8,11 @@ commit.
 import random
 from collections.abc import Callable
 
-from controller.call import system_call
 from controller.config import Config
-from controller.db.migrations import migrate
-from controller.db.session import Database, open_sqlite
-from controller.snapshots.collect import BlockCollector
+from controller.kernel.call import system_call
+from controller.kernel.database import Database, open_sqlite
+from controller.storage.snapshots.collect import BlockCollector
+from controller.tables.migrations import migrate
 from protos.rpc import LocalClient
 from tests.harness.agenda import Agenda
 from tests.harness.power import PowerCut, Supply

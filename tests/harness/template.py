@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller import app
-from controller.call import system_call
 from controller.config import Config, InstancesConfig, NetworksConfig
-from controller.db.migrations import migrate
-from controller.db.schema import Host
-from controller.db.session import Database, open_sqlite
 from controller.identity.sealing import MasterKey
-from controller.images.store import FileStore
-from controller.snapshots.blocks import FolderBlocks
+from controller.kernel.call import system_call
+from controller.kernel.database import Database, open_sqlite
+from controller.storage.blocks.store import FolderBlocks
+from controller.storage.images.store import FileStore
+from controller.tables.hosts import Host
+from controller.tables.migrations import migrate
 from protos.cloud.v1 import fleet_pb2, images_pb2
 from protos.ids import new_id
 from protos.rpc import Caller, LocalClient

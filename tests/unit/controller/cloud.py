@@ -15,16 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller import app as controller_app
-from controller.call import system_call
+from controller.audit import discrepancies
 from controller.config import Config
-from controller.db.migrations import migrate
-from controller.db.schema import Account as AccountRow
-from controller.db.schema import Host, Image, ImageBlob
-from controller.db.session import open_sqlite
 from controller.identity.sealing import MasterKey
-from controller.images.store import FileStore
-from controller.reconcile.audit import discrepancies
-from controller.snapshots.blocks import FolderBlocks
+from controller.kernel.call import system_call
+from controller.kernel.database import open_sqlite
+from controller.storage.blocks.store import FolderBlocks
+from controller.storage.images.store import FileStore
+from controller.tables.hosts import Host
+from controller.tables.identity import Account as AccountRow
+from controller.tables.migrations import migrate
+from controller.tables.storage import Image, ImageBlob
 from protos.cloud.v1 import common_pb2, fleet_pb2, instances_pb2
 from protos.errors import CloudError, Kind
 from protos.manifest import Manifest, digest_of

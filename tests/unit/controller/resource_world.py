@@ -9,35 +9,38 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from controller.call import Call, system_call
+from controller.compute.instances.metadata_options import retagged
+from controller.compute.key_pairs.rpc import KeyPairsServicer
 from controller.config import ImagesConfig, QuotaLimits, RegionConfig, Zone
-from controller.db.migrations import migrate
-from controller.db.schema import Account, Attachment, Host, Instance, Placement, Vpc
-from controller.db.session import open_sqlite
 from controller.hosts.feed import Feed
-from controller.images.rpc import ImagesServicer
-from controller.images.store import ImageStore
-from controller.instances.metadata_options import retagged
-from controller.keys.rpc import KeyPairsServicer
-from controller.networks import pool
-from controller.networks.addresses_rpc import AddressesServicer
-from controller.networks.defaults import make_default_vpc
-from controller.networks.groups_rpc import SecurityGroupsServicer
-from controller.networks.launch import GROUPS_PER_INTERFACE_MAX, find_launch_network
-from controller.networks.names import DnsNames
-from controller.networks.networks_rpc import NetworksServicer
-from controller.networks.new_interfaces import (
+from controller.hosts.regions import RegionsServicer
+from controller.identity.quotas.rpc import QuotasServicer
+from controller.identity.quotas.rules import Quotas
+from controller.identity.tags.rpc import TagsServicer
+from controller.kernel.call import Call, system_call
+from controller.kernel.database import open_sqlite
+from controller.network import address_pool as pool
+from controller.network.addresses.rpc import AddressesServicer
+from controller.network.default_vpc import make_default_vpc
+from controller.network.interfaces.create import (
     NewInterface,
     Wish,
     attachment_row,
     create_interfaces,
 )
-from controller.nouns import INSTANCE, VPC
-from controller.quotas.rpc import QuotasServicer
-from controller.quotas.rules import Quotas
-from controller.regions.rpc import RegionsServicer
-from controller.snapshots.rules import SnapshotRules
-from controller.tags.rpc import TagsServicer
+from controller.network.interfaces.launch import GROUPS_PER_INTERFACE_MAX, find_launch_network
+from controller.network.names import DnsNames
+from controller.network.rpc import NetworksServicer
+from controller.network.security_groups.rpc import SecurityGroupsServicer
+from controller.storage.images.rpc import ImagesServicer
+from controller.storage.images.store import ImageStore
+from controller.storage.snapshots.rules import SnapshotRules
+from controller.tables.compute import Attachment, Instance, Placement
+from controller.tables.hosts import Host
+from controller.tables.identity import Account
+from controller.tables.migrations import migrate
+from controller.tables.network import Vpc
+from controller.tables.nouns import INSTANCE, VPC
 from protos.cloud.v1 import common_pb2
 from protos.ids import new_id
 

@@ -9,9 +9,10 @@ import threading
 
 import pytest
 
-from controller.db.schema import Instance, NetworkInterface, PublicAddress
-from controller.door import Door
-from controller.networks import interfaces
+from controller.kernel.middleware import Door
+from controller.network.interfaces import rules as interfaces
+from controller.tables.compute import Instance
+from controller.tables.network import NetworkInterface, PublicAddress
 from protos.cloud.v1 import networks_pb2 as pb
 from protos.errors import CloudError, Kind
 from protos.rpc import CallContext, Caller

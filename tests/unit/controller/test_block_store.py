@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from controller.snapshots.blocks import BLOCK, KINDS, MANIFEST, FolderBlocks
+from controller.storage.blocks.store import BLOCK, KINDS, MANIFEST, FolderBlocks
 from protos.errors import CloudError, Kind
 
 

@@ -6,9 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from controller.__main__ import main
-from controller.db.migrations import NEWEST
-from controller.db.schema import Account
-from controller.db.session import open_sqlite
+from controller.kernel.database import open_sqlite
+from controller.tables.identity import Account
+from controller.tables.migrations import NEWEST
 from tests.harness import pki
 
 

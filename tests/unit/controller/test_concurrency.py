@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from controller.db.schema import Host, Instance, Placement, PublicAddress
+from controller.tables.compute import Instance, Placement
+from controller.tables.hosts import Host
+from controller.tables.network import PublicAddress
 from protos.errors import CloudError, Kind
 from tests.unit.controller.cloud import Cloud
 

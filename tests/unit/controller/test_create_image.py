@@ -2,8 +2,9 @@
 
 import pytest
 
-from controller.call import system_call
-from controller.db.schema import Image, Quota
+from controller.kernel.call import system_call
+from controller.tables.identity import Quota
+from controller.tables.storage import Image
 from protos.cloud.v1 import fleet_pb2, volumes_pb2
 from protos.cloud.v1 import images_pb2 as pb
 from protos.cloud.v1.instances_pb2 import BlockDeviceMapping as Mapping

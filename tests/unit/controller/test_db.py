@@ -7,15 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peewee import SQL
 
-from controller.call import Call, system_call
-from controller.db import filters
-from controller.db.filters import page_of, where
-from controller.db.migrations import migrate
-from controller.db.schema import Account, Host, Image, KeyPair, Tag
-from controller.db.session import Conflict, open_sqlite
-from controller.door import ATTEMPTS, Door
-from controller.images.states import LIVING
-from controller.tags.filters import tag_filters
+from controller.identity.tags.filters import tag_filters
+from controller.kernel import filters
+from controller.kernel.call import Call, system_call
+from controller.kernel.database import Conflict, open_sqlite
+from controller.kernel.filters import page_of, where
+from controller.kernel.middleware import ATTEMPTS, Door
+from controller.storage.image_states import LIVING
+from controller.tables.compute import KeyPair
+from controller.tables.hosts import Host
+from controller.tables.identity import Account, Tag
+from controller.tables.migrations import migrate
+from controller.tables.storage import Image
 from protos.cloud.v1 import common_pb2
 from protos.errors import CloudError, Kind
 from protos.rpc import CallContext, Caller

@@ -2,10 +2,10 @@
 
 import pytest
 
-from controller.call import system_call
 from controller.config import Zone
-from controller.networks.defaults import add_missing_subnets
-from controller.networks.names import DnsNames
+from controller.kernel.call import system_call
+from controller.network.default_vpc import add_missing_subnets
+from controller.network.names import DnsNames
 from protos.cloud.v1 import networks_pb2 as pb
 from protos.errors import CloudError, Kind
 from tests.unit.controller.resource_world import ANN, BOB, ZONES, World, filters

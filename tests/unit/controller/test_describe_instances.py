@@ -4,9 +4,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from controller.call import system_call
-from controller.db.schema import Host, Placement
-from controller.instances import checks
+from controller.compute.instances import status_checks as checks
+from controller.kernel.call import system_call
+from controller.tables.compute import Placement
+from controller.tables.hosts import Host
 from protos.cloud.v1 import common_pb2, fleet_pb2, instances_pb2, volumes_pb2
 from protos.errors import CloudError, Kind
 from tests.unit.controller.cloud import IMAGE_ID, Cloud

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.volumes.devices import canonical_name, is_beside_root, is_device_name
+from controller.storage.devices import canonical_name, is_beside_root, is_device_name
 
 
 @pytest.mark.parametrize(

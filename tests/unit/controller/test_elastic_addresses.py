@@ -2,8 +2,8 @@
 
 import pytest
 
-from controller.db.schema import Instance
-from controller.networks import interfaces
+from controller.network.interfaces import rules as interfaces
+from controller.tables.compute import Instance
 from protos.cloud.v1 import networks_pb2 as pb
 from protos.errors import Kind
 from tests.unit.controller.resource_world import ANN, BOB, World, tag_specification

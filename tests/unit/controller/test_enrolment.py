@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from controller.db.schema import Host, JoinToken
-from controller.identity.authority import Authority
+from controller.hosts.authority import Authority
+from controller.tables.hosts import Host, JoinToken
 from protos.cloud.v1 import fleet_pb2, hosts_pb2
 from protos.errors import CloudError, Kind
 from protos.rpc import Caller

@@ -3,7 +3,8 @@ cost nothing."""
 
 import pytest
 
-from controller.db.schema import Assignment, Host, HostImage
+from controller.tables.hosts import Assignment, Host
+from controller.tables.storage import HostImage
 from protos.cloud.v1 import fleet_pb2, instances_pb2, networks_pb2
 from protos.errors import CloudError, Kind
 from tests.unit.controller.cloud import DIGEST, Cloud, told

@@ -9,11 +9,11 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from controller.call import system_call
-from controller.db.schema import AccessKey
 from controller.identity.guard import Guard, permissions
 from controller.identity.rules import KEYS_PER_ACCOUNT
 from controller.identity.sealing import MasterKey, SealError, make_master_key, read_master_key
+from controller.kernel.call import system_call
+from controller.tables.identity import AccessKey
 from protos.cloud.v1 import identity_pb2 as pb
 from protos.errors import CloudError, Kind
 from protos.rpc import Caller

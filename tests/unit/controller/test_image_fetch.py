@@ -6,11 +6,11 @@ import threading
 import pytest
 
 from controller.config import ImagesConfig
-from controller.images import fetch
-from controller.images.fetch import ImageFetcher
-from controller.images.locations import check_url, digest_of, format_of
-from controller.images.remote import HttpReader, Unreachable
-from controller.images.store import FileStore
+from controller.storage.images import fetch
+from controller.storage.images.fetch import ImageFetcher
+from controller.storage.images.locations import check_url, digest_of, format_of
+from controller.storage.images.remote import HttpReader, Unreachable
+from controller.storage.images.store import FileStore
 from protos.cloud.v1 import images_pb2 as pb
 from protos.errors import CloudError, Kind
 from tests.unit.controller.resource_world import ANN, World

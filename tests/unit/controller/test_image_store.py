@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from controller.images import qcow2
-from controller.images.store import DECIDE_BY_HEADER, FileStore
+from controller.storage.images import qcow2
+from controller.storage.images.store import DECIDE_BY_HEADER, FileStore
 from protos.errors import CloudError, Kind
 
 MIB = 1 << 20

@@ -2,12 +2,12 @@
 
 import pytest
 
-from controller.call import system_call
 from controller.config import ImagesConfig
-from controller.db.schema import Image, ImageBlob, Volume
-from controller.images import collect
-from controller.images.collect import ImageCollector
-from controller.images.store import FileStore
+from controller.kernel.call import system_call
+from controller.storage.images import collect
+from controller.storage.images.collect import ImageCollector
+from controller.storage.images.store import FileStore
+from controller.tables.storage import Image, ImageBlob, Volume
 from protos.cloud.v1 import images_pb2 as pb
 from protos.cloud.v1 import tags_pb2
 from protos.errors import CloudError, Kind

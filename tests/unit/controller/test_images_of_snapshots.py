@@ -2,9 +2,9 @@
 
 import pytest
 
-from controller.call import system_call
-from controller.db.schema import Snapshot
-from controller.quotas.rules import Quotas
+from controller.identity.quotas.rules import Quotas
+from controller.kernel.call import system_call
+from controller.tables.storage import Snapshot
 from protos.cloud.v1 import common_pb2, volumes_pb2
 from protos.cloud.v1 import images_pb2 as pb
 from protos.cloud.v1.instances_pb2 import BlockDeviceMapping as Mapping

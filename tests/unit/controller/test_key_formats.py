@@ -6,7 +6,7 @@ import hashlib
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from controller.keys.formats import _ppk, create_key, import_key
+from controller.compute.key_pairs.formats import _ppk, create_key, import_key
 from protos.errors import CloudError, Kind
 
 RSA_MD5 = "be:ea:2d:78:ca:8b:6e:4f:06:ab:67:fd:00:40:96:71"

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from controller.db.schema import KeyPair
-from controller.door import Door
+from controller.kernel.middleware import Door
+from controller.tables.compute import KeyPair
 from protos.cloud.v1 import keys_pb2 as pb
 from protos.errors import CloudError, Kind
 from protos.rpc import CallContext, Caller

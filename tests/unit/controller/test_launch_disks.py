@@ -2,9 +2,9 @@
 
 import pytest
 
-from controller.call import system_call
-from controller.db.schema import Image, ImageBlockDevice, Snapshot
-from controller.quotas.rules import Quotas
+from controller.identity.quotas.rules import Quotas
+from controller.kernel.call import system_call
+from controller.tables.storage import Image, ImageBlockDevice, Snapshot
 from protos.cloud.v1 import volumes_pb2
 from protos.cloud.v1.instances_pb2 import BlockDeviceMapping as Mapping
 from protos.errors import CloudError, Kind

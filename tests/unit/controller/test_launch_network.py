@@ -4,9 +4,9 @@ import ipaddress
 
 import pytest
 
-from controller.networks import interfaces
-from controller.networks.launch import find_launch_network
-from controller.networks.private_addresses import draw_free
+from controller.network.interfaces import rules as interfaces
+from controller.network.interfaces.launch import find_launch_network
+from controller.network.interfaces.private_addresses import draw_free
 from protos.cloud.v1 import networks_pb2 as pb
 from protos.errors import Kind
 from tests.unit.controller.resource_world import ANN, BOB, World

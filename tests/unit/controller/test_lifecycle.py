@@ -3,16 +3,11 @@ for."""
 
 import pytest
 
-from controller.call import system_call
-from controller.db.schema import (
-    Assignment,
-    Attachment,
-    Host,
-    Instance,
-    Placement,
-    Quota,
-    Volume,
-)
+from controller.kernel.call import system_call
+from controller.tables.compute import Attachment, Instance, Placement
+from controller.tables.hosts import Assignment, Host
+from controller.tables.identity import Quota
+from controller.tables.storage import Volume
 from protos.cloud.v1 import fleet_pb2, instances_pb2, networks_pb2, quotas_pb2
 from protos.errors import CloudError, Kind
 from tests.unit.controller.cloud import Cloud

@@ -5,12 +5,13 @@ import re
 import pytest
 from peewee import SQL, Select
 
-from controller.call import system_call
-from controller.db import migrations
-from controller.db.migrations import NEWEST, NewerDatabase, ddl, m0001_first, migrate, version
-from controller.db.migrations.rebuild import rebuilt
-from controller.db.schema import Host, HostImage
-from controller.db.session import Conflict, open_sqlite
+from controller.kernel.call import system_call
+from controller.kernel.database import Conflict, open_sqlite
+from controller.tables import migrations
+from controller.tables.hosts import Host
+from controller.tables.migrations import NEWEST, NewerDatabase, ddl, m0001_first, migrate, version
+from controller.tables.migrations.rebuild import rebuilt
+from controller.tables.storage import HostImage
 
 CALL = system_call(1)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from controller.call import system_call
-from controller.networks.defaults import add_missing_subnets
+from controller.kernel.call import system_call
+from controller.network.default_vpc import add_missing_subnets
 from protos.cloud.v1 import networks_pb2 as pb
 from protos.cloud.v1 import quotas_pb2
 from protos.errors import CloudError, Kind

@@ -2,7 +2,11 @@
 
 import pytest
 
-from controller.networks.permissions import canonical, canonical_cidr, canonical_protocol
+from controller.network.security_groups.permissions import (
+    canonical,
+    canonical_cidr,
+    canonical_protocol,
+)
 from protos.cloud.v1.networks_pb2 import SecurityGroupRule
 from protos.errors import CloudError, Kind
 

@@ -3,11 +3,11 @@
 import pytest
 from peewee import Case, PostgresqlDatabase
 
-from controller.call import system_call
-from controller.db.migrations import migrate
-from controller.db.prepared import among, prepared
-from controller.db.schema import Account
-from controller.db.session import open_sqlite
+from controller.kernel.call import system_call
+from controller.kernel.database import open_sqlite
+from controller.kernel.prepared import among, prepared
+from controller.tables.identity import Account
+from controller.tables.migrations import migrate
 
 
 @pytest.fixture

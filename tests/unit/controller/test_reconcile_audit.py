@@ -2,9 +2,9 @@
 
 import pytest
 
-from controller.call import system_call
-from controller.db.schema import Quota
-from controller.quotas.rules import CHARGED
+from controller.identity.quotas.rules import CHARGED
+from controller.kernel.call import system_call
+from controller.tables.identity import Quota
 from tests.unit.controller.cloud import Cloud
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from controller.call import system_call
 from controller.config import Config, RegionConfig
+from controller.kernel.call import system_call
 from protos.cloud.v1 import networks_pb2 as pb
 from tests.unit.controller.cloud import Cloud
 

@@ -3,18 +3,13 @@ nothing."""
 
 import pytest
 
-from controller.call import system_call
+from controller.compute.types.catalogue import DEFAULT_TYPES
 from controller.config import Config, RegionConfig, SchedulerConfig, Zone
-from controller.db.schema import (
-    Image,
-    Instance,
-    InstanceType,
-    NetworkInterface,
-    Placement,
-    Tag,
-    Volume,
-)
-from controller.instances.catalogue import DEFAULT_TYPES
+from controller.kernel.call import system_call
+from controller.tables.compute import Instance, InstanceType, Placement
+from controller.tables.identity import Tag
+from controller.tables.network import NetworkInterface
+from controller.tables.storage import Image, Volume
 from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2, quotas_pb2, volumes_pb2
 from protos.errors import CloudError, Kind
 from tests.unit.controller.cloud import DIGEST, IMAGE_ID, Cloud, told

@@ -4,28 +4,23 @@ for, not times."""
 import pytest
 from peewee import SQL
 
-from controller.call import Call, system_call
+from controller.compute.instances.describe import Describer, instances_query
+from controller.compute.instances.filters import instance_filters
+from controller.compute.instances.settle import _unsettled
 from controller.config import Config
-from controller.db.filters import Page, where
-from controller.db.migrations import migrate
-from controller.db.prepared import Bound
-from controller.db.schema import (
-    Account,
-    Assignment,
-    Host,
-    Image,
-    Instance,
-    Placement,
-    Snapshot,
-)
-from controller.db.session import open_sqlite
 from controller.hosts.specs import _from
-from controller.images import sharing
-from controller.instances.describe import Describer, instances_query
-from controller.instances.filters import instance_filters
-from controller.instances.settle import _unsettled
-from controller.networks.names import DnsNames
-from controller.snapshots import sources
+from controller.kernel.call import Call, system_call
+from controller.kernel.database import open_sqlite
+from controller.kernel.filters import Page, where
+from controller.kernel.prepared import Bound
+from controller.network.names import DnsNames
+from controller.storage.images import sharing
+from controller.storage.snapshots import sources
+from controller.tables.compute import Instance, Placement
+from controller.tables.hosts import Assignment, Host
+from controller.tables.identity import Account
+from controller.tables.migrations import migrate
+from controller.tables.storage import Image, Snapshot
 from protos.cloud.v1 import common_pb2, instances_pb2
 
 MANY = 100_000

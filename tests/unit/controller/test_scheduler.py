@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from controller.compute.scheduling import filters, schedulers, weighers
+from controller.compute.scheduling.model import Ask, Candidate, Proposal
+from controller.compute.scheduling.place import Scheduler, UnknownName, load, names_in
 from controller.config import SchedulerConfig
 from controller.hosts.overcommit import Settings
-from controller.scheduling import filters, schedulers, weighers
-from controller.scheduling.model import Ask, Candidate, Proposal
-from controller.scheduling.place import Scheduler, UnknownName, load, names_in
 
 HOST = Candidate("h-1", "one", "zone-a", "up", "qemu", "x86_64", 8, 16384, 500, address="192.0.2.7")
 ASK = Ask(vcpus=1, memory_mib=1024, disk_gib=8, image_id="ami-1")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from controller.call import system_call
-from controller.db.schema import Snapshot
+from controller.kernel.call import system_call
+from controller.tables.storage import Snapshot
 from protos.cloud.v1 import volumes_pb2
 from protos.errors import CloudError, Kind
 from tests.unit.controller.cloud import Cloud

@@ -4,13 +4,15 @@ import itertools
 
 import pytest
 
-from controller.call import system_call
-from controller.db.migrations import migrate
-from controller.db.schema import Account, Assignment, Host, Instance, Placement
-from controller.db.session import open_sqlite
-from controller.guests import with_guest
-from controller.instances import state
-from controller.instances.filters import in_state
+from controller.compute.instances import state
+from controller.compute.instances.filters import in_state
+from controller.hosts.guests import with_guest
+from controller.kernel.call import system_call
+from controller.kernel.database import open_sqlite
+from controller.tables.compute import Instance, Placement
+from controller.tables.hosts import Assignment, Host
+from controller.tables.identity import Account
+from controller.tables.migrations import migrate
 
 # ARCHITECTURE.md, word by word: (desired, column) -> visible
 EXPECTED = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.tags.checks import check_tags, tags_of_specifications
+from controller.identity.tags.checks import check_tags, tags_of_specifications
 from protos.cloud.v1.common_pb2 import Tag, TagSpecification
 from protos.errors import CloudError, Kind
 

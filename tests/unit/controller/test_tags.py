@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.db.schema import Instance
+from controller.tables.compute import Instance
 from protos.cloud.v1 import keys_pb2, networks_pb2
 from protos.cloud.v1 import tags_pb2 as pb
 from protos.cloud.v1.common_pb2 import Tag

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from controller.call import system_call
 from controller.config import Config
-from controller.db.migrations import m0001_first
-from controller.db.schema import Assignment
-from controller.db.session import open_sqlite
+from controller.kernel.call import system_call
+from controller.kernel.database import open_sqlite
+from controller.tables.hosts import Assignment
+from controller.tables.migrations import m0001_first
 from protos.cloud.v1 import instances_pb2, networks_pb2, volumes_pb2
 from tests.unit.controller.cloud import Cloud, ObedientHost
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from controller.call import system_call
-from controller.db.schema import Volume
+from controller.kernel.call import system_call
+from controller.tables.storage import Volume
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import Kind
 from tests.unit.controller.cloud import Cloud

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from controller.call import system_call
 from controller.config import Config, RegionConfig, Zone
+from controller.kernel.call import system_call
 from protos.cloud.v1 import hosts_pb2, networks_pb2, regions_pb2
 from protos.errors import Kind
 from protos.rpc import Caller

@@ -2,8 +2,10 @@
 
 import pytest
 
-from controller.db.schema import Host, Quota, Volume
-from controller.volumes.rows import volumes_query
+from controller.storage.volumes.rows import volumes_query
+from controller.tables.hosts import Host
+from controller.tables.identity import Quota
+from controller.tables.storage import Volume
 from protos.cloud.v1 import common_pb2, volumes_pb2
 from protos.errors import CloudError, Kind
 

@@ -1,0 +1,191 @@
+"""Does the database agree with itself? The invariants that transactions keep, asked of the data.
+
+``discrepancies`` is asked by the reconcile task, which logs what it finds and mends nothing (what
+broke an invariant is a defect that mending would hide), and by tests and simulations after every
+run.
+
+    usage of a host       = sum of what its live placements and volumes claim, at most total × ratio
+    quota of an account   = sum of the living
+    an instance           has at most one live placement, and none once it is terminated
+    a public address      belongs to one interface at most; one lent to nobody is free
+    a private address     is that of one interface, as its primary or a secondary one
+"""
+
+import logging
+
+from peewee import JOIN, SQL, Expression, Function, fn
+
+from controller.kernel.call import Call
+from controller.kernel.database import Database, Session
+from controller.kernel.filters import EVERYTHING
+from controller.kernel.table import Table
+from controller.storage.snapshots.sources import GONE
+from controller.tables.compute import Instance, KeyPair, Placement
+from controller.tables.hosts import Host
+from controller.tables.identity import Quota
+from controller.tables.network import (
+    InternetGateway,
+    NetworkInterface,
+    PublicAddress,
+    SecondaryAddress,
+    SecurityGroup,
+    Vpc,
+)
+from controller.tables.storage import Snapshot, Volume
+
+log = logging.getLogger(__name__)
+
+_ONE_EACH = fn.COUNT(SQL("1"))
+# Quotas that are the sum of something over rows of a table.
+_SUMS: dict[str, tuple[type[Table], Function, Expression | SQL]] = {
+    "addresses": (PublicAddress, _ONE_EACH, PublicAddress.allocation_id.is_null(False)),
+    "key_pairs": (KeyPair, _ONE_EACH, EVERYTHING),
+    "network_interfaces": (NetworkInterface, _ONE_EACH, EVERYTHING),
+    "security_groups": (SecurityGroup, _ONE_EACH, EVERYTHING),
+    "vpcs": (Vpc, _ONE_EACH, EVERYTHING),
+    "internet_gateways": (InternetGateway, _ONE_EACH, EVERYTHING),
+    "volumes": (Volume, _ONE_EACH, EVERYTHING),
+    "gigabytes": (Volume, fn.SUM(Volume.size_gib), EVERYTHING),
+    "snapshots": (Snapshot, _ONE_EACH, Snapshot.status != GONE),
+}
+
+
+class Audit:
+    def __init__(self, db: Database):
+        self._db = db
+
+    def run_once(self, call: Call) -> list[str]:
+        with self._db.read() as session:
+            found = discrepancies(session)
+        for one in found:
+            log.error("audit: %s", one)
+        return found
+
+
+def discrepancies(session: Session) -> list[str]:
+    """What is not as it must be, a sentence each."""
+    return [
+        *_hosts(session),
+        *_quotas(session),
+        *_instances(session),
+        *_addresses(session),
+    ]
+
+
+def _hosts(session: Session) -> list[str]:
+    claimed = {
+        row.host_id: (row.vcpus, row.memory_mib)
+        for row in session.rows(
+            Placement.select(
+                Placement.host_id,
+                fn.SUM(Placement.vcpus).alias("vcpus"),
+                fn.SUM(Placement.memory_mib).alias("memory_mib"),
+            )
+            .where(Placement.live)
+            .group_by(Placement.host_id)
+        )
+    }
+    disks = dict(
+        session.tuples(
+            Volume.select(Volume.host_id, fn.SUM(Volume.size_gib))
+            .where(Volume.host_id.is_null(False))
+            .group_by(Volume.host_id)
+        )
+    )
+    found = []
+    for host in session.rows(Host.select()):
+        used = (host.vcpus_used, host.memory_mib_used, host.disk_gib_used)
+        sums = (*claimed.get(host.host_id, (0, 0)), disks.get(host.host_id, 0))
+        if used != sums:
+            found.append(f"host {host.name} counts {used} used, claimed are {sums}")
+    return found
+
+
+def _quotas(session: Session) -> list[str]:
+    living = {
+        row.account_id: {"vcpus": row.vcpus, "memory_mib": row.memory_mib, "instances": row.living}
+        for row in session.rows(
+            Placement.select(
+                Instance.account_id,
+                fn.SUM(Placement.vcpus).alias("vcpus"),
+                fn.SUM(Placement.memory_mib).alias("memory_mib"),
+                fn.COUNT(Placement.placement_id).alias("living"),
+            )
+            .join(Instance, on=Instance.instance_id == Placement.instance_id)
+            .where(Placement.live)
+            .group_by(Instance.account_id)
+        )
+    }
+    for name, (model, amount, condition) in _SUMS.items():
+        summed = model.select(model.account_id, amount).where(condition)
+        for account_id, count in session.tuples(summed.group_by(model.account_id)):
+            living.setdefault(account_id, {})[name] = count
+    found = []
+    for quota in session.rows(Quota.select()):
+        if quota.name in ("vcpus", "memory_mib", "instances", *_SUMS):
+            there = living.get(quota.account_id, {}).get(quota.name, 0)
+            if quota.used != there:
+                found.append(
+                    f"account {quota.account_id} is charged {quota.used} {quota.name}, has {there}"
+                )
+    return found
+
+
+def _instances(session: Session) -> list[str]:
+    double = session.tuples(
+        Placement.select(Placement.instance_id)
+        .where(Placement.live)
+        .group_by(Placement.instance_id)
+        .having(fn.COUNT(Placement.placement_id) > 1)
+    )
+    gone = session.tuples(
+        Instance.select(Instance.instance_id)
+        .join(Placement, on=Placement.instance_id == Instance.instance_id)
+        .where(Instance.terminated_ms.is_null(False), Placement.live)
+    )
+    return [
+        *(f"{row[0]} has two live placements" for row in double),
+        *(f"{row[0]} is terminated and has a live placement" for row in gone),
+    ]
+
+
+def _addresses(session: Session) -> list[str]:
+    idle = session.tuples(
+        PublicAddress.select(PublicAddress.public_ip)
+        .join(
+            NetworkInterface,
+            JOIN.LEFT_OUTER,
+            on=NetworkInterface.public_ip == PublicAddress.public_ip,
+        )
+        .where(
+            PublicAddress.account_id.is_null(False),
+            PublicAddress.allocation_id.is_null(),
+            NetworkInterface.network_interface_id.is_null(),
+        )
+    )
+    stolen = session.tuples(
+        NetworkInterface.select(NetworkInterface.public_ip)
+        .join(PublicAddress, on=PublicAddress.public_ip == NetworkInterface.public_ip)
+        .where(
+            PublicAddress.account_id.is_null()
+            | (PublicAddress.account_id != NetworkInterface.account_id)
+        )
+    )
+    doubled = session.tuples(
+        SecondaryAddress.select(SecondaryAddress.private_ip, SecondaryAddress.subnet_id).join(
+            NetworkInterface,
+            on=(NetworkInterface.subnet_id == SecondaryAddress.subnet_id)
+            & (NetworkInterface.private_ip == SecondaryAddress.private_ip),
+        )
+    )
+    carried_twice = session.tuples(
+        SecondaryAddress.select(SecondaryAddress.public_ip).join(
+            NetworkInterface, on=NetworkInterface.public_ip == SecondaryAddress.public_ip
+        )
+    )
+    return [
+        *(f"{row[0]} of {row[1]} is a primary and a secondary address" for row in doubled),
+        *(f"{row[0]} is carried twice" for row in carried_twice),
+        *(f"{row[0]} is lent and nobody has it" for row in idle),
+        *(f"{row[0]} is carried by an interface whose account it is not" for row in stolen),
+    ]

@@ -1,0 +1,1 @@
+"""Instances and what is theirs: types, launches, placement, attachments, key pairs."""

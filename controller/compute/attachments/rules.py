@@ -1,0 +1,69 @@
+"""Devices come to an instance and leave it: the only writer of attachments.
+
+Called by compute/attachments/volumes and interfaces (the calls of users), by
+compute/attachments/settle, and by compute/launch/rows. Coming and going are changes of the
+instance, stamped with the revision that says so; once its guest has the devices of that revision,
+the one is attached and the other let go of (settle). Nothing waits for a guest that is not there.
+"""
+
+from collections.abc import Sequence
+
+from controller.hosts.attachment_states import INTERFACE, VOLUME
+from controller.hosts.feed import Feed
+from controller.hosts.guests import revise_devices
+from controller.kernel.database import Transaction
+from controller.network.interfaces import rules as interfaces
+from controller.storage.volumes import release as volumes
+from controller.tables.compute import Attachment
+from controller.tables.network import NetworkInterface
+from controller.tables.nouns import VPC
+
+
+def attach(tx: Transaction, feed: Feed, kind: str, device_id: str, instance_id: str, **how) -> None:
+    """The guest is to have the device. ``how``: the columns of its attachment. The caller has
+    checked that it has none."""
+    revision = revise_devices(tx, feed, [instance_id])[instance_id]
+    row = {
+        "kind": kind,
+        "device_id": device_id,
+        "instance_id": instance_id,
+        "delete_on_termination": False,
+        "attached_ms": tx.call.now_ms,
+        "revision": revision,
+    }
+    tx.insert(Attachment, [row | how])
+    _tell_vpc(tx, feed, kind, device_id)
+
+
+def begin_detach(tx: Transaction, feed: Feed, attachment, *, force: bool = False) -> None:
+    """The guest is to lose the device (device_id, instance_id, forced); ``force``: without being
+    asked. Asked again, the guest is asked again."""
+    instance_id = attachment.instance_id
+    going = {
+        "detaching": True,
+        "forced": force or attachment.forced,
+        "busy": False,
+        "failed": False,
+        "message": "",
+        "revision": revise_devices(tx, feed, [instance_id])[instance_id],
+    }
+    tx.advance(Attachment, going, Attachment.device_id == attachment.device_id)
+    _tell_vpc(tx, feed, attachment.kind, attachment.device_id)
+
+
+def end(tx: Transaction, feed: Feed, attachments: Sequence) -> None:
+    """No guest has these devices (device_id, kind) any more: they are attached to nothing."""
+    if not attachments:
+        return
+    ids = [one.device_id for one in attachments]
+    tx.delete(Attachment, Attachment.device_id.in_(ids))
+    volumes.detached(tx, feed, [one.device_id for one in attachments if one.kind == VOLUME])
+    interfaces.detached(tx, [one.device_id for one in attachments if one.kind == INTERFACE])
+
+
+def _tell_vpc(tx: Transaction, feed: Feed, kind: str, device_id: str) -> None:
+    """An interface's groups and addresses come to its VPC's hosts with it, and go with it."""
+    if kind == INTERFACE:
+        interface = NetworkInterface.network_interface_id == device_id
+        vpc_id = tx.value(NetworkInterface.select(NetworkInterface.vpc_id).where(interface))
+        feed.revise(tx, VPC, [vpc_id], at_once=False)

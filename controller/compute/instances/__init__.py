@@ -1,0 +1,1 @@
+"""Instances: what the user asked for, what she sees, and what her calls change."""

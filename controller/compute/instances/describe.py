@@ -1,0 +1,230 @@
+"""DescribeInstances and its kin: five or six statements a page, whatever its size.
+
+Called by compute/rpc, and by launch for the answer to a token used before. Pages are by key
+(instance id), so that page n costs what page 1 does.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from peewee import JOIN, ModelSelect
+
+from controller.compute.instances import status_checks as checks
+from controller.compute.instances import view
+from controller.compute.instances.filters import instance_filters, status_filters
+from controller.compute.instances.state import RUNNING
+from controller.config import Zone
+from controller.hosts.guests import with_guest
+from controller.identity.tags.rules import tags_of
+from controller.kernel.call import Call
+from controller.kernel.database import Database, Session
+from controller.kernel.filters import page_of, where
+from controller.kernel.lookup import check_ids, not_found, select_page
+from controller.kernel.prepared import among, prepared
+from controller.network.interfaces.rules import groups_of, interfaces_query, secondary_of
+from controller.network.names import DnsNames
+from controller.network.view import interface_message
+from controller.tables.compute import Attachment, Instance, Placement
+from controller.tables.hosts import Assignment, Host
+from protos.cloud.v1 import instances_pb2, networks_pb2
+
+# All but user_data, which may be large and which only its attribute shows.
+INSTANCE_FIELDS = tuple(
+    field for field in Instance._meta.sorted_fields if field is not Instance.user_data
+)
+PLACEMENT_FIELDS = (
+    Placement.placement_id,
+    Placement.host_id,
+    Assignment.observed,
+    Assignment.observed_revision,
+    Placement.ran_ms,
+    Placement.devices_revision,
+    Placement.network_revision,
+)
+_CHECKED = (Host.health, Host.last_seen_ms, Placement.reach, Placement.reach_since_ms)
+
+
+def instances_query(*more) -> ModelSelect:
+    """All instances with their guests: the rows that view and rules take."""
+    query = Instance.select(*INSTANCE_FIELDS, *PLACEMENT_FIELDS, *more)
+    return with_guest(query, Instance.instance_id)
+
+
+class Describer:
+    def __init__(self, db: Database, names: DnsNames, zones: Sequence[Zone] = ()):
+        self._db, self._names = db, names
+        self._filters = instance_filters(names, zones)
+        self._status_filters = status_filters(zones)
+
+    def describe(
+        self, call: Call, request: instances_pb2.DescribeInstancesRequest
+    ) -> instances_pb2.DescribeInstancesResponse:
+        page = page_of(request.page, explicit_ids=request.instance_ids)
+        conditions = where(self._filters, request.filters)
+        with self._db.read() as session:
+            if conditions or request.instance_ids:
+                rows, next_token = select_page(
+                    session,
+                    _own(call),
+                    Instance.instance_id,
+                    "instance",
+                    request.instance_ids,
+                    conditions,
+                    page,
+                )
+            else:  # the commonest question, of one shape
+                page.expect("instance")
+                asked = {"account_id": call.account_id, "after": page.after}
+                rows = session.rows(_page_query(**asked, limit=page.limit_of_query))
+                rows, next_token = page.cut(rows, lambda row: row.instance_id)
+            instances = self._messages(session, call, rows)
+        return instances_pb2.DescribeInstancesResponse(
+            reservations=view.reservations(instances), next_token=next_token
+        )
+
+    def reservation(
+        self, session: Session, call: Call, reservation_id: str
+    ) -> instances_pb2.Reservation:
+        """All instances of one launch."""
+        query = _own(call).where(Instance.reservation_id == reservation_id)
+        rows = session.rows(query.order_by(Instance.ami_launch_index))
+        return view.reservations(self._messages(session, call, rows))[0]
+
+    def attributes(self, call: Call, instance_id: str) -> instances_pb2.InstanceAttributes:
+        check_ids("instance", [instance_id])
+        with self._db.read() as session:
+            query = _own(call, Instance.user_data).where(Instance.instance_id == instance_id)
+            rows = session.rows(query)
+            if not rows:
+                raise not_found("instance", instance_id)
+            instance = self._messages(session, call, rows)[0]
+        row = rows[0]
+        return instances_pb2.InstanceAttributes(
+            instance=instance,
+            user_data=bytes(row.user_data),
+            disable_api_termination=row.disable_api_termination,
+            disable_api_stop=row.disable_api_stop,
+            instance_initiated_shutdown_behavior=row.shutdown_behavior,
+        )
+
+    def statuses(
+        self, call: Call, request: instances_pb2.DescribeInstanceStatusRequest
+    ) -> instances_pb2.DescribeInstanceStatusResponse:
+        page = page_of(request.page, explicit_ids=request.instance_ids)
+        conditions = where(self._status_filters, request.filters)
+        if not request.include_all_instances:
+            conditions.append(self._status_filters["instance-state-name"](["running"]))
+        with self._db.read() as session:
+            query = _own(call, *_CHECKED).join(
+                Host, JOIN.LEFT_OUTER, on=Host.host_id == Placement.host_id
+            )
+            rows, next_token = select_page(
+                session,
+                query,
+                Instance.instance_id,
+                "instance",
+                request.instance_ids,
+                conditions,
+                page,
+            )
+        return instances_pb2.DescribeInstanceStatusResponse(
+            statuses=[_status(row) for row in rows], next_token=next_token
+        )
+
+    def _messages(
+        self, session: Session, call: Call, rows: Sequence
+    ) -> list[instances_pb2.Instance]:
+        instance_ids = [row.instance_id for row in rows]
+        nics = self._nics(session, instance_ids)
+        volumes = _volumes(session, instance_ids)
+        tags = tags_of(session, instance_ids)
+        return [
+            view.instance_message(
+                row,
+                nics.get(row.instance_id, ()),
+                volumes.get(row.instance_id, ()),
+                tags.get(row.instance_id, ()),
+                self._names,
+                operator=call.operator,
+            )
+            for row in rows
+        ]
+
+    def _nics(
+        self, session: Session, instance_ids: Sequence[str]
+    ) -> Mapping[str, list[networks_pb2.NetworkInterface]]:
+        """Interfaces by instance, without their tags: EC2 shows none of them here."""
+        found: dict[str, list[networks_pb2.NetworkInterface]] = defaultdict(list)
+        if instance_ids:
+            rows = session.rows(_nics_query(instance_ids=instance_ids))
+            nic_ids = [row.network_interface_id for row in rows]
+            groups, more = groups_of(session, nic_ids), secondary_of(session, nic_ids)
+            for nic_id, row in zip(nic_ids, rows, strict=True):
+                message = interface_message(row, self._names, groups[nic_id], (), more[nic_id])
+                found[row.instance_id].append(message)
+        return found
+
+
+def _own(call: Call, *more) -> ModelSelect:
+    return instances_query(*more).where(Instance.account_id == call.account_id)
+
+
+@prepared
+def _page_query(account_id, after, limit) -> ModelSelect:
+    key = Instance.instance_id
+    own = instances_query().where(Instance.account_id == account_id, key > after)
+    return own.order_by(key).limit(limit)
+
+
+def _volumes(session: Session, instance_ids: Sequence[str]) -> Mapping[str, list]:
+    found = defaultdict(list)
+    if instance_ids:
+        for row in session.rows(_volumes_query(instance_ids=instance_ids)):
+            found[row.instance_id].append(row)
+    return found
+
+
+@prepared
+def _volumes_query(instance_ids) -> ModelSelect:
+    return (
+        Attachment.select(
+            Attachment.instance_id,
+            Attachment.device_id.alias("volume_id"),
+            Attachment.device_name,
+            Attachment.attached_ms,
+            Attachment.delete_on_termination,
+            Attachment.revision.alias("attach_revision"),
+            Attachment.detaching,
+            Attachment.busy,
+        )
+        .where(among(Attachment.instance_id, instance_ids), Attachment.kind == "volume")
+        .order_by(Attachment.instance_id, Attachment.position)
+    )
+
+
+@prepared
+def _nics_query(instance_ids) -> ModelSelect:
+    of_instances = interfaces_query().where(among(Attachment.instance_id, instance_ids))
+    return of_instances.order_by(Attachment.instance_id, Attachment.position)
+
+
+def _status(row) -> instances_pb2.InstanceStatus:
+    """A host's silence changes the checks, never the state: not seeing is not knowing."""
+    state = view.state_of(row)
+    message = instances_pb2.InstanceStatus(
+        instance_id=row.instance_id,
+        availability_zone=row.availability_zone,
+        state=state,
+        instance_status=checks.NOT_APPLICABLE,
+        system_status=checks.NOT_APPLICABLE,
+    )
+    if state != RUNNING:
+        return message
+    message.system_status = checks.system_status(row.health)
+    message.instance_status = checks.instance_status(row.health, row.reach)
+    if message.system_status == "impaired":
+        message.system_impaired_since_ms = row.last_seen_ms
+    if message.instance_status == "impaired":
+        lost = message.system_status == "impaired"
+        message.instance_impaired_since_ms = row.last_seen_ms if lost else row.reach_since_ms
+    return message

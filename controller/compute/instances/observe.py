@@ -1,0 +1,136 @@
+"""What hosts say of guests, beside their assignments; registered as the kind's observer.
+
+Called in the report's transaction with what is newer than what was known. The only writer of what
+placements keep of a guest (reach, devices and network that it has, reboots done), and of what went
+wrong with the devices of one.
+"""
+
+from collections.abc import Sequence
+
+from peewee import Case, Field
+
+from controller.hosts.feed import Feed
+from controller.hosts.kinds import Stale
+from controller.kernel.database import Transaction
+from controller.tables.compute import Attachment, Instance, Placement
+from controller.tables.nouns import INSTANCE
+from protos.cloud.v1 import fleet_pb2
+
+WORDS = {
+    fleet_pb2.UNSEEN: "unseen",
+    fleet_pb2.PREPARING: "preparing",
+    fleet_pb2.OBSERVED_RUNNING: "running",
+    fleet_pb2.STOPPING: "stopping",
+    fleet_pb2.OBSERVED_STOPPED: "stopped",
+    fleet_pb2.EXITED: "exited",
+    fleet_pb2.FAILED: "failed",
+    fleet_pb2.ABSENT: "absent",
+}
+REACH = {
+    fleet_pb2.NOT_ASKED: "",
+    fleet_pb2.INITIALIZING: "initializing",
+    fleet_pb2.REACHED: "passed",
+    fleet_pb2.UNREACHED: "failed",
+}
+PASSING = frozenset(["unseen", "preparing", "stopping"])
+HAS_CONSEQUENCES = frozenset(["stopped", "exited", "failed", "absent"])
+
+
+def word(one: fleet_pb2.Observation) -> str:
+    return WORDS[one.instance.observed]
+
+
+def observe(tx: Transaction, host_id: str, seen: Sequence[fleet_pb2.Observation]) -> bool:
+    """Answers whether something follows."""
+    failing = [one.id for one in seen if one.instance.device_failures]
+    before = _devices_before(tx, host_id, failing)
+    rows = tx.advance_many(
+        Placement,
+        ("instance_id", "host_id"),
+        [_row(host_id, one) for one in seen],
+        guard="old.live",
+        sets={
+            "ran_ms": "CASE WHEN old.ran_ms = 0 THEN new.ran_ms ELSE old.ran_ms END",
+            "devices_revision": "CASE WHEN old.devices_revision < new.devices_revision"
+            " THEN new.devices_revision ELSE old.devices_revision END",
+        },
+        returning=("instance_id", "devices_wanted"),
+    )
+    changing = {row.instance_id for row in rows if row.devices_wanted}
+    for one in seen:
+        if one.id in changing:
+            _note_failures(tx, one, before.get(one.id, 0))
+    return bool(changing) or any(word(one) in HAS_CONSEQUENCES for one in seen)
+
+
+def catch_up(feed: Feed, tx: Transaction, stale: Sequence[Stale]) -> None:
+    """All that was asked of the instances is asked again under revisions that their host takes for
+    new; what it counted goes on from there."""
+    for one in stale:
+        seen, is_it = one.observation, Instance.instance_id == one.resource_id
+        counted = {
+            "reboots": _at_least(Instance.reboots, seen.instance.reboots_done),
+            "starts": _at_least(Instance.starts, seen.instance.starts),
+        }
+        tx.advance(Instance, {"revision": seen.revision, **counted}, is_it)
+    ids = [one.resource_id for one in stale]
+    revisions = feed.revise(tx, INSTANCE, ids, stamps=("intent_revision", "metadata_revision"))
+    for instance_id, revision in revisions.items():
+        stamped = Attachment.instance_id == instance_id, Attachment.revision > 0
+        if tx.advance(Attachment, {"revision": revision}, *stamped):
+            waits = Placement.instance_id == instance_id, Placement.live
+            tx.advance(Placement, {"devices_wanted": revision}, *waits)
+
+
+def _at_least(column: Field, least: int) -> Case:
+    return Case(None, [(column < least, least)], column)
+
+
+def _row(host_id: str, one: fleet_pb2.Observation) -> dict:
+    seen = one.instance
+    return {
+        "instance_id": one.id,
+        "host_id": host_id,
+        "devices_revision": seen.devices_revision,
+        "network_revision": seen.network_revision,
+        "reboots_done": seen.reboots_done,
+        "reach": REACH[seen.reach],
+        "reach_since_ms": seen.reach_since_ms,
+        "ran_ms": one.since_ms if seen.observed == fleet_pb2.OBSERVED_RUNNING else 0,
+    }
+
+
+def _devices_before(tx: Transaction, host_id: str, ids: Sequence[str]) -> dict[str, int]:
+    """The revisions whose devices the guests had when they were last heard of."""
+    if not ids:
+        return {}
+    query = Placement.select(Placement.instance_id, Placement.devices_revision)
+    here = Placement.instance_id.in_(list(ids)), Placement.host_id == host_id
+    return dict(tx.tuples(query.where(*here, Placement.live)))
+
+
+def _note_failures(tx: Transaction, one: fleet_pb2.Observation, devices_revision: int) -> None:
+    """What went wrong with the devices of an instance, under the observation's revision, and that
+    nothing does any more with the others. devices_revision: of its guest before this."""
+    failures = {failure.id: failure for failure in one.instance.device_failures}
+    mine = (Attachment.instance_id == one.id) & (Attachment.revision <= one.revision)
+    tx.advance(
+        Attachment,
+        {"message": "", "busy": False},
+        mine,
+        Attachment.message != "",
+        ~Attachment.failed,
+        Attachment.device_id.not_in(sorted(failures)),
+    )
+    for device_id, failure in failures.items():
+        comes = ~Attachment.detaching & (Attachment.revision > devices_revision)
+        tx.advance(
+            Attachment,
+            {
+                "message": failure.message or "The host does not say why.",
+                "busy": failure.busy,
+                "failed": Case(None, [(comes, True)], Attachment.failed),
+            },
+            mine,
+            Attachment.device_id == device_id,
+        )

@@ -1,0 +1,29 @@
+"""Reconcile task: terminated instances stay to be seen for an hour (docs/ec2.md, trap 31), then
+their rows go."""
+
+from controller.identity.tags import rules as tags
+from controller.kernel.call import Call
+from controller.kernel.database import Database
+from controller.tables.compute import Instance
+
+AT_ONCE = 500
+
+
+class Purge:
+    def __init__(self, db: Database, keep_terminated_ms: int):
+        self._db, self._keep_ms = db, keep_terminated_ms
+
+    def run_once(self, call: Call) -> int:
+        """Answers how many went."""
+        old = Instance.terminated_ms < call.now_ms - self._keep_ms
+        query = Instance.select(Instance.instance_id).where(
+            Instance.terminated_ms.is_null(False), old
+        )
+        with self._db.read() as session:
+            if session.one(query.limit(1)) is None:
+                return 0
+        with self._db.write(call) as tx:
+            gone = [row[0] for row in tx.tuples(query.limit(AT_ONCE))]
+            tags.remove_all(tx, gone)
+            tx.delete(Instance, Instance.instance_id.in_(gone))  # its placements go with it
+        return len(gone)

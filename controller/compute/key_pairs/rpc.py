@@ -1,0 +1,93 @@
+"""The service KeyPairs: from the wire to the rules and back. Filters as EC2 documents them."""
+
+import random
+
+from controller.compute.key_pairs import formats, rules
+from controller.identity.quotas.rules import Quotas
+from controller.identity.tags import rules as tags
+from controller.identity.tags.checks import tags_of_specifications
+from controller.identity.tags.filters import tag_filters
+from controller.kernel.call import Call
+from controller.kernel.database import Database, Session
+from controller.kernel.filters import column, where
+from controller.kernel.lookup import check_ids, check_there
+from controller.tables.compute import KeyPair
+from protos.cloud.v1 import keys_pb2
+
+FILTERS = {
+    "key-pair-id": column(KeyPair.key_pair_id),
+    "key-name": column(KeyPair.key_name),
+    "fingerprint": column(KeyPair.fingerprint),
+    **tag_filters(KeyPair.key_pair_id),
+}
+
+
+class KeyPairsServicer:
+    def __init__(self, db: Database, rng: random.Random, quotas: Quotas):
+        self._db, self._rng, self._quotas = db, rng, quotas
+
+    def Create(self, request: keys_pb2.CreateKeyPairRequest, call: Call):
+        """Primes are looked for outside the transaction, and only where the name is free."""
+        rules.check_name(request.key_name)
+        wanted = tags_of_specifications(request.tag_specifications, "key-pair")["key-pair"]
+        key_type = rules.check_choice(request.key_type, rules.KEY_TYPES, "keyType")
+        key_format = rules.check_choice(request.key_format, rules.KEY_FORMATS, "keyFormat")
+        with self._db.read() as session:
+            rules.check_free(session, call.account_id, request.key_name)
+        key = formats.create_key(key_type, key_format, request.key_name)
+        message = self._add(request.key_name, key, wanted, call)
+        message.private_key = key.private_key
+        return message
+
+    def Import(self, request: keys_pb2.ImportKeyPairRequest, call: Call):
+        rules.check_name(request.key_name)
+        wanted = tags_of_specifications(request.tag_specifications, "key-pair")["key-pair"]
+        key = formats.import_key(request.public_key_material)
+        return self._add(request.key_name, key, wanted, call)
+
+    def Describe(self, request: keys_pb2.DescribeKeyPairsRequest, call: Call):
+        mine = [KeyPair.account_id == call.account_id, *where(FILTERS, request.filters)]
+        check_ids("key-pair", request.key_pair_ids)
+        with self._db.read() as session:
+            for field, asked in (
+                (KeyPair.key_name, list(request.key_names)),
+                (KeyPair.key_pair_id, list(request.key_pair_ids)),
+            ):
+                if asked:
+                    _check_found(session, call.account_id, field, asked)
+                    mine.append(field.in_(asked))
+            rows = session.rows(KeyPair.select().where(*mine).order_by(KeyPair.key_name))
+            tagged = tags.tags_of(session, [row.key_pair_id for row in rows])
+        pairs = [_message(row, tagged[row.key_pair_id]) for row in rows]
+        if not request.include_public_key:
+            for pair in pairs:
+                pair.ClearField("public_key")
+        return keys_pb2.DescribeKeyPairsResponse(key_pairs=pairs)
+
+    def Delete(self, request: keys_pb2.DeleteKeyPairRequest, call: Call):
+        with self._db.write(call) as tx:
+            found = rules.delete(tx, self._quotas, request.key_pair_id, request.key_name)
+        return keys_pb2.DeleteKeyPairResponse(key_pair_id=found)
+
+    def _add(self, name: str, key: formats.ImportedKey, wanted, call: Call) -> keys_pb2.KeyPair:
+        with self._db.write(call) as tx:
+            key_pair_id = rules.add(tx, self._rng, self._quotas, name, key, wanted)
+            row = tx.one(KeyPair.select().where(KeyPair.key_pair_id == key_pair_id))
+            return _message(row, tags.tags_of(tx, [key_pair_id])[key_pair_id])
+
+
+def _check_found(session: Session, account_id: str, field, asked: list[str]) -> None:
+    query = KeyPair.select(field).where(KeyPair.account_id == account_id, field.in_(asked))
+    check_there("key-pair", asked, {row[0] for row in session.tuples(query)})
+
+
+def _message(row, pair_tags) -> keys_pb2.KeyPair:
+    return keys_pb2.KeyPair(
+        key_pair_id=row.key_pair_id,
+        key_name=row.key_name,
+        key_type=row.key_type,
+        fingerprint=row.fingerprint,
+        public_key=row.public_key,
+        create_time_ms=row.created_ms,
+        tags=pair_tags,
+    )

@@ -1,0 +1,39 @@
+"""Reconcile task: hosts that say nothing become silent, then lost. The only writer of host.health
+but for a report, which makes it up again.
+
+A controller that has just started has heard nobody yet: silence counts from its start at the
+earliest.
+"""
+
+from controller.config import HostsConfig
+from controller.kernel.call import Call
+from controller.kernel.database import Database
+from controller.tables.hosts import Host
+
+
+class HostHealth:
+    def __init__(self, db: Database, config: HostsConfig, started_ms: int):
+        self._db, self._config, self._started_ms = db, config, started_ms
+
+    def run_once(self, call: Call) -> int:
+        """Answers how many changed."""
+        silent_ms = call.now_ms - self._config.silent_after_ms
+        lost_ms = call.now_ms - self._config.lost_after_ms
+        if self._started_ms >= silent_ms:
+            return 0
+        overdue = (Host.health == "up") & (Host.last_seen_ms < silent_ms)
+        if self._started_ms < lost_ms:
+            overdue = overdue | ((Host.health == "silent") & (Host.last_seen_ms < lost_ms))
+        with self._db.read() as session:
+            if session.one(Host.select(Host.host_id).where(overdue)) is None:
+                return 0
+        with self._db.write(call) as tx:
+            changed = 0
+            if self._started_ms < lost_ms:
+                changed += tx.advance(
+                    Host, {"health": "lost"}, Host.health == "silent", Host.last_seen_ms < lost_ms
+                )
+            changed += tx.advance(
+                Host, {"health": "silent"}, Host.health == "up", Host.last_seen_ms < silent_ms
+            )
+        return changed

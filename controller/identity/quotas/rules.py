@@ -1,0 +1,264 @@
+"""Charging and refunding quotas: the only writer of the table ``quota``.
+
+Called inside the transaction that makes or removes the thing, so that usage and things can never
+differ: `used` equals the number of the living, and a rollback gives all back. One statement
+charges any number of names.
+
+    instances vcpus memory_mib addresses key_pairs security_groups network_interfaces volumes
+    gigabytes snapshots                                charged here
+    vpcs internet_gateways                                                          and here
+    rules_per_group and the other COUNTED       a bound on each group (VPC, table): never charged
+
+A quota without an own maximum has the configured default, read at each charge: raising the
+default raises all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import lru_cache
+
+from peewee import Case, fn
+
+from controller.config import QuotaLimits
+from controller.kernel.call import Call
+from controller.kernel.database import Session, Transaction
+from controller.kernel.prepared import prepared
+from controller.tables.identity import Account, Quota
+from protos.errors import CloudError, Kind
+
+NAMES = tuple(field.name for field in fields(QuotaLimits))
+COUNTED = ("rules_per_group", "subnets_per_vpc", "route_tables_per_vpc", "routes_per_table")
+CHARGED = tuple(name for name in NAMES if name not in COUNTED)
+
+
+FOLLOWERS = {"vpcs": ("internet_gateways",)}
+
+
+class Quotas:
+    def __init__(self, defaults: QuotaLimits):
+        self._defaults = {name: getattr(defaults, name) for name in NAMES}
+        for name, followers in FOLLOWERS.items():
+            for each in followers:
+                if self._defaults[each] is None:
+                    self._defaults[each] = self._defaults[name]
+
+    def make(self, tx: Transaction, account_id: str) -> None:
+        """The rows of a new account."""
+        tx.insert(Quota, [{"account_id": account_id, "name": name} for name in NAMES])
+
+    def charge(self, tx: Transaction, account_id: str, amounts: Mapping[str, int]) -> None:
+        """Adds to what is used. Raises QUOTA (nothing of the transaction may then be kept)."""
+        amounts = {name: amount for name, amount in amounts.items() if amount}
+        if not amounts:
+            return
+        bounds = {f"{name}_default": self._defaults[name] for name in amounts}
+        charge = _charge_query(tuple(amounts))(account_id=account_id, **amounts, **bounds)
+        if tx.advance_by(charge) != len(amounts):
+            self._refuse(tx, account_id, amounts)
+
+    def refund(self, tx: Transaction, account_id: str, amounts: Mapping[str, int]) -> None:
+        """Takes from what is used. Raises BUG where more would be given back than was charged."""
+        amounts = {name: amount for name, amount in amounts.items() if amount}
+        if not amounts:
+            return
+        refund = _refund_query(tuple(amounts))(account_id=account_id, **amounts)
+        if tx.advance_by(refund) != len(amounts):
+            raise CloudError(
+                Kind.BUG,
+                "An internal error has occurred.",
+                because=f"refund of {dict(amounts)} to {account_id} exceeds what it was charged",
+            )
+
+    def room(self, session: Session, account_id: str) -> dict[str, int]:
+        """What may still be charged, by name; never below 0."""
+        return {
+            quota.name: max(0, self._maximum(quota) - quota.used)
+            for quota in self._rows(session, account_id)
+            if quota.name in CHARGED
+        }
+
+    def maximum(self, session: Session, account_id: str, name: str) -> int:
+        own = session.value(
+            Quota.select(Quota.maximum).where(
+                (Quota.account_id == account_id) & (Quota.name == name)
+            )
+        )
+        return self._defaults[name] if own is None else own
+
+    def list(self, session: Session, account_id: str) -> list[tuple[str, int, int]]:
+        """(name, maximum, used) of every quota. Raises NOT_FOUND for an unknown account."""
+        _check_account(session, account_id)
+        found = {quota.name: quota for quota in self._rows(session, account_id)}
+        return [
+            (name, self._maximum(found[name]), found[name].used) for name in NAMES if name in found
+        ]
+
+    def set(self, tx: Transaction, account_id: str, name: str, maximum: int) -> int:
+        """Gives an account its own maximum; answers what is used.
+
+        Less than that refuses only what comes. As in EC2 ("Amazon VPC quotas"), internet gateways
+        follow the number of VPCs: each has at most one.
+        """
+        if name not in NAMES:
+            raise CloudError(
+                Kind.INVALID, f"There is no quota '{name}': {', '.join(NAMES)}", noun="quota"
+            )
+        if maximum < 0:
+            raise CloudError(Kind.INVALID, "A quota cannot be less than 0", noun="quota")
+        _check_account(tx, account_id)
+        rows = [
+            {"account_id": account_id, "name": each, "maximum": maximum}
+            for each in (name, *FOLLOWERS.get(name, ()))
+        ]
+        tx.insert(Quota, rows, on_conflict=("account_id", "name"), update=("maximum",))
+        mine = (Quota.account_id == account_id) & (Quota.name == name)
+        return tx.value(Quota.select(Quota.used).where(mine))
+
+    def _rows(self, session: Session, account_id: str) -> list:
+        return session.rows(
+            Quota.select(Quota.name, Quota.maximum, Quota.used).where(
+                Quota.account_id == account_id
+            )
+        )
+
+    def _maximum(self, quota) -> int:
+        return self._defaults[quota.name] if quota.maximum is None else quota.maximum
+
+    def _refuse(self, tx: Transaction, account_id: str, amounts: Mapping[str, int]) -> None:
+        """Says which one was short; instances come first, as EC2 names them first."""
+        found = {quota.name: quota for quota in self._rows(tx, account_id)}
+        for name in sorted(amounts, key=CHARGED.index):
+            quota, amount = found.get(name), amounts[name]
+            if quota is not None and quota.used + amount > self._maximum(quota):
+                refusal = _exceeded(name, self._maximum(quota), quota.used, amount)
+                raise exceeded(tx.call, name, refusal.message, refusal.noun)
+        raise CloudError(
+            Kind.BUG, "An internal error has occurred.", because=f"{account_id} has lost quota rows"
+        )
+
+
+@lru_cache(maxsize=128)
+def _charge_query(names: tuple[str, ...]) -> prepared:
+    """One guarded update of these quotas: as many rows as names, where all have room."""
+
+    def build(account_id, **given):
+        room = _any(
+            (Quota.name == name)
+            & (Quota.used + given[name] <= fn.COALESCE(Quota.maximum, given[f"{name}_default"]))
+            for name in names
+        )
+        step = Case(Quota.name, [(name, given[name]) for name in names], 0)
+        return Quota.update({Quota.used: Quota.used + step}).where(
+            Quota.account_id == account_id, room
+        )
+
+    return prepared(build, ("account_id", *names, *(f"{name}_default" for name in names)))
+
+
+@lru_cache(maxsize=128)
+def _refund_query(names: tuple[str, ...]) -> prepared:
+    """One guarded update of these quotas: as many rows as names, where all were charged."""
+
+    def build(account_id, **given):
+        charged = _any((Quota.name == name) & (Quota.used >= given[name]) for name in names)
+        step = Case(Quota.name, [(name, given[name]) for name in names], 0)
+        return Quota.update({Quota.used: Quota.used - step}).where(
+            Quota.account_id == account_id, charged
+        )
+
+    return prepared(build, ("account_id", *names))
+
+
+def _any(conditions):
+    first, *others = conditions
+    for condition in others:
+        first = first | condition
+    return first
+
+
+def _check_account(session: Session, account_id: str) -> None:
+    known = session.value(
+        Account.select(Account.account_id).where(Account.account_id == account_id)
+    )
+    if known is None:
+        raise CloudError(
+            Kind.NOT_FOUND, f"There is no account '{account_id}'", noun="account", id=account_id
+        )
+
+
+def exceeded(call: Call, name: str, message: str, noun: str) -> CloudError:
+    """The refusal of more than the quota ``name`` allows, in EC2's words; the operator reads also
+    how his own is raised, as only he can."""
+    if call.operator:
+        message += f" (`pileus quota set {name} NUMBER` raises it.)"
+    return CloudError(Kind.QUOTA, message, noun=noun)
+
+
+def _exceeded(name: str, maximum: int, used: int, amount: int) -> CloudError:
+    """EC2's words for each quota."""
+    if name == "instances":
+        return CloudError(
+            Kind.QUOTA,
+            f"You have requested more instances ({used + amount}) than your current instance limit "
+            f"of {maximum} allows.",
+            noun="instance",
+        )
+    if name == "vcpus":
+        return CloudError(
+            Kind.QUOTA,
+            "You have requested more vCPU capacity than your current vCPU limit of "
+            f"{maximum} allows.",
+            noun="vcpus",
+        )
+    if name == "memory_mib":
+        return CloudError(
+            Kind.QUOTA,
+            f"You have requested more memory than your current limit of {maximum} MiB allows.",
+            noun="memory",
+        )
+    if name == "addresses":
+        return CloudError(
+            Kind.QUOTA, "The maximum number of addresses has been reached.", noun="elastic-ip"
+        )
+    if name == "key_pairs":
+        return CloudError(
+            Kind.QUOTA,
+            f"The maximum number of key pairs ({maximum}) has been reached.",
+            noun="key-pair",
+        )
+    if name == "network_interfaces":
+        return CloudError(
+            Kind.QUOTA,
+            f"The maximum number of network interfaces ({maximum}) has been reached.",
+            noun="network-interface",
+        )
+    if name == "volumes":
+        return CloudError(
+            Kind.QUOTA, f"You have exceeded your maximum of {maximum} volumes.", noun="volume"
+        )
+    if name == "snapshots":
+        return CloudError(
+            Kind.QUOTA, f"You have exceeded your maximum of {maximum} snapshots.", noun="snapshot"
+        )
+    if name == "gigabytes":
+        return CloudError(
+            Kind.QUOTA,
+            f"You have exceeded your maximum of {maximum} GiB of storage: {used} GiB are used, "
+            f"{amount} GiB were requested.",
+            noun="volume",
+        )
+    if name == "vpcs":
+        return CloudError(
+            Kind.QUOTA, f"The maximum number of VPCs ({maximum}) has been reached.", noun="vpc"
+        )
+    if name == "internet_gateways":
+        return CloudError(
+            Kind.QUOTA,
+            f"The maximum number of internet gateways ({maximum}) has been reached.",
+            noun="internet-gateway",
+        )
+    return CloudError(
+        Kind.QUOTA,
+        f"The maximum number of security groups ({maximum}) has been reached.",
+        noun="security-group",
+    )

@@ -1,2 +1,0 @@
-"""Instances and instance types: what the user asked for, what she sees, and what her calls
-change."""

@@ -1,0 +1,397 @@
+"""Sessions: how queries of ``tables/schema`` run. The only door to the database.
+
+    with db.read() as session:              a snapshot: all reads in it see one moment
+        row = session.one(query)            a namedtuple, or None
+        rows = session.rows(query)          a list of them
+    with db.write(call) as tx:              one transaction; what is raised inside undoes all of it
+        tx.insert(Image, [{"image_id": …}])     columns not named get the schema's defaults
+        tx.advance(Image, {"status": "active"}, Image.image_id == wanted, Image.status == "saving")
+        tx.after_commit(kick)               runs once the transaction is durable
+
+Promises. A write that was answered survives a power failure (docs/decisions/0401). ``call.dry_run``
+runs everything and rolls back at the end. One writer at a time in a process; a race lost against
+another process raises ``Conflict``, which the door runs again. Every wait is bounded. Queries are
+handed in unbound; SQL is what both SQLite and PostgreSQL understand.
+"""
+
+import logging
+import threading
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import peewee
+
+from controller.kernel.call import Call
+from controller.kernel.prepared import Bound
+from controller.kernel.table import Table
+from protos.errors import CloudError, Kind
+
+log = logging.getLogger(__name__)
+
+_ALL = peewee.SQL("*")
+MAX_VARIABLES = 30_000  # of one statement: SQLite takes 32,766, PostgreSQL 65,535
+
+
+class Conflict(CloudError):
+    """Somebody else was first. Running the whole transaction again decides anew.
+
+    ``integrity``: a unique index or a foreign key refused, which the next run should see and
+    explain.
+    """
+
+    def __init__(self, because: object, *, integrity: bool = False):
+        super().__init__(
+            Kind.UNAVAILABLE, "The service is busy. Try again.", reason="busy", because=because
+        )
+        self.integrity = integrity
+
+
+class Session:
+    """Runs queries inside one transaction of one connection."""
+
+    def __init__(self, backend: peewee.Database, on_statement: Callable[[str], None] | None):
+        self._backend, self._on_statement = backend, on_statement
+
+    def rows(self, query: peewee.Query | Bound) -> list:
+        """All rows as namedtuples; name columns with ``.alias()`` where two have the same name."""
+        sql, cursor = self._query(query)
+        return list(map(_row_type(sql, _names(cursor))._make, cursor.fetchall()))
+
+    def tuples(self, query: peewee.Query | Bound) -> list[tuple]:
+        """All rows as plain tuples: for the widest pages."""
+        return self._query(query)[1].fetchall()
+
+    def one(self, query: peewee.Query | Bound):
+        """The first row, or None."""
+        sql, cursor = self._query(query)
+        row = cursor.fetchone()
+        return None if row is None else _row_type(sql, _names(cursor))._make(row)
+
+    def value(self, query: peewee.Query | Bound):
+        """The first column of the first row, or None."""
+        row = self._query(query)[1].fetchone()
+        return None if row is None else row[0]
+
+    def _query(self, query: peewee.Query | Bound) -> tuple[str, object]:
+        if isinstance(query, Bound):
+            sql, parameters = query.compile(self._backend)
+        else:
+            sql, parameters = self._backend.get_sql_context().sql(query).query()
+        return sql, self._execute(sql, parameters)
+
+    def _execute(self, sql: str, parameters: Sequence = ()):
+        if self._on_statement is not None:
+            self._on_statement(sql)
+        try:
+            return self._backend.execute_sql(sql, parameters)
+        except peewee.IntegrityError as refusal:
+            raise Conflict(refusal, integrity=True) from refusal
+        except peewee.OperationalError as failure:
+            raise _translated(failure) from failure
+
+
+class Transaction(Session):
+    """A session that may write. Made by ``Database.write``."""
+
+    def __init__(self, backend, on_statement, call: Call):
+        super().__init__(backend, on_statement)
+        self.call = call
+        self._after_commit: list[Callable[[], None]] = []
+
+    def insert(
+        self,
+        model: type[Table],
+        rows: Iterable[Mapping],
+        *,
+        on_conflict: Sequence[str] = (),
+        update: Sequence[str] = (),
+    ) -> int:
+        """Adds rows in one statement, however many; answers how many were added or updated.
+
+        on_conflict: the columns of a unique index; a row that it refuses is skipped, or, where
+        ``update`` names columns, those columns of the row that is there take the new values.
+        """
+        names, defaults = _columns(model)
+        values = [[row.get(name, default) for name, default in defaults] for row in rows]
+        for row in rows:
+            if not names.issuperset(row):
+                raise KeyError(f"{model.__name__} has no column {set(row) - names}")
+        done, at_once = 0, max(1, MAX_VARIABLES // len(defaults))
+        for start in range(0, len(values), at_once):
+            part = values[start : start + at_once]
+            sql = _insert_sql(model, len(part), self._backend.param, on_conflict, update)
+            done += self._execute(sql, [value for row in part for value in row]).rowcount
+        return done
+
+    def advance(self, model: type[Table], changes: Mapping, *where) -> int:
+        """Guarded update: changes the rows for which ``where`` still holds and answers how many
+        that were (so: whether).
+
+        changes: column name -> value or expression over the model's fields.
+        """
+        return self._query(_update(model, changes, where))[1].rowcount
+
+    def advance_by(self, query: Bound) -> int:
+        """``advance`` by a prepared update."""
+        return self._query(query)[1].rowcount
+
+    def advance_returning(self, model: type[Table], changes: Mapping, *where, returning: Sequence):
+        """``advance``, answering the given fields of the changed rows, as they are afterwards."""
+        return self.rows(_update(model, changes, where).returning(*returning))
+
+    def advance_many(
+        self,
+        model: type[Table],
+        keys: Sequence[str],
+        rows: Sequence[Mapping],
+        *,
+        guard: str = "TRUE",
+        sets: Mapping[str, str] | None = None,
+        returning: Sequence[str],
+    ) -> list:
+        """``advance`` of many rows to values of their own, in one statement: each row of the table
+        whose ``keys`` are those of one of ``rows``, and for which the guard holds. Answers the
+        ``returning`` columns of the changed ones, as they are afterwards.
+
+        rows: column name -> value, all with the same names. In ``guard`` and ``sets`` (column ->
+        its new value as SQL; else what the row says), ``old.x`` is a column as it is, ``new.x``
+        what the row says.
+        """
+        changed, at_once = [], max(1, MAX_VARIABLES // max(1, len(rows[0]))) if rows else 1
+        for start in range(0, len(rows), at_once):
+            part = rows[start : start + at_once]
+            names, more = tuple(part[0]), tuple((sets or {}).items())
+            shape = (tuple(keys), names, len(part), self._backend.param, guard, more)
+            sql = _update_many_sql(model, *shape, tuple(returning))
+            cursor = self._execute(sql, [row[name] for row in part for name in names])
+            changed += map(_row_type(sql, tuple(returning))._make, cursor.fetchall())
+        return changed
+
+    def delete(self, model: type[Table], *where) -> int:
+        """Removes the rows for which ``where`` holds; answers how many."""
+        query = model.delete()
+        return self._query(query.where(*where) if where else query)[1].rowcount
+
+    def after_commit(self, act: Callable[[], None]) -> None:
+        """Runs ``act`` once the transaction is durable; never after a rollback or a dry run."""
+        self._after_commit.append(act)
+
+    def define(self, sql: str) -> None:
+        """A statement that changes the schema: for migrations."""
+        self._execute(sql)
+
+    def create_table(self, model: type[Table]) -> None:
+        """A table with its plain indexes: for migrations."""
+        with self._backend.bind_ctx([model], bind_refs=False, bind_backrefs=False):
+            schema = model._schema
+            statements = [schema._create_table(safe=False), *schema._create_indexes(safe=False)]
+            for sql, parameters in [statement.query() for statement in statements]:
+                self._execute(sql, parameters)
+
+
+class Database:
+    """A database and its transactions. Threads may share it; each has its own connection
+    underneath.
+
+    checkpoint(name) is called around each commit ("commit:before", "commit:after"): where the
+    simulation cuts the power. on_statement(sql) is called before each statement but BEGIN, COMMIT
+    and ROLLBACK: what the budget test counts.
+    """
+
+    def __init__(
+        self,
+        backend: peewee.Database,
+        *,
+        lock_timeout_s: float = 10.0,
+        checkpoint: Callable[[str], None] = lambda name: None,
+        on_statement: Callable[[str], None] | None = None,
+    ):
+        self._backend, self._checkpoint, self._lock_timeout_s = backend, checkpoint, lock_timeout_s
+        self.on_statement = on_statement
+        self._writing = threading.Lock()
+        self._writer: int | None = None  # the thread that holds it
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A snapshot for reading."""
+        self._refuse_nesting()
+        self._begin("BEGIN")
+        try:
+            yield Session(self._backend, self.on_statement)
+        finally:
+            self._end("ROLLBACK")
+
+    @contextmanager
+    def write(self, call: Call) -> Iterator[Transaction]:
+        """One transaction. Raises Conflict where another writer holds the database for too long."""
+        tx = Transaction(self._backend, self.on_statement, call)
+        with self._alone():
+            self._begin("BEGIN IMMEDIATE")
+            try:
+                yield tx
+                self._checkpoint("commit:before")
+            except BaseException:
+                self._end("ROLLBACK")
+                raise
+            if call.dry_run:
+                self._end("ROLLBACK")
+                return
+            self._commit()
+        self._checkpoint("commit:after")
+        for act in tx._after_commit:
+            act()
+
+    @contextmanager
+    def rebuild(self, call: Call) -> Iterator[Transaction]:
+        """``write`` for a migration: tables may be dropped and made anew under those that refer to
+        them. References are checked at the end; raises ValueError where one leads nowhere."""
+        with self._references_unwatched(), self.write(call) as tx:
+            yield tx
+            if lost := tx.rows(peewee.Select([peewee.SQL("pragma_foreign_key_check")], [_ALL])):
+                raise ValueError(f"references that lead nowhere: {lost[:5]}")
+
+    @contextmanager
+    def _references_unwatched(self) -> Iterator[None]:
+        """Outside of a transaction, as SQLite wants it; a rename leaves other tables alone."""
+        for pragma in ("foreign_keys = OFF", "legacy_alter_table = ON"):
+            self._backend.execute_sql(f"PRAGMA {pragma}")
+        try:
+            yield
+        finally:
+            for pragma in ("legacy_alter_table = OFF", "foreign_keys = ON"):
+                self._backend.execute_sql(f"PRAGMA {pragma}")
+
+    def close(self) -> None:
+        """Closes this thread's connection; the others go with their threads."""
+        self._backend.close()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self._refuse_nesting()
+        if not self._writing.acquire(timeout=self._lock_timeout_s):
+            raise Conflict("another transaction of this process holds the database for too long")
+        self._writer = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._writer = None
+            self._writing.release()
+
+    def _refuse_nesting(self) -> None:
+        if self._writer == threading.get_ident():
+            raise RuntimeError("a transaction inside a transaction: pass the session on")
+
+    def _begin(self, sql: str) -> None:
+        try:
+            self._backend.execute_sql(sql)
+        except peewee.OperationalError as failure:
+            raise _translated(failure) from failure
+
+    def _commit(self) -> None:
+        try:
+            self._backend.execute_sql("COMMIT")
+        except peewee.DatabaseError as failure:
+            self._end("ROLLBACK")
+            raise _translated(failure) from failure
+
+    def _end(self, sql: str) -> None:
+        try:
+            self._backend.execute_sql(sql)
+        except peewee.OperationalError as failure:  # SQLite has already rolled back by itself
+            log.info("%s: %s", sql, failure)
+
+
+def open_sqlite(
+    path: Path | str, *, lock_timeout_s: float = 10.0, synchronous: str = "full", **seams
+) -> Database:
+    """A database in one file (made where there is none), or ":memory:" for one thread's tests.
+
+    WAL, so that readers never wait; synchronous "full", so that what was answered survives a power
+    failure ("off" is for tests, whose databases die with them).
+    """
+    pragmas = (
+        ("journal_mode", "wal"),
+        ("synchronous", synchronous),
+        ("foreign_keys", 1),
+        ("case_sensitive_like", 1),  # as PostgreSQL's LIKE is
+        ("busy_timeout", int(lock_timeout_s * 1000)),
+        ("cache_size", -65536),
+        ("temp_store", "memory"),
+    )
+    backend = peewee.SqliteDatabase(
+        str(path), pragmas=pragmas, timeout=lock_timeout_s, check_same_thread=False
+    )
+    return Database(backend, lock_timeout_s=lock_timeout_s, **seams)
+
+
+def _update(model: type[Table], changes: Mapping, where: Sequence) -> peewee.Query:
+    if not where:
+        raise ValueError("an update without a guard")
+    fields = model._meta.fields
+    return model.update({fields[name]: value for name, value in changes.items()}).where(*where)
+
+
+def _translated(failure: peewee.OperationalError) -> Exception:
+    """A lock not had in time is a Conflict (SQLite says so in words only); anything else is
+    itself."""
+    return Conflict(failure) if "locked" in str(failure) else failure
+
+
+def _names(cursor) -> tuple[str, ...]:
+    return tuple(column[0] for column in cursor.description)
+
+
+@lru_cache(maxsize=2048)
+def _row_type(sql: str, names: tuple[str, ...]) -> type:
+    return namedtuple("Row", names, rename=True)
+
+
+@lru_cache(maxsize=256)
+def _columns(model: type[Table]) -> tuple[frozenset[str], tuple[tuple[str, object], ...]]:
+    """Names of all columns, and each with its default (None where it has none: the schema refuses
+    that)."""
+    fields = model._meta.sorted_fields
+    return frozenset(field.column_name for field in fields), tuple(
+        (field.column_name, field.default) for field in fields
+    )
+
+
+@lru_cache(maxsize=2048)
+def _insert_sql(model: type[Table], count: int, mark: str, on_conflict, update) -> str:
+    names = [name for name, _ in _columns(model)[1]]
+    row = f"({', '.join([mark] * len(names))})"
+    sql = f'INSERT INTO "{model._meta.table_name}" ({", ".join(map(_quoted, names))}) VALUES '
+    sql += ", ".join([row] * count)
+    if on_conflict:
+        sql += f" ON CONFLICT ({', '.join(map(_quoted, on_conflict))}) DO "
+        sets = ", ".join(f"{_quoted(name)} = excluded.{_quoted(name)}" for name in update)
+        sql += f"UPDATE SET {sets}" if update else "NOTHING"
+    return sql
+
+
+@lru_cache(maxsize=2048)
+def _update_many_sql(
+    model: type[Table], keys, names, count: int, mark: str, guard: str, sets, returning
+) -> str:
+    table, own = _quoted(model._meta.table_name), dict(sets)
+    guard = guard.replace("old.", f"{table}.")
+    row = f"({', '.join([mark] * len(names))})"
+    changes = [
+        f"{_quoted(name)} = {own.get(name, f'new.{_quoted(name)}').replace('old.', f'{table}.')}"
+        for name in dict.fromkeys((*names, *own))
+        if name not in keys
+    ]
+    matches = [f"{table}.{_quoted(name)} = new.{_quoted(name)}" for name in keys]
+    return (
+        f"WITH new ({', '.join(map(_quoted, names))}) AS (VALUES {', '.join([row] * count)})"
+        f" UPDATE {table} SET {', '.join(changes)} FROM new"
+        f" WHERE {' AND '.join(matches)} AND ({guard})"
+        f" RETURNING {', '.join(f'{table}.{_quoted(name)}' for name in returning)}"
+    )
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'

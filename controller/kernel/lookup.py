@@ -1,0 +1,131 @@
+"""Finding what a caller named by id: well formed, his own, there. The same for every noun.
+
+Called by the rules and describes of all nouns. EC2's rules (docs/ec2.md, 28 and 40): a malformed
+id is its own error; an id that names nothing is an error also beside filters; what belongs to
+another account is not there.
+"""
+
+from collections.abc import Container, Iterable, Sequence
+
+from peewee import Field, ModelSelect
+
+from controller.kernel.database import Session
+from controller.kernel.filters import Page
+from protos import ids
+from protos.errors import CloudError, Kind, missing_parameter
+
+MAX_IDS = 1000
+
+# An id of these that has no id's shape is not there, as EC2 says it. (Its list of codes has
+# InvalidVpcID.Malformed and InvalidSubnetID.Malformed, too, but that is not what it answers.)
+_NEVER_MALFORMED = {
+    *("vpc", "subnet", "key-pair"),
+    *("elastic-ip", "elastic-ip-association", "route-table-association"),
+}
+
+# EC2's words for "not there", of one or of several: {s} and {do} are "", "does" or "s", "do".
+_WORDS = {
+    "instance": "The instance ID{s} '{ids}' {do} not exist",
+    "image": "The image id{s} '[{ids}]' {do} not exist",
+    "volume": "The volume{s} '{ids}' {do} not exist.",
+    "snapshot": "The snapshot{s} '{ids}' {do} not exist.",
+    "security-group": "The security group{s} '{ids}' {do} not exist",
+    "security-group-rule": "The security group rule ID{s} '{ids}' {do} not exist",
+    "key-pair": "The key pair{s} '{ids}' {do} not exist",
+    "elastic-ip": "The allocation ID{s} '{ids}' {do} not exist",
+    "elastic-ip-association": "The association ID{s} '{ids}' {do} not exist",
+    "volume-modification": "Modification for volume{s} '{ids}' {do} not exist.",
+    "network-interface": "The networkInterface ID{s} '{ids}' {do} not exist",
+    "network-interface-attachment": "The interface attachment ID{s} '{ids}' {do} not exist",
+    "route-table": "The routeTable ID{s} '{ids}' {do} not exist",
+    "route-table-association": "The association ID{s} '{ids}' {do} not exist",
+    "internet-gateway": "The internetGateway ID{s} '{ids}' {do} not exist",
+    "network-acl": "The networkAcl ID{s} '{ids}' {do} not exist",
+    "dhcp-options": "The dhcpOptions ID{s} '{ids}' {do} not exist",
+}
+
+
+def not_found(noun: str, *identifiers: str) -> CloudError:
+    """The refusal that names all of them: what a caller named, in the order of naming."""
+    words = _WORDS.get(noun, f"The {noun} ID{{s}} '{{ids}}' {{do}} not exist")
+    s, do = ("", "does") if len(identifiers) == 1 else ("s", "do")
+    message = words.format(ids=", ".join(identifiers), s=s, do=do)
+    return CloudError(Kind.NOT_FOUND, message, noun=noun, id=identifiers[0])
+
+
+def check_there(noun: str, asked: Iterable[str], there: Container[str]) -> None:
+    """Raises NOT_FOUND that names all of ``asked`` that are not ``there``."""
+    if missing := [one for one in dict.fromkeys(asked) if one not in there]:
+        raise not_found(noun, *missing)
+
+
+def check_ids(noun: str, identifiers: Sequence[str]) -> None:
+    """Raises MALFORMED_ID for the first that cannot be an id of the noun, INVALID for too many.
+    Where EC2 has no such error of the noun, who looks the id up will not find it."""
+    if len(identifiers) > MAX_IDS:
+        raise CloudError(
+            Kind.INVALID, f"At most {MAX_IDS} IDs can be given at once.", noun="parameter"
+        )
+    if noun in _NEVER_MALFORMED:
+        return
+    for identifier in identifiers:
+        if not ids.is_well_formed(identifier, noun):
+            raise CloudError(
+                Kind.MALFORMED_ID,
+                f'Invalid id: "{identifier}" (expecting "{ids.PREFIXES[noun]}-...")',
+                noun=noun,
+                id=identifier,
+            )
+
+
+def select_page(
+    session: Session,
+    query: ModelSelect,
+    key: Field,
+    noun: str,
+    identifiers: Sequence[str],
+    conditions: Sequence,
+    page: Page,
+    *,
+    absent: str = "",
+    known: ModelSelect | None = None,
+) -> tuple[list, str]:
+    """A Describe's rows and the token of its next page.
+
+    ``query`` selects the caller's rows of the noun, its first column ``key``; ``identifiers``
+    those asked for, or none; ``conditions`` the filters; ``absent`` what is not there, where that
+    is another noun; ``known`` the rows that can be named, ``key`` alone, where that is more than
+    ``query`` shows. Raises MALFORMED_ID, INVALID for another list's token, and NOT_FOUND for ids
+    that name nothing, whatever the filters say.
+    """
+    page.expect(noun)
+    check_ids(noun, identifiers)
+    wanted = query.where(key.in_(list(identifiers))) if identifiers else query
+    rows = session.rows(page.of(wanted.where(*conditions) if conditions else wanted, key))
+    if identifiers and known is not None:
+        wanted = known.where(key.in_(list(identifiers)))
+    check_found(session, wanted, absent or noun, identifiers, {row[0] for row in rows})
+    return page.cut(rows, lambda row: row[0])
+
+
+def find_one(
+    session: Session, query: ModelSelect, key: Field, noun: str, identifier: str, parameter: str
+):
+    """The row of ``query``, which selects the caller's rows of the noun, of this id, a value of
+    ``key``. ``parameter``: what names it in a request. Raises INVALID where nothing does,
+    MALFORMED_ID, NOT_FOUND."""
+    if not identifier:
+        raise missing_parameter(parameter)
+    check_ids(noun, [identifier])
+    row = session.one(query.where(key == identifier))
+    if row is None:
+        raise not_found(noun, identifier)
+    return row
+
+
+def check_found(
+    session: Session, wanted: ModelSelect, noun: str, asked: Sequence[str], found: set[str]
+) -> None:
+    """Raises NOT_FOUND for those of ``asked`` that ``wanted``, without filters, has not."""
+    if any(identifier not in found for identifier in asked):
+        check_there(noun, asked, {row[0] for row in session.tuples(wanted)})

@@ -1,0 +1,1 @@
+"""Networks: VPCs and what lives in them, a package for each noun."""

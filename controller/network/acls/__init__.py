@@ -1,0 +1,1 @@
+"""Network ACLs, as far as a VPC has them by itself."""

@@ -1,0 +1,1 @@
+"""Public addresses: elastic ones, and which private address has them."""

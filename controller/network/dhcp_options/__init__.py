@@ -1,0 +1,1 @@
+"""DHCP options: what a VPC's guests are told with their addresses."""

@@ -1,0 +1,1 @@
+"""Route tables, their routes, and internet gateways."""

@@ -1,0 +1,1 @@
+"""Subnets: a part of a VPC's addresses in one zone."""

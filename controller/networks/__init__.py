@@ -1,1 +1,0 @@
-"""Networks: VPCs and what lives in them, interfaces, security groups, public addresses."""

@@ -1,1 +1,0 @@
-"""The region, its zones, and what an account is told about itself."""

@@ -1,8 +1,0 @@
-"""Not the hosts of the instances that the hint ``different_host`` names."""
-
-from controller.hosts.overcommit import Settings
-from controller.scheduling.model import Ask, Candidate
-
-
-def refuses(host: Candidate, ask: Ask, settings: Settings) -> str:
-    return "to be avoided (different_host)" if host.host_id in ask.different_host else ""

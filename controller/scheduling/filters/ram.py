@@ -1,9 +1,0 @@
-"""Hosts with memory left, oversold by ``ram_ratio`` at most."""
-
-from controller.hosts.overcommit import Settings
-from controller.scheduling.model import Ask, Candidate
-
-
-def refuses(host: Candidate, ask: Ask, settings: Settings) -> str:
-    fits = host.memory_mib_used + ask.memory_mib <= host.memory_mib * settings.ram_ratio
-    return "" if fits else "short of memory"

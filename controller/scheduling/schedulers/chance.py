@@ -1,9 +1,0 @@
-"""By lot, among the hosts that the filters let pass."""
-
-from collections.abc import Sequence
-
-from controller.scheduling.model import Candidate
-
-
-def choose(fitting: Sequence[Candidate], scores: Sequence[float], rng) -> str:
-    return rng.choice(fitting).host_id

@@ -1,9 +1,0 @@
-"""Prefers the fullest host, so that whole hosts stay free for large instances (or can be switched
-off)."""
-
-from controller.scheduling.model import Ask, Candidate
-from controller.scheduling.weighers import spread
-
-
-def weigh(host: Candidate, ask: Ask) -> float:
-    return -spread.weigh(host, ask)

@@ -1,0 +1,1 @@
+"""Bytes that last: images, volumes, snapshots, and the store of blocks."""

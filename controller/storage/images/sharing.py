@@ -1,0 +1,96 @@
+"""Who sees and launches an image, and what its owner changes about it.
+
+Called by the door (rpc), describe and deregister. As EC2 has it: an image is its owner's, those
+accounts' that may launch it, and, where it is public, everybody's; only its owner sees who may. Who
+may launch an image has the data of its snapshots, without owning these. Source: EC2 API Reference,
+DescribeImageAttribute, ModifyImageAttribute, ResetImageAttribute.
+"""
+
+from controller.identity.shares import Shares
+from controller.kernel.call import Call
+from controller.kernel.database import Session, Transaction
+from controller.kernel.lookup import check_ids, not_found
+from controller.storage.image_states import GONE
+from controller.storage.images.devices import disks_of
+from controller.storage.images.words import IMDS_SUPPORT, check_among, check_description
+from controller.tables.storage import Image, ImageShare
+from protos.cloud.v1 import images_pb2
+from protos.errors import CloudError, Kind
+
+SHARES = Shares(Image.image_id, ImageShare.image_id, "image")
+
+
+def visible_to(account_id: str):
+    """An account sees its own images, and those it may launch once they are available."""
+    own, active = Image.account_id == account_id, Image.status == "active"
+    launched = (SHARES.with_all & active) | (SHARES.with_account(account_id) & active)
+    return Image.status.not_in(GONE) & (own | launched)
+
+
+def known_to(account_id: str):
+    """As ``visible_to``, with those that have been deregistered since, while their rows last."""
+    launched = SHARES.with_all | SHARES.with_account(account_id)
+    return (Image.account_id == account_id) | (launched & Image.status.in_(("active", *GONE)))
+
+
+def no_longer_available(image_id: str) -> CloudError:
+    """The refusal of a deregistered image, in EC2's words."""
+    return CloudError(
+        Kind.WRONG_STATE,
+        f"The image ID '{image_id}' is no longer available",
+        noun="image",
+        id=image_id,
+        reason="unavailable",
+    )
+
+
+def own(session: Session, call: Call, image_id: str):
+    """The caller's. Raises MALFORMED_ID, NOT_FOUND, DENIED for one that he may only launch,
+    WRONG_STATE for one that is deregistered."""
+    check_ids("image", [image_id])
+    row = session.one(Image.select().where(Image.image_id == image_id, known_to(call.account_id)))
+    if row is None:
+        raise not_found("image", image_id)
+    if row.status in GONE:
+        raise no_longer_available(image_id)
+    if row.account_id != call.account_id:
+        raise CloudError(
+            Kind.DENIED, f"Not authorized for image:{image_id}", noun="image", id=image_id
+        )
+    return row
+
+
+def attributes(session: Session, call: Call, image_id: str) -> images_pb2.ImageSharing:
+    """Raises as ``own``."""
+    row = own(session, call, image_id)
+    return images_pb2.ImageSharing(
+        image_id=image_id,
+        public=row.public,
+        account_ids=SHARES.of(session, image_id),
+        description=row.description,
+        block_devices=disks_of(session, [row])[image_id],
+        boot_mode=row.boot_mode,
+        imds_support=row.imds_support,
+        sriov_net_support=row.sriov_net_support,
+    )
+
+
+def modify(tx: Transaction, request: images_pb2.ModifyImageAttributeRequest) -> None:
+    """Raises as ``own``, and INVALID, QUOTA."""
+    own(tx, tx.call, request.image_id)
+    changes: dict[str, object] = {}
+    if request.HasField("description"):
+        check_description(request.description)
+        changes["description"] = request.description
+    if request.HasField("imds_support"):
+        check_among("imdsSupport", request.imds_support, IMDS_SUPPORT)
+        changes["imds_support"] = request.imds_support
+    if changes:
+        tx.advance(Image, changes, Image.image_id == request.image_id)
+    SHARES.change(tx, request.image_id, request)
+
+
+def reset(tx: Transaction, image_id: str) -> None:
+    """Its owner's alone again."""
+    own(tx, tx.call, image_id)
+    SHARES.reset(tx, image_id)

@@ -1,0 +1,176 @@
+"""Where the bytes of images are: content-addressed, complete or not there at all.
+
+Called by controller/images (upload, fetch, collect) and, to hand files to hosts, by
+controller/hosts (FetchImage). The rows that say which digest is whose are
+controller/storage/images/rules' business; this knows files only.
+
+    <root>/blobs/<sha256 hex>      whole, inspected, never changed; becomes real by rename
+    <root>/incoming/*.part         being written; of no meaning to anyone but its writer
+
+A second backend (S3, Swift) is one class with the methods of ``ImageStore``;
+tests/unit/controller/test_image_store.py is the contract.
+"""
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from controller.kernel.files import modified_s, sync_folder
+from controller.storage.images import qcow2
+from protos.errors import CloudError, Kind
+
+CHUNK_BYTES = 1024 * 1024
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+DECIDE_BY_HEADER = (
+    ""  # as disk_format: qcow2 where the file begins as one, else raw; decided once, then declared
+)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    digest: str  # "sha256:<hex>"
+    disk_format: str  # qcow2 | raw
+    size_bytes: int
+    virtual_size_bytes: int
+
+
+class ImageStore(Protocol):
+    def add(self, chunks: Iterable[bytes], disk_format: str, limit_bytes: int) -> StoredFile: ...
+
+    def size_of(self, digest: str) -> int: ...
+
+    def has(self, digest: str) -> bool: ...
+
+    def read(self, digest: str, offset: int = 0) -> Iterator[bytes]: ...
+
+    def remove(self, digest: str) -> None: ...
+
+    def untouched(self, since_s: float) -> list[str]: ...
+
+    def sweep_incoming(self, untouched_since_s: float) -> int: ...
+
+
+def is_digest(text: str) -> bool:
+    return bool(_DIGEST.fullmatch(text))
+
+
+class FileStore:
+    """Images as files under ``root``.
+
+    Any number of threads and processes may use one folder at once.
+    """
+
+    def __init__(self, root: Path, checkpoint: Callable[[str], None] = lambda name: None):
+        self._blobs, self._incoming = root / "blobs", root / "incoming"
+        self._checkpoint = checkpoint
+        for folder in (self._blobs, self._incoming):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def add(self, chunks: Iterable[bytes], disk_format: str, limit_bytes: int) -> StoredFile:
+        """Takes a file in. ``disk_format``: qcow2, raw or DECIDE_BY_HEADER.
+
+        Durable when it returns; the same bytes again are the same file. Raises INVALID for what
+        is too big or not what it was declared to be, and whatever ``chunks`` raises; nothing is
+        left behind then.
+        """
+        descriptor, name = tempfile.mkstemp(suffix=".part", dir=self._incoming)
+        part = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                hexdigest, head, size_bytes = _copy(chunks, file, limit_bytes)
+                file.flush()
+                os.fsync(file.fileno())
+            declared = disk_format or ("qcow2" if head.startswith(qcow2.MAGIC) else "raw")
+            found = qcow2.inspect(head, declared, size_bytes)
+            self._checkpoint("image:before-rename")
+            os.replace(part, self._blobs / hexdigest)
+            sync_folder(self._blobs)
+            self._checkpoint("image:after-rename")
+        finally:
+            part.unlink(missing_ok=True)
+        return StoredFile(
+            f"sha256:{hexdigest}", found.disk_format, size_bytes, found.virtual_size_bytes
+        )
+
+    def size_of(self, digest: str) -> int:
+        """The file's length in bytes. Raises NOT_FOUND."""
+        try:
+            return self._path(digest).stat().st_size
+        except FileNotFoundError as failure:
+            raise _missing(digest) from failure
+
+    def has(self, digest: str) -> bool:
+        return is_digest(digest) and self._path(digest).exists()
+
+    def read(self, digest: str, offset: int = 0) -> Iterator[bytes]:
+        """The file's bytes from ``offset`` on, in pieces of at most CHUNK_BYTES.
+
+        Raises NOT_FOUND at once.
+        """
+        if offset < 0:
+            raise CloudError(Kind.INVALID, f"There is no offset {offset}", noun="parameter")
+        try:
+            file = self._path(digest).open("rb")
+        except FileNotFoundError as failure:
+            raise _missing(digest) from failure
+        file.seek(offset)
+        return _pieces(file)
+
+    def remove(self, digest: str) -> None:
+        """Gone when it returns, also where it was not there.
+
+        Readers that have it open read on to its end.
+        """
+        self._path(digest).unlink(missing_ok=True)
+        sync_folder(self._blobs)
+
+    def untouched(self, since_s: float) -> list[str]:
+        """The digests of files that were stored before ``since_s`` (seconds of the epoch)."""
+        return [
+            f"sha256:{blob.name}"
+            for blob in self._blobs.iterdir()
+            if is_digest(f"sha256:{blob.name}") and modified_s(blob, since_s) < since_s
+        ]
+
+    def sweep_incoming(self, untouched_since_s: float) -> int:
+        """Removes files whose writer died, not written to since then (seconds of the epoch)."""
+        removed = 0
+        for part in self._incoming.glob("*.part"):
+            if modified_s(part, untouched_since_s) < untouched_since_s:
+                part.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+    def _path(self, digest: str) -> Path:
+        if not is_digest(digest):
+            raise _missing(digest)
+        return self._blobs / digest.removeprefix("sha256:")
+
+
+def _copy(chunks: Iterable[bytes], file, limit_bytes: int) -> tuple[str, bytes, int]:
+    """Writes and hashes. Returns (sha256 in hex, the file's first HEAD_BYTES, its length)."""
+    sha256, head, size_bytes = hashlib.sha256(), b"", 0
+    for chunk in chunks:
+        size_bytes += len(chunk)
+        if size_bytes > limit_bytes:
+            raise qcow2.refused(f"The file is larger than the {limit_bytes} bytes that are allowed")
+        if len(head) < qcow2.HEAD_BYTES:
+            head += chunk[: qcow2.HEAD_BYTES - len(head)]
+        sha256.update(chunk)
+        file.write(chunk)
+    return sha256.hexdigest(), head, size_bytes
+
+
+def _pieces(file) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(CHUNK_BYTES):
+            yield piece
+
+
+def _missing(digest: str) -> CloudError:
+    return CloudError(Kind.NOT_FOUND, f"The store has no file {digest}", noun="image", id=digest)

@@ -1,0 +1,1 @@
+"""Every table, a file for each district; nothing else."""

@@ -1,1 +1,0 @@
-"""Volumes: the disks of instances (root disks so far)."""
