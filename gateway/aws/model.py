@@ -24,9 +24,10 @@ ADDED_MEMBERS = [
     ("ec2", "CreateSecurityGroupResult", "Return", "Boolean", "return"),
 ]
 
-# Enumerations that are not closed here: instance types are rows in the operator's catalogue, the
-# controller knows them.
-OPEN_ENUMS = [("ec2", "InstanceType")]
+# Enumerations that are not closed here, since the controller knows their values: instance types are
+# rows in the operator's catalogue, and the model has two account attributes of the six that EC2's
+# reference describes and libcloud asks for (max-instances ...).
+OPEN_ENUMS = [("ec2", "InstanceType"), ("ec2", "AccountAttributeName")]
 
 # Scalars that are written although empty. An empty value is a legal tag value: clients index
 # tag["Value"]. The others EC2 writes so too, and scripts index them: a pending instance has no
