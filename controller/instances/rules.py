@@ -83,10 +83,14 @@ class InstanceRules:
             return _changed(rows, running, "stopped")
 
     def reboot(self, call: Call, instance_ids: Sequence[str]) -> None:
+        """Queued for those running or pending; ignored for those terminated, as EC2's reference of
+        RebootInstances has it. Raises WRONG_STATE for one that is off, or on its way there."""
         with self._db.write(call) as tx:
-            rows = find(tx, call.account_id, instance_ids)
-            _require(rows, {RUNNING}, "rebooted")
-            ask_reboot(tx, self._changes, [row.instance_id for row in rows])
+            found = find(tx, call.account_id, instance_ids)
+            rows = [row for row in found if row.desired != "terminated"]
+            _require(rows, {RUNNING, PENDING}, "rebooted")
+            if rows:
+                ask_reboot(tx, self._changes, [row.instance_id for row in rows])
 
     def terminate(self, call: Call, instance_ids: Sequence[str]) -> list[StateChange]:
         """From any state; on those that go already nothing happens. Raises WRONG_STATE for
@@ -187,7 +191,7 @@ def find_staying(tx: Transaction, account_id: str, instance_ids: Sequence[str], 
 
 
 def ask_reboot(tx: Transaction, changes: Changes, instance_ids: Sequence[str]) -> None:
-    """Once more than before, of instances that run."""
+    """Once more than before. A guest that has not started yet counts its start as the reboot."""
     reboots = {"reboots": Instance.reboots + 1}
     tx.advance(Instance, reboots, Instance.instance_id.in_(list(instance_ids)))
     changes.instances(tx, instance_ids)
