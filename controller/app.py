@@ -167,7 +167,7 @@ def build(
             db, reports, dispatcher, around, store.read, blocks, max(1, config.rpc_threads // 2)
         ),
         "Enrolment": enrolment,
-        "Hosts": HostsServicer(db, enrolment, zones),
+        "Hosts": HostsServicer(db, enrolment, zones, _settings(config)),
         "Identity": IdentityServicer(db, identity),
         "Snapshots": SnapshotsServicer(db, snapshots),
         "Instances": _instances(config, db, rng, quotas, changes, instances, agents),

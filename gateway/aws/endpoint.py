@@ -83,6 +83,7 @@ class Endpoint:
         """(HTTP status, body) of a request whose signature has been verified."""
         tree = nest(pair for pair in parameters if pair[0] not in SIGNING_PARAMETERS)
         version = version_of(tree.pop("Version", ""), self.service)
+        call = replace(call, version=version)
         action = self._find(tree.pop("Action", None))
         if action.takes_dry_run and "DryRun" in tree:
             call = replace(call, caller=replace(call.caller, dry_run=_dry_run(tree.pop("DryRun"))))

@@ -102,6 +102,58 @@ def test_euca2ools_modifies_an_attribute_by_name(cloud, account):
     account.ec2.modify_instance_attribute(InstanceId=one, DisableApiTermination={"Value": False})
 
 
+# -- DescribeInstanceTypes, which was Eucalyptus' before it was AWS's
+
+
+EUCA = "2014-06-15"  # the API's version that euca2ools asks for
+
+
+def types_of(root) -> dict[str, tuple[str, ...]]:
+    """name -> (CPUs, MiB, GiB), as euca-describe-instance-types reads them."""
+    assert root.find("{*}instanceTypeSet") is None, "euca2ools and boto 2 take any item for theirs"
+    return {
+        item.findtext("{*}name"): tuple(item.findtext(f"{{*}}{each}") for each in FIELDS)
+        for item in root.findall("{*}instanceTypeDetails/{*}item")
+    }
+
+
+FIELDS = ("cpu", "memory", "disk")
+
+
+def test_euca2ools_describes_instance_types(account):
+    """Its requests and its reading, replayed: it is Python 2's."""
+    status, root = post(account, Action="DescribeInstanceTypes", Version=EUCA)
+    assert status == 200
+    types = types_of(root)
+    assert types["t2.micro"] == ("1", "1024", "8")
+    aws = account.ec2.get_paginator("describe_instance_types").paginate().build_full_result()
+    assert set(types) == {each["InstanceType"] for each in aws["InstanceTypes"]}
+    named = {"InstanceType.1": "t2.micro", "InstanceType.2": "t3.nano"}
+    _, root = post(account, Action="DescribeInstanceTypes", Version=EUCA, **named)
+    assert set(types_of(root)) == {"t2.micro", "t3.nano"}
+    assert root.findall(".//{*}availability/{*}item") == []
+
+
+@pytest.mark.parametrize("version", [EUCA, "2016-11-15"])
+def test_how_many_fit_is_the_operators_to_know(cloud, account, version):
+    given = {"Action": "DescribeInstanceTypes", "Version": version, "Availability": "true"}
+    status, root = post(account, **given)
+    assert (status, root.findtext(".//Code")) == (403, "UnauthorizedOperation")
+    status, root = post(cloud.accounts.operator, **given, **{"InstanceType.1": "t2.micro"})
+    assert status == 200
+    (zone,) = root.findall("{*}instanceTypeDetails/{*}item/{*}availability/{*}item")
+    assert zone.findtext("{*}zoneName") == "us-east-1a"
+    assert 0 < int(zone.findtext("{*}available")) <= int(zone.findtext("{*}max"))
+
+
+def test_libclouds_eucalyptus_driver_looks_at_its_own_path_and_namespace(account):
+    query = urlencode({"Action": "DescribeInstanceTypes", "Version": LIBCLOUD})
+    answer = account.send("GET", path=f"/services/Eucalyptus?{query}")
+    root, space = etree.fromstring(answer.data), "{http://msgs.eucalyptus.com/3.3.0}"
+    names = root.findall(f"{space}instanceTypeDetails/{space}item/{space}name")
+    assert "t2.micro" in {name.text for name in names}
+
+
 # -- SigV2, where the operator has switched it on
 
 

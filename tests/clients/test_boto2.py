@@ -62,6 +62,9 @@ def test_what_there_is(ec2, customer, twice):
     assert [zone.name for zone in ec2.get_all_zones()] == ["us-east-1a"]
     attributes = {one.attribute_name: one for one in ec2.describe_account_attributes()}
     assert attributes["supported-platforms"].attribute_values == ["VPC"]
+    types = {one.name: one for one in ec2.get_all_instance_types()}
+    small = types["t2.micro"]
+    assert (small.cores, small.memory, small.disk) == ("1", "1024", "8")
     image = ec2.get_image(customer.image_id)
     assert (image.architecture, image.state, image.is_public) == ("x86_64", "available", True)
     assert refusal(ec2.get_all_instances, ["i-0123456789abcdef0"]) == "InvalidInstanceID.NotFound"

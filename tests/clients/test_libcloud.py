@@ -221,6 +221,15 @@ def test_a_network_of_ones_own(customer, driver, twice):
     assert driver.ex_delete_network(network)
 
 
+def test_the_eucalyptus_driver(customer, node, twice):
+    """At its own path, with SigV2, and with sizes that it asks for."""
+    eucalyptus = driver_of(customer, Provider.EUCALYPTUS)
+    sizes = {size.id: size for size in eucalyptus.list_sizes()}
+    assert (sizes["t2.micro"].ram, sizes["t2.micro"].extra["cpu"]) == (1024, 1)
+    assert node.id in [each.id for each in eucalyptus.list_nodes()]
+    assert [image.id for image in eucalyptus.list_images()] == [customer.image_id]
+
+
 def test_what_an_account_may_have(driver, twice):
     limits = driver.ex_get_limits()["resource"]
     assert set(limits) == {"max-instances", "max-elastic-ips", "vpc-max-elastic-ips"}
