@@ -29,6 +29,7 @@ def get(who, **parameters):
     return answer.status, etree.fromstring(answer.data)
 
 
+EUCA = "2014-06-15"  # the API's version that euca2ools asks for
 LIBCLOUD = "2016-11-15"
 SPACE = f"{{http://ec2.amazonaws.com/doc/{LIBCLOUD}/}}"
 
@@ -102,10 +103,55 @@ def test_euca2ools_modifies_an_attribute_by_name(cloud, account):
     account.ec2.modify_instance_attribute(InstanceId=one, DisableApiTermination={"Value": False})
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["image-type", "kernel-id", "product-code", "product-code.type", "state-reason-code", "tag:a"],
+)
+def test_euca2ools_filters_images_by_what_none_has(account, name):
+    given = {"Filter.1.Name": name, "Filter.1.Value.1": "none"}
+    status, root = post(account, Action="DescribeImages", Version=EUCA, **given)
+    assert (status, len(root.find("{*}imagesSet"))) == (200, 0)
+
+
+def test_euca2ools_launches_into_a_subnet_by_an_interface(cloud, account):
+    (subnet,) = account.ec2.describe_subnets()["Subnets"]
+    address = subnet["CidrBlock"].replace(".0.0/", ".0.77/").partition("/")[0]
+    given = {
+        "ImageId": cloud.image_id,
+        "InstanceType": "t2.micro",
+        "MinCount": "1",
+        "MaxCount": "1",
+        "NetworkInterface.1.DeviceIndex": "0",
+        "NetworkInterface.1.SubnetId": subnet["SubnetId"],
+        "NetworkInterface.1.AssociatePublicIpAddress": "true",
+        "NetworkInterface.1.PrivateIpAddresses.1.PrivateIpAddress": address,
+        "NetworkInterface.1.PrivateIpAddresses.1.Primary": "true",
+    }
+    status, root = post(account, Action="RunInstances", Version=EUCA, **given)
+    assert status == 200
+    (instance,) = root.findall("{*}instancesSet/{*}item")
+    assert instance.findtext("{*}privateIpAddress") == address
+    assert instance.findtext("{*}launchTime")
+
+
+@pytest.mark.parametrize("number", ["6", "17", "1"])
+def test_euca2ools_names_protocols_by_number(account, number):
+    name = f"by number {number}"
+    account.ec2.create_security_group(GroupName=name, Description="d")
+    ports = {"1": ("-1", "-1")}.get(number, ("80", "80"))
+    given = {
+        "GroupName": name,
+        "IpPermissions.1.IpProtocol": number,
+        "IpPermissions.1.FromPort": ports[0],
+        "IpPermissions.1.ToPort": ports[1],
+        "IpPermissions.1.IpRanges.1.CidrIp": "0.0.0.0/0",
+    }
+    for action in ("AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"):
+        status, root = post(account, Action=action, Version=EUCA, **given)
+        assert (status, root.findtext("{*}return")) == (200, "true")
+
+
 # -- DescribeInstanceTypes, which was Eucalyptus' before it was AWS's
-
-
-EUCA = "2014-06-15"  # the API's version that euca2ools asks for
 
 
 def types_of(root) -> dict[str, tuple[str, ...]]:
