@@ -70,6 +70,24 @@ def test_what_there_is(ec2, customer, twice):
     assert refusal(ec2.get_all_instances, ["i-0123456789abcdef0"]) == "InvalidInstanceID.NotFound"
 
 
+@pytest.mark.parametrize(
+    "noun",
+    [
+        "bundle_tasks",
+        "customer_gateways",
+        "placement_groups",
+        "reserved_instances",
+        "reserved_instances_offerings",
+        "spot_instance_requests",
+        "vpc_peering_connections",
+        "vpn_connections",
+        "vpn_gateways",
+    ],
+)
+def test_what_there_cannot_be(ec2, noun, twice):
+    assert list(getattr(ec2, f"get_all_{noun}")()) == []
+
+
 def test_keys_and_groups(ec2, twice):
     made = ec2.create_key_pair("made")
     ec2.import_key_pair("given", PUBLIC_KEY)
@@ -124,6 +142,7 @@ def test_volumes_snapshots_and_images(ec2, instance, twice):
     assert snapshot.share(groups=["all"])
     assert snapshot.get_permissions() == {"groups": ["all"]}
     assert snapshot.unshare(groups=["all"])
+    assert ec2.get_volume_attribute(volume.id).attrs == {"autoEnableIO": False}
     assert volume.detach(force=True)
     wait_until("it is free", lambda: volume.update() == "available")
     devices = BlockDeviceMapping()

@@ -234,3 +234,4 @@ def test_what_an_account_may_have(driver, twice):
     limits = driver.ex_get_limits()["resource"]
     assert set(limits) == {"max-instances", "max-elastic-ips", "vpc-max-elastic-ips"}
     assert all(limit > 0 for limit in limits.values())
+    assert driver.ex_list_reserved_nodes() == driver.ex_list_placement_groups() == []
