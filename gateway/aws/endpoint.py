@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from gateway.aws import errors
 from gateway.aws.model import Service
-from gateway.aws.parameters import Parsers, invalid, keyword, nest
+from gateway.aws.parameters import Parsers, boolean, invalid, keyword, nest
 from gateway.aws.renderers import Renderers
 from gateway.call import Call
 from protos.errors import CloudError, Kind
@@ -184,6 +184,6 @@ def version_of(asked: object, service: Service) -> str:
 
 
 def _dry_run(text: object) -> bool:
-    if text not in ("true", "false", "True", "False"):
+    if not isinstance(text, str):
         raise invalid("DryRun", text, "It is true or false.")
-    return text in ("true", "True")
+    return boolean(text, "DryRun")

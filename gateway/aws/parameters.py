@@ -371,7 +371,7 @@ def _number(text, path):
         raise invalid(path, text, "It is a number.") from None
 
 
-def _boolean(text, path):
+def boolean(text: str, path: str) -> bool:
     # XML Schema's booleans, in any case: libcloud sends True for NoReboot, and 1 for Force.
     value = {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
     if value is None:
@@ -397,4 +397,4 @@ def _blob(text, path) -> bytes:
         raise invalid(path, text, "It is base64.") from None
 
 
-_SCALARS: dict[str, Parser] = {"boolean": _boolean, "timestamp": _timestamp, "blob": _blob}
+_SCALARS: dict[str, Parser] = {"boolean": boolean, "timestamp": _timestamp, "blob": _blob}

@@ -179,6 +179,12 @@ def test_libcloud_says_true_by_a_number(text, value):
     assert parse({"VolumeId": "vol-1", "Force": text})["Force"] is value
 
 
+def test_a_dry_run_is_asked_for_as_any_boolean(world):
+    assert error(ask(world, "DescribeVpcs", DryRun="1")) == (412, "DryRunOperation")
+    assert ask(world, "DescribeVpcs", DryRun="0").status_code == 200
+    assert error(ask(world, "DescribeVpcs", DryRun="yes")) == (400, "InvalidParameterValue")
+
+
 @pytest.mark.parametrize(
     ("name", "code"),
     [
