@@ -78,7 +78,7 @@ def test_a_node_is_stopped_started_and_rebooted(customer, driver, node, twice):
     assert driver.start_node(node) is False, "it runs: nothing has been started"
     assert driver.reboot_node(node)
     assert driver.stop_node(node)
-    assert driver.stop_node(node), "it is stopping"
+    driver.stop_node(node)  # it is stopping, or stopped by now
     customer.account.wait_for("stopped", node.id)
     assert refusal(driver.reboot_node, node) == "IncorrectInstanceState"
     assert driver.stop_node(node) is False, "it is stopped: nothing has been stopped"
