@@ -161,14 +161,14 @@ def test_volumes_snapshots_and_images(ec2, instance, twice):
     assert ec2.get_all_snapshots(owner="self") == []
 
 
-@pytest.mark.parametrize("domain", [None, "vpc"])
-def test_addresses(ec2, instance, domain, twice):
-    address = ec2.allocate_address(domain=domain)
+def test_addresses(ec2, instance, twice):
+    address = ec2.allocate_address()
     assert address.associate(instance.id)
     (seen,) = ec2.get_all_addresses()
     assert (seen.public_ip, seen.instance_id) == (address.public_ip, instance.id)
-    assert ec2.disassociate_address(address.public_ip)
-    assert address.release()
+    assert refusal(ec2.disassociate_address, seen.public_ip) == "InvalidParameterValue"
+    assert seen.disassociate()
+    assert seen.release()
     assert ec2.get_all_addresses() == []
 
 
