@@ -16,7 +16,7 @@ def test_a_users_round(customer, twice):
     assert seen["rules"] == [["tcp", 22, 22], ["tcp", 80, 81], ["tcp", 90, 90]]
     assert seen["left"] == 2
     assert seen["server"] == {
-        "flavor_id": "t3.micro",
+        "flavor_id": "t1.micro",  # what it launches by itself
         "key_name": "fog",
         "tags": {"Name": "fog", "empty": None},  # so fog reads an empty value
         "groups": ["fog"],

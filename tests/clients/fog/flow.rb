@@ -41,7 +41,7 @@ end
 
 def server(image, key)
   made = CLOUD.servers.create(
-    image_id: image, flavor_id: "t3.micro", key_name: key.name, groups: ["fog"],
+    image_id: image, key_name: key.name, groups: ["fog"],
     tags: { "Name" => "fog", "empty" => "" }, user_data: "hello"
   )
   made.wait_for { ready? }
