@@ -1,6 +1,8 @@
 """Apache libcloud's EC2 driver, with both signatures, and its Eucalyptus driver."""
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from libcloud.common.exceptions import BaseHTTPError
 from libcloud.compute.providers import get_driver
 from libcloud.compute.types import (
@@ -60,8 +62,12 @@ def test_key_pairs(driver, twice):
     made = driver.create_key_pair("made")
     assert "PRIVATE KEY" in made.private_key
     assert driver.get_key_pair("made").fingerprint == made.fingerprint
-    public = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDIhz2GK/XCUj4i6Q5yQJNL1MKMY0RxzPV2QrBqfHrDq a"
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    public += " its-owner"  # libcloud expects one
     driver.import_key_pair_from_string("given", public)
+    found = driver.ex_find_or_import_keypair_by_key_material(public)
+    assert found["keyName"] == "given", "by its fingerprint"
     assert {key.name for key in driver.list_key_pairs()} == {"made", "given"}
     for key in driver.list_key_pairs():
         assert driver.delete_key_pair(key)
@@ -102,6 +108,8 @@ def test_volumes_snapshots_and_images(customer, driver, node, twice):
     snapshot = driver.create_volume_snapshot(volume, "before", ex_metadata={"of": "data"})
     wait_until("a snapshot", lambda: is_ready(driver, snapshot))
     assert only(driver.list_volume_snapshots(volume), snapshot).extra["tags"]["of"] == "data"
+    everyone = {"CreateVolumePermission.Add.1.Group": "all"}
+    assert driver.ex_modify_snapshot_attribute(snapshot, everyone)
     assert driver.ex_modify_volume(volume, {"Size": 2}).target_size == 2
     (change,) = driver.ex_describe_volumes_modifications(volume_ids=[volume.id])
     assert (change.original_size, change.target_size) == (1, 2)
@@ -185,6 +193,11 @@ def test_a_network_of_ones_own(customer, driver, twice):
     assert driver.ex_modify_subnet_attribute(subnet, "auto_public_ip", True)
     gateway = driver.ex_create_internet_gateway(name="gateway")
     assert driver.ex_attach_internet_gateway(gateway, network)
+    assert [each.name for each in driver.ex_list_networks([network.id])] == ["net"]
+    (seen,) = driver.ex_list_subnets(filters={"vpc-id": network.id})
+    assert (seen.name, seen.extra["cidr_block"]) == ("s", "10.9.1.0/24")
+    (seen,) = driver.ex_list_internet_gateways([gateway.id])
+    assert (seen.vpc_id, seen.state) == (network.id, "available")
     table, other = (driver.ex_create_route_table(network, name) for name in ("one", "other"))
     assert driver.ex_create_route(table, "0.0.0.0/0", internet_gateway=gateway)
     joined = driver.ex_associate_route_table(table, subnet)
