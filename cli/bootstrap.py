@@ -78,7 +78,14 @@ PACKAGES = (
 )
 HEADERS_PACKAGE = "python3-dev"  # where this Python came without its C headers
 LIBVIRT_USER = "libvirt-qemu"
-TEST_PACKAGES = ("busybox-static", "iputils-ping", "openssh-client")
+TEST_PACKAGES = (
+    "busybox-static",
+    "iputils-ping",
+    "openssh-client",
+    "golang-go",
+    "golang-github-aws-aws-sdk-go-dev",
+    "ruby-fog-aws",
+)
 VENV_PACKAGES = ("python3-venv",)
 TEST_TOOLS = ("tox>=4.20",)
 

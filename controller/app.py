@@ -182,7 +182,7 @@ def build(
             db, reports, delivery, specs, store.read, BlocksRpc(db, blocks, streams), streams
         ),
         "Enrolment": enrolment,
-        "Hosts": HostsServicer(db, enrolment, zones),
+        "Hosts": HostsServicer(db, enrolment, zones, _settings(config)),
         "Identity": IdentityServicer(db, identity),
         "Snapshots": SnapshotsServicer(db, snapshots),
         "Instances": _instances(config, db, rng, quotas, feed, instances, agents),

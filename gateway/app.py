@@ -286,9 +286,9 @@ def the_call(exchange: Exchange) -> Call:
         principal_arn=principal.arn,
         operator=principal.operator,
     )
-    signed = exchange.signed
+    signed, parts = exchange.signed, exchange.parts
     host = without_default_port(signed.hosts[0], signed.secure) if signed.hosts else ""
-    return Call(exchange.parts.clients, caller, principal, exchange.parts.region, host)
+    return Call(parts.clients, caller, principal, parts.region, host, exchange.path)
 
 
 def make_app(parts: Parts) -> flask.Flask:

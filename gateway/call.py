@@ -80,3 +80,5 @@ class Call:
     principal: identity_pb2.Principal
     region: str
     host: str  # what the client called us: a name, with the port where the scheme implies another
+    path: str = "/"
+    version: str = ""  # of the API, as the client asked for it; the endpoint's own unless it did

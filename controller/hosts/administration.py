@@ -8,18 +8,22 @@ from peewee import fn
 
 from controller.config import Zone
 from controller.hosts.enrolment import Enrolment
+from controller.hosts.overcommit import Settings, room
 from controller.kernel.call import Call
 from controller.kernel.database import Database
 from controller.kernel.filters import page_of
-from controller.tables.compute import Placement
+from controller.tables.compute import InstanceType, Placement
 from controller.tables.hosts import Host
 from controller.tables.storage import Image
 from protos.cloud.v1 import hosts_pb2
 
 
 class HostsServicer:
-    def __init__(self, db: Database, enrolment: Enrolment, zones: Sequence[Zone]):
-        self._db, self._enrolment, self._zones = db, enrolment, zones
+    def __init__(
+        self, db: Database, enrolment: Enrolment, zones: Sequence[Zone], settings: Settings
+    ):
+        self._db, self._enrolment = db, enrolment
+        self._zones, self._settings = zones, settings
 
     def List(self, request, call: Call) -> hosts_pb2.ListHostsResponse:
         page = page_of(request.page)
@@ -38,6 +42,32 @@ class HostsServicer:
             call, request.host_name, request.availability_zone, request.valid_s
         )
         return hosts_pb2.CreateJoinTokenResponse(token=token.text, expires_ms=token.expires_ms)
+
+    def Room(self, request, call: Call) -> hosts_pb2.RoomResponse:
+        wanted = InstanceType.select().order_by(InstanceType.name)
+        if request.instance_types:
+            wanted = wanted.where(InstanceType.name.in_(list(request.instance_types)))
+        with self._db.read() as session:
+            hosts = session.rows(Host.select().where(Host.health == "up"))
+            types = session.rows(wanted)
+        zones = sorted({host.availability_zone for host in hosts})
+        rooms = []
+        for kind in types:
+            for zone in zones:
+                counted = [
+                    room(host, kind, self._settings)
+                    for host in hosts
+                    if host.availability_zone == zone
+                ]
+                rooms.append(
+                    hosts_pb2.Room(
+                        instance_type=kind.name,
+                        availability_zone=zone,
+                        free=sum(free for free, _ in counted),
+                        most=sum(most for _, most in counted),
+                    )
+                )
+        return hosts_pb2.RoomResponse(rooms=rooms)
 
     def Readiness(self, request, call: Call) -> hosts_pb2.ReadinessResponse:
         with self._db.read() as session:

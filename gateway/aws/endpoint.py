@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from gateway.aws import errors
 from gateway.aws.model import Service
-from gateway.aws.parameters import Parsers, invalid, keyword, nest
+from gateway.aws.parameters import Parsers, boolean, invalid, keyword, nest
 from gateway.aws.renderers import Renderers
 from gateway.call import Call
 from protos.errors import CloudError, Kind
@@ -83,6 +83,7 @@ class Endpoint:
         """(HTTP status, body) of a request whose signature has been verified."""
         tree = nest(pair for pair in parameters if pair[0] not in SIGNING_PARAMETERS)
         version = version_of(tree.pop("Version", ""), self.service)
+        call = replace(call, version=version)
         action = self._find(tree.pop("Action", None))
         if action.takes_dry_run and "DryRun" in tree:
             call = replace(call, caller=replace(call.caller, dry_run=_dry_run(tree.pop("DryRun"))))
@@ -183,6 +184,6 @@ def version_of(asked: object, service: Service) -> str:
 
 
 def _dry_run(text: object) -> bool:
-    if text not in ("true", "false", "True", "False"):
+    if not isinstance(text, str):
         raise invalid("DryRun", text, "It is true or false.")
-    return text in ("true", "True")
+    return boolean(text, "DryRun")

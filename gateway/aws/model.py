@@ -16,17 +16,52 @@ from dataclasses import dataclass, field
 
 from botocore.loaders import JSONFileLoader, Loader
 
-# Members that AWS's answers carry although the model has dropped them: (service, shape, member,
-# shape of it, name on the wire). libcloud and boto 2 look for <return>true</return> and take its
-# absence for failure.
+# Members that the model of today has not: (service, shape, member, shape of it, name on the wire).
+# libcloud and boto 2 look for <return>true</return> and take its absence for failure. Eucalyptus
+# had a DescribeInstanceTypes of its own, years before AWS had one of that name.
 ADDED_MEMBERS = [
     ("ec2", "AssociateAddressResult", "Return", "Boolean", "return"),
     ("ec2", "CreateSecurityGroupResult", "Return", "Boolean", "return"),
+    ("ec2", "DescribeInstanceTypesRequest", "Availability", "Boolean", "availability"),
+    ("ec2", "DescribeInstanceTypesResult", "Details", "EucalyptusTypes", "instanceTypeDetails"),
 ]
 
-# Enumerations that are not closed here: instance types are rows in the operator's catalogue, the
-# controller knows them.
-OPEN_ENUMS = [("ec2", "InstanceType")]
+# Shapes of those members, as botocore writes them down. The namespace is the one in which
+# libcloud's Eucalyptus driver looks for them; boto 2 and euca2ools look at no namespaces.
+ADDED_SHAPES = {
+    "EucalyptusTypes": {
+        "type": "list",
+        "member": {"shape": "EucalyptusType", "locationName": "item"},
+        "xmlNamespace": {"uri": "http://msgs.eucalyptus.com/3.3.0"},
+    },
+    "EucalyptusType": {
+        "type": "structure",
+        "members": {
+            "Name": {"shape": "String", "locationName": "name"},
+            "Cpu": {"shape": "Integer", "locationName": "cpu"},
+            "Disk": {"shape": "Integer", "locationName": "disk"},  # GiB
+            "Memory": {"shape": "Long", "locationName": "memory"},  # MiB
+            "Availability": {"shape": "EucalyptusZones", "locationName": "availability"},
+        },
+    },
+    "EucalyptusZones": {
+        "type": "list",
+        "member": {"shape": "EucalyptusZone", "locationName": "item"},
+    },
+    "EucalyptusZone": {
+        "type": "structure",
+        "members": {
+            "ZoneName": {"shape": "String", "locationName": "zoneName"},
+            "Max": {"shape": "Long", "locationName": "max"},
+            "Available": {"shape": "Long", "locationName": "available"},
+        },
+    },
+}
+
+# Enumerations that are not closed here, since the controller knows their values: instance types are
+# rows in the operator's catalogue, and the model has two account attributes of the six that EC2's
+# reference describes and libcloud asks for (max-instances ...).
+OPEN_ENUMS = [("ec2", "InstanceType"), ("ec2", "AccountAttributeName")]
 
 # Scalars that are written although empty. An empty value is a legal tag value: clients index
 # tag["Value"]. The others EC2 writes so too, and scripts index them: a pending instance has no
@@ -126,6 +161,8 @@ def load(name: str) -> Service:
 
 
 def _patch(name: str, shapes: dict[str, dict]) -> None:
+    if name == "ec2":
+        shapes.update(ADDED_SHAPES)
     for service, shape, member, kind, wire_name in ADDED_MEMBERS:
         if service == name:
             shapes[shape]["members"][member] = {"shape": kind, "locationName": wire_name}

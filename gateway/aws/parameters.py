@@ -272,6 +272,8 @@ def _list_of(parse: Parser, wrapper: str | None) -> Parser:
     """``.1`` ``.2`` ...
 
     IAM and STS put "member" before the number. From 0 is fine, gaps are, numbers sort as numbers.
+    A value without a number is a list of one: members that are lists today took a single value in
+    old API versions, and clients still send them so (libcloud's DescribeKeyPairs: KeyName=).
     """
 
     def parse_list(node, path):
@@ -282,7 +284,7 @@ def _list_of(parse: Parser, wrapper: str | None) -> Parser:
         if node == "":
             return []  # how botocore says an empty list in IAM's dialect
         if not isinstance(node, dict):
-            raise invalid(path, node, "It is a list: its items are numbered.")
+            return [parse(node, path)]
         for index in node:
             if not _INDEX.fullmatch(index):
                 raise unknown(f"{path}.{index}")
@@ -369,8 +371,9 @@ def _number(text, path):
         raise invalid(path, text, "It is a number.") from None
 
 
-def _boolean(text, path):
-    value = {"true": True, "false": False}.get(text.lower())
+def boolean(text: str, path: str) -> bool:
+    # XML Schema's booleans, in any case: libcloud sends True for NoReboot, and 1 for Force.
+    value = {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
     if value is None:
         raise invalid(path, text, "It is true or false.")
     return value
@@ -394,4 +397,4 @@ def _blob(text, path) -> bytes:
         raise invalid(path, text, "It is base64.") from None
 
 
-_SCALARS: dict[str, Parser] = {"boolean": _boolean, "timestamp": _timestamp, "blob": _blob}
+_SCALARS: dict[str, Parser] = {"boolean": boolean, "timestamp": _timestamp, "blob": _blob}

@@ -99,7 +99,9 @@ class Renderers:
             return lambda value: f"<{tag}>{timestamp(value)}</{tag}>" if value else ""
         content = self._content_later(definition["shape"])
         if shape["type"] in ("list", "map"):
-            return lambda value: f"<{tag}>{content(value)}</{tag}>" if value else f"<{tag}/>"
+            namespace = shape.get("xmlNamespace")
+            opened = f'{tag} xmlns="{namespace["uri"]}"' if namespace else tag
+            return lambda value: f"<{opened}>{content(value)}</{tag}>" if value else f"<{opened}/>"
         return lambda value: f"<{tag}>{content(value)}</{tag}>"
 
     def _content_later(self, name: str) -> Render:

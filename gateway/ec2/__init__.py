@@ -117,6 +117,7 @@ ACTIONS = (
     volumes.create_volume,
     volumes.describe_volumes,
     volumes.describe_volume_status,
+    volumes.describe_volume_attribute,
     volumes.delete_volume,
     volumes.attach_volume,
     volumes.detach_volume,

@@ -4,9 +4,14 @@ from collections.abc import Sequence
 
 from gateway.call import Call
 from gateway.ec2.parameters import Filter, filters_of, page
-from gateway.ec2.views.instance_types import instance_type
+from gateway.ec2.views.instance_types import eucalyptus_type, instance_type
 from gateway.ec2.views.shared import token
-from protos.cloud.v1 import instances_pb2
+from protos.cloud.v1 import hosts_pb2, instances_pb2
+
+# AWS has had DescribeInstanceTypes since 2019, in this version of its API alone. In an older one,
+# or at Eucalyptus' path, it is Eucalyptus' action of that name that is meant.
+AWS_HAS_TYPES_SINCE = "2016-11-15"
+EUCALYPTUS_PATH = "/services/"
 
 
 def describe_instance_types(
@@ -17,7 +22,15 @@ def describe_instance_types(
     max_results: int | None = None,
     next_token: str = "",
     include_unsupported_in_region: bool = False,  # harmless: there is one region
+    availability: bool | None = None,  # Eucalyptus' alone
 ) -> dict:
+    """AWS's answer, or Eucalyptus': nothing of the one is in the other, so that both are read."""
+    if (
+        availability is not None
+        or call.version < AWS_HAS_TYPES_SINCE
+        or call.path.startswith(EUCALYPTUS_PATH)
+    ):
+        return _as_eucalyptus_shows_them(call, instance_types, filters, availability or False)
     request = instances_pb2.DescribeInstanceTypesRequest(
         names=instance_types,
         filters=filters_of(filters),
@@ -28,6 +41,18 @@ def describe_instance_types(
         "InstanceTypes": [instance_type(each) for each in answer.types],
         "NextToken": token(answer.next_token),
     }
+
+
+def _as_eucalyptus_shows_them(
+    call: Call, names: Sequence[str], filters: Sequence[Filter], with_room: bool
+) -> dict:
+    """All in one answer, as Eucalyptus has no pages. How many fit is the operator's to know."""
+    request = instances_pb2.DescribeInstanceTypesRequest(names=names, filters=filters_of(filters))
+    types, rooms = call.clients.instances.DescribeTypes(request, caller=call.caller).types, []
+    if with_room:
+        asked = hosts_pb2.RoomRequest(instance_types=[each.name for each in types])
+        rooms = call.clients.hosts.Room(asked, caller=call.caller).rooms
+    return {"Details": [eucalyptus_type(each, rooms) for each in types]}
 
 
 def describe_instance_type_offerings(

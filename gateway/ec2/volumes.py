@@ -75,6 +75,18 @@ def describe_volume_status(
     }
 
 
+def describe_volume_attribute(call: Call, *, volume_id: str, attribute: str) -> dict:
+    """The same of every volume: none ever has its I/O stopped, and none is for sale."""
+    request = _described([volume_id], (), None, "")
+    call.clients.volumes.Describe(request, caller=call.caller)  # refuses one that is not there
+    shown = {
+        "autoEnableIO": ("AutoEnableIO", {"Value": False}),
+        "productCodes": ("ProductCodes", []),
+    }
+    name, value = shown[attribute]
+    return {"VolumeId": volume_id, name: value}
+
+
 def delete_volume(call: Call, *, volume_id: str) -> None:
     request = volumes_pb2.VolumeRequest(volume_id=volume_id)
     call.clients.volumes.Delete(request, caller=call.caller)

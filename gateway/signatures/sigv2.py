@@ -59,7 +59,7 @@ def read(request: SignedRequest) -> Claim | None:
         time=_time(values["Timestamp"]) if "Timestamp" in values else None,
         expires=_time(values["Expires"]) if "Expires" in values else None,
         service=SERVICES.get(values.get("Version", ""), "ec2"),
-        session_token="SecurityToken" in values,
+        session_token=bool(values.get("SecurityToken")),  # Net::Amazon::EC2 sends an empty one
         parameters=tuple(pair for pair in pairs if pair[0] != "Signature"),
     )
 

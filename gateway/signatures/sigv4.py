@@ -81,7 +81,7 @@ def _read_header(request: SignedRequest, authorization: str) -> Claim:
         signature=signature,
         amz_date=written,
         expires_s=None,
-        session_token="x-amz-security-token" in request.headers,
+        session_token=bool(request.headers.get("x-amz-security-token")),
         payload_hash=request.headers.get("x-amz-content-sha256"),
     )
     unsigned = {name for name in request.headers if name.startswith("x-amz-")}
@@ -103,7 +103,9 @@ def _read_query(request: SignedRequest) -> Claim:
         signature=values.get("X-Amz-Signature", ""),
         amz_date=values.get("X-Amz-Date", ""),
         expires_s=int(expires),
-        session_token="X-Amz-Security-Token" in values or "x-amz-security-token" in request.headers,
+        session_token=bool(
+            values.get("X-Amz-Security-Token") or request.headers.get("x-amz-security-token")
+        ),
         payload_hash=values.get("X-Amz-Content-Sha256")
         or request.headers.get("x-amz-content-sha256"),
     )

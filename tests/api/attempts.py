@@ -101,6 +101,11 @@ ATTEMPTS = [
     ("volume", "delete_volume", lambda id, own: {"VolumeId": id}),
     ("volume", "modify_volume", lambda id, own: {"VolumeId": id, "Size": 9}),
     ("volume", "describe_volume_status", lambda id, own: {"VolumeIds": [id]}),
+    (
+        "volume",
+        "describe_volume_attribute",
+        lambda id, own: {"VolumeId": id, "Attribute": "autoEnableIO"},
+    ),
     ("volume", "describe_volumes_modifications", lambda id, own: {"VolumeIds": [id]}),
     ("volume", "create_snapshot", lambda id, own: {"VolumeId": id}),
     ("snapshot", "describe_snapshots", lambda id, own: {"SnapshotIds": [id]}),

@@ -29,6 +29,7 @@ def get(who, **parameters):
     return answer.status, etree.fromstring(answer.data)
 
 
+EUCA = "2014-06-15"  # the API's version that euca2ools asks for
 LIBCLOUD = "2016-11-15"
 SPACE = f"{{http://ec2.amazonaws.com/doc/{LIBCLOUD}/}}"
 
@@ -100,6 +101,103 @@ def test_euca2ools_modifies_an_attribute_by_name(cloud, account):
     )
     assert seen["DisableApiTermination"] == {"Value": True}
     account.ec2.modify_instance_attribute(InstanceId=one, DisableApiTermination={"Value": False})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["image-type", "kernel-id", "product-code", "product-code.type", "state-reason-code", "tag:a"],
+)
+def test_euca2ools_filters_images_by_what_none_has(account, name):
+    given = {"Filter.1.Name": name, "Filter.1.Value.1": "none"}
+    status, root = post(account, Action="DescribeImages", Version=EUCA, **given)
+    assert (status, len(root.find("{*}imagesSet"))) == (200, 0)
+
+
+def test_euca2ools_launches_into_a_subnet_by_an_interface(cloud, account):
+    (subnet,) = account.ec2.describe_subnets()["Subnets"]
+    address = subnet["CidrBlock"].replace(".0.0/", ".0.77/").partition("/")[0]
+    given = {
+        "ImageId": cloud.image_id,
+        "InstanceType": "t2.micro",
+        "MinCount": "1",
+        "MaxCount": "1",
+        "NetworkInterface.1.DeviceIndex": "0",
+        "NetworkInterface.1.SubnetId": subnet["SubnetId"],
+        "NetworkInterface.1.AssociatePublicIpAddress": "true",
+        "NetworkInterface.1.PrivateIpAddresses.1.PrivateIpAddress": address,
+        "NetworkInterface.1.PrivateIpAddresses.1.Primary": "true",
+    }
+    status, root = post(account, Action="RunInstances", Version=EUCA, **given)
+    assert status == 200
+    (instance,) = root.findall("{*}instancesSet/{*}item")
+    assert instance.findtext("{*}privateIpAddress") == address
+    assert instance.findtext("{*}launchTime")
+
+
+@pytest.mark.parametrize("number", ["6", "17", "1"])
+def test_euca2ools_names_protocols_by_number(account, number):
+    name = f"by number {number}"
+    account.ec2.create_security_group(GroupName=name, Description="d")
+    ports = {"1": ("-1", "-1")}.get(number, ("80", "80"))
+    given = {
+        "GroupName": name,
+        "IpPermissions.1.IpProtocol": number,
+        "IpPermissions.1.FromPort": ports[0],
+        "IpPermissions.1.ToPort": ports[1],
+        "IpPermissions.1.IpRanges.1.CidrIp": "0.0.0.0/0",
+    }
+    for action in ("AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"):
+        status, root = post(account, Action=action, Version=EUCA, **given)
+        assert (status, root.findtext("{*}return")) == (200, "true")
+
+
+# -- DescribeInstanceTypes, which was Eucalyptus' before it was AWS's
+
+
+def types_of(root) -> dict[str, tuple[str, ...]]:
+    """name -> (CPUs, MiB, GiB), as euca-describe-instance-types reads them."""
+    assert root.find("{*}instanceTypeSet") is None, "euca2ools and boto 2 take any item for theirs"
+    return {
+        item.findtext("{*}name"): tuple(item.findtext(f"{{*}}{each}") for each in FIELDS)
+        for item in root.findall("{*}instanceTypeDetails/{*}item")
+    }
+
+
+FIELDS = ("cpu", "memory", "disk")
+
+
+def test_euca2ools_describes_instance_types(account):
+    """Its requests and its reading, replayed: it is Python 2's."""
+    status, root = post(account, Action="DescribeInstanceTypes", Version=EUCA)
+    assert status == 200
+    types = types_of(root)
+    assert types["t2.micro"] == ("1", "1024", "8")
+    aws = account.ec2.get_paginator("describe_instance_types").paginate().build_full_result()
+    assert set(types) == {each["InstanceType"] for each in aws["InstanceTypes"]}
+    named = {"InstanceType.1": "t2.micro", "InstanceType.2": "t3.nano"}
+    _, root = post(account, Action="DescribeInstanceTypes", Version=EUCA, **named)
+    assert set(types_of(root)) == {"t2.micro", "t3.nano"}
+    assert root.findall(".//{*}availability/{*}item") == []
+
+
+@pytest.mark.parametrize("version", [EUCA, "2016-11-15"])
+def test_how_many_fit_is_the_operators_to_know(cloud, account, version):
+    given = {"Action": "DescribeInstanceTypes", "Version": version, "Availability": "true"}
+    status, root = post(account, **given)
+    assert (status, root.findtext(".//Code")) == (403, "UnauthorizedOperation")
+    status, root = post(cloud.accounts.operator, **given, **{"InstanceType.1": "t2.micro"})
+    assert status == 200
+    (zone,) = root.findall("{*}instanceTypeDetails/{*}item/{*}availability/{*}item")
+    assert zone.findtext("{*}zoneName") == "us-east-1a"
+    assert 0 < int(zone.findtext("{*}available")) <= int(zone.findtext("{*}max"))
+
+
+def test_libclouds_eucalyptus_driver_looks_at_its_own_path_and_namespace(account):
+    query = urlencode({"Action": "DescribeInstanceTypes", "Version": LIBCLOUD})
+    answer = account.send("GET", path=f"/services/Eucalyptus?{query}")
+    root, space = etree.fromstring(answer.data), "{http://msgs.eucalyptus.com/3.3.0}"
+    names = root.findall(f"{space}instanceTypeDetails/{space}item/{space}name")
+    assert "t2.micro" in {name.text for name in names}
 
 
 # -- SigV2, where the operator has switched it on

@@ -140,6 +140,8 @@ def test_a_volume_is_shown_from_both_sides(cloud, account):
         return of_both[0]
 
     wait_until("available", lambda: state() == "available")
+    kept = ec2.describe_volume_attribute(VolumeId=volume, Attribute="autoEnableIO")
+    assert (kept["VolumeId"], kept["AutoEnableIO"]) == (volume, {"Value": False})
     status = ec2.describe_volume_status(VolumeIds=[volume])["VolumeStatuses"]
     assert the_one(status)["AvailabilityZone"] == zone
     ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device="/dev/sdp")

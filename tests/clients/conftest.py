@@ -45,6 +45,12 @@ class Customer:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
 
+    @staticmethod
+    def needs(there: bool, package: str) -> None:
+        """Leaves a test out where a client of Debian's is missing; as root it is to fail."""
+        if not there and os.geteuid() != 0:
+            pytest.skip(f"{package} is not installed: ./pileus test does it as root")
+
     def run(self, command: list, *, cwd: Path | None = None, **variables: str) -> str:
         """What a command prints on stdout. AssertionError with all it said where it fails."""
         ended = subprocess.run(

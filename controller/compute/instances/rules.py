@@ -84,9 +84,12 @@ class InstanceRules:
             return _changed(rows, running, "stopped")
 
     def reboot(self, call: Call, instance_ids: Sequence[str]) -> None:
+        """Queued for those running or pending; ignored for those terminated, as EC2's reference of
+        RebootInstances has it. Raises WRONG_STATE for one that is off, or on its way there."""
         with self._db.write(call) as tx:
-            rows = find(tx, call.account_id, instance_ids)
-            _require(rows, {RUNNING}, "rebooted")
+            found = find(tx, call.account_id, instance_ids)
+            rows = [row for row in found if row.desired != "terminated"]
+            _require(rows, {RUNNING, PENDING}, "rebooted")
             ask_reboot(tx, self._feed, [row.instance_id for row in rows])
 
     def terminate(self, call: Call, instance_ids: Sequence[str]) -> list[StateChange]:
@@ -187,7 +190,7 @@ def find_staying(tx: Transaction, account_id: str, instance_ids: Sequence[str], 
 
 
 def ask_reboot(tx: Transaction, feed: Feed, instance_ids: Sequence[str]) -> None:
-    """Once more than before, of instances that run."""
+    """Once more than before. A guest that has not started yet counts its start as the reboot."""
     feed.revise(tx, INSTANCE, instance_ids, {"reboots": Instance.reboots + 1})
 
 

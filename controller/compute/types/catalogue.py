@@ -2,16 +2,28 @@
 what they name.
 
 Called at start-up. Rows that are there already are left as the operator made them. Sources: the EC2
-User Guide's tables of t2, t3, m5, c5 and r5 (vCPUs, memory, network performance, interfaces and
-addresses per interface).
+User Guide's tables of t2, t3, m5, c5 and r5, and of t1 and m1 of the previous generation (vCPUs,
+memory, network performance, interfaces and addresses per interface). The last two are what old
+clients launch unless told otherwise: m1.small (boto 2), t1.micro (fog).
 """
 
 from controller.kernel.database import Transaction
 from controller.tables.compute import InstanceType
 
-# family, burstable, current, then (size, vCPUs, MiB, network, interfaces, addresses each)
+# family, burstable, then (size, vCPUs, MiB, network, interfaces, addresses each)
 _LARGE = "Up to 10 Gigabit"
 _FAMILIES = (
+    ("t1", False, (("micro", 1, 627, "Very Low", 2, 2),)),
+    (
+        "m1",
+        False,
+        (
+            ("small", 1, 1740, "Low", 2, 4),
+            ("medium", 1, 3788, "Moderate", 2, 6),
+            ("large", 2, 7680, "Moderate", 3, 10),
+            ("xlarge", 4, 15360, "High", 4, 15),
+        ),
+    ),
     (
         "t2",
         True,
@@ -81,6 +93,7 @@ _FAMILIES = (
         ),
     ),
 )
+PREVIOUS_GENERATION = {"t1", "m1"}
 FREE_TIER = {"t2.micro", "t3.micro"}
 DEFAULT_DISK_GIB = 8
 
@@ -90,7 +103,7 @@ DEFAULT_TYPES = tuple(
         "vcpus": vcpus,
         "memory_mib": memory_mib,
         "burstable": burstable,
-        "current_generation": True,
+        "current_generation": family not in PREVIOUS_GENERATION,
         "architecture": "x86_64",
         "default_disk_gib": DEFAULT_DISK_GIB,
         "network_performance": network,

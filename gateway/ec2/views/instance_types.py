@@ -3,7 +3,9 @@
 Terraform panics where one is missing.
 """
 
-from protos.cloud.v1 import instances_pb2
+from collections.abc import Sequence
+
+from protos.cloud.v1 import hosts_pb2, instances_pb2
 
 
 def instance_type(given: instances_pb2.InstanceType) -> dict:
@@ -40,6 +42,23 @@ def instance_type(given: instances_pb2.InstanceType) -> dict:
         "SupportedBootModes": ["legacy-bios"],
         "NitroEnclavesSupport": "unsupported",
         "NitroTpmSupport": "unsupported",
+    }
+
+
+def eucalyptus_type(
+    given: instances_pb2.InstanceType, rooms: Sequence[hosts_pb2.Room] = ()
+) -> dict:
+    """As euca-describe-instance-types and boto 2 read it."""
+    return {
+        "Name": given.name,
+        "Cpu": given.vcpus,
+        "Disk": given.default_disk_gib,
+        "Memory": given.memory_mib,
+        "Availability": [
+            {"ZoneName": room.availability_zone, "Max": room.most, "Available": room.free}
+            for room in rooms
+            if room.instance_type == given.name
+        ],
     }
 
 

@@ -147,11 +147,11 @@ def test_a_reboot_is_counted_and_proves_nothing_about_the_state(cloud):
 @pytest.mark.parametrize(
     ("state", "refusing"),
     [
-        ("pending", {"Stop", "Reboot"}),
+        ("pending", {"Stop"}),
         ("stopping", {"Start", "Reboot"}),
         ("stopped", {"Reboot"}),
-        ("shutting-down", {"Start", "Stop", "Reboot"}),
-        ("terminated", {"Start", "Stop", "Reboot"}),
+        ("shutting-down", {"Start", "Stop"}),
+        ("terminated", {"Start", "Stop"}),
     ],
 )
 def test_what_a_state_refuses(cloud, state, refusing):
@@ -167,6 +167,25 @@ def test_what_a_state_refuses(cloud, state, refusing):
         refusal = refused(cloud.on, method, [one])
         assert (refusal.kind, refusal.noun, refusal.id) == (Kind.WRONG_STATE, "instance", one)
         assert cloud.states(one) == [state]
+
+
+def test_a_reboot_of_one_that_goes_is_ignored_and_others_reboot(cloud):
+    stays, goes = cloud.run_ids(2)
+    cloud.on("Terminate", [goes])
+    for _ in ("shutting-down", "terminated"):
+        cloud.on("Reboot", [stays, goes])
+        cloud.settle()
+    assert cloud.states(stays, goes) == ["running", "terminated"]
+    assert cloud.host.specs[stays].reboots == 2
+
+
+def test_one_that_starts_takes_a_reboot(cloud):
+    (one,) = [instance.instance_id for instance in cloud.run().instances]
+    cloud.on("Reboot", [one])
+    assert cloud.states(one) == ["pending"]
+    cloud.settle()
+    assert cloud.states(one) == ["running"]
+    assert cloud.host.specs[one].reboots == 1
 
 
 def test_all_of_a_call_or_none(cloud):

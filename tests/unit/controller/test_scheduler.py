@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,7 +10,7 @@ from controller.compute.scheduling import filters, schedulers, weighers
 from controller.compute.scheduling.model import Ask, Candidate, Proposal
 from controller.compute.scheduling.place import Scheduler, UnknownName, load, names_in
 from controller.config import SchedulerConfig
-from controller.hosts.overcommit import Settings
+from controller.hosts.overcommit import Settings, room
 
 HOST = Candidate("h-1", "one", "zone-a", "up", "qemu", "x86_64", 8, 16384, 500, address="192.0.2.7")
 ASK = Ask(vcpus=1, memory_mib=1024, disk_gib=8, image_id="ami-1")
@@ -24,6 +25,22 @@ def hosts(count, **more):
 def scheduler(name="filter", names=ALL_FILTERS, multipliers=None, settings=SETTINGS, seed=1):
     weights = {"spread": 1.0} if multipliers is None else multipliers
     return Scheduler(name, names, weights, settings, random.Random(seed))
+
+
+@pytest.mark.parametrize(
+    ("host", "kind", "free_and_most"),
+    [
+        ({}, {"vcpus": 2, "memory_mib": 1024, "default_disk_gib": 8}, (24, 24)),  # by memory
+        ({}, {"vcpus": 64, "memory_mib": 1024, "default_disk_gib": 0}, (2, 2)),  # by vCPUs
+        ({}, {"vcpus": 1, "memory_mib": 1, "default_disk_gib": 100}, (5, 5)),  # by disk
+        ({"memory_mib_used": 23000}, {"vcpus": 1, "memory_mib": 1024}, (1, 24)),
+        ({"vcpus_used": 200}, {"vcpus": 1, "memory_mib": 1024}, (0, 24)),
+        ({"vcpus": 0}, {"vcpus": 1, "memory_mib": 1024}, (0, 0)),
+    ],
+)
+def test_the_room_of_a_host_is_what_the_claim_would_grant(host, kind, free_and_most):
+    kind = SimpleNamespace(**{"default_disk_gib": 0, **kind})
+    assert room(replace(HOST, **host), kind, SETTINGS) == free_and_most
 
 
 # --- the contracts --------------------------------------------------------------------------------

@@ -384,6 +384,17 @@ def test_19_a_session_token_is_refused(world):
     assert outcome(get(world, url)) == (401, "AuthFailure")
 
 
+def test_19_an_empty_session_token_is_none():
+    """Net::Amazon::EC2 sends one in each request that it signs by version 2."""
+    world = World(replace(CONFIG, sigv2=True))
+    signed = version_2({**OLD, "Timestamp": now_iso(), "SecurityToken": ""})
+    assert world.http.get(f"/?{signed}").status_code == 200
+    request = AWSRequest("GET", f"http://localhost/?{ASK}", {"X-Amz-Security-Token": ""})
+    SigV4Auth(Credentials(KEY_ID, SECRET), "ec2", REGION).add_auth(request)
+    answer = get(world, f"http://localhost/?{ASK}", headers=dict(request.headers))
+    assert outcome(answer) == (200, None)
+
+
 def test_19_an_amz_header_that_is_not_signed_is_refused(world):
     headers = signed_headers("GET", f"http://localhost/?{ASK}")
     headers["X-Amz-Target"] = "smuggled"

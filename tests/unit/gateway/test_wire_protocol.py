@@ -7,8 +7,9 @@ import pytest
 from lxml import etree
 
 from gateway.aws import model
-from gateway.aws.parameters import Parsers, nest
+from gateway.aws.parameters import Parsers, keyword, nest, supported_members
 from gateway.aws.renderers import Renderers, timestamp
+from gateway.ec2 import ACTIONS
 from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2, tags_pb2
 from protos.errors import CloudError, Kind
 
@@ -138,12 +139,58 @@ def test_5_old_clients_count_from_zero(world):
     assert asked.filters == [common_pb2.Filter(name="image-id", values=["ami-1"])]
 
 
+def _lists_of_strings():
+    """(action, operation, a list member, what else is required) of all that our actions take."""
+    service = model.load("ec2")
+    for action in ACTIONS:
+        operation = next(name for name in service.operations if keyword(name) == action.__name__)
+        shape = service.shapes[service.operations[operation].input]
+        taken = supported_members(action)
+        kinds = {name: service.shapes[at["shape"]] for name, at in shape["members"].items()}
+        wire = {name: service.input_name(name, at) for name, at in shape["members"].items()}
+        required = {
+            wire[name]: {} if kinds[name]["type"] == "list" else "1"
+            for name in shape.get("required", ())
+        }
+        for name, kind in kinds.items():
+            if kind["type"] == "list" and keyword(name) in taken:
+                item = service.shapes[kind["member"]["shape"]]
+                if item["type"] == "string":
+                    yield action, operation, wire[name], item.get("enum", ["x"])[0], required
+
+
+def test_5_a_list_without_a_number_is_a_list_of_one():
+    """As old API versions have them, and as libcloud still asks for a key pair by its name."""
+    parsers, seen = Parsers(model.load("ec2")), set()
+    for action, operation, name, value, required in _lists_of_strings():
+        parse = parsers.of(operation, action)
+        numbered = parse({**required, name: {"1": value}})
+        assert parse({**required, name: value}) == numbered, (operation, name)
+        seen.add(f"{operation} {name}")
+    assert {"DescribeKeyPairs KeyName", "StopInstances InstanceId"} <= seen
+    filtered = {"Filter": {"1": {"Name": "state", "Value": "available"}}}
+    wanted = {"Filters": [{"Name": "state", "Values": ["available"]}]}
+    assert parsers.of("DescribeVpcs")(filtered) == wanted
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("True", True), ("0", False)])
+def test_libcloud_says_true_by_a_number(text, value):
+    parse = Parsers(model.load("ec2")).of("DetachVolume")
+    assert parse({"VolumeId": "vol-1", "Force": text})["Force"] is value
+
+
+def test_a_dry_run_is_asked_for_as_any_boolean(world):
+    assert error(ask(world, "DescribeVpcs", DryRun="1")) == (412, "DryRunOperation")
+    assert ask(world, "DescribeVpcs", DryRun="0").status_code == 200
+    assert error(ask(world, "DescribeVpcs", DryRun="yes")) == (400, "InvalidParameterValue")
+
+
 @pytest.mark.parametrize(
     ("name", "code"),
     [
         ("InstanceId.x", "UnknownParameter"),
         ("InstanceId.1.Name", "UnknownParameter"),
-        ("InstanceId", "InvalidParameterValue"),
+        ("Filter", "InvalidParameterValue"),
         ("Nonsense", "UnknownParameter"),
         ("Filter.1.Nonsense", "UnknownParameter"),
         ("Filter.1", "InvalidParameterValue"),
