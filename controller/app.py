@@ -17,8 +17,8 @@ CloudError (protos/rpc.Client), ``master_key`` (identity/sealing), ``store`` (st
 ``checkpoint`` (called around each call to an agent; the database's commits have their own).
 
 How a noun is built, for all of them: a servicer's method is ``def Describe(self, request, call)``
-with a Call; ``door.Door`` stands before it (gRPC, clock, retry). It reads with ``db.read()``,
-writes in one ``db.write(call)`` and raises CloudError. Rules tell hosts by ``feed``
+with a Call; ``middleware.Middleware`` stands before it (gRPC, clock, retry). It reads with
+``db.read()``, writes in one ``db.write(call)`` and raises CloudError. Rules tell hosts by ``feed``
 (hosts/feed.Feed), within their transaction.
 """
 
@@ -30,7 +30,7 @@ from functools import partial
 
 from controller.audit import Audit
 from controller.compute.attachments.interfaces import InterfaceAttachments
-from controller.compute.attachments.settle import AttachmentSettle
+from controller.compute.attachments.reconcile import AttachmentReconciler
 from controller.compute.attachments.volumes import VolumeAttachments
 from controller.compute.create_image import ImageMaker
 from controller.compute.instances import observe as instance_observer
@@ -39,8 +39,8 @@ from controller.compute.instances.describe import Describer
 from controller.compute.instances.metadata_options import retagged
 from controller.compute.instances.overdue import Overdue
 from controller.compute.instances.purge import Purge
+from controller.compute.instances.reconcile import InstanceReconciler
 from controller.compute.instances.rules import InstanceRules
-from controller.compute.instances.settle import Settle
 from controller.compute.instances.spec import InstanceSpecs
 from controller.compute.key_pairs.rpc import KeyPairsServicer
 from controller.compute.launch.launcher import Launcher
@@ -70,7 +70,7 @@ from controller.identity.sealing import MasterKey
 from controller.identity.tags.rpc import TagsServicer
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
-from controller.kernel.middleware import Door
+from controller.kernel.middleware import Middleware
 from controller.kernel.tasks import Driver, Task
 from controller.network import spec as vpc_spec
 from controller.network.address_pool import ensure_pool
@@ -86,9 +86,9 @@ from controller.storage.blocks.fleet_rpc import BlocksRpc
 from controller.storage.blocks.store import BlockStore
 from controller.storage.images.collect import ImageCollector
 from controller.storage.images.fetch import ImageFetcher
+from controller.storage.images.reconcile import ImageReconciler
 from controller.storage.images.remote import HttpReader
 from controller.storage.images.rpc import ImagesServicer
-from controller.storage.images.settle import ImageSettle
 from controller.storage.images.store import ImageStore
 from controller.storage.snapshots import observe as snapshot_observer
 from controller.storage.snapshots import spec as snapshot_spec
@@ -97,11 +97,11 @@ from controller.storage.snapshots.rpc import SnapshotsServicer
 from controller.storage.snapshots.rules import SnapshotRules
 from controller.storage.volumes import observe as volume_observer
 from controller.storage.volumes import spec as volume_spec
-from controller.storage.volumes.homes import Homes
 from controller.storage.volumes.modify import Modifier
+from controller.storage.volumes.placement import VolumePlacement
+from controller.storage.volumes.reconcile import VolumeReconciler
 from controller.storage.volumes.rpc import VolumesServicer
 from controller.storage.volumes.rules import VolumeRules
-from controller.storage.volumes.settle import VolumeSettle
 from controller.tables import nouns
 from protos.cloud.v1 import fleet_pb2
 
@@ -112,7 +112,7 @@ SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 class App:
     """A wired controller; see the module's head."""
 
-    servicers: dict[str, Door]
+    servicers: dict[str, Middleware]
     guard: Guard
     delivery: Delivery
     driver: Driver
@@ -156,9 +156,9 @@ def build(
     quotas = Quotas(config.quotas)
     feed = Feed(lambda host_ids: delivery.kick(host_ids))  # made below: they need each other
     instances = InstanceRules(db, _settings(config), quotas, feed)
-    settles = _settles(db, instances, quotas, feed)
+    reconcilers = _reconcilers(db, instances, quotas, feed)
     kinds = _kinds(config, feed)
-    reports = Reports(db, kinds, list(settles.values()))
+    reports = Reports(db, kinds, list(reconcilers.values()))
     snapshots = SnapshotRules(rng, quotas, feed)
     specs = Specs(kinds, _host_settings(config))
     delivery = Delivery(db, reports, agents, specs, clock, config.hosts.apply_timeout_s, checkpoint)
@@ -189,13 +189,13 @@ def build(
         **_resources(config, db, rng, quotas, feed, snapshots, store),
     }
     fetcher = ImageFetcher(db, store, config.images, HttpReader(config.images.sources).read, clock)
-    doors = {name: Door(servicer, clock) for name, servicer in servicers.items()}
+    wrapped = {name: Middleware(servicer, clock) for name, servicer in servicers.items()}
     return App(
-        servicers=doors,
+        servicers=wrapped,
         guard=Guard(),
         delivery=delivery,
         driver=Driver(
-            _tasks(config, db, clock, settles, instances, store, blocks, identity, enrolment)
+            _tasks(config, db, clock, reconcilers, instances, store, blocks, identity, enrolment)
         ),
         identity=identity,
         enrolment=enrolment,
@@ -204,15 +204,15 @@ def build(
     )
 
 
-def _settles(
+def _reconcilers(
     db: Database, instances: InstanceRules, quotas: Quotas, feed: Feed
 ) -> dict[str, Callable[[Call], object]]:
     """What follows from what hosts saw: tasks, and run after a report that ended something."""
     return {
-        "settle": Settle(db, instances, quotas, feed).run_once,
-        "attachments": AttachmentSettle(db, feed).run_once,
-        "volumes": VolumeSettle(db, quotas, feed).run_once,
-        "images of instances": ImageSettle(db).run_once,
+        "instances": InstanceReconciler(db, instances, quotas, feed).run_once,
+        "attachments": AttachmentReconciler(db, feed).run_once,
+        "volumes": VolumeReconciler(db, quotas, feed).run_once,
+        "images of instances": ImageReconciler(db).run_once,
     }
 
 
@@ -220,7 +220,7 @@ def _tasks(
     config: Config,
     db: Database,
     clock: Callable[[], int],
-    settles: Mapping[str, Callable[[Call], object]],
+    reconcilers: Mapping[str, Callable[[Call], object]],
     instances: InstanceRules,
     store: ImageStore,
     blocks: BlockStore,
@@ -229,7 +229,7 @@ def _tasks(
 ) -> list[Task]:
     """What is run for ever, and how often."""
     return [
-        *(Task(name, SECOND, settle) for name, settle in settles.items()),
+        *(Task(name, SECOND, reconcile) for name, reconcile in reconcilers.items()),
         Task("host health", SECOND, HostHealth(db, config.hosts, clock()).run_once),
         Task("overdue", MINUTE, Overdue(db, instances, config.instances.pending_limit_ms).run_once),
         Task("purge", MINUTE, Purge(db, config.instances.keep_terminated_ms).run_once),
@@ -295,13 +295,13 @@ def _resources(
 def _volumes(
     config: Config, db: Database, rng: random.Random, quotas: Quotas, feed: Feed
 ) -> VolumesServicer:
-    homes = Homes(_settings(config), config.region.zones)
+    placement = VolumePlacement(_settings(config), config.region.zones)
     return VolumesServicer(
         db,
         config.region.zones,
-        VolumeRules(db, rng, homes, quotas, feed),
+        VolumeRules(db, rng, placement, quotas, feed),
         VolumeAttachments(db, feed),
-        Modifier(db, homes, quotas, feed),
+        Modifier(db, placement, quotas, feed),
     )
 
 

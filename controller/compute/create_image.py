@@ -1,7 +1,7 @@
 """CreateImage: an image of an instance's volumes, a snapshot of each of one moment.
 
-Called by the door (rpc). One transaction makes the image, its snapshots and, unless NoReboot is
-asked for, the reboot in whose middle they are taken (docs/decisions/0602); storage/images/settle
+Called by the service (rpc). One transaction makes the image, its snapshots and, unless NoReboot is
+asked for, the reboot in whose middle they are taken (docs/decisions/0602); storage/images/reconcile
 makes the image available when they are completed. Source: EC2 API Reference, CreateImage.
 """
 

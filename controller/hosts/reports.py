@@ -24,13 +24,13 @@ from protos.errors import Kind as ErrorKind
 
 log = logging.getLogger(__name__)
 
-_HEARD = (Host.host_id, Host.position, Host.epoch, Host.sequence)
+_RECEIVED = (Host.host_id, Host.position, Host.epoch, Host.sequence)
 # An observation is taken in where it is newer than the newest that was.
 _NEWER = "old.epoch < new.epoch OR (old.epoch = new.epoch AND old.sequence < new.sequence)"
 
 
 @dataclass(frozen=True)
-class Heard:
+class Received:
     """The host's row after a report; has_consequences: something followed, which may have moved its
     position."""
 
@@ -42,38 +42,38 @@ class Heard:
 
 
 class Reports:
-    """settles: what follows from what was seen (compute/instances/settle and the like), each of a
-    call, run after the report's commit, so that it is quick."""
+    """reconcilers: what follows from what was seen (compute/instances/reconcile and the like), each
+    of a call, run after the report's commit, so that it is quick."""
 
     def __init__(
         self,
         db: Database,
         kinds: Sequence[Kind],
-        settles: Sequence[Callable[[Call], object]],
+        reconcilers: Sequence[Callable[[Call], object]],
     ):
-        self._db, self._settles = db, settles
+        self._db, self._reconcilers = db, reconcilers
         self._kinds = {kind.noun.kind: kind for kind in kinds}
 
-    def take_in(self, call: Call, report: fleet_pb2.HostReport) -> Heard:
+    def take_in(self, call: Call, report: fleet_pb2.HostReport) -> Received:
         """Raises NOT_FOUND for a host that never joined."""
         with self._db.write(call) as tx:
-            heard = self._hear(tx, report)
-            if heard is None:
-                return self._heard_before(tx, report)
-            if report.position > heard.position:
-                heard = replace(heard, position=_say_all_again(tx, report))
+            received = self._receive(tx, report)
+            if received is None:
+                return self._received_before(tx, report)
+            if report.position > received.position:
+                received = replace(received, position=_say_all_again(tx, report))
             if self._observe(tx, report):
-                tx.after_commit(lambda: self._settle_now(call))
-                heard = replace(heard, has_consequences=True)
+                tx.after_commit(lambda: self._reconcile_now(call))
+                received = replace(received, has_consequences=True)
             if report.cached_images_known:
                 _note_images(tx, report)
-        return heard
+        return received
 
-    def _settle_now(self, call: Call) -> None:
+    def _reconcile_now(self, call: Call) -> None:
         """The report is taken in, whatever becomes of this: the tasks do the same in a second."""
-        for settle in self._settles:
+        for reconcile in self._reconcilers:
             try:
-                settle(call)
+                reconcile(call)
             except Exception:
                 log.exception("settling after a report failed")
 
@@ -86,7 +86,7 @@ class Reports:
                 self.take_in(call, report)
                 return
 
-    def _hear(self, tx: Transaction, report: fleet_pb2.HostReport) -> Heard | None:
+    def _receive(self, tx: Transaction, report: fleet_pb2.HostReport) -> Received | None:
         """Notes that the host lives and what it says of itself; None where something newer was
         heard before."""
         changes = {
@@ -106,11 +106,11 @@ class Reports:
             }
         if report.orphans_known:
             changes["orphans"] = json.dumps(sorted(report.orphans))
-        rows = tx.rows(_hear_query(tuple(changes))(about=report.host_id, **changes))
-        return Heard(*rows[0]) if rows else None
+        rows = tx.rows(_receive_query(tuple(changes))(about=report.host_id, **changes))
+        return Received(*rows[0]) if rows else None
 
-    def _heard_before(self, tx: Transaction, report: fleet_pb2.HostReport) -> Heard:
-        row = tx.one(Host.select(*_HEARD).where(Host.host_id == report.host_id))
+    def _received_before(self, tx: Transaction, report: fleet_pb2.HostReport) -> Received:
+        row = tx.one(Host.select(*_RECEIVED).where(Host.host_id == report.host_id))
         if row is None:
             raise CloudError(
                 ErrorKind.NOT_FOUND,
@@ -118,7 +118,7 @@ class Reports:
                 noun="host",
                 id=report.host_id,
             )
-        return Heard(*row)
+        return Received(*row)
 
     def _observe(self, tx: Transaction, report: fleet_pb2.HostReport) -> bool:
         """Takes in all that was observed; answers whether something may follow from it."""
@@ -194,14 +194,14 @@ def _note_images(tx: Transaction, report: fleet_pb2.HostReport) -> None:
 
 
 @lru_cache(maxsize=64)
-def _hear_query(columns: tuple[str, ...]) -> prepared:
-    """The update of these columns of a host, where the report is newer than the newest heard."""
+def _receive_query(columns: tuple[str, ...]) -> prepared:
+    """The update of these columns of a host, where the report is newer than the newest received."""
 
     def build(about, **changes):
         fields = {getattr(Host, name): changes[name] for name in columns}
         epoch, sequence = changes["epoch"], changes["sequence"]
         newer = (Host.epoch < epoch) | ((Host.epoch == epoch) & (Host.sequence < sequence))
-        return Host.update(fields).where(Host.host_id == about, newer).returning(*_HEARD)
+        return Host.update(fields).where(Host.host_id == about, newer).returning(*_RECEIVED)
 
     return prepared(build, names=("about", *columns))
 

@@ -50,10 +50,10 @@ class FleetServicer:
 
     def Report(self, request: fleet_pb2.HostReport, call: Call) -> fleet_pb2.HostSpec:
         _check_peer(call, request.host_id)
-        heard = self._reports.take_in(call, request)
+        received = self._reports.take_in(call, request)
         self._delivery.acknowledged(request.host_id, request.position)
-        if heard.position == request.position and not heard.has_consequences:
-            return self._specs.nothing_new(heard)
+        if received.position == request.position and not received.has_consequences:
+            return self._specs.nothing_new(received)
         with self._db.read() as session:
             return self._specs.read(session, request.host_id, request.position).spec
 

@@ -1,8 +1,8 @@
 """Call: on whose behalf, and when, something is done. Every rule gets one; nothing below asks a
 clock or a context.
 
-Made by the door (``door.py``) for each rpc, and by ``system_call`` for what the controller does of
-its own accord.
+Made by the middleware (``kernel/middleware``) for each rpc, and by ``system_call`` for what the
+controller does of its own accord.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Sessions: how queries of ``tables/schema`` run. The only door to the database.
+"""Sessions: how queries of ``tables/schema`` run. The only way to the database.
 
     with db.read() as session:              a snapshot: all reads in it see one moment
         row = session.one(query)            a namedtuple, or None
@@ -10,8 +10,8 @@
 
 Promises. A write that was answered survives a power failure (docs/decisions/0401). ``call.dry_run``
 runs everything and rolls back at the end. One writer at a time in a process; a race lost against
-another process raises ``Conflict``, which the door runs again. Every wait is bounded. Queries are
-handed in unbound; SQL is what both SQLite and PostgreSQL understand.
+another process raises ``Conflict``, which the middleware runs again. Every wait is bounded. Queries
+are handed in unbound; SQL is what both SQLite and PostgreSQL understand.
 """
 
 import logging

@@ -1,8 +1,8 @@
-"""The door of every servicer: who calls becomes a ``Call``, and a lost race is run again.
+"""What stands before every servicer: who calls becomes a ``Call``, and a lost race is run again.
 
-``app.build`` wraps each servicer in a Door, so a servicer's methods are ``def Method(self, request,
-call: Call)`` and stay free of gRPC and clocks. This is the only place where an API transaction is
-retried.
+``app.build`` wraps each servicer in a Middleware, so a servicer's methods are ``def Method(self,
+request, call: Call)`` and stay free of gRPC and clocks. This is the only place where an API
+transaction is retried.
 """
 
 import logging
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 5
 
 
-class Door:
+class Middleware:
     """A servicer as ``protos/rpc`` wants it: methods take (request, CallContext)."""
 
     def __init__(self, servicer: object, clock: Callable[[], int]):

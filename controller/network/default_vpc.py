@@ -1,6 +1,6 @@
 """The network that every account starts with: EC2's default VPC, whole.
 
-Called by identity/rules in the transaction that makes an account, by the door (rpc) for accounts
+Called by identity/rules in the transaction that makes an account, by the service (rpc) for accounts
 that have deleted it and want it back, and at start-up for zones that the configuration has gained
 since. Source: EC2's User Guide, "Default VPCs": 172.31.0.0/16, a /20 in each zone that gives
 public addresses, an internet gateway, a main route table through it, a network ACL that lets all

@@ -119,7 +119,7 @@ class Volume(Table):
     """A disk. size_gib counts in its host's disk_gib_used and in its account's quota while the row
     exists.
 
-    desired is written by storage/volumes/rules and settle, made by storage/volumes/observe. A
+    desired is written by storage/volumes/rules and reconcile, made by storage/volumes/observe. A
     volume that only a launch made has revision 0 and no assignment: its host knows it by its
     instance alone (docs/decisions/0600).
     """

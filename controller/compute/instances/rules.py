@@ -1,7 +1,7 @@
 """What calls change about instances that are there: start, stop, reboot, terminate, attributes. The
 only writer of instance.desired.
 
-Called by compute/rpc for users and by settle for what follows from what hosts saw (a guest that
+Called by compute/rpc for users and by reconcile for what follows from what hosts saw (a guest that
 powered itself off). Each is one transaction: states are read and changed in it, all instances of a
 call or none; a Start that races a Terminate sees its result (docs/ec2.md, 29). Which states allow
 what is EC2's: the constants below.

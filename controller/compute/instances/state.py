@@ -13,8 +13,8 @@
 ``visible_state`` reads the table forwards; ``cells`` reads it backwards, for the filter by state
 (compute/instances/filters). An observation older than the intent proves nothing: an ``exited`` from
 before a start says nothing about the start. ``none`` is no live placement: what was seen absent is
-terminated once all that it had is given back (compute/instances/settle), in the same transaction,
-so that whoever reads "terminated" finds its interfaces, addresses and groups free.
+terminated once all that it had is given back (compute/instances/reconcile), in the same
+transaction, so that whoever reads "terminated" finds its interfaces, addresses and groups free.
 """
 
 from collections.abc import Mapping

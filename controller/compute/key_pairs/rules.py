@@ -1,9 +1,9 @@
 """Key pairs: made, imported, removed. The only writer of the table ``key_pair``.
 
-Called by the door (rpc). A name is unique in its account: the unique index decides who is first,
-and the losers of a race are run again by the door and then find the name taken. Sources: EC2 API
-Reference, CreateKeyPair ("up to 255 ASCII characters"), ImportKeyPair, DeleteKeyPair (one that is
-not there is no error).
+Called by the service (rpc). A name is unique in its account: the unique index decides who is first,
+and the losers of a race are run again by the middleware and then find the name taken. Sources: EC2
+API Reference, CreateKeyPair ("up to 255 ASCII characters"), ImportKeyPair, DeleteKeyPair (one that
+is not there is no error).
 """
 
 import random

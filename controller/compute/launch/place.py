@@ -22,7 +22,7 @@ from protos.errors import CloudError, Kind
 class Placer:
     def __init__(self, scheduler: Scheduler, quotas: Quotas, zones: Sequence[Zone]):
         self._scheduler, self._quotas = scheduler, quotas
-        self._homes = {zone.name: zone.homes for zone in zones}
+        self._placement = {zone.name: zone.homes for zone in zones}
 
     def place(self, tx: Transaction, plan: Plan) -> Places:
         """Where the instances go, charged and claimed: at least min_count of them."""
@@ -65,7 +65,7 @@ class Placer:
 
     def _served_by(self, zone: str) -> frozenset[str]:
         """Also of a zone that the configuration has lost, and that still has a subnet."""
-        return self._homes.get(zone, frozenset({zone}))
+        return self._placement.get(zone, frozenset({zone}))
 
     def _charge(self, tx: Transaction, plan: Plan, count: int) -> int:
         """Charges for ``count`` instances, or as many as the quotas hold but min_count at least;

@@ -1,4 +1,4 @@
-"""Reading network ACLs, with EC2's filters for them. Called by the door (rpc).
+"""Reading network ACLs, with EC2's filters for them. Called by the service (rpc).
 
 The rows are made with the VPC (network/vpcs/rules) and its subnets, and say what the hosts do: all
 passes. Nothing else makes any yet.

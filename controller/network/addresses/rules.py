@@ -1,7 +1,7 @@
 """Elastic addresses: allocated, moved between interfaces, released.
 
-Called by the door (rpc). What EC2's User Guide says of them ("Elastic IP addresses"), and the API
-Reference:
+Called by the service (rpc). What EC2's User Guide says of them ("Elastic IP addresses"), and the
+API Reference:
 
 - an address lent at launch returns to the pool when an elastic one takes its place; when that
   leaves, a running instance that was launched with a public address is lent another (where none

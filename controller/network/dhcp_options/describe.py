@@ -1,4 +1,4 @@
-"""Reading sets of DHCP options, with EC2's filters for them. Called by the door (rpc)."""
+"""Reading sets of DHCP options, with EC2's filters for them. Called by the service (rpc)."""
 
 from itertools import groupby
 

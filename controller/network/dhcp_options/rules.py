@@ -1,8 +1,8 @@
 """Sets of DHCP options: made, associated with VPCs, deleted. The only writer of their tables.
 
-Called by the door (rpc) and by network/vpcs/rules. A set never changes; another one takes its place
-(EC2 User Guide, "DHCP option sets"). The one that an account's VPCs begin with is made with its
-first VPC, and again where it was deleted.
+Called by the service (rpc) and by network/vpcs/rules. A set never changes; another one takes its
+place (EC2 User Guide, "DHCP option sets"). The one that an account's VPCs begin with is made with
+its first VPC, and again where it was deleted.
 """
 
 import ipaddress

@@ -1,6 +1,6 @@
 """Network interfaces by themselves: made, changed, deleted. Attaching them is attachments.
 
-Called by the door (interfaces_rpc). An interface lives in one subnet for good; it carries its
+Called by the service (rpc). An interface lives in one subnet for good; it carries its
 addresses and groups wherever it is attached.
 """
 

@@ -1,6 +1,6 @@
 """Reading network interfaces, with the filters that EC2 documents for them.
 
-Called by the door (rpc).
+Called by the service (rpc).
 """
 
 from collections.abc import Mapping, Sequence

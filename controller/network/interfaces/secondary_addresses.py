@@ -1,6 +1,6 @@
 """Secondary private addresses of network interfaces: assigned, moved, taken away.
 
-Called by the door (interfaces_rpc). A guest learns of them by the metadata service; its host lets
+Called by the service (rpc). A guest learns of them by the metadata service; its host lets
 them through. An elastic address goes with the private address that carries it when that moves to
 another interface, and is on nothing once that is unassigned.
 """

@@ -1,4 +1,4 @@
-"""Reading route tables and internet gateways, with EC2's filters for them. The door (rpc) calls.
+"""Reading route tables and internet gateways, with EC2's filters for them. The service (rpc) calls.
 
 A route's state is derived: "active" where what it leads to is there, "blackhole" where a gateway is
 no longer attached to the VPC, or an interface is gone, detached or of an instance that is stopped.

@@ -1,6 +1,6 @@
 """Internet gateways: made, attached to a VPC, detached, deleted. The only writer of the table.
 
-Called by the door (rpc), by network/default_vpc, and by network/addresses/rules, which asks for
+Called by the service (rpc), by network/default_vpc, and by network/addresses/rules, which asks for
 one. A VPC has at most one. Routes through one that is detached or gone stay and lead nowhere
 ("blackhole").
 """

@@ -1,7 +1,7 @@
 """Route tables: made, associated with subnets, deleted. What they say is network/routing/routes.
 
-Called by the door (rpc). A subnet has the table that it is associated with, or else its VPC's main
-one; that is an association too, of the VPC itself (EC2 User Guide, "Subnet route tables").
+Called by the service (rpc). A subnet has the table that it is associated with, or else its VPC's
+main one; that is an association too, of the VPC itself (EC2 User Guide, "Subnet route tables").
 """
 
 import random

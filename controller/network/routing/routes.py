@@ -1,8 +1,8 @@
 """Routes of a table: made, given another target, deleted.
 
-Called by the door (rpc). A target is the VPC's internet gateway, or an interface in the VPC (a NAT
-instance, an appliance), named by itself or by its instance. The longest prefix wins; the VPC's own
-range is always local, so no route may lead any of it elsewhere. Hosts are told at once.
+Called by the service (rpc). A target is the VPC's internet gateway, or an interface in the VPC (a
+NAT instance, an appliance), named by itself or by its instance. The longest prefix wins; the VPC's
+own range is always local, so no route may lead any of it elsewhere. Hosts are told at once.
 """
 
 from ipaddress import IPv4Network

@@ -1,6 +1,6 @@
 """Reading security groups and their rules, with the filters that EC2 documents for them.
 
-Called by the door (rpc). Several filters on rules ask for groups any of whose rules match
+Called by the service (rpc). Several filters on rules ask for groups any of whose rules match
 each: EC2 API Reference, DescribeSecurityGroups ("any combination of rules - not necessarily a
 single rule").
 """

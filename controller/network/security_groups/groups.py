@@ -1,6 +1,6 @@
 """Security groups: made, found, removed. With group_rules the only writer of its tables.
 
-Called by the door (rpc), by network/default_vpc for the default group, by RunInstances through
+Called by the service (rpc), by network/default_vpc for the default group, by RunInstances through
 network/interfaces/launch. Sources: EC2 API Reference, CreateSecurityGroup ("names are
 case-insensitive and must be unique within the VPC"), DeleteSecurityGroup. Names name groups of the
 default VPC only.

@@ -1,7 +1,7 @@
 """Subnets: made, changed, deleted. The only writer of the table.
 
-Called by the door (rpc) and by network/default_vpc. A subnet is in one zone, belongs to its VPC's
-network ACL, and has the VPC's main route table until it is associated with another one.
+Called by the service (rpc) and by network/default_vpc. A subnet is in one zone, belongs to its
+VPC's network ACL, and has the VPC's main route table until it is associated with another one.
 """
 
 import json

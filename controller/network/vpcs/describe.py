@@ -1,6 +1,6 @@
 """Reading VPCs and subnets, with the filters that EC2 documents for them.
 
-Called by the door (rpc). A filter on what nothing here has (IPv6, Outposts) is known and matches
+Called by the service (rpc). A filter on what nothing here has (IPv6, Outposts) is known and matches
 nothing, as it would in EC2.
 """
 

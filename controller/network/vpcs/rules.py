@@ -1,9 +1,9 @@
 """VPCs: made with all that comes with one, changed, deleted. The only writer of the table.
 
-Called by the door (rpc) and by network/default_vpc. With a VPC come (EC2 User Guide, "VPC basics"):
-a default security group whose members reach one another, a main route table with the local route,
-a network ACL that lets all pass, and the account's own set of DHCP options. They go with it; all
-else that lives in it must go first.
+Called by the service (rpc) and by network/default_vpc. With a VPC come (EC2 User Guide, "VPC
+basics"): a default security group whose members reach one another, a main route table with the
+local route, a network ACL that lets all pass, and the account's own set of DHCP options. They go
+with it; all else that lives in it must go first.
 """
 
 import random

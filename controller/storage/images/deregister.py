@@ -1,7 +1,7 @@
 """DeregisterImage: the image is not shown any more, and its snapshots go too where that is asked
 for. While its row lasts (storage/images/collect), who names it is told that it was there (0471).
 
-Called by the door (rpc). Its bytes go once nothing needs them (storage/images/collect,
+Called by the service (rpc). Its bytes go once nothing needs them (storage/images/collect,
 storage/snapshots/collect). Source: EC2 API Reference, DeregisterImage.
 """
 

@@ -1,4 +1,4 @@
-"""Reading images: who sees which, with the filters that EC2 documents. Called by the door (rpc).
+"""Reading images: who sees which, with the filters that EC2 documents. Called by the service (rpc).
 
 An account sees its own images and those that it may launch (storage/images/sharing), of these
 without the tags, which are their owner's alone (EC2 User Guide, "Tag your resources"). The

@@ -1,13 +1,13 @@
 """Images: registered, and made available of bytes that came.
 
-Called by the door (rpc) and by storage/images/fetch. The statuses are the store's and one more, EC2
-sees four of them:
+Called by the service (rpc) and by storage/images/fetch. The statuses are the store's and one more,
+EC2 sees four of them:
 
     queued → saving → active                      pending, pending, available
              saving → killed                      failed
     snapshotting → active | killed                pending; by compute/create_image and
-    storage/images/settle any    → pending_delete → deleted             deregistered: not shown any
-    more
+    storage/images/reconcile any    → pending_delete → deleted             deregistered: not shown
+    any more
 
 Instances that run from a deregistered image run on: their disks name the bytes by digest, and
 bytes stay while anything names them (storage/images/collect, storage/snapshots/collect). Source:

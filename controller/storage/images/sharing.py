@@ -1,6 +1,6 @@
 """Who sees and launches an image, and what its owner changes about it.
 
-Called by the door (rpc), describe and deregister. As EC2 has it: an image is its owner's, those
+Called by the service (rpc), describe and deregister. As EC2 has it: an image is its owner's, those
 accounts' that may launch it, and, where it is public, everybody's; only its owner sees who may. Who
 may launch an image has the data of its snapshots, without owning these. Source: EC2 API Reference,
 DescribeImageAttribute, ModifyImageAttribute, ResetImageAttribute.

@@ -1,4 +1,5 @@
-"""Reading snapshots: who sees which, with the filters that EC2 documents. Called by the door (rpc).
+"""Reading snapshots: who sees which, with the filters that EC2 documents. Called by the service
+(rpc).
 
 An account sees its own snapshots, those shared with it, and public ones; of others' not the tags,
 which are their owner's alone.

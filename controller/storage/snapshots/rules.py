@@ -1,6 +1,6 @@
 """Snapshots: asked for, deleted, shared.
 
-Called by the door (rpc) and by images made of instances. The statuses are EC2's, and one more:
+Called by the service (rpc) and by images made of instances. The statuses are EC2's, and one more:
 
     pending → completed | error         as the host says (observe)
     any     → gone, or deleting → gone  where its host still has to be told to leave off

@@ -2,7 +2,7 @@
 
 Called by storage/volumes/rpc. What is asked for is in the volume's row at once, and charged and
 claimed; ``modifying`` lasts until its home has seen the new size and its guest has the new limits
-(storage/volumes/settle, which also takes back what could not be).
+(storage/volumes/reconcile, which also takes back what could not be).
 """
 
 from controller.hosts.feed import Feed
@@ -11,7 +11,7 @@ from controller.identity.quotas.rules import Quotas
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
 from controller.storage.volumes import state, types
-from controller.storage.volumes.homes import Homes
+from controller.storage.volumes.placement import VolumePlacement
 from controller.storage.volumes.revisions import revise
 from controller.storage.volumes.rows import find_volume, is_quiesced
 from controller.storage.volumes.rules import columns_of_shape, wrong_state
@@ -23,8 +23,8 @@ MODIFYING, COMPLETED, FAILED = "modifying", "completed", "failed"
 
 
 class Modifier:
-    def __init__(self, db: Database, homes: Homes, quotas: Quotas, feed: Feed):
-        self._db, self._homes, self._quotas, self._feed = db, homes, quotas, feed
+    def __init__(self, db: Database, placement: VolumePlacement, quotas: Quotas, feed: Feed):
+        self._db, self._placement, self._quotas, self._feed = db, placement, quotas, feed
 
     def modify(self, call: Call, request: volumes_pb2.ModifyVolumeRequest):
         """The modification's row. Raises INVALID, NOT_FOUND, WRONG_STATE, QUOTA, NO_CAPACITY."""
@@ -36,7 +36,7 @@ class Modifier:
             volume_revision, columns = 0, columns_of_shape(shape)
             if growth:
                 self._quotas.charge(tx, call.account_id, {"gigabytes": growth})
-                self._homes.claim_more(tx, row.host_id, growth)
+                self._placement.claim_more(tx, row.host_id, growth)
                 volume_revision = revise(tx, self._feed, [row.volume_id], columns)[row.volume_id]
             else:
                 tx.advance(Volume, columns, Volume.volume_id == row.volume_id)

@@ -1,7 +1,7 @@
 """What a volume leaves behind: its attachment, or its disk, quota and tags.
 
-Called by compute/attachments/rules, storage/volumes/settle, and compute/instances/settle for what
-ended with an instance.
+Called by compute/attachments/rules, storage/volumes/reconcile, and compute/instances/reconcile for
+what ended with an instance.
 """
 
 from collections.abc import Collection, Sequence

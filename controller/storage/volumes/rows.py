@@ -1,6 +1,6 @@
 """Volumes with what their states are derived from, and finding those that a caller named.
 
-Called by storage/volumes/rules, attachments, settle and describe inside their sessions.
+Called by storage/volumes/rules, attachments, reconcile and describe inside their sessions.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Volumes made and deleted by themselves: CreateVolume and DeleteVolume.
 
 Called by storage/volumes/rpc; launches make their disks in compute/launch/rows. With
-storage/volumes/modify, settle and release the only writer of volumes. Each is one transaction:
+storage/volumes/modify, reconcile and release the only writer of volumes. Each is one transaction:
 quota, home and row, or nothing. What a host is told of a volume in its own right is its row under a
 new revision.
 
@@ -19,7 +19,7 @@ from controller.kernel.client_tokens import digest_of, made_before
 from controller.kernel.database import Database, Transaction
 from controller.storage.snapshots.sources import Source, source_of
 from controller.storage.volumes import state, types
-from controller.storage.volumes.homes import Homes
+from controller.storage.volumes.placement import VolumePlacement
 from controller.storage.volumes.revisions import revise
 from controller.storage.volumes.rows import find_volume, ids_of
 from controller.tables.nouns import VOLUME
@@ -30,8 +30,15 @@ from protos.ids import new_id
 
 
 class VolumeRules:
-    def __init__(self, db: Database, rng: random.Random, homes: Homes, quotas: Quotas, feed: Feed):
-        self._db, self._rng, self._homes = db, rng, homes
+    def __init__(
+        self,
+        db: Database,
+        rng: random.Random,
+        placement: VolumePlacement,
+        quotas: Quotas,
+        feed: Feed,
+    ):
+        self._db, self._rng, self._placement = db, rng, placement
         self._quotas, self._feed = quotas, feed
 
     def create(self, tx: Transaction, request: volumes_pb2.CreateVolumeRequest) -> str:
@@ -42,12 +49,12 @@ class VolumeRules:
             return earlier
         if not request.availability_zone:
             raise missing_parameter("AvailabilityZone")
-        self._homes.check_zone(request.availability_zone)
+        self._placement.check_zone(request.availability_zone)
         source = source_of(tx, call, request.snapshot_id) if request.snapshot_id else None
         shape = _shape(request, source)
         self._quotas.charge(tx, call.account_id, {"volumes": 1, "gigabytes": shape.size_gib})
         zone = request.availability_zone
-        host_id = self._homes.claim(tx, zone, shape.size_gib)
+        host_id = self._placement.claim(tx, zone, shape.size_gib)
         volume_id = new_id("volume", self._rng)
         row = {
             "volume_id": volume_id,
@@ -89,7 +96,7 @@ class VolumeRules:
 
 def condemn(tx: Transaction, feed: Feed, rows) -> None:
     """Nothing is to be left of these volumes, which are attached to nothing: their homes are told,
-    and settle forgets them once they are seen gone."""
+    and reconcile forgets them once they are seen gone."""
     revise(tx, feed, ids_of(rows), {"desired": "deleted"})
 
 

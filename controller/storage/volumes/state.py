@@ -6,7 +6,7 @@
     creating   not made yet
     available  otherwise
 
-    desired    present | deleted             volume, written by storage/volumes/rules and settle
+    desired    present | deleted             volume, written by storage/volumes/rules and reconcile
     made                                     volume, written by storage/volumes/observe
     observed   '' making here failed gone    the home's assignment, written by hosts/reports
 

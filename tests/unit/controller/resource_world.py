@@ -1,4 +1,4 @@
-"""A database with two accounts and the servicers of the resource nouns, called as by the door.
+"""A database with two accounts and the servicers of the resource nouns, called as in the process.
 
 Used by the tests of networks, keys, tags, quotas, images and regions. What hosts would be sent is
 recorded, not sent.

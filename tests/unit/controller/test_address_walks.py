@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from controller.kernel.middleware import Door
+from controller.kernel.middleware import Middleware
 from controller.network.interfaces import rules as interfaces
 from controller.tables.compute import Instance
 from controller.tables.network import NetworkInterface, PublicAddress
@@ -169,7 +169,7 @@ def test_the_walks_go_everywhere(tmp_path):
 def test_of_six_callers_at_once_one_adds_the_rule(tmp_path):
     world = World(tmp_path, threads=True)
     group, ready, outcomes = create(world), threading.Barrier(6), []
-    door = Door(world.groups, lambda: world.now_ms)
+    door = Middleware(world.groups, lambda: world.now_ms)
 
     def ask():
         ready.wait()

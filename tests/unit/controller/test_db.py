@@ -12,7 +12,7 @@ from controller.kernel import filters
 from controller.kernel.call import Call, system_call
 from controller.kernel.database import Conflict, open_sqlite
 from controller.kernel.filters import page_of, where
-from controller.kernel.middleware import ATTEMPTS, Door
+from controller.kernel.middleware import ATTEMPTS, Middleware
 from controller.storage.image_states import LIVING
 from controller.tables.compute import KeyPair
 from controller.tables.hosts import Host
@@ -160,7 +160,7 @@ def test_text_compares_as_postgresql_compares_it(db):
     assert names(db, filters.matches(Account.name, "W*")) == ["Web"]
 
 
-# --- the door -------------------------------------------------------------------------------------
+# --- the middleware -------------------------------------------------------------------------------
 
 
 class Loser:
@@ -176,7 +176,7 @@ class Loser:
 
 def enter(loser, request="answer"):
     context = CallContext("gateway", Caller(account_id="1", request_id="r", dry_run=True))
-    return Door(loser, lambda: 42).Do(request, context)
+    return Middleware(loser, lambda: 42).Do(request, context)
 
 
 def test_the_door_runs_a_lost_race_again_and_tells_who_calls():

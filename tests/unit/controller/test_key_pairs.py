@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from controller.kernel.middleware import Door
+from controller.kernel.middleware import Middleware
 from controller.tables.compute import KeyPair
 from protos.cloud.v1 import keys_pb2 as pb
 from protos.errors import CloudError, Kind
@@ -139,7 +139,7 @@ def test_filters_and_what_is_not_there(world):
 
 def test_of_eight_callers_at_once_one_makes_the_pair(tmp_path):
     world = World(tmp_path, threads=True)
-    door = Door(world.keys, lambda: world.now_ms)
+    door = Middleware(world.keys, lambda: world.now_ms)
     ready, outcomes = threading.Barrier(8), []
 
     def ask():

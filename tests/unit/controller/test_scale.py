@@ -6,7 +6,7 @@ from peewee import SQL
 
 from controller.compute.instances.describe import Describer, instances_query
 from controller.compute.instances.filters import instance_filters
-from controller.compute.instances.settle import _unsettled
+from controller.compute.instances.reconcile import _unsettled
 from controller.config import Config
 from controller.hosts.specs import _from
 from controller.kernel.call import Call, system_call

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 BATCH = 100
 
 
-class ImageSettle:
+class ImageReconciler:
     def __init__(self, db: Database):
         self._db = db
 
@@ -36,7 +36,7 @@ class ImageSettle:
             for row in tx.rows(_disks_of(over)):
                 disks[row.image_id].append(row)
             for image_id, found in disks.items():
-                _settle(tx, image_id, found)
+                _reconcile(tx, image_id, found)
 
 
 def _over():
@@ -76,7 +76,7 @@ def _disks_of(image_ids: Sequence[str]):
     )
 
 
-def _settle(tx: Transaction, image_id: str, disks: list) -> None:
+def _reconcile(tx: Transaction, image_id: str, disks: list) -> None:
     there = [row for row in disks if row.snapshot_id]
     failed = [row for row in there if row.status not in ("completed", "pending")]
     root = disks[0]

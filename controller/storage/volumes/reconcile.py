@@ -35,7 +35,7 @@ _DELETED = Volume.desired == SQL("'deleted'")
 _MODIFYING = VolumeModification.state == SQL("'modifying'")
 
 
-class VolumeSettle:
+class VolumeReconciler:
     def __init__(self, db: Database, quotas: Quotas, feed: Feed):
         self._db, self._quotas, self._feed = db, quotas, feed
 

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 200  # rows of one transaction; the next run takes the rest
 
 
-class AttachmentSettle:
+class AttachmentReconciler:
     def __init__(self, db: Database, feed: Feed):
         self._db, self._feed = db, feed
 

@@ -45,12 +45,12 @@ SHUT_DOWN_BY_ITSELF = state_reason(
 )
 
 
-class Settle:
+class InstanceReconciler:
     def __init__(self, db: Database, rules: InstanceRules, quotas: Quotas, feed: Feed):
         self._db, self._rules, self._quotas, self._feed = db, rules, quotas, feed
 
     def run_once(self, call: Call) -> int:
-        """Settles what there is; answers how many placements that were.
+        """Reconciles what there is; answers how many placements that were.
 
         All of it in one transaction; where that fails, each in its own, so that one that cannot be
         settled keeps no other.
@@ -60,21 +60,21 @@ class Settle:
         if not found:
             return 0
         try:
-            return self._settle(call, [row.placement_id for row in found])
+            return self._reconcile(call, [row.placement_id for row in found])
         except Exception as failure:
             _raise_if_busy(failure)
             log.exception("%d placements cannot be settled together", len(found))
-        return sum(self._settle_alone(call, row.placement_id) for row in found)
+        return sum(self._reconcile_alone(call, row.placement_id) for row in found)
 
-    def _settle_alone(self, call: Call, placement_id: str) -> int:
+    def _reconcile_alone(self, call: Call, placement_id: str) -> int:
         try:
-            return self._settle(call, [placement_id])
+            return self._reconcile(call, [placement_id])
         except Exception as failure:
             _raise_if_busy(failure)
             log.exception("placement %s cannot be settled; it is tried again", placement_id)
             return 0
 
-    def _settle(self, call: Call, placement_ids: Sequence[str]) -> int:
+    def _reconcile(self, call: Call, placement_ids: Sequence[str]) -> int:
         with self._db.write(call) as tx:
             rows = tx.rows(_NAMED(ids=placement_ids))
             self._finish(tx, [row for row in rows if row.observed == "absent"])

@@ -14,7 +14,7 @@ from controller.tables.hosts import Host
 from protos.errors import CloudError, Kind
 
 
-class Homes:
+class VolumePlacement:
     def __init__(self, settings: Settings, zones: Sequence[Zone]):
         self._settings, self._zones = settings, {zone.name: zone.homes for zone in zones}
 
