@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from hostagent.agenda import Agenda
 from hostagent.audit import Audit
-from hostagent.drivers import DriverError
+from hostagent.drivers import DriverError, NotYet
 from hostagent.ledger import Ledger
 from hostagent.limits import Limits
 from hostagent.snapshots.copies import Copies
@@ -158,6 +158,8 @@ class Agent:
         try:
             self._on.network.ensure_host()
             self._sync.set_orphans(self._audit.tidy())
+        except NotYet as wait:
+            return now + wait.retry_ms
         except DriverError as failure:
             log.warning("the host could not be looked over: %s", failure)
             return now + self._limits.backoff_most_ms
