@@ -69,6 +69,8 @@ def described(host: dict) -> str:
         f"{_zones(host)}, {host['instances']} instance{'s' * (host['instances'] != 1)}, "
         f"{_usage(host)}"
     )
+    if host["hypervisor_away"]:
+        line += f"; its hypervisor is away, work there waits: {host['hypervisor_away']}"
     if host["orphans"]:
         line += f"; unknown domains: {', '.join(host['orphans'])}"
     return line

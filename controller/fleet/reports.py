@@ -250,6 +250,7 @@ def _facts(facts: fleet_pb2.HostFacts) -> dict:
     return {
         "endpoint": facts.endpoint,
         "hypervisor": facts.hypervisor,
+        "hypervisor_away": facts.hypervisor_away,
         "architecture": facts.architecture,
         "version": facts.version,
         "features": json.dumps(list(facts.features)),

@@ -146,7 +146,10 @@ def candidates(session: Session, digest: str) -> list[Candidate]:
     """Every host as it is now, and whether it holds the image."""
     return [
         Candidate(
-            *row[:12], address=row[12].rpartition(":")[0].strip("[]"), has_image=bool(row[13])
+            *row[:12],
+            address=row[12].rpartition(":")[0].strip("[]"),
+            has_image=bool(row[13]),
+            is_away=bool(row[14]),
         )
         for row in session.tuples(_hosts(digest=digest))
     ]
@@ -170,6 +173,7 @@ def _hosts(digest) -> ModelSelect:
             Host.disk_gib_used,
             Host.endpoint,
             HostImage.digest,
+            Host.hypervisor_away,
         )
         .join(
             HostImage,

@@ -29,8 +29,8 @@ class Homes:
             )
 
     def claim(self, tx: Transaction, zone: str, size_gib: int) -> tuple[str, int]:
-        """The host with the most free disk that takes it, and the generation that it moved to.
-        Raises NO_CAPACITY."""
+        """The host with the most free disk that takes it, and the generation that it moved to. One
+        whose hypervisor is away is the last choice: the volume waits there. Raises NO_CAPACITY."""
         ratio = round(self._settings.disk_ratio * 1000)
         free = Host.disk_gib * ratio - Host.disk_gib_used * 1000
         there = Host.select(Host.host_id).where(
@@ -38,7 +38,8 @@ class Homes:
             Host.health == "up",
             free >= size_gib * 1000,
         )
-        for (host_id,) in tx.tuples(there.order_by(free.desc(), Host.host_id)):
+        away = Host.hypervisor_away != ""
+        for (host_id,) in tx.tuples(there.order_by(away, free.desc(), Host.host_id)):
             generation = self._claim(tx, host_id, size_gib)
             if generation is not None:
                 return host_id, generation
