@@ -83,6 +83,7 @@ from controller.tags.rpc import TagsServicer
 from controller.volumes.attachments import Attachments
 from controller.volumes.homes import Homes
 from controller.volumes.modify import Modifier
+from controller.volumes.overdue import VolumeOverdue
 from controller.volumes.rpc import VolumesServicer
 from controller.volumes.rules import VolumeRules
 from controller.volumes.settle import VolumeSettle
@@ -213,10 +214,14 @@ def _tasks(
     enrolment: Enrolment,
 ) -> list[Task]:
     """What is run for ever, and how often."""
+    hosts, started_ms = config.hosts, clock()
+    limit_ms = config.instances.pending_limit_ms
+    overdue = Overdue(db, instances, limit_ms, hosts, started_ms)
     return [
         *(Task(name, SECOND, settle) for name, settle in settles.items()),
-        Task("host health", SECOND, HostHealth(db, config.hosts, clock()).run_once),
-        Task("overdue", MINUTE, Overdue(db, instances, config.instances.pending_limit_ms).run_once),
+        Task("host health", SECOND, HostHealth(db, hosts, started_ms).run_once),
+        Task("overdue", 5 * SECOND, overdue.run_once),
+        Task("overdue volumes", 5 * SECOND, VolumeOverdue(db, hosts, started_ms).run_once),
         Task("purge", MINUTE, Purge(db, config.instances.keep_terminated_ms).run_once),
         Task("images", MINUTE, ImageCollector(db, store).run_once),
         Task("blocks", HOUR, BlockCollector(db, blocks).run_once),

@@ -549,7 +549,7 @@ class Volume(Table):
     desired = text(default="present")  # present | deleted
     generation = number()  # of its home, when its VolumeSpec last changed; 0: none is sent
     made = flag(True)  # False until its home has first seen it whole
-    observed = text()  # '' | making | here | failed | gone
+    observed = text()  # '' | making | here | failed | gone | lost
     observed_generation = number()  # that the observation was made under
     observed_message = text()
     epoch = number()  # of the report that brought it

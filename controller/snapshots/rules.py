@@ -34,6 +34,7 @@ from controller.quotas.rules import Quotas
 from controller.snapshots.sources import GONE, SHARES, visible_to
 from controller.tags import rules as tags
 from controller.tags.checks import tags_of_specifications
+from controller.volumes.state import UNMADE
 from protos.cloud.v1 import volumes_pb2
 from protos.errors import CloudError, Kind
 from protos.ids import new_id
@@ -214,7 +215,7 @@ def _check_can_be_taken(tx: Transaction, volume) -> None:
     elif volume.observed == "failed" or volume.host_id is None:
         state = "error"
     elif not volume.made:
-        state = "creating"
+        state = "error" if volume.observed in UNMADE else "creating"
     if state:
         raise CloudError(
             Kind.WRONG_STATE,

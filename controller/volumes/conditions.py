@@ -19,8 +19,8 @@ VOLUME_STATES = {
     state.DELETING: Volume.desired == "deleted",
     state.IN_USE: _PRESENT & Volume.instance_id.is_null(False),
     state.AVAILABLE: _FREE & Volume.made,
-    state.ERROR: _UNMADE & (Volume.observed == "failed"),
-    state.CREATING: _UNMADE & (Volume.observed != "failed"),
+    state.ERROR: _UNMADE & Volume.observed.in_(state.UNMADE),
+    state.CREATING: _UNMADE & Volume.observed.not_in(state.UNMADE),
 }
 
 _ATTACHED = Volume.instance_id.is_null(False)

@@ -3,12 +3,13 @@
     volume                                     attachment
     deleting   desired deleted                 busy       detaching, and the guest holds it
     in-use     attached                        detaching  on its way out
-    error      not made yet, and it failed     attaching  the guest runs and has not got it yet, or
+    error      not made yet: failed, lost      attaching  the guest runs and has not got it yet, or
     creating   not made yet                               was launched and has never run
     available  otherwise                       attached   otherwise
 
     desired        present | deleted            volume, written by volumes/rules and settle
     made, observed '' making here failed gone   volume, written by fleet/reports
+             lost                               its home says nothing (volumes/overdue)
     attach_generation > devices_generation      volume (attachments) > live placement (reports)
 
 Read backwards for filters in volumes/conditions.
@@ -21,6 +22,7 @@ CREATING, AVAILABLE, IN_USE, DELETING, ERROR = (
     "deleting",
     "error",
 )
+UNMADE = ("failed", "lost")
 ATTACHING, ATTACHED, DETACHING, BUSY = "attaching", "attached", "detaching", "busy"
 
 
@@ -32,7 +34,7 @@ def volume_state(row) -> str:
         return IN_USE
     if row.made:
         return AVAILABLE
-    return ERROR if row.observed == "failed" else CREATING
+    return ERROR if row.observed in UNMADE else CREATING
 
 
 def attachment_state(
