@@ -109,6 +109,8 @@ class Agent:
 
     def look_at(self, instance_id: str) -> None:
         """From any thread. A domain that is not in the ledger concerns the next audit only."""
+        if not instance_id:
+            self.on_news()  # said at once, where it was said that the hypervisor is away
         for name in (instance_id,) if instance_id else self._ledger.instances():
             if self._ledger.get(name) is not None:
                 self._wake(("instance", name))

@@ -6,15 +6,15 @@
     link.away()      why it is, in a few words; empty: it is there
 
 ``begin(connection)`` prepares each new connection before anybody uses it (events, what was
-forgotten); it may raise libvirtError. ``on_back()`` is called, from a thread of its own, when
-libvirtd is there again, or for the first time where ``start`` did not find it. Called by
-libvirt_driver; thread-safe.
+forgotten); it may raise libvirtError. ``on_back()`` is called, from a thread of its own, whenever
+libvirtd is there again. Called by libvirt_driver; thread-safe.
 """
 
 import contextlib
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 
 import libvirt
 
@@ -23,6 +23,7 @@ from hostagent.hypervisors.libvirt_errors import check_alive, translated
 
 log = logging.getLogger(__name__)
 
+FIRST_ANSWER_S = 10.0  # libvirtd may be there and hang
 KEEPALIVE_S, KEEPALIVE_COUNT = 5, 3
 RECONNECT_FIRST_S, RECONNECT_MOST_S = 0.1, 2.0
 
@@ -39,22 +40,25 @@ class Connection:
         self._uri, self._begin, self._on_back = uri, begin, on_back
         self._lock = threading.Lock()
         self._connection: libvirt.virConnect | None = None
-        self._why = "libvirt was not asked yet"
+        self._why = "libvirt has not answered yet"
+        self._first: Future[None] = Future()  # what came of the first try
         self._stopping = threading.Event()
         self.lost = threading.Event()  # there is none, and one is to be made
 
     def start(self) -> None:
-        """Returns at once where libvirtd is away. Raises DriverError for what ``begin`` refuses."""
+        """Does not wait for a libvirtd that is away, nor long for one that does not answer. Raises
+        DriverError for what ``begin`` refuses.
+        """
         _run_events()
-        try:
-            connection = self._open()
-            with self._lock:
-                self._connection = connection
-        except Unavailable as away:
-            log.warning("%s; the agent waits for it", away)
-            self._why = str(away)
-            self.lost.set()
-        threading.Thread(target=self._reconnect, name="libvirt", daemon=True).start()
+        self.lost.set()
+        threading.Thread(target=self._connect, name="libvirt", daemon=True).start()
+        wait([self._first], FIRST_ANSWER_S)
+        if self._connection is not None:
+            return
+        if self._first.done() and isinstance(self._first.exception(), DriverError):
+            self.stop()
+            raise self._first.exception()
+        log.warning("%s; the agent waits for it", self._why)
 
     def stop(self) -> None:
         """Closes the connection; domains go on."""
@@ -94,8 +98,8 @@ class Connection:
             self._connection = None
             self.lost.set()
 
-    def _reconnect(self) -> None:
-        """A thread of its own: waits for a loss, then tries until libvirt is back."""
+    def _connect(self) -> None:
+        """A thread of its own: waits for a loss, then tries until libvirt is there."""
         while True:
             self.lost.wait()
             self.lost.clear()
@@ -111,6 +115,8 @@ class Connection:
                     self._stopping.wait(pause)
                     pause = min(pause * 2, RECONNECT_MOST_S)
                     continue
+                if not self._first.done():
+                    self._first.set_result(None)
                 log.info("libvirt is there")
                 self._on_back()
             if self._stopping.is_set():
@@ -122,6 +128,8 @@ class Connection:
         if isinstance(failure, DriverError) and str(failure) != self._why:
             log.error("%s; the agent goes on trying", failure)
         self._why = str(failure)
+        if not self._first.done():
+            self._first.set_exception(failure)
 
 
 def _drop(connection: libvirt.virConnect) -> None:

@@ -72,6 +72,15 @@ def test_what_is_asked_for_meanwhile_waits_and_is_done(tmp_path, daemon, begins_
     host.close()
 
 
+def test_an_agent_begins_although_libvirtd_hangs(tmp_path, daemon):
+    with daemon.hanging():
+        host = Host(tmp_path, daemon.uri)
+        host.tell(FIRST, Guest.LISTENS)
+        assert "not answered" in host.agent.report().facts.hypervisor_away
+    host.until(FIRST, OBSERVED_RUNNING)
+    host.close()
+
+
 def volume(name: str) -> VolumeSpec:
     return VolumeSpec(volume_id=name, desired=fleet_pb2.VOLUME_PRESENT, size_bytes=64 * MIB)
 

@@ -146,6 +146,8 @@ def test_an_agent_begins_without_it_and_says_so(rig):
     assert (facts.vcpus, facts.hypervisor_away) == (64, "the fake hypervisor is away")
     rig.acknowledge()
     assert not rig.agent.report().HasField("facts")
+    assert not rig.agent.has_news()
     rig.hypervisor.come_back()
+    assert rig.agent.has_news()
     assert rig.agent.report().HasField("facts")
     assert not rig.agent.report().facts.hypervisor_away
