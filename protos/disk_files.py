@@ -2,7 +2,7 @@
 
     found = inspect(file, "qcow2")        DiskFile(disk_format, virtual_size_bytes); raises Refused
     disk_format = format_of(start)        qcow2 where it begins as one, else raw
-    word = foreign(file)                  "gzip", "vmdk", "text" ...: no raw disk; "" else
+    word = foreign(file)                  "gzip", "vmdk", "text" ...: another kind of file; "" else
 
 Formats are declared and checked against the bytes, never guessed: a raw disk whose first bytes are
 a qcow2 header that a hostile guest wrote is refused as raw, and nothing that points at another file
@@ -48,12 +48,12 @@ _MARKS = (
     (0, b"Rar!\x1a\x07", "rar"),
     (257, b"ustar", "tar"),
     (0, b"070701", "cpio"),
-    (0, b"!<arch>\n", "a Debian package"),
-    (0, b"\x7fELF", "a program"),
+    (0, b"!<arch>\n", "deb"),
+    (0, b"\x7fELF", "elf"),
     (0, b"%PDF-", "pdf"),
+    (32_769, b"CD001", "iso"),
 )
-_ISO = (32_769, b"CD001")
-_TEXT = bytes(range(32, 127)) + b"\t\n\r\f"
+_TEXT_BYTES = 1024
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def inspect(file: BinaryIO, disk_format: str) -> DiskFile:
         return DiskFile("qcow2", qcow2.check(file, size_bytes).size)
     if disk_format != "raw":
         raise Refused(f"its format is declared as {disk_format!r}, not raw or qcow2")
-    if word := foreign(file):
+    word = foreign(file)
+    if word and not (word == "iso" and _boots(file)):  # some ISO images are made to be disks, too
         raise Refused(f"it is declared as raw and begins as {word} does")
     if size_bytes % SECTOR_BYTES:
         raise Refused(
@@ -87,17 +88,30 @@ def format_of(start: bytes) -> str:
 
 
 def foreign(file: BinaryIO) -> str:
-    """What the file evidently is that is no raw disk: a word for it, or ""."""
+    """What the file evidently is, other than a raw disk: a word for it, or ""."""
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     start = file.read(_START_BYTES)
     for offset, mark, word in _MARKS:
         if start.startswith(mark, offset):
             return word
-    boots = start[SECTOR_BYTES - 2 : SECTOR_BYTES] == _BOOT_SIGNATURE
-    if start.startswith(_ISO[1], _ISO[0]) and not boots:
-        return "an ISO 9660 file system without a boot sector"
-    if start and not start[:SECTOR_BYTES].translate(None, _TEXT):
+    if _is_text(start[:_TEXT_BYTES]):
         return "text"
     file.seek(max(0, size_bytes - SECTOR_BYTES))
     return "vhd" if file.read(8) == b"conectix" else ""  # a fixed one says it at its end only
+
+
+def _boots(file: BinaryIO) -> bool:
+    file.seek(SECTOR_BYTES - 2)
+    return file.read(2) == _BOOT_SIGNATURE
+
+
+def _is_text(start: bytes) -> bool:
+    """UTF-8 that can be printed; its last letter may be cut in two."""
+    try:
+        text = start.decode()
+    except UnicodeDecodeError as mistake:
+        if mistake.start < len(start) - 3:
+            return False
+        text = start[: mistake.start].decode()
+    return bool(text) and all(letter.isprintable() or letter in "\t\r\n\f" for letter in text)

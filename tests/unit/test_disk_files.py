@@ -95,9 +95,9 @@ NO_DISKS = {
     "zstd": b"\x28\xb5\x2f\xfd",
     "zip": b"PK\3\4",
     "tar": b"disk.raw".ljust(257, b"\0") + b"ustar\0",
-    "a program": b"\x7fELF",
+    "elf": b"\x7fELF",
     "text": b"<!DOCTYPE html>\n<title>404 Not Found</title>\n",
-    "an ISO 9660 file system without a boot sector": ISO,
+    "iso": ISO,
 }
 
 
@@ -122,7 +122,7 @@ def test_what_is_evidently_no_disk_is_not_taken_as_raw(word):
 )
 def test_raw_disks_are_taken(content):
     content += bytes(-len(content) % 512)
-    assert foreign(io.BytesIO(content)) == ""
+    assert foreign(io.BytesIO(content)) in ("", "iso")
     assert look(content, "raw") == DiskFile("raw", len(content))
 
 
