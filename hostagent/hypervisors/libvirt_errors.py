@@ -32,13 +32,21 @@ class translated:
     def __exit__(self, kind, failure, trace) -> None:
         if isinstance(failure, libvirt.libvirtError):
             message = f"{self._what}: {failure.get_error_message()}"
-            if failure.get_error_domain() == libvirt.VIR_FROM_RPC:  # the client's, not libvirtd's
+            if _is_away(failure):
                 raise Unavailable(message) from failure
             raise DriverError(
                 message,
                 transient=failure.get_error_code() not in _LASTING,
                 because=failure.get_error_code(),
             ) from failure
+
+
+def _is_away(failure: libvirt.libvirtError) -> bool:
+    """The client's own word, not libvirtd's: nobody listens, or the connection broke. A message
+    that it cannot send as it is (VIR_ERR_RPC) is another matter.
+    """
+    of_client = failure.get_error_domain() == libvirt.VIR_FROM_RPC
+    return of_client and failure.get_error_code() != libvirt.VIR_ERR_RPC
 
 
 def check_alive(connection: libvirt.virConnect) -> None:
