@@ -258,7 +258,7 @@ class _Tables:
         end = (offset // SECTOR_BYTES + sectors) * SECTOR_BYTES
         if entry & _COPIED:
             raise Refused("a compressed cluster says that it can be written in place")
-        if offset >= self._file_bytes or end - self._file_bytes >= self._cluster:
+        if offset >= self._file_bytes or end - SECTOR_BYTES >= self._file_bytes:
             raise _beyond("disk's content", self._file_bytes)
         last = min(end - 1, self._file_bytes - 1)
         for index in range(offset >> self._bits, (last >> self._bits) + 1):

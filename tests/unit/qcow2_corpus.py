@@ -194,7 +194,10 @@ HOSTILE = {
     ),
     "its own cluster that is said to be shared": (disk(DATA), "refcounts are wrong"),
     "compressed data beyond the file": (disk(compressed(6 * CLUSTER, 1)), "content lies beyond"),
-    "compressed data far over the end": (disk(compressed(DATA, 256)), "content lies beyond"),
+    "compressed data that was cut off": (
+        disk(compressed(DATA + CLUSTER - 512, 2)),
+        "content lies beyond",
+    ),
     "compressed data in a table": (disk(compressed(4 * CLUSTER + 99, 1)), "overlaps"),
     "compressed data counted too low": (
         disk(compressed(DATA, 1), compressed(DATA + 600, 1)),
