@@ -2,67 +2,69 @@
 
     disk_format(path)            "qcow2" or "raw"; CliError says what else it is, and what to do
     disk_format(path, "raw")     the user's word for it: anything but a disk of another format
+    check(path, "qcow2")         CliError where no guest could start from it: the server's own look
 
-Called by cli/images before a byte is sent. The server looks at a qcow2 file more closely (whether a
-guest could start from it); here what is no disk at all, or another kind of disk, is told apart.
-Sources: the formats' own specifications (signatures and their places).
+Called by cli/images before a byte is sent.
 """
 
 import stat
 from pathlib import Path
 
 from cli.errors import CliError
+from protos import disk_files
 
 QCOW2_VERSIONS = (2, 3)
-_HEAD_BYTES = 64 * 1024  # every signature but a fixed VHD's, which is in the last 512 bytes
+_HEAD_BYTES = 8 * 1024  # where a partition table begins
 _CONVERT = "convert it first: `qemu-img convert -O qcow2 {file} image.qcow2`"
 _DECRYPT = "decrypt it first, as by `cryptsetup`"
 _UNPACK = "unpack it first, and import the disk that is in it"
-# (where, what is there, what the file is, what to do)
-_SIGNATURES = (
-    (0, b"KDMV", "a VMDK disk", _CONVERT),
-    (0, b"COWD", "a VMDK disk", _CONVERT),
-    (0, b"# Disk DescriptorFile", "the description of a VMDK disk", _CONVERT),
-    (0, b"conectix", "a VHD disk", _CONVERT),
-    (0, b"vhdxfile", "a VHDX disk", _CONVERT),
-    (0x40, b"\x7f\x10\xda\xbe", "a VDI disk", _CONVERT),
-    (0, b"QED\0", "a QED disk", _CONVERT),
-    (0, b"WithoutFreeSpace", "a Parallels disk", _CONVERT),
-    (0, b"WithouFreSpacExt", "a Parallels disk", _CONVERT),
-    (0, b"LUKS\xba\xbe", "an encrypted disk (LUKS)", _DECRYPT),
-    (0, b"\x1f\x8b", "packed by gzip", _UNPACK),
-    (0, b"\xfd7zXZ\0", "packed by xz", _UNPACK),
-    (0, b"BZh", "packed by bzip2", _UNPACK),
-    (0, b"\x28\xb5\x2f\xfd", "packed by zstd", _UNPACK),
-    (0, b"\x04\x22\x4d\x18", "packed by lz4", _UNPACK),
-    (0, b"PK\x03\x04", "a zip archive", _UNPACK),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
-    (257, b"ustar", "a tar archive (an OVA is one)", _UNPACK),
-    (0, b"\x7fELF", "a program (ELF)", "import a disk"),
-    (
-        32769,
-        b"CD001",
+# What protos/disk_files calls it -> what the file is, what to do
+_STRANGERS = {
+    "vmdk": ("a VMDK disk", _CONVERT),
+    "vhd": ("a VHD disk", _CONVERT),
+    "vhdx": ("a VHDX disk", _CONVERT),
+    "vdi": ("a VDI disk", _CONVERT),
+    "qed": ("a QED disk", _CONVERT),
+    "parallels": ("a Parallels disk", _CONVERT),
+    "luks": ("an encrypted disk (LUKS)", _DECRYPT),
+    **{kind: (f"packed by {kind}", _UNPACK) for kind in ("gzip", "xz", "bzip2", "zstd", "lz4")},
+    **{kind: (f"a {kind} archive", _UNPACK) for kind in ("zip", "7z", "rar", "cpio")},
+    "tar": ("a tar archive (an OVA is one)", _UNPACK),
+    "elf": ("a program (ELF)", "import a disk"),
+    "text": ("text, no disk", "was an error page downloaded in its place?"),
+    "iso": (
         "an ISO image of a CD",
         "install from it onto a disk and import that; if it is made to start from a disk too, say "
         "--disk-format raw",
     ),
-)
+}
 _RAW = ((510, b"\x55\xaa"), (512, b"EFI PART"), (4096, b"EFI PART"))  # MBR, GPT
 
 
 def disk_format(file: Path, declared: str | None = None) -> str:
     """Raises CliError for what cannot become an image, or is not as ``declared``."""
-    head, tail = _ends(file)
+    head, kind = _look(file)
     if not head:
         raise CliError(f"{file} is empty: was its download cut off?")
-    if head.startswith(b"QFI\xfb"):
+    if kind == "qcow2":
         return _qcow2(file, int.from_bytes(head[4:8]), declared)
-    what, what_to_do = _stranger(head, tail)
+    what, what_to_do = _stranger(head, kind)
     if declared == "qcow2":
         raise CliError(f"{file} is no qcow2 disk: it is {what or 'perhaps a raw one'}")
     if what and (declared is None or what_to_do in (_CONVERT, _DECRYPT)):
         raise CliError(f"{file} is {what}: {what_to_do.format(file=file)}")
     return "raw"
+
+
+def check(file: Path, disk_format: str) -> None:
+    """Raises CliError for what the server would not take in: sent first, that is heard late."""
+    try:
+        with file.open("rb") as content:
+            disk_files.inspect(content, disk_format)
+    except disk_files.Refused as why:
+        raise CliError(f"{file} cannot be used as an image: {why}") from why
+    except OSError as failure:
+        raise _unreadable(file, failure) from failure
 
 
 def _qcow2(file: Path, version: int, declared: str | None) -> str:
@@ -74,43 +76,30 @@ def _qcow2(file: Path, version: int, declared: str | None) -> str:
     return "qcow2"
 
 
-def _stranger(head: bytes, tail: bytes) -> tuple[str, str]:
+def _stranger(head: bytes, kind: str) -> tuple[str, str]:
     """What the file is, and what to do; two empty texts where it is a raw disk."""
-    for place, signature, what, what_to_do in _SIGNATURES:
-        if head[place : place + len(signature)] == signature:
-            return what, what_to_do
-    if tail.startswith(b"conectix"):
-        return "a VHD disk", _CONVERT
+    if kind:
+        return _STRANGERS.get(kind, (f"no disk ({kind})", "import a disk"))
     if any(head[place : place + len(mark)] == mark for place, mark in _RAW):
         return "", ""
-    if _is_text(head):
-        return "text, no disk", "was an error page downloaded in its place?"
     return (
         "no qcow2 disk, and no raw one with a partition table",
         "nothing would start from it. If it is a raw disk nevertheless, say --disk-format raw",
     )
 
 
-def _is_text(head: bytes) -> bool:
-    try:
-        text = head[:1024].decode()
-    except UnicodeDecodeError as mistake:
-        if mistake.start < 1020:  # else a letter may be cut in two
-            return False
-        text = head[: mistake.start].decode()
-    return all(letter.isprintable() or letter in "\t\r\n\f" for letter in text)
-
-
-def _ends(file: Path) -> tuple[bytes, bytes]:
-    """The first bytes, and the last 512. Raises CliError where they cannot be read."""
+def _look(file: Path) -> tuple[bytes, str]:
+    """The first bytes, and what the file evidently is. Raises CliError where it cannot be read."""
     try:
         if not stat.S_ISREG(file.stat().st_mode):
             raise CliError(
                 f"{file} is no file: copy a disk into one first, as by `qemu-img convert -O qcow2`"
             )
         with file.open("rb") as content:
-            head = content.read(_HEAD_BYTES)
-            content.seek(max(0, file.stat().st_size - 512))
-            return head, content.read(512)
+            return content.read(_HEAD_BYTES), disk_files.foreign(content)
     except OSError as failure:
-        raise CliError(f"{file} cannot be read: {failure.strerror}") from failure
+        raise _unreadable(file, failure) from failure
+
+
+def _unreadable(file: Path, failure: OSError) -> CliError:
+    return CliError(f"{file} cannot be read: {failure.strerror}")

@@ -27,6 +27,7 @@ def import_file(
     disk_format = image_files.disk_format(file, declared)
     if find(api, name):
         raise CliError(f"there is an image {name!r} already: choose another name by --name")
+    image_files.check(file, disk_format)
     stored = api.upload("/v1/image-uploads", {"disk_format": disk_format}, file)
     return register(api, stored["image_location"], name, disk_format, description, public=public)
 

@@ -55,7 +55,7 @@ def host_lines(hosts: list[dict]) -> Iterator[str]:
     states = ", ".join(f"{count} {word}" for word, count in sorted(health.items()))
     instances = sum(int(host["instances"]) for host in hosts)
     yield f"{len(hosts)} hosts: {states}; {instances} instances, {_usage(*hosts)}"
-    odd = [host for host in hosts if host["health"] != "up" or host["orphans"]]
+    odd = [host for host in hosts if host["health"] != "up" or _troubles(host)]
     for host in odd[:NAMED_HOSTS]:
         yield described(host)
     if len(odd) > NAMED_HOSTS:
@@ -69,9 +69,16 @@ def described(host: dict) -> str:
         f"{_zones(host)}, {host['instances']} instance{'s' * (host['instances'] != 1)}, "
         f"{_usage(host)}"
     )
+    return "; ".join((line, *_troubles(host)))
+
+
+def _troubles(host: dict) -> list[str]:
+    found = []
+    if why := host["hypervisor_away"]:
+        found.append(f"its hypervisor is away, work there waits: {why}")
     if host["orphans"]:
-        line += f"; unknown domains: {', '.join(host['orphans'])}"
-    return line
+        found.append(f"unknown domains: {', '.join(host['orphans'])}")
+    return found
 
 
 HOSTS_HEAD = (
@@ -83,8 +90,9 @@ HOSTS_HEAD = (
 def hosts_row(host: dict) -> tuple:
     """What ``host list`` shows of one, under HOSTS_HEAD."""
     used = (f"{host[f'{what}_used']}/{host[what]}" for what in ("vcpus", "memory_mib", "disk_gib"))
+    hypervisor = host["hypervisor"] + (" (away)" if host["hypervisor_away"] else "")
     return (
-        *(host[name] for name in ("name", "host_id", "health", "hypervisor")),
+        *(host["name"], host["host_id"], host["health"], hypervisor),
         *(_zones(host), int(host["instances"]), *used, " ".join(host["orphans"])),
     )
 

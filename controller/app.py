@@ -98,6 +98,7 @@ from controller.storage.snapshots.rules import SnapshotRules
 from controller.storage.volumes import observe as volume_observer
 from controller.storage.volumes import spec as volume_spec
 from controller.storage.volumes.modify import Modifier
+from controller.storage.volumes.overdue import VolumeOverdue
 from controller.storage.volumes.placement import VolumePlacement
 from controller.storage.volumes.reconcile import VolumeReconciler
 from controller.storage.volumes.rpc import VolumesServicer
@@ -228,10 +229,14 @@ def _tasks(
     enrolment: Enrolment,
 ) -> list[Task]:
     """What is run for ever, and how often."""
+    hosts, started_ms = config.hosts, clock()
+    limit_ms = config.instances.pending_limit_ms
+    overdue = Overdue(db, instances, limit_ms, hosts, started_ms)
     return [
         *(Task(name, SECOND, reconcile) for name, reconcile in reconcilers.items()),
-        Task("host health", SECOND, HostHealth(db, config.hosts, clock()).run_once),
-        Task("overdue", MINUTE, Overdue(db, instances, config.instances.pending_limit_ms).run_once),
+        Task("host health", SECOND, HostHealth(db, hosts, started_ms).run_once),
+        Task("overdue", 5 * SECOND, overdue.run_once),
+        Task("overdue volumes", 5 * SECOND, VolumeOverdue(db, hosts, started_ms).run_once),
         Task("purge", MINUTE, Purge(db, config.instances.keep_terminated_ms).run_once),
         Task("images", MINUTE, ImageCollector(db, store).run_once),
         Task("blocks", HOUR, BlockCollector(db, blocks).run_once),

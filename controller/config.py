@@ -149,11 +149,16 @@ class SchedulerConfig:
 
 @dataclass(frozen=True)
 class HostsConfig:
-    """When a host that says nothing counts as silent, then lost; how its agent is called."""
+    """When a host that says nothing counts as silent, then lost; how its agent is called.
+
+    given_up_after_ms: how long a launch, a start or a new volume waits for a host that says
+    nothing; 0: for ever. Five minutes is longer than a server takes to boot, and shorter than tools
+    wait for a launch (Terraform: ten minutes)."""
 
     report_interval_ms: int = 5_000
     silent_after_ms: int = 15_000
     lost_after_ms: int = 60_000
+    given_up_after_ms: int = 300_000
     apply_timeout_s: float = 5.0
     console_timeout_s: float = 5.0
     dispatch_threads: int = 8

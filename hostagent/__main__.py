@@ -22,7 +22,7 @@ from pathlib import Path
 from hostagent.audit import describe
 from hostagent.config import Config, ConfigError, load
 from hostagent.destroy import destroy
-from hostagent.drivers import DriverError
+from hostagent.drivers import DriverError, Unavailable
 from hostagent.enrolment import EnrolmentError
 from hostagent.service import Service
 from protos.errors import CloudError, Kind
@@ -114,7 +114,7 @@ def _audit(configs: list[Config]) -> int:
     try:
         for config in configs:
             findings += Service(config, only_look=True).audit()
-    except (EnrolmentError, DriverError, CloudError, OSError, ValueError) as failure:
+    except (EnrolmentError, DriverError, Unavailable, CloudError, OSError, ValueError) as failure:
         log.error("cannot look this host over: %s", failure)
         return 2
     for line in describe(findings):
@@ -125,7 +125,7 @@ def _audit(configs: list[Config]) -> int:
 def _destroy(configs: list[Config]) -> int:
     try:
         strangers = [name for config in configs for name in destroy(config)]
-    except (EnrolmentError, DriverError, OSError, ValueError) as failure:
+    except (EnrolmentError, DriverError, Unavailable, OSError, ValueError) as failure:
         log.error("not all is gone: %s", failure)
         return 1
     for name in strangers:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from hostagent.agenda import Agenda
 from hostagent.audit import Audit
-from hostagent.drivers import DriverError
+from hostagent.drivers import DriverError, NotYet
 from hostagent.ledger import Ledger
 from hostagent.limits import Limits
 from hostagent.snapshots.copies import Copies
@@ -109,6 +109,8 @@ class Agent:
 
     def look_at(self, instance_id: str) -> None:
         """From any thread. A domain that is not in the ledger concerns the next audit only."""
+        if not instance_id:
+            self.on_news()  # said at once, where it was said that the hypervisor is away
         for name in (instance_id,) if instance_id else self._ledger.instances():
             if self._ledger.get(name) is not None:
                 self._wake(("instance", name))
@@ -158,6 +160,8 @@ class Agent:
         try:
             self._on.network.ensure_host()
             self._sync.set_orphans(self._audit.tidy())
+        except NotYet as wait:
+            return now + wait.retry_ms
         except DriverError as failure:
             log.warning("the host could not be looked over: %s", failure)
             return now + self._limits.backoff_most_ms

@@ -76,7 +76,14 @@ def build(parts: Parts) -> Agent:
         *(parts.hypervisor, parts.network, parts.images, parts.volumes, keeper, vpcs),
         *(parts.consoles, parts.exports),
     )
-    sync = Sync(ledger, parts.clock, parts.facts, parts.usage, parts.images.cached)
+
+    def facts() -> fleet_pb2.HostFacts:
+        told = fleet_pb2.HostFacts()
+        told.CopyFrom(parts.facts())
+        told.hypervisor_away = parts.hypervisor.away()
+        return told
+
+    sync = Sync(ledger, parts.clock, facts, parts.usage, parts.images.cached)
 
     def new_worker(instance_id: str) -> Worker:
         return Worker(instance_id, ledger, drivers, limits, parts.clock, parts.checkpoint)

@@ -62,6 +62,9 @@ class Part(Protocol):
         cannot even look.
         """
 
+    def count_anew(self) -> None:
+        """The guest could not be heard for a while: its time to let go begins again."""
+
 
 class Devices:
     """See the module's head."""
@@ -92,6 +95,11 @@ class Devices:
         if round.settled and known.devices_generation < spec.generation:
             changes["devices_generation"] = spec.generation
         return changes
+
+    def count_anew(self) -> None:
+        """See Part."""
+        for part in self._parts:
+            part.count_anew()
 
     def begin(self, spec: fleet_pb2.InstanceSpec, now: int) -> dict[str, object]:
         """The guest was just made with all that ``spec`` says."""
@@ -132,6 +140,9 @@ class Kind(ABC, Generic[Have, Want]):
                 continue
             settle = functools.partial(self._give, spec.instance_id, device, there.get(name))
             self._try(name, round, settle, self._tries(device))
+
+    def count_anew(self) -> None:
+        self._asked.clear()
 
     def _try(
         self, name: str, round: Round, act: Callable[[], None], tries_most: int | None = None

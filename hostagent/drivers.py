@@ -34,6 +34,12 @@ class NotYet(Exception):
         self.progress, self.retry_ms = progress, retry_ms
 
 
+class Unavailable(NotYet):
+    """What does the work (libvirtd, say) is away, and is expected back. Nothing was tried: it is no
+    failure of what was asked for, and the time that it takes is not counted either.
+    """
+
+
 class Power(Enum):
     """What a hypervisor sees of a domain."""
 
@@ -118,9 +124,15 @@ class Port:
 
 
 class Hypervisor(Protocol):
-    """Runs guests. One domain an instance, named by the instance id."""
+    """Runs guests. One domain an instance, named by the instance id. While it is away, guests run
+    on and every method that needs it raises Unavailable.
+    """
 
-    def facts(self) -> fleet_pb2.HostFacts: ...
+    def facts(self) -> fleet_pb2.HostFacts:
+        """What it is and may use. Known while it is away, too."""
+
+    def away(self) -> str:
+        """Why it cannot be used just now, in a few words; empty: it can."""
 
     def power(self, instance_id: str) -> Power: ...
 

@@ -23,7 +23,7 @@ class Limits:
     detach_ms: int = 60_000  # from asking a guest to let go of a device to saying that it is busy
     force_ms: int = 10_000  # the same, where the guest's opinion was not asked for
     device_attempts: int = 4  # tries of attaching, growing or limiting a device before it is said
-    served_attempts: int = 7  # the same, of a disk that another host serves: about a minute
+    served_attempts: int = 15  # the same, of a disk that another host serves: about five minutes
     volume_attempts: int = 6  # tries of making or growing a volume before it has failed
     poll_ms: int = 2_000  # while the guest was asked for something; events come sooner
     export_audit_ms: int = 5_000  # how often a served volume's server is looked at

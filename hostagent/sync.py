@@ -180,8 +180,13 @@ class Sync:
             self._said = max(self._said, report.sequence)
 
     def has_news(self) -> bool:
-        """Whether something settled (running, stopped, absent ...) that no report held yet."""
+        """Whether something settled (running, stopped, absent ...) that no report held yet, or the
+        host is another than was said (its hypervisor is back).
+        """
         with self._lock:
+            facts, _ = self._host_said.get("facts", (None, 0))
+            if facts is not None and facts != self._serialized_facts():
+                return True
             said = self._said
             instances = any(
                 entry.progress.epoch == self._ledger.epoch
@@ -236,9 +241,9 @@ class Sync:
 
     def _add_host(self, report: fleet_pb2.HostReport) -> None:
         """Facts, orphans and cached images, until they are acknowledged as they are now."""
-        facts = self._facts()
-        if self._is_host_news("facts", facts.SerializeToString(deterministic=True), report):
-            report.facts.CopyFrom(facts)
+        facts = self._serialized_facts()
+        if self._is_host_news("facts", facts, report):
+            report.facts.ParseFromString(facts)
         images = sorted(self._cached_images())
         if self._is_host_news("images", "\n".join(images).encode(), report):
             report.cached_images.extend(images)
@@ -248,6 +253,9 @@ class Sync:
             if self._is_host_news("orphans", names, report):
                 report.orphans.extend(self._orphans)
                 report.orphans_known = True
+
+    def _serialized_facts(self) -> bytes:
+        return self._facts().SerializeToString(deterministic=True)
 
     def _is_host_news(self, part: str, content: bytes, report: fleet_pb2.HostReport) -> bool:
         known, first_said = self._host_said.get(part, (None, 0))

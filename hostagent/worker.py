@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from hostagent.asked import Asked
 from hostagent.devices import Devices, DiskPart
-from hostagent.drivers import DriverError, NotYet, Power
+from hostagent.drivers import DriverError, NotYet, Power, Unavailable
 from hostagent.ledger import Entry, Ledger, Seen, outlives
 from hostagent.limits import Limits
 from hostagent.nics import NicPart
@@ -58,12 +58,8 @@ class Worker:
         checkpoint: Callable[[str], None] = lambda name: None,
         steps: Sequence[Step] = STEPS,
     ):
-        self.instance_id, self._ledger, self._on, self._limits = (
-            instance_id,
-            ledger,
-            drivers,
-            limits,
-        )
+        self.instance_id, self._ledger = instance_id, ledger
+        self._on, self._limits = drivers, limits
         self._clock, self._checkpoint, self._steps = clock, checkpoint, steps
         self._intent: tuple = ()  # what the memory below is about
         self._asked = Asked(limits)
@@ -329,6 +325,9 @@ class Worker:
     # -- failing -------------------------------------------------------------------------------
 
     def _wait_for(self, entry: Entry, wait: NotYet, now: int) -> int | None:
+        if isinstance(wait, Unavailable):
+            self._trying_since = None  # the time is neither the launch's
+            self._devices.count_anew()  # nor the guest's
         if self._out_of_time(now):
             return self._give_up(entry, DriverError(f"took too long: {wait.progress}"))
         return min(now + wait.retry_ms, (self._trying_since or now) + self._limits.bring_up_ms)
@@ -339,7 +338,7 @@ class Worker:
 
     def _retry(self, entry: Entry, do: Do | None, failure: DriverError, now: int) -> int | None:
         """What failed is tried again after a pause; a bring-up not for ever, a tear-down always."""
-        if do is None:  # the hypervisor does not answer: that is nobody's attempt
+        if do is None:  # nobody knows what the guest does: that is nobody's attempt
             self._retry_at = now + self._limits.backoff_ms
             return self._retry_at
         attempts = entry.progress.attempts + 1

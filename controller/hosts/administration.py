@@ -4,7 +4,7 @@ succeed now."""
 import json
 from collections.abc import Sequence
 
-from peewee import fn
+from peewee import Case, fn
 
 from controller.config import Zone
 from controller.hosts.enrolment import Enrolment
@@ -71,27 +71,28 @@ class HostsServicer:
 
     def Readiness(self, request, call: Call) -> hosts_pb2.ReadinessResponse:
         with self._db.read() as session:
-            health = {
-                row.health: row.hosts
-                for row in session.rows(
-                    Host.select(Host.health, fn.COUNT(Host.host_id).alias("hosts")).group_by(
-                        Host.health
-                    )
-                )
-            }
+            counted = Host.select(
+                Host.health,
+                fn.COUNT(Host.host_id).alias("hosts"),
+                fn.SUM(Case(None, [(Host.hypervisor_away == "", 1)], 0)).alias("there"),
+                fn.MAX(Host.hypervisor_away).alias("why_away"),
+            )
+            health = {row.health: row for row in session.rows(counted.group_by(Host.health))}
             images = session.value(
                 Image.select(fn.COUNT(Image.image_id)).where(Image.status == "active")
             )
-        reasons = []
-        if not health.get("up"):
-            others = [f"{count} {word}" for word, count in sorted(health.items())]
+        reasons, up = [], health.get("up")
+        if up is None:
+            others = [f"{row.hosts} {word}" for word, row in sorted(health.items())]
             reasons.append(f"no host is up ({', '.join(others) or 'none has joined'})")
+        elif not up.there:
+            reasons.append(f"no host's hypervisor is there, launches wait ({up.why_away})")
         if not images:
             reasons.append("no image is available")
         return hosts_pb2.ReadinessResponse(
             ready=not reasons,
             reasons=reasons,
-            hosts_up=health.get("up", 0),
+            hosts_up=up.hosts if up else 0,
             images_available=images,
         )
 
@@ -104,6 +105,7 @@ def _message(row, zones: Sequence[Zone]) -> hosts_pb2.Host:
         availability_zone=row.availability_zone,
         health=row.health,
         hypervisor=row.hypervisor,
+        hypervisor_away=row.hypervisor_away,
         last_seen_ms=row.last_seen_ms,
         vcpus=row.vcpus,
         vcpus_used=row.vcpus_used,

@@ -11,6 +11,16 @@ from controller.kernel.database import Database
 from controller.tables.hosts import Host
 
 
+def given_up(config: HostsConfig, started_ms: int, now_ms: int):
+    """The condition on a host under which nobody waits for it any more: what was given to it and
+    never came about is given up. None: it can be fulfilled by no host (yet).
+    """
+    before_ms = now_ms - config.given_up_after_ms
+    if not config.given_up_after_ms or started_ms >= before_ms:
+        return None
+    return (Host.health == "lost") & (Host.last_seen_ms < before_ms)
+
+
 class HostHealth:
     def __init__(self, db: Database, config: HostsConfig, started_ms: int):
         self._db, self._config, self._started_ms = db, config, started_ms

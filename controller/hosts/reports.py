@@ -8,7 +8,7 @@ nothing: a host's row takes only a newer (epoch, sequence), and so does each ass
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -17,6 +17,7 @@ from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
 from controller.kernel.prepared import prepared
 from controller.tables.hosts import Assignment, Host
+from controller.tables.nouns import Hosted
 from controller.tables.storage import HostImage
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError
@@ -206,12 +207,23 @@ def _receive_query(columns: tuple[str, ...]) -> prepared:
     return prepared(build, names=("about", *columns))
 
 
+def suppose(
+    tx: Transaction, noun: Hosted, ids: Collection[str], observed: str, message: str
+) -> None:
+    """What is taken for true of resources while their hosts say nothing. It gives way to whatever
+    those say next."""
+    supposed = {"observed": observed, "reason_message": message}
+    where = Assignment.kind == noun.kind, Assignment.resource_id.in_(list(ids))
+    tx.advance(Assignment, supposed, *where)
+
+
 def _facts(facts: fleet_pb2.HostFacts) -> dict:
     """The zone is the join token's word, and the name too: what a host says of itself does not move
     it."""
     return {
         "endpoint": facts.endpoint,
         "hypervisor": facts.hypervisor,
+        "hypervisor_away": facts.hypervisor_away,
         "architecture": facts.architecture,
         "version": facts.version,
         "features": json.dumps(list(facts.features)),

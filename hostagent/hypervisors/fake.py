@@ -11,6 +11,7 @@ agent: the same object in a simulation, a file in production.
 """
 
 import json
+import math
 import os
 import random
 import threading
@@ -18,7 +19,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostagent.drivers import Disk, DriverError, GuestNic, Port, Power
+from hostagent.drivers import Disk, DriverError, GuestNic, Port, Power, Unavailable
 from hostagent.hypervisors.fake_disks import FakeDisks
 from hostagent.volumes.fake import FakeVolumes
 from protos.cloud.v1 import fleet_pb2
@@ -30,7 +31,8 @@ class Faults:
 
     create_fails: float = 0.0  # the domain cannot be made this time (transient)
     never_works: float = 0.0  # ... and never will (an instance is cursed or is not)
-    call_fails: float = 0.0  # any other call: the daemon does not answer this time
+    call_fails: float = 0.0  # any other call: the daemon fails this time
+    away: float = 0.0  # any call: the daemon goes away, and is back after away_ms
     commit_fails: float = 0.0  # layers that were being committed are not
     crash: float = 0.0  # a guest that was let go dies within crash_ms
     powers_off: float = 0.0  # a guest that was let go powers itself off within crash_ms
@@ -38,6 +40,7 @@ class Faults:
     lost_event: float = 0.0
     forgets: float = 0.0  # the daemon dies as it plugs a device in: the guest has it, nobody knows
     crash_ms: int = 60_000
+    away_ms: int = 40_000
     shutdown_ms: int = 20  # what a guest that listens takes to go down, or to come again
 
 
@@ -58,11 +61,12 @@ class Guest:
 
 class FakeState:
     """The guests of one machine. With ``path`` they outlive the process, but not the machine's
-    boot.
+    boot. ``away_until`` (ms) is when its daemon is back; None: it is there.
     """
 
     def __init__(self, path: Path | None = None, boot_id: str = ""):
         self.guests: dict[str, Guest] = {}
+        self.away_until: float | None = None
         self._path, self._boot_id = path, boot_id
         if path is not None and path.exists():
             kept = json.loads(path.read_text())
@@ -74,6 +78,7 @@ class FakeState:
         """What a power failure of the machine leaves: definitions."""
         for guest in self.guests.values():
             guest.power, guest.next_power = Power.OFF.value, ""
+        self.away_until = None
         self.keep()
 
     def keep(self) -> None:
@@ -120,6 +125,10 @@ class FakeHypervisor(FakeDisks):
     def facts(self) -> fleet_pb2.HostFacts:
         return self._facts
 
+    def away(self) -> str:
+        until = self.state.away_until
+        return "" if until is None or until <= self._clock() else "the fake hypervisor is away"
+
     def power(self, instance_id: str) -> Power:
         with self._lock:
             self._maybe_fail()
@@ -134,6 +143,7 @@ class FakeHypervisor(FakeDisks):
         console: Path,
     ) -> None:
         with self._lock:
+            self._check_there()
             name = spec.instance_id
             if name in self.state.guests:
                 raise DriverError(f"domain {name} exists already", transient=False)
@@ -232,12 +242,23 @@ class FakeHypervisor(FakeDisks):
 
     def domains(self) -> Collection[str]:
         with self._lock:
+            self._check_there()
             return sorted(self.state.guests)
 
     def watch(self, on_change: Callable[[str], None]) -> None:
         self._on_change = on_change
 
     # -- what a test or a simulation does to it ------------------------------------------------
+
+    def leave(self, duration_ms: float = math.inf) -> None:
+        """The daemon goes away for so long, or until ``come_back``; guests run on."""
+        self.state.away_until = self._clock() + duration_ms
+        if duration_ms < math.inf:
+            self._later(int(duration_ms), self.tick)
+
+    def come_back(self) -> None:
+        self.state.away_until = min(self._clock(), self.state.away_until or 0)
+        self.tick()
 
     def crash(self, instance_id: str) -> None:
         """QEMU dies."""
@@ -254,14 +275,21 @@ class FakeHypervisor(FakeDisks):
             self._on_change = lambda name: None
 
     def next_due(self) -> int | None:
-        """When some guest changes by itself (clock's ms); None: not unless something is done."""
-        return min((g.next_at for g in self.state.guests.values() if g.next_power), default=None)
+        """When a guest changes by itself, or the daemon is back (clock's ms); None: not unless
+        something is done."""
+        due = [guest.next_at for guest in self.state.guests.values() if guest.next_power]
+        if self.state.away_until not in (None, math.inf):
+            due.append(int(self.state.away_until))
+        return min(due, default=None)
 
     def tick(self) -> None:
         """Lets happen what is due by now, and tells whoever watches."""
         with self._lock:
             for name in sorted(self.state.guests):
                 self._guest(name)
+            if self.state.away_until is not None and not self.away():
+                self.state.away_until = None
+                self._on_change("")
 
     # -- inside --------------------------------------------------------------------------------
 
@@ -300,12 +328,19 @@ class FakeHypervisor(FakeDisks):
 
     def _changed(self, instance_id: str) -> None:
         self.state.keep()
-        if not self._happens(self.faults.lost_event):
+        if not self.away() and not self._happens(self.faults.lost_event):
             self._on_change(instance_id)
 
+    def _check_there(self) -> None:
+        if not self.away() and self._happens(self.faults.away):
+            self.leave(self.faults.away_ms)
+        if why := self.away():
+            raise Unavailable(why)
+
     def _maybe_fail(self) -> None:
+        self._check_there()
         if self._happens(self.faults.call_fails):
-            raise DriverError("the hypervisor does not answer")
+            raise DriverError("the hypervisor failed")
 
     def _happens(self, probability: float) -> bool:
         return probability > 0 and self._rng.random() < probability

@@ -10,7 +10,7 @@ is as large as it is there (``served_bytes``); without that, as large as it is t
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from hostagent.drivers import Disk, DriverError, GuestDisk, NotYet
+from hostagent.drivers import Disk, DriverError, GuestDisk, NotYet, Unavailable
 from hostagent.volumes.fake import FakeVolumes, parse_layer
 
 COMMIT_LOOKS = 2  # at one that is under way, until it is done
@@ -132,12 +132,12 @@ class FakeDisks:
             guest.forgotten.append(device_id)
         self.state.keep()
         if forgets:
-            raise DriverError(f"{device_id}: the daemon died as it was plugged in")
+            raise Unavailable(f"{device_id}: the daemon died as it was plugged in")
 
     @staticmethod
     def _refuse_forgotten(guest) -> None:
         if guest.forgotten:
-            raise DriverError(f"{guest.forgotten}: the guest has not let go of it yet")
+            raise NotYet(f"{guest.forgotten}: the guest has not let go of it yet")
 
     def _let_go(self, instance_id: str, guest, device_id: str) -> None:
         if device_id in guest.forgotten:

@@ -1,17 +1,18 @@
 """KVM and QEMU through libvirt. Only this file, and those that it calls, import it.
 
     hypervisor = LibvirtHypervisor("qemu:///system", settings, host_id)
-    hypervisor.start()      connects and lets libvirt look QEMU over (8 s the first time on a host)
+    hypervisor.start()      connects and lets libvirt look QEMU over (8 s the first time on a host);
+                            where libvirtd is away, as soon as it is there
 
 Domains are persistent (defined), so that one that is off still tells why; they never start by
 themselves, for the ledger decides (docs/decisions/0201). When libvirtd dies the guests go on; calls
-fail as transient until it is back, and then everything is looked at again. Every method may be
+raise Unavailable until it is back, and then everything is looked at again. Every method may be
 called from any thread. Source of the states' and events' meaning: libvirt-domain.h of libvirt 9.0.
 """
 
 import contextlib
-import logging
-import threading
+import os
+import platform
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -23,14 +24,10 @@ from hostagent.drivers import Disk, DriverError, GuestDisk, GuestNic, Port, Powe
 from hostagent.hypervisors import libvirt_disks, libvirt_nics
 from hostagent.hypervisors.domain_elements import NAMESPACE
 from hostagent.hypervisors.domain_xml import Settings, render
-from hostagent.hypervisors.libvirt_errors import check_alive, translated
+from hostagent.hypervisors.libvirt_connection import Connection
+from hostagent.hypervisors.libvirt_errors import translated
 from hostagent.hypervisors.libvirt_forgotten import Left, Memory
 from protos.cloud.v1 import fleet_pb2
-
-log = logging.getLogger(__name__)
-
-KEEPALIVE_S, KEEPALIVE_COUNT = 5, 3
-RECONNECT_FIRST_S, RECONNECT_MOST_S = 0.1, 2.0
 
 _SHUTOFF = {
     libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN: Power.EXITED,  # the guest did, asked or not
@@ -64,48 +61,36 @@ class LibvirtHypervisor:
     """drivers.Hypervisor. See the module's head."""
 
     def __init__(self, uri: str, settings: Settings, host_id: str):
-        self._uri, self._settings, self._host_id = uri, settings, host_id
-        self._lock = threading.Lock()
-        self._connection: libvirt.virConnect | None = None
+        self._settings, self._host_id = settings, host_id
+        self._link = Connection(uri, self._begin, lambda: self._on_change(""))
         self._on_change: Callable[[str], None] = lambda name: None
         self._rebooted: set[str] = set()  # since they were last asked to
         self._killed: set[str] = set()  # QEMU was told to end by a signal: not the guest's will
         self._commit_failures: dict[libvirt_disks.Job, str] = {}
         self._memory = Memory()
-        self._stopping = threading.Event()
-        self._lost = threading.Event()
 
     def start(self) -> None:
-        """Raises DriverError where libvirt does not answer or cannot run such guests here."""
-        _run_events()
-        with self._lock:
-            self._connection = self._open()
-        with translated("libvirt's capabilities"):
-            self._connection.getDomainCapabilities(
-                None, "x86_64", self._settings.machine, self._settings.virtual
-            )
-        threading.Thread(target=self._reconnect, name="libvirt", daemon=True).start()
+        """Raises DriverError where libvirt answers that it cannot run such guests here."""
+        self._link.start()
 
     def stop(self) -> None:
         """Closes the connection; domains go on."""
-        self._stopping.set()
-        self._lost.set()
-        with self._lock:
-            connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._link.stop()
 
     # -- drivers.Hypervisor --------------------------------------------------------------------
 
     def facts(self) -> fleet_pb2.HostFacts:
-        """Memory is left to /proc/meminfo: in a container libvirt tells another machine's."""
-        with translated("the host's facts"):
-            architecture, _, cpus, *_ = self._connected().getInfo()
+        """The machine's, whether or not libvirt is there to be asked. Memory is left to
+        /proc/meminfo.
+        """
         return fleet_pb2.HostFacts(
             hypervisor=self._settings.virtual,
-            vcpus=cpus,
-            architecture=architecture,
+            vcpus=os.cpu_count() or 1,
+            architecture=platform.machine(),
         )
+
+    def away(self) -> str:
+        return self._link.away()
 
     def power(self, instance_id: str) -> Power:
         with translated(instance_id):
@@ -258,10 +243,7 @@ class LibvirtHypervisor:
     # -- the connection ------------------------------------------------------------------------
 
     def _connected(self) -> libvirt.virConnect:
-        connection = self._connection
-        if connection is None:
-            raise DriverError("libvirt does not answer; the agent goes on trying")
-        return connection
+        return self._link.get()
 
     def _find(self, name: str) -> libvirt.virDomain | None:
         try:
@@ -285,51 +267,19 @@ class LibvirtHypervisor:
             with self._memory.held(domain) as left:
                 yield domain, left
 
-    def _open(self) -> libvirt.virConnect:
-        with translated(self._uri):
-            connection = libvirt.open(self._uri)
-            self._memory.lost()
-            connection.setKeepAlive(KEEPALIVE_S, KEEPALIVE_COUNT)
-            connection.registerCloseCallback(self._closed, None)
-            for event, callback in (
-                (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle),
-                (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._reboot_event),
-                (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._device_removed),
-            ):
-                connection.domainEventRegisterAny(None, event, callback, None)
-            libvirt_qemu.qemuMonitorEventRegister(
-                connection, None, "BLOCK_JOB_COMPLETED", self._job_ended, None, 0
-            )
-            return connection
-
-    def _closed(self, connection, reason, opaque) -> None:
-        """In libvirt's event thread: nothing may be called on libvirt from here."""
-        if not self._stopping.is_set():
-            log.warning("libvirt went away; guests go on")
-            self._connection = None
-            self._lost.set()
-
-    def _reconnect(self) -> None:
-        """A thread of its own: waits for a loss, then tries until libvirt is back."""
-        while True:
-            self._lost.wait()
-            self._lost.clear()
-            pause = RECONNECT_FIRST_S
-            while not self._stopping.is_set() and self._connection is None:
-                try:
-                    connection = self._open()
-                    with self._lock:
-                        self._connection = connection
-                    check_alive(connection)  # else _closed came too early, and does not again
-                except DriverError:
-                    self._connection = None
-                    self._stopping.wait(pause)
-                    pause = min(pause * 2, RECONNECT_MOST_S)
-                    continue
-                log.info("libvirt is back")
-                self._on_change("")
-            if self._stopping.is_set():
-                return
+    def _begin(self, connection: libvirt.virConnect) -> None:
+        machine, virtual = self._settings.machine, self._settings.virtual
+        connection.getDomainCapabilities(None, "x86_64", machine, virtual)
+        self._memory.lost()
+        for event, callback in (
+            (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle),
+            (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._reboot_event),
+            (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._device_removed),
+        ):
+            connection.domainEventRegisterAny(None, event, callback, None)
+        libvirt_qemu.qemuMonitorEventRegister(
+            connection, None, "BLOCK_JOB_COMPLETED", self._job_ended, None, 0
+        )
 
     # -- events: they only say where to look ---------------------------------------------------
 
@@ -375,24 +325,3 @@ def _owner(domain: libvirt.virDomain) -> str | None:
             return None
         raise
     return etree.fromstring(mark).get("host")
-
-
-_events = threading.Lock()
-_events_run = False
-
-
-def _run_events() -> None:
-    """libvirt's event loop: one per process, registered before the first connection is opened."""
-    global _events_run
-    with _events:
-        if _events_run:
-            return
-        libvirt.registerErrorHandler(lambda context, error: None, None)  # raised anyway
-        libvirt.virEventRegisterDefaultImpl()
-        threading.Thread(target=_event_loop, name="libvirt-events", daemon=True).start()
-        _events_run = True
-
-
-def _event_loop() -> None:
-    while True:
-        libvirt.virEventRunDefaultImpl()

@@ -1,4 +1,4 @@
-"""libvirt's errors as drivers.DriverError.
+"""libvirt's errors as drivers.DriverError, and as drivers.Unavailable where libvirtd is not there.
 
     with translated("i-1"): ...        "i-1: <libvirt's words>"
 
@@ -7,7 +7,7 @@ Called by libvirt_driver.
 
 import libvirt
 
-from hostagent.drivers import DriverError
+from hostagent.drivers import DriverError, Unavailable
 
 # Asking again changes nothing: the domain as described cannot be.
 _LASTING = (
@@ -31,15 +31,26 @@ class translated:
 
     def __exit__(self, kind, failure, trace) -> None:
         if isinstance(failure, libvirt.libvirtError):
+            message = f"{self._what}: {failure.get_error_message()}"
+            if _is_away(failure):
+                raise Unavailable(message) from failure
             raise DriverError(
-                f"{self._what}: {failure.get_error_message()}",
+                message,
                 transient=failure.get_error_code() not in _LASTING,
                 because=failure.get_error_code(),
             ) from failure
 
 
+def _is_away(failure: libvirt.libvirtError) -> bool:
+    """The client's own word, not libvirtd's: nobody listens, or the connection broke. A message
+    that it cannot send as it is (VIR_ERR_RPC) is another matter.
+    """
+    of_client = failure.get_error_domain() == libvirt.VIR_FROM_RPC
+    return of_client and failure.get_error_code() != libvirt.VIR_ERR_RPC
+
+
 def check_alive(connection: libvirt.virConnect) -> None:
-    """Raises DriverError for a connection that was lost."""
+    """Raises Unavailable for a connection that was lost."""
     with translated("the connection"):
         if not connection.isAlive():
-            raise DriverError("libvirt went away again")
+            raise Unavailable("libvirt went away again")

@@ -57,10 +57,11 @@ class Left:
         ]
 
     def refuse(self) -> None:
-        """Before a device is plugged in: libvirt would give it a place that is taken."""
+        """Before a device is plugged in: libvirt would give it a place that is taken. What the
+        guest must let go of first is no failure of the device that waits.
+        """
         if self.ids():
-            names = ", ".join(self.ids())
-            raise DriverError(f"{names}: libvirt forgot it, and the guest has not let go of it yet")
+            raise NotYet(f"{', '.join(self.ids())}: libvirt forgot it, and the guest has it still")
         if self.nodes:
             raise NotYet(f"QEMU has {', '.join(self.nodes)} open still", retry_ms=CLOSED_MS)
 

@@ -256,8 +256,8 @@ class SnapshotWorker:
         percent = self._copies.percent(snapshot_id)
         now = self._ledger.snapshots.get(snapshot_id)
         copying = now is not None and now.progress.observed not in SETTLED
-        if copying and percent > now.progress.progress:
-            self._ledger.snapshots.note(snapshot_id, progress=percent)
+        if copying and percent > now.progress.progress:  # and what failed before is overcome
+            self._ledger.snapshots.note(snapshot_id, progress=percent, attempts=0)
 
     def _retry(self, snapshot_id: str, record: Snapshot, failure: DriverError, now: int) -> int:
         current = self._ledger.snapshots.get(snapshot_id)

@@ -2,9 +2,9 @@
 
     read(path) -> Header(size_bytes, backing, backing_format)
 
-For layers that this host made; strangers' files are looked at by images.inspect. The format is
-docs/interop/qcow2.txt in QEMU's source. QEMU rewrites a header in one cluster, so that a reader
-sees the old one or the new one. Called by volumes.qcow2.
+For layers that this host made; strangers' files are looked at by images.inspect. protos/qcow2 reads
+the fields. QEMU rewrites a header in one cluster, so that a reader sees the old one or the new one.
+Called by volumes.qcow2.
 """
 
 import struct
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hostagent.drivers import DriverError
-from hostagent.images.inspect import EXTENSION_END, Refused, read_header
+from protos.qcow2 import EXTENSION_END, Refused, read_header
 
 BACKING_FORMAT = 0xE2792ACA  # the header extension that names it
 READ_BYTES = 1 << 16  # QEMU keeps header, extensions and the backing file's name in the first

@@ -268,6 +268,7 @@ class SimHost:
     def behave(self) -> None:
         """Hypervisor, network and disks do as they are told again; guests stay as they are."""
         self.misbehave(Faults())
+        self.hypervisor.come_back()
 
     def misbehave(self, faults: Faults, others: float = 0.0) -> None:
         """``others`` is how often calls of the network's and the disks' driver fail."""

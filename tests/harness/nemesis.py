@@ -4,7 +4,8 @@
 
 Processes lose their power at a checkpoint to come or between two events, machines fail, the network
 loses, delays and doubles, hosts are cut off and die amid copies, hypervisors and drivers misbehave,
-what serves volumes dies, guests crash, fall silent, listen to nobody or power themselves off.
+hypervisors' daemons go away, what serves volumes dies, guests crash, fall silent, listen to nobody
+or power themselves off.
 ``SimCloud.calm_down`` ends all of it.
 """
 
@@ -109,6 +110,14 @@ class Nemesis:
         self._cloud.agenda.after(duration_ms, f"{host.name} behaves", host.behave)
         return f"{host.name} {faults} {others}"
 
+    def take_hypervisor_away(self) -> str:
+        """A host's hypervisor daemon is not there for a while, longer than all tries of anything.
+        That harms nobody: what needs it waits.
+        """
+        host, duration_ms = self._a_host(), self._rng.choice([1_000, 10_000, 40_000, 120_000])
+        host.hypervisor.leave(duration_ms)
+        return f"{host.name} for {duration_ms}"
+
     def mute_guests(self) -> str:
         """No guest of a host answers on its network for a while, nor any that starts there."""
         host, duration_ms = self._a_host(), self._rng.choice([1_000, 10_000, 30_000])
@@ -191,6 +200,7 @@ KINDS = (
     (Nemesis.change_weather, 8),
     (Nemesis.cut_off, 6),
     (Nemesis.spoil_drivers, 5),
+    (Nemesis.take_hypervisor_away, 5),
     (Nemesis.mute_guests, 4),
     (Nemesis.deafen_guest, 4),
     (Nemesis.kill_server, 3),

@@ -47,8 +47,9 @@ def wall_ms() -> int:
 class Host:
     """An agent without its door; ``stop`` and ``start``: what its kill -9 leaves."""
 
-    def __init__(self, folder, uri, new_network=FakeNetwork):
+    def __init__(self, folder, uri, new_network=FakeNetwork, limits=LIMITS):
         self.folder, self.uri, self.new_network = folder, uri, new_network
+        self.limits = limits
         self.consoles = folder / "instances"
         self.consoles.mkdir()
         self.boot_id = "this boot"
@@ -95,7 +96,7 @@ class Host:
             consoles=self.consoles,
             clock=wall_ms,
             facts=fleet_pb2.HostFacts,
-            limits=LIMITS,
+            limits=self.limits,
             blocks=self.blocks,
         )
         self.agent = build(parts)

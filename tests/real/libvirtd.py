@@ -5,12 +5,14 @@ sockets, configuration, domains and logs; only QEMU's capability cache is shared
     daemon.kill_libvirtd(); daemon.start_libvirtd()       guests run on meanwhile
 """
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import libvirt
@@ -88,6 +90,16 @@ class PrivateLibvirtd:
         pid = int((self.folder / "libvirtd.pid").read_text())
         os.kill(pid, signal.SIGKILL)
         _until(lambda: not _runs(pid))
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It is there and answers nobody."""
+        pid = int((self.folder / "libvirtd.pid").read_text())
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def qemu_pids(self) -> list[int]:
         """Of the guests of this daemon: they log into its folder."""

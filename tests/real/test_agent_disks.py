@@ -24,7 +24,7 @@ from protos.cloud.v1.fleet_pb2 import (
 from tests.real.agent_host import Host, eventually, volume_of
 from tests.real.boot_sector import Guest
 from tests.real.libvirtd import PrivateLibvirtd
-from tests.unit.hostagent.qcow2_corpus import broken
+from tests.unit.qcow2_corpus import broken
 
 pytestmark = pytest.mark.real
 

@@ -15,7 +15,7 @@ import libvirt
 import libvirt_qemu
 import pytest
 
-from hostagent.drivers import DriverError, GuestNic, NotYet
+from hostagent.drivers import DriverError, GuestNic, NotYet, Unavailable
 from hostagent.hypervisors.libvirt_monitor import QemuMonitor
 from hostagent.network.fake import FakeNetwork
 from protos.cloud.v1 import fleet_pb2
@@ -144,7 +144,7 @@ def killed(host, daemon, *, agent=False):
 def _answers(host):
     try:
         return bool(host.hypervisor.domains())
-    except DriverError:
+    except Unavailable:
         return False
 
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from hostagent.drivers import DriverError
+from hostagent.drivers import Unavailable
 from hostagent.hypervisors.domain_xml import Settings
 from hostagent.hypervisors.libvirt_driver import LibvirtHypervisor
 from protos.cloud.v1.fleet_pb2 import (
@@ -145,13 +145,12 @@ class DiesAsItIsFound(LibvirtHypervisor):
 
     kill = None
 
-    def _open(self):
-        connection = super()._open()
+    def _begin(self, connection):
+        super()._begin(connection)
         if self.kill:
             kill, self.kill = self.kill, None
             kill()
-            eventually(self._lost.is_set)
-        return connection
+            eventually(self._link.lost.is_set)
 
 
 def test_libvirtd_dies_as_it_is_found_again(daemon):
@@ -168,7 +167,7 @@ def test_libvirtd_dies_as_it_is_found_again(daemon):
     def answers() -> bool:
         try:
             return hypervisor.domains() == []
-        except DriverError:
+        except Unavailable:
             return False
 
     try:

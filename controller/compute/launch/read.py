@@ -10,8 +10,8 @@ from controller.compute.types.rules import no_such_type, runs_on
 from controller.kernel.database import Session
 from controller.kernel.lookup import check_there, not_found
 from controller.kernel.prepared import prepared
-from controller.storage.image_states import GONE
 from controller.storage.images.sharing import SHARES, no_longer_available
+from controller.storage.states import GONE
 from controller.tables.compute import Instance, InstanceType, KeyPair, Placement
 from controller.tables.hosts import Host
 from controller.tables.identity import Account
@@ -129,7 +129,10 @@ def candidates(session: Session, digest: str) -> list[Candidate]:
     """Every host as it is now, and whether it holds the image."""
     return [
         Candidate(
-            *row[:12], address=row[12].rpartition(":")[0].strip("[]"), has_image=bool(row[13])
+            *row[:12],
+            address=row[12].rpartition(":")[0].strip("[]"),
+            has_image=bool(row[13]),
+            is_away=bool(row[14]),
         )
         for row in session.tuples(_hosts(digest=digest))
     ]
@@ -153,6 +156,7 @@ def _hosts(digest) -> ModelSelect:
             Host.disk_gib_used,
             Host.endpoint,
             HostImage.digest,
+            Host.hypervisor_away,
         )
         .join(
             HostImage,

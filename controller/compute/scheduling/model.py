@@ -22,6 +22,7 @@ class Candidate:
     disk_gib_used: int = 0
     address: str = ""  # of its agent, where it is an IP address
     has_image: bool = False
+    is_away: bool = False  # it is up and its hypervisor is not: what is placed there waits
 
     def with_one_more(self, ask: "Ask") -> "Candidate":
         """The host as it will be with one more such instance."""

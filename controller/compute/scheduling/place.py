@@ -51,7 +51,7 @@ class Scheduler:
 
     def place(self, candidates: Sequence[Candidate], ask: Ask, count: int) -> Proposal:
         """Hosts for ``count`` instances, one after the other, each seeing what the ones before it
-        took."""
+        took. One whose hypervisor is away is taken where no other fits: the launch waits there."""
         hosts = {host.host_id: host for host in candidates}
         refused: dict[str, str] = {}
         weights: dict[str, list[float]] = {}
@@ -66,6 +66,7 @@ class Scheduler:
             fitting = [host for host_id, host in hosts.items() if host_id not in refused]
             if not fitting:
                 break
+            fitting = [host for host in fitting if not host.is_away] or fitting
             best = self._scheduler.choose(fitting, self._scores(fitting, weights), self._rng)
             chosen.append(best)
             hosts[best] = hosts[best].with_one_more(ask)

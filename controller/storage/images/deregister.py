@@ -7,9 +7,9 @@ storage/snapshots/collect). Source: EC2 API Reference, DeregisterImage.
 
 from controller.identity.tags import rules as tags
 from controller.kernel.database import Transaction
-from controller.storage.image_states import GONE
 from controller.storage.images.sharing import own
 from controller.storage.snapshots.rules import SnapshotRules
+from controller.storage.states import GONE
 from controller.tables.storage import Image, ImageBlockDevice
 from protos.cloud.v1 import images_pb2
 from protos.errors import CloudError, Kind

@@ -8,12 +8,13 @@ from typing import Protocol
 from controller.config import ImagesConfig
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
-from controller.storage.images import qcow2, rules, sharing
+from controller.storage.images import rules, sharing
 from controller.storage.images.deregister import deregister
 from controller.storage.images.describe import describe_image, describe_images
-from controller.storage.images.store import DECIDE_BY_HEADER, ImageStore, StoredFile
+from controller.storage.images.store import DECIDE_BY_HEADER, ImageStore, StoredFile, refused
 from controller.storage.snapshots.rules import SnapshotRules
 from protos.cloud.v1 import common_pb2, images_pb2
+from protos.disk_files import DISK_FORMATS
 from protos.errors import CloudError, Kind
 
 UPLOADS_AT_ONCE = 4  # each holds one of the server's threads
@@ -99,21 +100,19 @@ class ImagesServicer:
     def _take_in(self, requests: Iterator[images_pb2.UploadImageRequest]) -> StoredFile:
         first = next(iter(requests), None)
         if first is None:
-            raise qcow2.refused("An upload begins with the disk's format")
-        if first.disk_format not in (DECIDE_BY_HEADER, *qcow2.DISK_FORMATS):
-            raise qcow2.refused(f"Disk format '{first.disk_format}' is not one of qcow2, raw")
+            raise refused("An upload begins with the disk's format")
+        if first.disk_format not in (DECIDE_BY_HEADER, *DISK_FORMATS):
+            raise refused(f"Disk format '{first.disk_format}' is not one of qcow2, raw")
         announced = first.size_bytes
         if announced > self._config.max_bytes:
-            raise qcow2.refused(
+            raise refused(
                 f"The file is larger than the {self._config.max_bytes} bytes that are allowed"
             )
         stored = self._store.add(
             _chunks(first, requests), first.disk_format, self._config.max_bytes
         )
         if announced > 0 and announced != stored.size_bytes:
-            raise qcow2.refused(
-                f"{announced} bytes were announced and {stored.size_bytes} have come"
-            )
+            raise refused(f"{announced} bytes were announced and {stored.size_bytes} have come")
         rules.check_size(stored, self._config)
         return stored
 

@@ -10,9 +10,9 @@ from controller.identity.shares import Shares
 from controller.kernel.call import Call
 from controller.kernel.database import Session, Transaction
 from controller.kernel.lookup import check_ids, not_found
-from controller.storage.image_states import GONE
 from controller.storage.images.devices import disks_of
 from controller.storage.images.words import IMDS_SUPPORT, check_among, check_description
+from controller.storage.states import GONE
 from controller.tables.storage import Image, ImageShare
 from protos.cloud.v1 import images_pb2
 from protos.errors import CloudError, Kind

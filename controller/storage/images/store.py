@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Protocol
 
 from controller.kernel.files import modified_s, sync_folder
-from controller.storage.images import qcow2
+from protos import disk_files
 from protos.errors import CloudError, Kind
 
 CHUNK_BYTES = 1024 * 1024
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-DECIDE_BY_HEADER = (
-    ""  # as disk_format: qcow2 where the file begins as one, else raw; decided once, then declared
-)
+# As disk_format: qcow2 where the file begins as one, else raw; decided once, then declared.
+DECIDE_BY_HEADER = ""
 
 
 @dataclass(frozen=True)
@@ -82,11 +81,10 @@ class FileStore:
         part = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                hexdigest, head, size_bytes = _copy(chunks, file, limit_bytes)
+                hexdigest, size_bytes = _copy(chunks, file, limit_bytes)
                 file.flush()
                 os.fsync(file.fileno())
-            declared = disk_format or ("qcow2" if head.startswith(qcow2.MAGIC) else "raw")
-            found = qcow2.inspect(head, declared, size_bytes)
+            found = _inspect(part, disk_format)
             self._checkpoint("image:before-rename")
             os.replace(part, self._blobs / hexdigest)
             sync_folder(self._blobs)
@@ -152,18 +150,31 @@ class FileStore:
         return self._blobs / digest.removeprefix("sha256:")
 
 
-def _copy(chunks: Iterable[bytes], file, limit_bytes: int) -> tuple[str, bytes, int]:
-    """Writes and hashes. Returns (sha256 in hex, the file's first HEAD_BYTES, its length)."""
-    sha256, head, size_bytes = hashlib.sha256(), b"", 0
+def refused(message: str) -> CloudError:
+    """For bytes that are not taken in."""
+    return CloudError(Kind.INVALID, message, noun="image")
+
+
+def _copy(chunks: Iterable[bytes], file, limit_bytes: int) -> tuple[str, int]:
+    """Writes and hashes. Returns (sha256 in hex, the file's length)."""
+    sha256, size_bytes = hashlib.sha256(), 0
     for chunk in chunks:
         size_bytes += len(chunk)
         if size_bytes > limit_bytes:
-            raise qcow2.refused(f"The file is larger than the {limit_bytes} bytes that are allowed")
-        if len(head) < qcow2.HEAD_BYTES:
-            head += chunk[: qcow2.HEAD_BYTES - len(head)]
+            raise refused(f"The file is larger than the {limit_bytes} bytes that are allowed")
         sha256.update(chunk)
         file.write(chunk)
-    return sha256.hexdigest(), head, size_bytes
+    return sha256.hexdigest(), size_bytes
+
+
+def _inspect(part: Path, disk_format: str) -> disk_files.DiskFile:
+    """Raises INVALID for a file that no guest could start from, with the reason."""
+    with part.open("rb") as file:
+        try:
+            declared = disk_format or disk_files.format_of(file.read(512))
+            return disk_files.inspect(file, declared)
+        except disk_files.Refused as why:
+            raise refused(f"The image cannot be used: {why}") from why
 
 
 def _pieces(file) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 
 from controller.kernel.database import Session
-from controller.storage.image_states import LIVING
+from controller.storage.states import LIVING
 from controller.tables.storage import Image
 from protos.errors import CloudError, Kind, missing_parameter
 

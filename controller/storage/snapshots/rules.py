@@ -25,8 +25,8 @@ from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.call import Call
 from controller.kernel.database import Session, Transaction
 from controller.kernel.lookup import check_ids, not_found
-from controller.storage.image_states import LIVING
 from controller.storage.snapshots.sources import GONE, SHARES, visible_to
+from controller.storage.states import LIVING, UNMADE
 from controller.tables.compute import Attachment, Instance
 from controller.tables.nouns import SNAPSHOT
 from controller.tables.storage import Image, ImageBlockDevice, Snapshot, SnapshotShare, Volume
@@ -213,7 +213,7 @@ def _check_can_be_taken(tx: Transaction, volume) -> None:
     elif volume.observed == "failed" or volume.host_id is None:
         state = "error"
     elif not volume.made:
-        state = "creating"
+        state = "error" if volume.observed in UNMADE else "creating"
     if state:
         raise CloudError(
             Kind.WRONG_STATE,

@@ -9,6 +9,7 @@ from peewee import Case, fn
 
 from controller.hosts.guests import HOME
 from controller.kernel.filters import NOTHING, integer
+from controller.storage.states import UNMADE
 from controller.storage.volumes import state, types
 from controller.tables.compute import Attachment
 from controller.tables.storage import Volume
@@ -16,7 +17,7 @@ from controller.tables.storage import Volume
 _PRESENT = Volume.desired == "present"
 _FREE = _PRESENT & Attachment.device_id.is_null()
 _UNMADE = _FREE & ~Volume.made
-_FAILED = fn.COALESCE(HOME.observed, "") == "failed"
+_FAILED = fn.COALESCE(HOME.observed, "").in_(UNMADE)
 VOLUME_STATES = {
     state.DELETING: Volume.desired == "deleted",
     state.IN_USE: _PRESENT & Attachment.device_id.is_null(False),

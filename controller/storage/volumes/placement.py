@@ -29,7 +29,8 @@ class VolumePlacement:
             )
 
     def claim(self, tx: Transaction, zone: str, size_gib: int) -> str:
-        """The host with the most free disk that takes it. Raises NO_CAPACITY."""
+        """The host with the most free disk that takes it. One whose hypervisor is away is the last
+        choice: the volume waits there. Raises NO_CAPACITY."""
         ratio = round(self._settings.disk_ratio * 1000)
         free = Host.disk_gib * ratio - Host.disk_gib_used * 1000
         there = Host.select(Host.host_id).where(
@@ -37,7 +38,8 @@ class VolumePlacement:
             Host.health == "up",
             free >= size_gib * 1000,
         )
-        for (host_id,) in tx.tuples(there.order_by(free.desc(), Host.host_id)):
+        away = Host.hypervisor_away != ""
+        for (host_id,) in tx.tuples(there.order_by(away, free.desc(), Host.host_id)):
             if self._claim(tx, host_id, size_gib):
                 return host_id
         raise CloudError(

@@ -4,6 +4,16 @@ from collections.abc import Iterator
 
 from tests.harness.answers import ASSOCIATIONS
 
+# Where it is said why something failed.
+REASONS = (
+    ("instance", "state_reason_message"),
+    ("placement", "reason_message"),
+    ("volume", "observed_message"),
+    ("volume", "attach_message"),
+    ("network_interface", "attach_message"),
+    ("snapshot", "status_message"),
+)
+
 
 def calls_keep_their_word(world) -> Iterator[str]:
     """What can be told at the call itself: no internal error, nothing left behind by a refused or
@@ -35,6 +45,14 @@ def no_instance_is_lost(world) -> Iterator[str]:
         for name in ("account_id", "client_token", "instance_type", "shutdown_behavior"):
             if row[name] != getattr(promised, name):
                 yield f"{instance_id}: {name} is {row[name]}, promised {getattr(promised, name)}"
+
+
+def absence_is_no_failure(world) -> Iterator[str]:
+    """Nothing is said to have failed because a hypervisor's daemon was not there: it waits."""
+    for table, column in REASONS:
+        for row in world.records.table(table):
+            if "hypervisor is away" in row[column]:
+                yield f"{table} {row[0]}: {column} is {row[column]!r}"
 
 
 def no_instance_appears_unasked(world) -> Iterator[str]:

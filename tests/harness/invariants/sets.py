@@ -33,6 +33,7 @@ ALWAYS = (
     course.a_client_token_made_one_set,
     promises.calls_keep_their_word,
     promises.no_instance_is_lost,
+    promises.absence_is_no_failure,
     promises.no_instance_appears_unasked,
     promises.groups_and_rules_are_as_answered,
     promises.addresses_are_as_answered,

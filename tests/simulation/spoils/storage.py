@@ -5,7 +5,7 @@ rest (test_invariants).
 from hostagent.drivers import Power
 from hostagent.hypervisors.fake import Guest
 from tests.harness.contents import BLOCK, block_of
-from tests.harness.invariants import holdings, storage
+from tests.harness.invariants import holdings, promises, storage
 from tests.harness.spoiler import Spoiler
 
 ELSEWHERE = 9 * BLOCK  # where no guest writes
@@ -115,7 +115,12 @@ def _attach_unasked(s: Spoiler) -> None:
     s.cloud.answers.holdings.attached[s.disk] = None
 
 
+def _fail_for_an_absence(s: Spoiler) -> None:
+    s.sql("UPDATE snapshot SET status_message = 'the fake hypervisor is away'")
+
+
 CASES = (
+    (promises.absence_is_no_failure, _fail_for_an_absence),
     (storage.a_volume_has_one_writer, _open_twice),
     (storage.a_volume_has_one_writer, _serve_to_two),
     (storage.every_writer_writes_the_top, _write_what_is_not_there),

@@ -10,7 +10,8 @@ import zipfile
 import pytest
 
 from cli.errors import CliError
-from cli.image_files import disk_format
+from cli.image_files import check, disk_format
+from tests.unit.qcow2_corpus import HOSTILE, disk
 
 MBR = bytes(510) + b"\x55\xaa"
 PLAIN = bytes(range(256)) * 2048  # bytes of nothing in particular
@@ -107,6 +108,16 @@ def test_what_the_user_declares_to_be_raw_is(file, content):
 def test_what_is_not_as_declared(file, content, declared, says):
     with pytest.raises(CliError, match=says):
         disk_format(file(content), declared)
+
+
+@pytest.mark.parametrize("what", ["internal snapshots", "data that was cut off"])
+def test_what_no_guest_could_start_from_is_refused_before_it_is_sent(file, what):
+    image, why = HOSTILE[what]
+    path = file(image.build())
+    assert disk_format(path) == "qcow2"
+    with pytest.raises(CliError, match=f"cannot be used as an image: .*{why}"):
+        check(path, "qcow2")
+    check(file(disk().build()), "qcow2")
 
 
 def test_what_cannot_be_read(tmp_path):

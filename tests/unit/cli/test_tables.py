@@ -40,6 +40,7 @@ def host(number: int, health: str = "up", orphans=()) -> dict:
         "host_id": f"h-{number}",
         "health": health,
         "hypervisor": "kvm",
+        "hypervisor_away": "",
         "availability_zones": ["us-east-1a", "us-east-1b"],
         "instances": 2,
         "orphans": list(orphans),
@@ -51,6 +52,12 @@ def host(number: int, health: str = "up", orphans=()) -> dict:
 def test_a_host_says_all_its_zones():
     assert "us-east-1a,us-east-1b" in status.described(host(1))
     assert len(status.hosts_row(host(1))) == len(status.HOSTS_HEAD)
+
+
+def test_a_host_says_that_its_hypervisor_is_away():
+    away = host(1) | {"hypervisor_away": "libvirt went away"}
+    assert "work there waits: libvirt went away" in status.described(away)
+    assert "kvm (away)" in status.hosts_row(away)
 
 
 def test_hosts_are_in_the_order_that_people_count():

@@ -13,7 +13,7 @@ from controller.kernel.call import Call, system_call
 from controller.kernel.database import Conflict, open_sqlite
 from controller.kernel.filters import page_of, where
 from controller.kernel.middleware import ATTEMPTS, Middleware
-from controller.storage.image_states import LIVING
+from controller.storage.states import LIVING
 from controller.tables.compute import KeyPair
 from controller.tables.hosts import Host
 from controller.tables.identity import Account, Tag

@@ -225,10 +225,10 @@ def test_a_rehearsal_sends_nothing(cloud):
 
 
 def test_images_leave_threads_for_reports(cloud):
-    from_store = cloud.store.add([b"x" * 1024], "raw", 1 << 20)
+    from_store = cloud.store.add([b"\xff" * 1024], "raw", 1 << 20)
     fleet = cloud.fleet(cloud.host.host_id)
     request = fleet_pb2.FetchImageRequest(digest=from_store.digest, offset=1000)
-    assert b"".join(chunk.data for chunk in fleet.FetchImage(request)) == b"x" * 24
+    assert b"".join(chunk.data for chunk in fleet.FetchImage(request)) == b"\xff" * 24
     streams = [fleet.FetchImage(request) for _ in range(cloud.config.rpc_threads // 2 + 1)]
     with pytest.raises(CloudError) as caught:
         for stream in streams:
@@ -236,7 +236,7 @@ def test_images_leave_threads_for_reports(cloud):
     assert caught.value.kind is Kind.UNAVAILABLE
     for stream in streams:
         stream.close()
-    assert next(fleet.FetchImage(request)).data == b"x" * 24
+    assert next(fleet.FetchImage(request)).data == b"\xff" * 24
 
 
 # --- several hosts --------------------------------------------------------------------------------

@@ -250,12 +250,12 @@ def test_without_a_suffix_the_header_decides(world):
 @pytest.mark.parametrize(
     ("pieces", "fields"),
     [
-        ([qcow2_file(backing=(4096, 8))], {}),
+        ([qcow2_file(backing_file_offset=4096, backing_file_size=8)], {}),
         ([b"\0" * 4096], {}),
         ([b"\0" * (3 * MIB)], {"location": "https://i.example/a.raw"}),
-        ([qcow2_file(virtual_size=1 << 33)], {}),
+        ([qcow2_file(size=1 << 33)], {}),
         (
-            [qcow2_file(virtual_size=2 << 30)],
+            [qcow2_file(size=2 << 30)],
             {"block_devices": [{"device_name": "/dev/sda1", "volume_size_gib": 1}]},
         ),
     ],
@@ -325,6 +325,6 @@ def test_a_slow_fetcher_that_was_taken_over_publishes_nothing(world):
         world.pieces = [qcow2_file()]
         world.another_fetcher().run_once()
 
-    world.pieces = [taken_over, qcow2_file(virtual_size=7 << 20)]
+    world.pieces = [taken_over, qcow2_file(size=7 << 20)]
     world.fetcher.run_once()
-    assert world.image().virtual_size_bytes == 10 * MIB
+    assert world.image().virtual_size_bytes == MIB

@@ -73,7 +73,7 @@ def world(tmp_path):
 
 
 def test_uploaded_bytes_become_an_image_at_once(world):
-    upload = world.upload(qcow2_file(virtual_size=GIB + 1))
+    upload = world.upload(qcow2_file(size=GIB + 512))
     assert upload.image_location == "upload:" + upload.digest.removeprefix("sha256:")
     image = world.register(
         upload.image_location, tag_specifications=tag_specification("image", Name="x")
@@ -107,7 +107,7 @@ def test_only_who_brought_the_bytes_may_register_them(world):
         ({"data": b"\0" * (3 * MIB), "disk_format": "raw", "size_bytes": -1}, "larger than"),
         ({"disk_format": "vmdk"}, "not one of"),
         ({"size_bytes": 7}, "were announced"),
-        ({"data": qcow2_file(virtual_size=5 * GIB)}, "larger"),
+        ({"data": qcow2_file(size=5 * GIB)}, "larger"),
     ],
 )
 def test_uploads_that_are_refused(world, fields, why):
@@ -168,7 +168,7 @@ def test_too_many_uploads_at_once_are_asked_to_come_again(world):
     ],
 )
 def test_what_cannot_be_registered(world, fields, kind, reason):
-    location = world.upload(qcow2_file(virtual_size=2 * GIB)).image_location
+    location = world.upload(qcow2_file(size=2 * GIB)).image_location
     with refused(kind, reason=reason):
         world.register(**{"location": location, **fields})
     assert world.describe() == []

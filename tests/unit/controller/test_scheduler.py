@@ -84,6 +84,13 @@ def test_a_scheduler_fills_hosts_to_the_brim_and_no_further(name, lot):
     assert proposal.refusals == {"short of disk space": 3}
 
 
+@pytest.mark.parametrize("name", names_in(schedulers))
+def test_a_host_whose_hypervisor_is_away_is_the_last_choice_and_one(name):
+    here, away = hosts(2, disk_gib=16)  # two each
+    proposal = scheduler(name).place([here, replace(away, is_away=True)], ASK, 3)
+    assert proposal.host_ids == ("h-0", "h-0", "h-1")
+
+
 def test_the_studys_parts_are_all_there():
     assert set(names_in(filters)) >= {
         "availability_zone",

@@ -3,7 +3,7 @@
 import contextlib
 import random
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from hostagent.hypervisors.fake import FakeHypervisor, Faults
 from hostagent.ledger import Ledger, open_file
 from hostagent.limits import Limits
 from hostagent.network.fake import FakeNetwork
+from hostagent.snapshots.copies import Inline
 from hostagent.snapshots.remote import Blocks, NoBlocks
 from hostagent.volumes.fake_exports import FakeExports
 from protos.cloud.v1 import fleet_pb2
@@ -75,6 +76,7 @@ class Rig:
     checkpoint: object = lambda name: None
     network: FakeNetwork = field(default_factory=FakeNetwork)
     blocks: Blocks = field(default_factory=NoBlocks)
+    copiers: Executor = field(default_factory=Inline)
     served_bytes: Callable[[str], int] | None = None
 
     def __post_init__(self):
@@ -116,6 +118,7 @@ class Rig:
                 exports=self.exports,
                 checkpoint=lambda name: self.checkpoint(name),
                 blocks=self.blocks,
+                copiers=self.copiers,
             )
         )
 

@@ -271,7 +271,7 @@ def test_a_served_disk_has_no_file_here(rig):
     assert isinstance(rig.consoles, Path)
 
 
-def test_what_serves_a_disk_may_be_away_for_a_minute(tmp_path):
+def test_what_serves_a_disk_may_be_away_for_five_minutes(tmp_path):
     served = {}
 
     def served_bytes(volume_id):
@@ -283,9 +283,9 @@ def test_what_serves_a_disk_may_be_away_for_a_minute(tmp_path):
     remote = {"host_id": "h-2", "host": "192.0.2.2", "port": 10809}
     tell(rig, wanted(1))
     tell(rig, wanted(2, ("vol-1", {"remote": remote}), ("vol-2", {"remote": remote})))
-    rig.pass_ms(50_000)
+    rig.pass_ms(280_000)
     assert failures(rig) == []
     served["vol-1"] = 1 << 30
-    rig.pass_ms(20_000)
+    rig.pass_ms(60_000)
     assert has(rig).keys() == {"vol-i-1", "vol-1"}
     assert failures(rig) == [("vol-2", False)]

@@ -22,7 +22,7 @@ from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
 from protos.rpc import dns_name
 from tests.harness.waiting import wait_until
 from tests.unit.hostagent.cloud import Authority
-from tests.unit.hostagent.qcow2_corpus import broken
+from tests.unit.qcow2_corpus import broken
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("qemu-storage-daemon") or not shutil.which("qemu-io"),

@@ -1,5 +1,7 @@
 """Snapshots on a host: from the specification to the end, cut anywhere; on fake volumes."""
 
+from concurrent.futures import Executor, Future
+
 import pytest
 
 from hostagent.drivers import DriverError
@@ -267,3 +269,42 @@ def test_killed_anywhere_it_is_of_one_moment_and_ends(tmp_path):
         rig.acknowledge()
         assert progress(rig) is None
     assert cut_at > 10
+
+
+class Deferred(Executor):
+    """Runs what was submitted when the test says so, as another thread would."""
+
+    def __init__(self):
+        self.waiting = []
+
+    def submit(self, call, *args):
+        self.waiting.append((call, args))
+        return Future()
+
+    def run(self):
+        while self.waiting:
+            call, args = self.waiting.pop(0)
+            call(*args)
+
+
+def test_a_copy_that_gets_on_has_all_its_tries_again(tmp_path):
+    """It fails at every second block, more often than it may fail at one and the same."""
+    rig = Rig(tmp_path, blocks=MemoryBlocks(), copiers=Deferred())
+    rig.tell(instance())
+    for number in range(20):
+        rig.volumes.write(VOLUME, 2 * number * BLOCK_BYTES, b"%04d" % number)
+    stored = []
+
+    def before(verb):
+        if verb == "store":
+            stored.append(verb)
+            rig.pass_ms(1_000)  # the agent looks how far it is
+            if len(stored) % 2 == 0 and len(stored) < 2 * rig.limits.volume_attempts + 8:
+                raise DriverError("the disk is slow")
+
+    rig.blocks.before = before
+    take(rig)
+    for _ in range(40):
+        rig.copiers.run()
+        rig.pass_ms(rig.limits.backoff_most_ms)
+    assert progress(rig).observed == SNAPSHOT_DONE
