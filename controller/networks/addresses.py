@@ -238,9 +238,12 @@ def _find_address(tx: Transaction, allocation_id: str, public_ip: str):
 
 def _find_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest) -> Target:
     """An address of the caller's interface, which is named by its own id or by that of its
-    instance, which has no other and must not be on its way out."""
-    if request.instance_id and request.network_interface_id:
-        raise _either("instanceId", "networkInterfaceId")
+    instance, which has no other and must not be on its way out.
+
+    Where both are named, EC2 goes by the instance and does not look at the interface, whatever its
+    documentation says (hashicorp/terraform issues 2952 and 31744). Terraform needs that: to the new
+    instance of a replaced one it adds the interface of the old.
+    """
     query = (
         _NIC.select(
             _NIC.network_interface_id,

@@ -163,3 +163,15 @@ def test_with_several_interfaces_no_new_address_is_lent(cloud):
         assert bool(cloud.describe(instance_id)[0].public_ip_address) is expected
         if not expected:
             detach(cloud, attachment_id)
+
+
+def test_of_an_instance_and_an_interface_the_instance_counts(cloud):
+    (instance_id,) = cloud.run_ids()
+    of_another = make(cloud)
+    address = ask(cloud, "Allocate", pb.AllocateAddressRequest(), "Addresses")
+    associated = associate(cloud, address, of_another, instance_id=instance_id)
+    assert associated.instance_id == instance_id
+    assert associated.network_interface_id != of_another.network_interface_id
+    attach(cloud, of_another, instance_id)
+    with refused(Kind.INVALID, reason="several-interfaces"):
+        associate(cloud, address, of_another, instance_id=instance_id)
