@@ -57,10 +57,12 @@ def allocate(
     """
     account_id = tx.call.account_id
     wanted = tags_of_specifications(request.tag_specifications, "elastic-ip")
-    if request.domain not in ("", "vpc"):
+    # "standard" was EC2-Classic's. Since that is gone, EC2 gives who asks for it an address of a
+    # VPC; amazon.aws asks for it by default.
+    if request.domain not in ("", "vpc", "standard"):
         raise CloudError(
             Kind.INVALID,
-            f"Invalid value '{request.domain}' for domain. Addresses are for VPCs only.",
+            f"Invalid value '{request.domain}' for domain.",
             noun="parameter",
         )
     quotas.charge(tx, account_id, {"addresses": 1})
