@@ -63,18 +63,26 @@ ADDED_SHAPES = {
 # reference describes and libcloud asks for (max-instances ...).
 OPEN_ENUMS = [("ec2", "InstanceType"), ("ec2", "AccountAttributeName")]
 
-# Scalars that are written although empty. An empty value is a legal tag value: clients index
-# tag["Value"]. The others EC2 writes so too, and scripts index them: a pending instance has no
-# names yet, nobody need describe an interface, a Linux guest has no password.
+# Scalars that are written although empty, as EC2 writes them. Clients and scripts read them without
+# asking whether they are there: a tag's value may be empty, a volume be made of no snapshot, a
+# pending instance have no names yet, a public address have none where the VPC gives none, a Linux
+# guest have no password, and nobody need describe a thing or send a token. (Sources: the samples in
+# the aws CLI's documentation and recorded answers of EC2.)
 WRITTEN_EMPTY = [
     ("ec2", "Tag", "Value"),
     ("ec2", "TagDescription", "Value"),
+    ("ec2", "Instance", "ClientToken"),
     ("ec2", "Instance", "PrivateDnsName"),
     ("ec2", "Instance", "PublicDnsName"),
     ("ec2", "Instance", "StateTransitionReason"),
     ("ec2", "InstanceNetworkInterface", "Description"),
+    ("ec2", "InstanceNetworkInterfaceAssociation", "PublicDnsName"),
     ("ec2", "NetworkInterface", "Description"),
+    ("ec2", "NetworkInterfaceAssociation", "PublicDnsName"),
     ("ec2", "Placement", "GroupName"),
+    ("ec2", "Volume", "SnapshotId"),
+    ("ec2", "Snapshot", "Description"),
+    ("ec2", "Image", "Description"),
     ("ec2", "GetPasswordDataResult", "PasswordData"),
 ]
 
@@ -154,10 +162,16 @@ def load(name: str) -> Service:
         api_version=version,
         operations=operations,
         shapes=shapes,
-        written_empty=frozenset(
-            (shape, member) for owner, shape, member in WRITTEN_EMPTY if owner == name
-        ),
+        written_empty=_written_empty(name, shapes),
     )
+
+
+def _written_empty(name: str, shapes: dict[str, dict]) -> frozenset[tuple[str, str]]:
+    """Raises KeyError for a member that there is not: it would never be written."""
+    known = [(shape, member) for owner, shape, member in WRITTEN_EMPTY if owner == name]
+    for shape, member in known:
+        _ = shapes[shape]["members"][member]
+    return frozenset(known)
 
 
 def _patch(name: str, shapes: dict[str, dict]) -> None:

@@ -126,6 +126,10 @@ EMPTY = (
     Empty("DescribeFpgaImages", "FpgaImages", {"fpga_image_ids": "fpga-image"}),
     Empty("DescribeBundleTasks", "BundleTasks", {"bundle_ids": "bundle-task"}),
     Empty("DescribeConversionTasks", "ConversionTasks", {"conversion_task_ids": "conversion-task"}),
+    Empty("DescribeImportImageTasks", "ImportImageTasks", {"import_task_ids": "conversion-task"}),
+    Empty(
+        "DescribeImportSnapshotTasks", "ImportSnapshotTasks", {"import_task_ids": "conversion-task"}
+    ),
     Empty("DescribeExportTasks", "ExportTasks", {"export_task_ids": "export-instance-task"}),
     Empty("DescribeFastSnapshotRestores", "FastSnapshotRestores"),
 )

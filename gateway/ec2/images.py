@@ -169,13 +169,18 @@ def modify_image_attribute(
     user_ids: Sequence[str] = (),
     user_groups: Sequence[str] = (),
 ) -> dict:
-    """One attribute at a time, as a structure of its own or by its name."""
+    """One attribute at a time, as a structure of its own or by its name.
+
+    The name is taken in any case: no list in EC2's model closes it, and amazon.aws writes
+    "LaunchPermission" and "Description".
+    """
     wanted = sharing(launch_permission, operation_type, user_ids, user_groups)
     said: dict[str, object] = {
         "description": description.value if description else None,
         "imdsSupport": imds_support.value if imds_support else None,
         "launchPermission": wanted,
     }
+    attribute = next((name for name in said if name.lower() == attribute.lower()), attribute)
     if attribute not in ("", *said):
         raise unsupported(f"Modifying the attribute {attribute}")
     if value is not None and attribute in ("description", "imdsSupport"):

@@ -9,6 +9,7 @@ from gateway.ec2.block_devices import BlockDevice, block_device_of
 from gateway.ec2.network_interfaces import PrivateIpAddress, addresses_of
 from gateway.ec2.parameters import TagSpecification, invalid, tag_specifications_of, user_data_of
 from gateway.ec2.views import instances as views
+from gateway.ec2.views.shared import as_created
 from protos.cloud.v1 import instances_pb2
 from protos.errors import missing_parameter
 
@@ -149,7 +150,10 @@ def run_instances(
     )
     if metadata_options:
         request.metadata_options.CopyFrom(metadata_options_of(metadata_options))
-    return views.reservation(call.clients.instances.Run(request, caller=call.caller))
+    made = call.clients.instances.Run(request, caller=call.caller)
+    shown = views.reservation(made)
+    both = zip(shown["Instances"], made.instances, strict=True)
+    return shown | {"Instances": [as_created(each, instance) for each, instance in both]}
 
 
 def metadata_options_of(given: MetadataOptions) -> instances_pb2.MetadataOptions:

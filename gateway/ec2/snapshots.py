@@ -14,7 +14,7 @@ from gateway.ec2.parameters import (
     unsupported,
 )
 from gateway.ec2.permissions import PermissionChanges, permissions, sharing
-from gateway.ec2.views.shared import token
+from gateway.ec2.views.shared import as_created, token
 from gateway.ec2.views.snapshots import snapshot
 from protos.cloud.v1 import volumes_pb2
 from protos.errors import missing_parameter
@@ -33,7 +33,8 @@ def create_snapshot(
         description=description,
         tag_specifications=tag_specifications_of(tag_specifications, "snapshot"),
     )
-    return snapshot(call.clients.snapshots.Create(request, caller=call.caller))
+    made = call.clients.snapshots.Create(request, caller=call.caller)
+    return as_created(snapshot(made), made)
 
 
 def describe_snapshots(

@@ -14,7 +14,7 @@ from gateway.ec2.parameters import (
     tag_specifications_of,
 )
 from gateway.ec2.views import networks as views
-from gateway.ec2.views.shared import token
+from gateway.ec2.views.shared import as_created, token
 from protos.cloud.v1 import networks_pb2
 from protos.errors import missing_parameter
 
@@ -44,7 +44,7 @@ def create_subnet(
         tag_specifications=tag_specifications_of(tag_specifications, "subnet"),
     )
     made = call.clients.networks.CreateSubnet(request, caller=call.caller)
-    return {"Subnet": views.subnet(made, call.region)}
+    return {"Subnet": as_created(views.subnet(made, call.region), made)}
 
 
 def create_default_subnet(
@@ -60,7 +60,7 @@ def create_default_subnet(
         availability_zone=availability_zone, availability_zone_id=availability_zone_id
     )
     made = call.clients.networks.CreateDefaultSubnet(request, caller=call.caller)
-    return {"Subnet": views.subnet(made, call.region)}
+    return {"Subnet": as_created(views.subnet(made, call.region), made)}
 
 
 def delete_subnet(call: Call, *, subnet_id: str) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from gateway.call import Call
 from gateway.ec2.parameters import Filter, TagSpecification, filters_of, page, tag_specifications_of
-from gateway.ec2.views.shared import token
+from gateway.ec2.views.shared import as_created, token
 from gateway.ec2.views.volumes import attachment, modification, volume, volume_status
 from protos.cloud.v1 import volumes_pb2
 from protos.errors import missing_parameter
@@ -36,7 +36,8 @@ def create_volume(
         client_token=client_token,
         tag_specifications=tag_specifications_of(tag_specifications, "volume"),
     )
-    shown = volume(call.clients.volumes.Create(request, caller=call.caller))
+    made = call.clients.volumes.Create(request, caller=call.caller)
+    shown = as_created(volume(made), made)
     del shown["Attachments"]  # not in this answer: there can be none
     return shown
 

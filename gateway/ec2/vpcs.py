@@ -13,7 +13,7 @@ from gateway.ec2.parameters import (
     tag_specifications_of,
 )
 from gateway.ec2.views import networks as views
-from gateway.ec2.views.shared import token
+from gateway.ec2.views.shared import as_created, token
 from protos.cloud.v1 import common_pb2, networks_pb2
 
 
@@ -30,12 +30,13 @@ def create_vpc(
         instance_tenancy=instance_tenancy,
         tag_specifications=tag_specifications_of(tag_specifications, "vpc"),
     )
-    return {"Vpc": views.vpc(call.clients.networks.CreateVpc(request, caller=call.caller))}
+    made = call.clients.networks.CreateVpc(request, caller=call.caller)
+    return {"Vpc": as_created(views.vpc(made), made)}
 
 
 def create_default_vpc(call: Call) -> dict:
     made = call.clients.networks.CreateDefaultVpc(common_pb2.Empty(), caller=call.caller)
-    return {"Vpc": views.vpc(made)}
+    return {"Vpc": as_created(views.vpc(made), made)}
 
 
 def delete_vpc(call: Call, *, vpc_id: str) -> None:

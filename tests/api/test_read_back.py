@@ -86,6 +86,17 @@ def test_12_a_tag_set_of_no_tags_is_there_or_not_as_in_ec2(account, resources):
         assert seen.get(tags_name) == ([] if kind in SHOW_NO_TAGS else None), kind
 
 
+def test_an_answer_to_create_shows_an_empty_tag_set(cloud, account, resources):
+    ec2 = account.ec2
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]
+    subnet = ec2.create_subnet(VpcId=vpc["VpcId"], CidrBlock="10.0.1.0/24")["Subnet"]
+    volume = ec2.create_volume(AvailabilityZone=subnet["AvailabilityZone"], Size=1)
+    snapshot = ec2.create_snapshot(VolumeId=resources["volume"])
+    launched = ec2.run_instances(ImageId=cloud.image_id, MinCount=1, MaxCount=1)["Instances"]
+    for made in (vpc, subnet, volume, snapshot, *launched):
+        assert made["Tags"] == [], made
+
+
 def test_tags_are_shown_wherever_their_resource_is(account, resources):
     ec2, describes = account.ec2, _describes(account.ec2)
     assert set(resources) == set(describes)

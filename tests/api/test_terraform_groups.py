@@ -205,7 +205,7 @@ def test_aws_eip_moves_from_an_instance_to_an_interface(cloud, account):
         attribute = ec2.describe_addresses_attribute(
             AllocationIds=[allocation], Attribute="domain-name"
         )
-        assert the_one(attribute["Addresses"])["PublicIp"] == made["PublicIp"]
+        assert attribute["Addresses"] == []  # those that have a name in the reverse zone
         return the_one(ec2.describe_addresses(AllocationIds=[allocation])["Addresses"])
 
     state = read()

@@ -233,10 +233,7 @@ def test_aws_eip_on_a_particular_private_address(cloud, terraform):
         names = ec2.describe_addresses_attribute(
             AllocationIds=[allocation], Attribute="domain-name"
         )
-        assert the_one(names["Addresses"]) == {
-            "PublicIp": address["PublicIp"],
-            "AllocationId": allocation,
-        }
+        assert names["Addresses"] == []  # those that have a name in the reverse zone
         made.append(address)
     seen = terraform.interface(nic_id)
     public = [each["Association"]["PublicIp"] for each in seen["PrivateIpAddresses"]]

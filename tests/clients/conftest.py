@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.playbooks import Playbooks
 from tests.harness.accounts import Account
 from tests.harness.installation import REGION
 from tests.harness.processes import ProcessCloud
@@ -85,3 +86,9 @@ def customer(cloud, request):
 def twice(request) -> str:
     """Which of the two runs of a flow this is."""
     return request.param
+
+
+@pytest.fixture
+def playbooks(customer, tmp_path) -> Playbooks:
+    """Ansible, as this file's account would run it."""
+    return Playbooks(customer, tmp_path)

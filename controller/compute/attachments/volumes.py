@@ -81,7 +81,13 @@ class VolumeAttachments:
                 )
             instance = find_instances(tx, call.account_id, [row.instance_id])[0]
             if instance.desired == "terminated":
-                raise _not_running(instance)
+                raise CloudError(
+                    Kind.WRONG_STATE,
+                    f"Unable to detach volume '{volume_id}' from instance '{row.instance_id}'. "
+                    "The instance is not in a state in which volumes can be detached.",
+                    noun="instance",
+                    id=row.instance_id,
+                )
             if row.position == 0 and state_of(instance) != STOPPED:
                 raise CloudError(
                     Kind.WRONG_STATE,

@@ -60,10 +60,12 @@ def allocate(
     """
     account_id = tx.call.account_id
     wanted = tags_of_specifications(request.tag_specifications, "elastic-ip")
-    if request.domain not in ("", "vpc"):
+    # "standard" was EC2-Classic's. Since that is gone, EC2 gives who asks for it an address of a
+    # VPC; amazon.aws asks for it by default.
+    if request.domain not in ("", "vpc", "standard"):
         raise CloudError(
             Kind.INVALID,
-            f"Invalid value '{request.domain}' for domain. Addresses are for VPCs only.",
+            f"Invalid value '{request.domain}' for domain.",
             noun="parameter",
         )
     quotas.charge(tx, account_id, {"addresses": 1})
@@ -242,9 +244,12 @@ def _find_address(tx: Transaction, allocation_id: str, public_ip: str):
 
 def _find_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest) -> Target:
     """An address of the caller's interface, which is named by its own id or by that of its
-    instance, which has no other and must not be on its way out."""
-    if request.instance_id and request.network_interface_id:
-        raise _either("instanceId", "networkInterfaceId")
+    instance, which has no other and must not be on its way out.
+
+    Where both are named, EC2 goes by the instance and does not look at the interface, whatever its
+    documentation says (hashicorp/terraform issues 2952 and 31744). Terraform needs that: to the new
+    instance of a replaced one it adds the interface of the old.
+    """
     query = (
         _NIC.select(
             _NIC.network_interface_id,

@@ -36,6 +36,8 @@ def assign(
 ) -> list[str]:
     """The addresses that the interface has now beside those that it had.
 
+    One that it has already, also as its primary one, is no change: Terraform's AWS provider 2 names
+    the primary address of every interface that it has just made.
     Raises INVALID, MALFORMED_ID, NOT_FOUND, EXISTS (in use), QUOTA, NO_CAPACITY.
     """
     nic = interface_rules.find(tx, request.network_interface_id)
@@ -51,8 +53,9 @@ def assign(
         raise missing_parameter("secondaryPrivateIpAddressCount or privateIpAddress")
     held = interface_rules.secondary_ips(tx, nic.network_interface_id)
     cidr_block = tx.value(Subnet.select(Subnet.cidr_block).where(Subnet.subnet_id == nic.subnet_id))
+    has = {nic.private_ip, *held}
     asked = [private_addresses.check_address(cidr_block, private_ip) for private_ip in named]
-    asked = [private_ip for private_ip in dict.fromkeys(asked) if private_ip not in held]
+    asked = [private_ip for private_ip in dict.fromkeys(asked) if private_ip not in has]
     new = len(asked) if named else request.count
     check_address_count(1 + len(held) + new, _addresses_max(tx, nic))
     place = nic.subnet_id, cidr_block

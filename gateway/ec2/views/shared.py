@@ -31,6 +31,16 @@ def tags_if_any(given) -> list[dict] | None:
     return tags(given) or None
 
 
+def as_created(shown: dict, made) -> dict:
+    """What a Create answers: in it EC2 shows the tag set also where it is empty.
+
+    amazon.aws reads it without asking (ec2_snapshot). Source: the samples of CreateVolume,
+    CreateSnapshot, CreateDefaultVpc, CreateDefaultSubnet and RunInstances in the aws CLI's
+    documentation.
+    """
+    return shown | {"Tags": tags(made.tags)}
+
+
 def groups(given: list[networks_pb2.GroupIdentifier]) -> list[dict]:
     return [{"GroupId": group.group_id, "GroupName": group.group_name} for group in given]
 

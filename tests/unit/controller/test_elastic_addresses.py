@@ -228,7 +228,7 @@ def test_a_lent_address_is_not_an_elastic_one(world):
 @pytest.mark.parametrize(
     ("fields", "kind"),
     [
-        ({"domain": "standard"}, Kind.INVALID),
+        ({"domain": "moon"}, Kind.INVALID),
         ({"address": "8.8.8.8"}, Kind.NOT_FOUND),
         ({"tag_specifications": tag_specification("instance", a="b")}, Kind.INVALID),
     ],
@@ -240,8 +240,8 @@ def test_what_cannot_be_allocated(world, fields, kind):
 
 
 def test_the_quota(world):
-    for _ in range(5):
-        allocate(world, domain="vpc")
+    for domain in ("vpc", "standard", "", "vpc", "vpc"):  # EC2-Classic's word too
+        allocate(world, domain=domain)
     with refused(Kind.QUOTA, "elastic-ip"):
         allocate(world)
 

@@ -36,7 +36,8 @@ def test_secondary_addresses_come_and_go(cloud):
     assert assign(cloud, nic, "172.31.0.10", "172.31.0.11") == ["172.31.0.10", "172.31.0.11"]
     (drawn,) = assign(cloud, nic, count=1)
     assert addresses_of(cloud, nic) == ["172.31.0.9", "172.31.0.10", "172.31.0.11", drawn]
-    assert assign(cloud, nic, "172.31.0.10") == []
+    for its_own in ("172.31.0.9", "172.31.0.10"):
+        assert assign(cloud, nic, its_own) == []
     for name, value in (
         ("addresses.private-ip-address", "172.31.0.11"),
         ("private-ip-address", drawn),
@@ -162,3 +163,15 @@ def test_with_several_interfaces_no_new_address_is_lent(cloud):
         assert bool(cloud.describe(instance_id)[0].public_ip_address) is expected
         if not expected:
             detach(cloud, attachment_id)
+
+
+def test_of_an_instance_and_an_interface_the_instance_counts(cloud):
+    (instance_id,) = cloud.run_ids()
+    of_another = make(cloud)
+    address = ask(cloud, "Allocate", pb.AllocateAddressRequest(), "Addresses")
+    associated = associate(cloud, address, of_another, instance_id=instance_id)
+    assert associated.instance_id == instance_id
+    assert associated.network_interface_id != of_another.network_interface_id
+    attach(cloud, of_another, instance_id)
+    with refused(Kind.INVALID, reason="several-interfaces"):
+        associate(cloud, address, of_another, instance_id=instance_id)

@@ -207,6 +207,11 @@ def test_what_cannot_be_detached(cloud):
     assert why(call, cloud, "Detach", **other) == elsewhere
     device = {"volume_id": volume_id, "device": "/dev/sdz"}
     assert why(call, cloud, "Detach", **device) == elsewhere
+    cloud.on("Terminate", [instance])
+    shutting_down = (Kind.WRONG_STATE, "instance", "")
+    assert why(call, cloud, "Detach", volume_id=volume_id) == shutting_down
+    cloud.settle()
+    assert states(cloud, volume_id) == ("available", [])
 
 
 def test_a_root_disk_goes_and_comes_back_while_its_instance_is_stopped(cloud):

@@ -150,6 +150,12 @@ def test_an_images_attributes_that_are_not_there(served):
             },
             {"remove_account_ids": [ACCOUNT], "public": False},
         ),
+        # amazon.aws writes the names so:
+        ({"Attribute": "Description", "Description": {"Value": "a"}}, {"description": "a"}),
+        (
+            {"Attribute": "LaunchPermission", "LaunchPermission": {"Add": [{"Group": "all"}]}},
+            {"public": True},
+        ),
     ],
 )
 def test_an_image_is_changed(served, said, asked):

@@ -204,11 +204,11 @@ def test_private_addresses(served):
     ]
 
 
-def test_names_of_addresses(served):
+def test_no_address_has_a_name_in_the_reverse_zone(served):
     world, ec2 = served
     address = networks_pb2.Address(allocation_id="eipalloc-1", public_ip="100.64.0.7")
     world.clients.addresses.answers["Describe"] = networks_pb2.DescribeAddressesResponse(
         addresses=[address]
     )
     answer = ec2.describe_addresses_attribute(AllocationIds=["eipalloc-1"], Attribute="domain-name")
-    assert plain(answer)["Addresses"] == [{"PublicIp": "100.64.0.7", "AllocationId": "eipalloc-1"}]
+    assert plain(answer)["Addresses"] == []
