@@ -138,7 +138,7 @@ def launch(cloud: clouds.Cloud, counted: Counted) -> tuple[list[str], list[str]]
 def wait_until_running(cloud: clouds.Cloud, instance_id: str) -> None:
     """Looks into the database itself: a Describe would count."""
     file = cloud.state_dir / "controller" / "pileus.db"
-    question = "SELECT observed FROM placement WHERE instance_id = ?"
+    question = "SELECT observed FROM assignment WHERE kind = 'instance' AND resource_id = ?"
     deadline = time.monotonic() + DEADLINE_S
     with contextlib.closing(sqlite3.connect(file)) as db:
         while db.execute(question, (instance_id,)).fetchone() != ("running",):

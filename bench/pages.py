@@ -37,20 +37,33 @@ _COPIES = {
         "instance_id": "'i-' || id",
         "host_id": "'h-of-copies'",
     },
+    "assignment": {
+        "resource_id": "'i-' || id",
+        "host_id": "'h-of-copies'",
+    },
     "volume": {
         "volume_id": "'vol-' || id",
-        "instance_id": "'i-' || id",
         "host_id": "'h-of-copies'",
     },
     "network_interface": {
         "network_interface_id": "'eni-' || id",
-        "instance_id": "'i-' || id",
-        "attachment_id": "'eni-attach-' || id",
         "mac_address": _MAC,
         "private_ip": _ADDRESS,
         "public_ip": "NULL",
     },
     "nic_group": {"network_interface_id": "'eni-' || id"},
+    "attachment": {
+        "device_id": "iif(attachment.kind = 'volume', 'vol-', 'eni-') || id",
+        "instance_id": "'i-' || id",
+        "attachment_id": "iif(attachment.kind = 'volume', '', 'eni-attach-' || id)",
+    },
+}
+_DEVICES = "(SELECT device_id FROM attachment WHERE instance_id = :template)"
+_TEMPLATES = {  # which rows are copied, where not those of the instance by its id
+    "assignment": "kind = 'instance' AND resource_id = :template",
+    "volume": f"volume_id IN {_DEVICES}",
+    "network_interface": f"network_interface_id IN {_DEVICES}",
+    "nic_group": f"network_interface_id IN {_DEVICES}",
 }
 
 
@@ -142,10 +155,7 @@ def copy_rows(db: sqlite3.Connection, instance_id: str, first: int, last: int, e
     values = {"template": instance_id, "first": first, "last": last}
     db.execute("BEGIN IMMEDIATE")
     for table, changes in _COPIES.items():
-        template = "instance_id = :template"
-        if table == "nic_group":
-            nics = f"SELECT network_interface_id FROM network_interface WHERE {template}"
-            template = f"network_interface_id IN ({nics})"
+        template = _TEMPLATES.get(table, "instance_id = :template")
         insert(db, table, changes, _SERIES, template, **values)
     account = "(SELECT account_id FROM instance WHERE instance_id = :template)"
     for key, value, which in (("Name", "copy", "1"), ("role", "rare", f"n % {every} = 0")):

@@ -4,14 +4,14 @@
 
 How a simulation drives it (manual clock, no thread):
 
-    agent.apply(spec) -> HostReport      as the controller's dispatch would
+    agent.apply(spec) -> HostReport      as the controller's delivery would
     report = agent.report(); agent.delivered(report, fleet.Report(report))     the heartbeat
     agent.run_due(now) -> next time      the work; then at that time again, or after a call above
     agent.has_news()                     a heartbeat is worth sending before its time
 
-A crash is the loss of the Agent, the Ledger and (if it should forget) nothing else: keep the
-drivers and the ledger's connection, open a new Ledger on it (the epoch grows) and build again. A
-host's power failure is the same with ``FakeHypervisor.lose_power()`` and a new ``boot_id``.
+A crash is the loss of the Agent, the HostLedger and (if it should forget) nothing else: keep the
+drivers and the ledger's connection, open a new HostLedger on it (the epoch grows) and build again.
+A host's power failure is the same with ``FakeHypervisor.lose_power()`` and a new ``boot_id``.
 ``checkpoint`` may raise a BaseException that is no Exception to cut at that point; nothing in here
 catches it.
 """
@@ -21,22 +21,28 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostagent.agent import Agent
-from hostagent.audit import Audit
 from hostagent.drivers import Exports, Hypervisor, Images, Network, Volumes
-from hostagent.ledger import Ledger
+from hostagent.events import watch
+from hostagent.host_worker import HostWorker
+from hostagent.instance_kind import INSTANCE
+from hostagent.kernel.agent import Agent
+from hostagent.kernel.kinds import Worker as KernelWorker
+from hostagent.kernel.sync import Sync
+from hostagent.ledger import HostLedger
 from hostagent.limits import Limits
 from hostagent.snapshots.copies import Copies, Inline
+from hostagent.snapshots.kind import SNAPSHOT
 from hostagent.snapshots.memory import is_copied
 from hostagent.snapshots.remote import Blocks, NoBlocks
 from hostagent.snapshots.worker import SnapshotWorker
 from hostagent.steps import Drivers
-from hostagent.sync import Sync
 from hostagent.volumes.exports import NoExports
-from hostagent.volumes.keeper import Keeper
+from hostagent.volumes.kind import VOLUME
+from hostagent.volumes.manager import VolumeManager
 from hostagent.volumes.worker import VolumeWorker
-from hostagent.vpcs import Vpcs
-from hostagent.worker import Worker
+from hostagent.vpc_kind import VPC
+from hostagent.vpcs import Vpcs, VpcWorker
+from hostagent.worker import InstanceWorker
 from protos.cloud.v1 import fleet_pb2
 
 
@@ -44,7 +50,7 @@ from protos.cloud.v1 import fleet_pb2
 class Parts:
     """What an agent depends on. ``clock`` is the wall's, in ms; ``consoles`` an existing folder."""
 
-    ledger: Ledger
+    ledger: HostLedger
     hypervisor: Hypervisor
     network: Network
     images: Images
@@ -62,18 +68,23 @@ class Parts:
 
 def build(parts: Parts) -> Agent:
     """The agent, with all that its ledger holds due at once."""
+    return wire(parts)[0]
+
+
+def wire(parts: Parts) -> tuple[Agent, Drivers]:
+    """The agent, and what its workers have of the host."""
     limits, ledger = parts.limits, parts.ledger
     vpcs = Vpcs(ledger, parts.network, audit_ms=limits.audit_ms, retry_ms=limits.backoff_ms)
 
     def copied(volume_id: str) -> bool:
         return is_copied(ledger.snapshots.all(), volume_id)
 
-    keeper = Keeper(
+    manager = VolumeManager(
         *(parts.volumes, parts.hypervisor, parts.images, ledger.volumes, parts.exports),
         is_copied=copied,
     )
     drivers = Drivers(
-        *(parts.hypervisor, parts.network, parts.images, parts.volumes, keeper, vpcs),
+        *(parts.hypervisor, parts.network, parts.images, parts.volumes, manager, vpcs),
         *(parts.consoles, parts.exports),
     )
 
@@ -84,15 +95,24 @@ def build(parts: Parts) -> Agent:
         return told
 
     sync = Sync(ledger, parts.clock, facts, parts.usage, parts.images.cached)
-
-    def new_worker(instance_id: str) -> Worker:
-        return Worker(instance_id, ledger, drivers, limits, parts.clock, parts.checkpoint)
-
-    def new_volume_worker(volume_id: str) -> VolumeWorker:
-        return VolumeWorker(volume_id, ledger, drivers, limits, parts.checkpoint)
-
-    audit = Audit(ledger, drivers)
     copies = Copies(parts.volumes, parts.blocks, parts.copiers)
-    snapshots = SnapshotWorker(ledger, drivers, copies, limits, parts.checkpoint)
-    workers = (new_worker, new_volume_worker, snapshots)
-    return Agent(ledger, sync, drivers, audit, limits, *workers, copies)
+    checkpoint = parts.checkpoint
+    workers: dict[tuple[str, str], Callable[[str], KernelWorker]] = {
+        (kind.name, kind.role): make
+        for kind, make in (
+            (
+                INSTANCE,
+                lambda name: InstanceWorker(name, ledger, drivers, limits, parts.clock, checkpoint),
+            ),
+            (VPC, lambda name: VpcWorker(name, vpcs)),
+            (VOLUME, lambda name: VolumeWorker(name, ledger, drivers, limits, checkpoint)),
+            (
+                SNAPSHOT,
+                lambda name: SnapshotWorker(name, ledger, drivers, copies, limits, checkpoint),
+            ),
+        )
+    }
+    host = HostWorker(ledger, drivers, sync.set_orphans, limits)
+    agent = Agent(ledger, sync, workers, host, limits.backoff_most_ms, checkpoint)
+    watch(agent, ledger, drivers, copies)
+    return agent, drivers

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hostagent.drivers import DriverError, NotYet
-from hostagent.ledger import Ledger
+from hostagent.ledger import HostLedger
 from hostagent.steps import Drivers, console_files
+from hostagent.volumes.known import volumes_here
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Finding:
 class Audit:
     """See the module's head."""
 
-    def __init__(self, ledger: Ledger, drivers: Drivers):
+    def __init__(self, ledger: HostLedger, drivers: Drivers):
         self._ledger, self._on = ledger, drivers
 
     def findings(self) -> list[Finding]:
@@ -73,20 +74,20 @@ class Audit:
         return strangers
 
     def _belongs(self) -> dict[str, set[str]]:
-        entries = self._ledger.instances()
+        instances = set(self._ledger.instances.all())
         return {
-            "domain": set(entries),
+            "domain": instances,
             "vpc": self._on.vpcs.wanted(),
-            "volume": self._ledger.volumes_here(),
+            "volume": volumes_here(self._ledger),
             "export": set(self._ledger.volumes.all()),
-            "console": set(entries),
+            "console": instances,
         }
 
     def _remove(self, finding: Finding) -> None:
         removers: dict[str, Callable[[str], object]] = {
             "domain": self._on.hypervisor.remove,
             "vpc": self._on.network.remove_vpc,
-            "volume": self._on.keeper.remove,
+            "volume": self._on.manager.remove,
             "export": self._on.exports.withdraw,
             "console": self._remove_console,
         }

@@ -9,8 +9,8 @@ Works without the controller and without the agent's drivers being up. May be re
 
 from hostagent import facts, shell
 from hostagent.config import Config
+from hostagent.driver_factory import CPUINFO
 from hostagent.enrolment import read_identity
-from hostagent.equipment import CPUINFO
 from hostagent.service import hold
 from hostagent.volumes.storage_daemon import stop_all
 

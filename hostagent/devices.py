@@ -9,7 +9,7 @@
     forgotten            as one that is not wanted, and then given anew where it is
     both                 grown and limited where the spec says other than the guest has
 
-``devices_generation`` becomes the spec's when every device is as it should be, or is named in
+``devices_revision`` becomes the spec's when every device is as it should be, or is named in
 ``device_failures``. Nothing waits in here. Called by the worker for a guest that runs; one that
 does not gets all of it with its next start. What is remembered (since when a guest is asked) may be
 lost: it is then asked anew. Each of the ``parts`` settles its own kind: disks here, interfaces in
@@ -24,10 +24,10 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from hostagent.drivers import DriverError, GuestDisk, GuestNic, NotYet
-from hostagent.ledger import Entry, is_here
 from hostagent.limits import Limits
-from hostagent.progress import DeviceFailure
+from hostagent.progress import DeviceFailure, Instance
 from hostagent.steps import Drivers
+from hostagent.volumes.disk_specs import is_here
 from protos.cloud.v1 import fleet_pb2
 
 log = logging.getLogger(__name__)
@@ -71,29 +71,29 @@ class Devices:
 
     def __init__(self, parts: Sequence[Part], limits: Limits):
         self._parts, self._limits = parts, limits
-        self._generation = 0  # that the last look was about
+        self._revision = 0  # that the last look was about
         self._quiet = False
         self.due = 0
 
-    def look(self, entry: Entry, now: int) -> dict[str, object]:
+    def look(self, entry: Instance, now: int) -> dict[str, object]:
         """Does nothing before it is ``due``, or the spec changes, or while the guest may be about
         to let go of something.
         """
         spec, known = entry.spec, entry.progress
-        if self._quiet and now < self.due and spec.generation == self._generation:
+        if self._quiet and now < self.due and entry.revision == self._revision:
             return {}
         round = Round(now)
         for part in self._parts:
             part.settle(spec, round)
-        self._generation = spec.generation
+        self._revision = entry.revision
         self._quiet = round.settled and not round.failures
         audit = now + self._limits.audit_ms
         self.due = audit if round.due is None else min(round.due, audit)
         changes: dict[str, object] = {}
         if tuple(round.failures) != known.device_failures:
             changes["device_failures"] = tuple(round.failures)
-        if round.settled and known.devices_generation < spec.generation:
-            changes["devices_generation"] = spec.generation
+        if round.settled and known.devices_revision < entry.revision:
+            changes["devices_revision"] = entry.revision
         return changes
 
     def count_anew(self) -> None:
@@ -101,11 +101,11 @@ class Devices:
         for part in self._parts:
             part.count_anew()
 
-    def begin(self, spec: fleet_pb2.InstanceSpec, now: int) -> dict[str, object]:
-        """The guest was just made with all that ``spec`` says."""
-        self._generation, self._quiet = spec.generation, True
+    def begin(self, entry: Instance, now: int) -> dict[str, object]:
+        """The guest was just made with all that its spec says."""
+        self._revision, self._quiet = entry.revision, True
         self.due = now + self._limits.audit_ms
-        return {"devices_generation": spec.generation, "device_failures": ()}
+        return {"devices_revision": entry.revision, "device_failures": ()}
 
 
 @dataclass(frozen=True)
@@ -222,14 +222,14 @@ class DiskPart(Kind[GuestDisk, fleet_pb2.DiskSpec]):
         self._on.hypervisor.detach_disk(instance_id, name)
 
     def _give(self, instance_id: str, disk: fleet_pb2.DiskSpec, have: GuestDisk | None) -> None:
-        hypervisor, keeper, name = self._on.hypervisor, self._on.keeper, disk.volume_id
+        hypervisor, manager, name = self._on.hypervisor, self._on.manager, disk.volume_id
         if have is None:
-            with keeper.held([name]):
-                hypervisor.attach_disk(instance_id, keeper.make(disk))
+            with manager.held([name]):
+                hypervisor.attach_disk(instance_id, manager.make(disk))
             return
         if have.size_bytes < disk.size_bytes:
             if is_here(disk):
-                keeper.grow(name, disk.size_bytes)
+                manager.grow(name, disk.size_bytes)
             else:
                 hypervisor.resize_disk(instance_id, name, disk.size_bytes)
         if (have.iops, have.throughput_mibps) != (disk.iops, disk.throughput_mibps):

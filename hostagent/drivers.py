@@ -290,7 +290,7 @@ class Volumes(Protocol):
     nothing.
 
     Nothing in here knows of guests. What may be done while a guest has the volume open says so;
-    for all else, and to choose between the ways of doing it, there is ``volumes.keeper.Keeper``
+    for all else, and to choose between the ways of doing it, there is ``volumes.manager``
     (freeze, commit and grow of any volume, held against a guest that starts meanwhile).
     """
 

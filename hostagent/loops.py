@@ -1,6 +1,6 @@
 """The agent's threads: thin loops around the core, which knows of none.
 
-    Pump        takes what is due from the agenda and gives it to a bounded pool
+    Pump        takes what is due from the work queue and gives it to a bounded pool
     Heartbeat   reports what is new at once (a few ms apart), and everything now and then
 
 Started and stopped by service. Both end within a moment of ``stop``; work that is under way is let
@@ -12,7 +12,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from hostagent.agent import Agent, Key
+from hostagent.kernel.agent import Agent
+from hostagent.kernel.kinds import Key
 from protos import rpc
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError

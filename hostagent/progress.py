@@ -1,12 +1,13 @@
 """What is kept of one instance in the ledger: what was seen last, and how far this host got.
 
-Called by the ledger, which keeps it, sync, which tells it, and the workers, who note it.
+Called by instance_kind, which tells the controller of it, and the workers, who note it.
 """
 
-import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from hostagent.kernel.kinds import Record
+from hostagent.kernel.records import Records
 from protos.cloud.v1 import fleet_pb2
 
 
@@ -35,7 +36,7 @@ class Progress:
     code: str = ""
     message: str = ""
     since_ms: int = 0
-    generation: int = 0  # of the instance's spec, when this was seen
+    revision: int = 0  # of the instance's spec, when this was seen
     epoch: int = 0  # when it was noted
     sequence: int = 0
     started: int = 0  # highest `starts` that was brought up whole
@@ -46,15 +47,20 @@ class Progress:
     boot_id: str = ""  # boot of the machine under which it was brought up
     reach: int = fleet_pb2.NOT_ASKED
     reach_since_ms: int = 0
-    devices_generation: int = 0  # of the spec whose disks and interfaces the guest has
+    devices_revision: int = 0  # of the spec whose disks and interfaces the guest has
     device_failures: tuple[DeviceFailure, ...] = ()
-    network_generation: int = 0  # of the spec that its VPCs and the metadata service follow
+    network_revision: int = 0  # of the spec that its VPCs and the metadata service follow
+
+    def __post_init__(self):
+        """From JSON they come as lists."""
+        failures = tuple(DeviceFailure(*each) for each in self.device_failures)
+        object.__setattr__(self, "device_failures", failures)
 
     @property
     def seen(self) -> Seen:
         return Seen(self.observed, self.code, self.message)
 
-    def observing(self, seen: Seen, generation: int, now_ms: int) -> "Progress":
+    def observing(self, seen: Seen, revision: int, now_ms: int) -> "Progress":
         """With this observation, made now. Only a guest that runs can answer."""
         runs = seen.observed == fleet_pb2.OBSERVED_RUNNING
         return replace(
@@ -62,48 +68,44 @@ class Progress:
             observed=seen.observed,
             code=seen.code,
             message=seen.message,
-            generation=max(generation, self.generation),
+            revision=max(revision, self.revision),
             since_ms=now_ms if seen.observed != self.observed else self.since_ms,
             reach=self.reach if runs else fleet_pb2.NOT_ASKED,
             reach_since_ms=self.reach_since_ms if runs else 0,
         )
 
 
-@dataclass(frozen=True)
-class Entry:
-    """An instance in the ledger."""
-
-    spec: fleet_pb2.InstanceSpec
-    progress: Progress
-
-    @property
-    def is_rebooting(self) -> bool:
-        return self.spec.reboots > self.progress.reboots_done
-
-    @property
-    def is_seen_through(self) -> bool:
-        """It is said to run all the while that it reboots, off or not, as EC2 has it."""
-        return self.is_rebooting and self.progress.observed == fleet_pb2.OBSERVED_RUNNING
+Instance = Record[fleet_pb2.InstanceSpec, Progress]  # in the ledger
 
 
-def observation_of(progress: Progress) -> tuple:
-    """What of the progress the controller hears of."""
-    return (
-        progress.seen,
-        progress.generation,
-        progress.reboots_done,
-        progress.since_ms,
-        progress.reach,
-        progress.reach_since_ms,
-        progress.devices_generation,
-        progress.device_failures,
-        progress.network_generation,
-    )
+def is_rebooting(instance: Instance) -> bool:
+    """More reboots were asked for than were done."""
+    return instance.spec.reboots > instance.progress.reboots_done
 
 
-def progress_of(text: str) -> Progress:
-    """Fields that a newer agent wrote are left out: after a downgrade the rest still counts."""
-    known = {field.name for field in fields(Progress)}
-    values = {key: value for key, value in json.loads(text).items() if key in known}
-    failures = values.pop("device_failures", ())
-    return Progress(**values, device_failures=tuple(DeviceFailure(*each) for each in failures))
+def is_seen_through(instance: Instance) -> bool:
+    """It is said to run all the while that it reboots, off or not, as EC2 has it."""
+    return is_rebooting(instance) and instance.progress.observed == fleet_pb2.OBSERVED_RUNNING
+
+
+def note(
+    instances: Records[fleet_pb2.InstanceSpec, Progress],
+    instance_id: str,
+    seen: Seen | None = None,
+    *,
+    revision: int = 0,
+    now_ms: int = 0,
+    **changes: object,
+) -> bool:
+    """Changes an instance's progress: its observation, made under ``revision`` (of the spec acted
+    on), and the named fields. Answers whether there was anything new. Nothing happens for an
+    instance that was forgotten.
+    """
+
+    def change(before: Progress) -> Progress:
+        after = replace(before, **changes)
+        if seen is not None and (seen != before.seen or before.revision < revision):
+            after = after.observing(seen, revision, now_ms)
+        return after
+
+    return instances.alter(instance_id, change)

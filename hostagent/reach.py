@@ -18,8 +18,8 @@ import logging
 from collections.abc import Callable
 
 from hostagent.drivers import DriverError, Network
-from hostagent.ledger import Entry
 from hostagent.limits import Limits
+from hostagent.progress import Instance
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import INITIALIZING, NOT_ASKED, REACHED, UNREACHED
 
@@ -44,7 +44,7 @@ class Reach:
         self.due = now + (self._limits.audit_ms if answered else self._limits.poll_ms)
         return self._became(REACHED if answered else INITIALIZING)
 
-    def look(self, entry: Entry, now: int) -> Changes:
+    def look(self, entry: Instance, now: int) -> Changes:
         """Asks nobody before it is ``due``."""
         if now < self.due:
             return {}

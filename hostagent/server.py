@@ -5,8 +5,9 @@ Apply is durable before it answers and does not wait for the work. Called by pro
 
 from pathlib import Path
 
-from hostagent.agent import Agent
 from hostagent.console import read_tail
+from hostagent.kernel.agent import Agent
+from hostagent.ledger import HostLedger
 from protos.cloud.v1 import fleet_pb2, fleet_pb2_grpc
 from protos.errors import CloudError, Kind
 from protos.rpc import CallContext, Caller
@@ -15,8 +16,8 @@ from protos.rpc import CallContext, Caller
 class HostAgent(fleet_pb2_grpc.HostAgentServicer):
     """See the module's head. ``console_bytes`` bounds what one call reads."""
 
-    def __init__(self, agent: Agent, host_id: str, consoles: Path, console_bytes: int):
-        self._agent, self._host_id = agent, host_id
+    def __init__(self, agent: Agent, ledger: HostLedger, consoles: Path, console_bytes: int):
+        self._agent, self._ledger = agent, ledger
         self._consoles, self._console_bytes = consoles, console_bytes
 
     def Apply(self, request: fleet_pb2.HostSpec, context: CallContext) -> fleet_pb2.HostReport:
@@ -25,15 +26,15 @@ class HostAgent(fleet_pb2_grpc.HostAgentServicer):
     def ReadConsole(
         self, request: fleet_pb2.ReadConsoleRequest, context: CallContext
     ) -> fleet_pb2.ReadConsoleResponse:
-        if request.host_id not in ("", self._host_id):
+        if request.host_id not in ("", self._ledger.host_id):
             raise CloudError(
                 Kind.INVALID,
-                f"This is host {self._host_id}, not {request.host_id}.",
+                f"This is host {self._ledger.host_id}, not {request.host_id}.",
                 noun="host",
                 id=request.host_id,
                 reason="wrong-host",
             )
-        if not self._agent.knows(request.instance_id):
+        if self._ledger.instances.get(request.instance_id) is None:
             raise CloudError(
                 Kind.NOT_FOUND,
                 f"The instance ID '{request.instance_id}' does not exist on this host.",

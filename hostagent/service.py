@@ -1,5 +1,5 @@
 """An agent as it runs for real: enrolled, its drivers as configured, the core, its threads, its
-door.
+server.
 
     service = Service(config)        enrols where needed; raises what makes starting senseless
     service.start(); service.stop()  guests, VPCs and disks stay as they are
@@ -19,13 +19,13 @@ from hostagent import facts
 from hostagent.app import Parts, build
 from hostagent.audit import Audit, Finding
 from hostagent.config import Config
+from hostagent.driver_factory import make_drivers
 from hostagent.enrolment import EnrolmentError, enrol
-from hostagent.equipment import equip
-from hostagent.ledger import Ledger, open_file
+from hostagent.ledger import HostLedger, open_file
 from hostagent.loops import Heartbeat, Pump
 from hostagent.server import HostAgent, guard
 from hostagent.steps import Drivers
-from hostagent.volumes.keeper import Keeper
+from hostagent.volumes.manager import VolumeManager
 from hostagent.vpcs import Vpcs
 from protos import rpc
 from protos.cloud.v1 import fleet_pb2_grpc
@@ -64,19 +64,21 @@ class Service:
             raise EnrolmentError("neither the config nor the join says where the controller is")
         self._channel = rpc.connect(controller, self.identity.tls, "controller")
         self._fleet = rpc.Client(self._channel, fleet_pb2_grpc.FleetStub)
-        self.ledger = Ledger(
+        self.ledger = HostLedger(
             open_file(config.state_dir / "ledger.db"),
             self.identity.host_id,
             now_ms=wall_ms(),
             boot_id=facts.boot_id(),
             only_look=only_look,
         )
-        self.equipment = equip(config, self.ledger, self.identity.host_id, self._fleet, wall_ms)
+        self.drivers = make_drivers(
+            config, self.ledger, self.identity.host_id, self._fleet, wall_ms
+        )
         self._stops: list[Callable[[], object]] = []
 
     def start(self) -> None:
         """Raises DriverError or OSError where this host cannot work at all."""
-        config, on = self._config, self.equipment
+        config, on = self._config, self.drivers
         on.start()
         self._stops.append(on.stop)
         endpoint = config.endpoint or config.listen
@@ -108,8 +110,8 @@ class Service:
         pump = Pump(agent, config.threads)
         heartbeat = Heartbeat(agent, self._fleet, config.report_interval_ms)
         host_id = self.identity.host_id
-        door = HostAgent(agent, host_id, self.consoles, config.console_bytes)
-        services = [(fleet_pb2_grpc.add_HostAgentServicer_to_server, door)]
+        servicer = HostAgent(agent, self.ledger, self.consoles, config.console_bytes)
+        services = [(fleet_pb2_grpc.add_HostAgentServicer_to_server, servicer)]
         server = rpc.serve(
             config.listen, services, self.identity.tls, guard, max_workers=RPC_THREADS
         )
@@ -120,7 +122,7 @@ class Service:
         log.info("host %s (%s) serves on %s", host_id, host_facts.hypervisor, config.listen)
 
     def stop(self) -> None:
-        """The door first, then the loops, then the drivers."""
+        """The server first, then the loops, then the drivers."""
         while self._stops:
             self._stops.pop()()
         self._channel.close()
@@ -129,14 +131,14 @@ class Service:
 
     def audit(self) -> list[Finding]:
         """Raises DriverError where the host cannot be looked over."""
-        on, limits = self.equipment, self._config.limits
+        on, limits = self.drivers, self._config.limits
         for connect in on.connects:
             connect()
         vpcs = Vpcs(self.ledger, on.network, audit_ms=limits.audit_ms, retry_ms=limits.backoff_ms)
         known = self.ledger.volumes
-        keeper = Keeper(on.volumes, on.hypervisor, on.images, known, on.exports)
+        manager = VolumeManager(on.volumes, on.hypervisor, on.images, known, on.exports)
         drivers = Drivers(
-            *(on.hypervisor, on.network, on.images, on.volumes, keeper, vpcs),
+            *(on.hypervisor, on.network, on.images, on.volumes, manager, vpcs),
             *(self.consoles, on.exports),
         )
         findings = Audit(self.ledger, drivers).findings()

@@ -1,32 +1,34 @@
 """One instance. Each step looks at the guest, does the one thing that the table says, and tells
 when to look again.
 
-    worker = Worker("i-1", ledger, drivers, limits, clock)
+    worker = InstanceWorker("i-1", ledger, drivers, limits, clock)
     worker.step(now) -> when to step again (on now's scale); None: when something happens
 
 ``now`` is milliseconds of a clock that never goes back, ``clock`` the wall's, for stamps. No
 thread, no gRPC and no waiting in here: what takes long (a guest that shuts down, an image on its
-way) is waited for by coming back. Called by the agenda, never twice at once for one instance. All
-progress is in the ledger; what a worker remembers beside it (when the guest was asked) may be lost
-at any time, then the guest is asked again.
+way) is waited for by coming back. Called by the work queue, never twice at once for one instance.
+All progress is in the ledger; what a worker remembers beside it (when the guest was asked) may be
+lost at any time, then the guest is asked again.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 
-from hostagent.asked import Asked
 from hostagent.devices import Devices, DiskPart
 from hostagent.drivers import DriverError, NotYet, Power, Unavailable
-from hostagent.ledger import Entry, Ledger, Seen, outlives
+from hostagent.ledger import HostLedger
 from hostagent.limits import Limits
 from hostagent.nics import NicPart
+from hostagent.progress import Instance, Seen, is_rebooting, is_seen_through, note
 from hostagent.reach import Reach
 from hostagent.reasons import GUEST_SHUTDOWN, PROCESS_ENDED, in_trouble
+from hostagent.shutdown_request import ShutdownRequest
 from hostagent.snapshots.memory import waiting_for
 from hostagent.steps import Context, Drivers, Step
 from hostagent.steps.domain import plug
 from hostagent.steps.order import STEPS
 from hostagent.table import Do, Situation, choose, start_of
+from hostagent.volumes.disk_specs import outlives
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import (
     ABSENT,
@@ -45,13 +47,13 @@ _AT_REST = (OBSERVED_STOPPED, EXITED, FAILED, ABSENT)
 OFF_POLL_MS = 200  # while a guest is held off for its snapshots: that is its users' time
 
 
-class Worker:
+class InstanceWorker:
     """See the module's head."""
 
     def __init__(
         self,
         instance_id: str,
-        ledger: Ledger,
+        ledger: HostLedger,
         drivers: Drivers,
         limits: Limits,
         clock: Callable[[], int],
@@ -62,7 +64,7 @@ class Worker:
         self._on, self._limits = drivers, limits
         self._clock, self._checkpoint, self._steps = clock, checkpoint, steps
         self._intent: tuple = ()  # what the memory below is about
-        self._asked = Asked(limits)
+        self._request = ShutdownRequest(limits)
         self._retry_at = 0
         self._trying_since: int | None = None
         self._calm_since: int | None = None
@@ -73,7 +75,7 @@ class Worker:
 
     def step(self, now: int) -> int | None:
         """Comes one thing nearer to what should be. Raises nothing that a driver may raise."""
-        entry = self._ledger.get(self.instance_id)
+        entry = self._ledger.instances.get(self.instance_id)
         if entry is None or entry.progress.observed == ABSENT:
             return None  # forgotten, or nothing left but to be acknowledged
         if _intent(entry.spec) != self._intent:
@@ -98,24 +100,24 @@ class Worker:
     def _begin_anew(self, spec: fleet_pb2.InstanceSpec) -> None:
         """Something else is wanted: earlier questions to the guest and pauses are void."""
         self._intent = _intent(spec)
-        self._asked.forget()
+        self._request.forget()
         self._trying_since, self._retry_at = None, 0
         self._down = False
 
-    def _situation(self, entry: Entry, power: Power, now: int) -> Situation:
-        spec, progress, asked = entry.spec, entry.progress, self._asked
+    def _situation(self, entry: Instance, power: Power, now: int) -> Situation:
+        spec, progress, request = entry.spec, entry.progress, self._request
         return Situation(
             desired=spec.desired,
             power=power,
             begun=progress.started >= start_of(spec),
             spent=progress.ended >= start_of(spec),
-            rebooting=entry.is_rebooting,
-            reboot_seen=entry.is_rebooting
-            and bool(asked)
+            rebooting=is_rebooting(entry),
+            reboot_seen=is_rebooting(entry)
+            and bool(request)
             and self._on.hypervisor.reboot_seen(self.instance_id),
             machine_rebooted=progress.boot_id != self._ledger.boot_id,
-            asked=asked.is_recent(now),
-            overdue=asked.is_overdue(spec, now),
+            asked=request.is_recent(now),
+            overdue=request.is_overdue(spec, now),
             forced=spec.force_stop,
             graceful=any(map(outlives, spec.disks)),
             wanted_off=progress.started > 0 and self._is_wanted_off(),  # else nothing is made yet
@@ -124,15 +126,16 @@ class Worker:
     def _is_wanted_off(self) -> bool:
         return bool(waiting_for(self._ledger.snapshots.all(), self.instance_id))
 
-    def _note(self, entry: Entry, seen: Seen | None = None, **changes) -> None:
+    def _note(self, entry: Instance, seen: Seen | None = None, **changes) -> None:
         before = entry.progress.observed
         if seen is not None and seen.observed in _AT_REST:  # all of it comes with the next start
-            changes |= {"devices_generation": entry.spec.generation, "device_failures": ()}
-            changes["network_generation"] = entry.spec.generation
-        if self._ledger.note(
+            changes |= {"devices_revision": entry.revision, "device_failures": ()}
+            changes["network_revision"] = entry.revision
+        if note(
+            self._ledger.instances,
             self.instance_id,
             seen,
-            generation=entry.spec.generation,
+            revision=entry.revision,
             now_ms=self._clock(),
             **changes,
         ):
@@ -143,16 +146,16 @@ class Worker:
 
     # -- running -------------------------------------------------------------------------------
 
-    def _bring_up(self, entry: Entry, power: Power, now: int) -> int | None:
+    def _bring_up(self, entry: Instance, power: Power, now: int) -> int | None:
         """All steps from the first. Stops between two where something else was told meanwhile."""
         if self._trying_since is None:
             self._trying_since = now
         alive = power is Power.RUNNING
-        if entry.progress.observed != PREPARING and not alive and not entry.is_seen_through:
+        if entry.progress.observed != PREPARING and not alive and not is_seen_through(entry):
             self._note(entry, Seen(PREPARING))
         ctx = Context(entry.spec, self._on, alive=alive)
         for step in self._steps:
-            latest = self._ledger.get(self.instance_id)
+            latest = self._ledger.instances.get(self.instance_id)
             if latest is None or latest.spec.desired != entry.spec.desired:
                 return now
             self._checkpoint(f"step: {step.name} {self.instance_id}")
@@ -166,23 +169,23 @@ class Worker:
             reboots_done=entry.progress.reboots_done if still_to_go_off else entry.spec.reboots,
             attempts=0,
             boot_id=self._ledger.boot_id,
-            network_generation=entry.spec.generation,
+            network_revision=entry.revision,
             **self._reach.begin(entry.spec, now),
-            **({} if alive else self._devices.begin(entry.spec, now)),
+            **({} if alive else self._devices.begin(entry, now)),
         )
         self._trying_since = None
-        self._asked.forget()
+        self._request.forget()
         self._calm_since = self._audited_at = now
         return min(now + self._limits.audit_ms, self._reach.due, self._devices.due)
 
-    def _restart(self, entry: Entry, power: Power, now: int) -> int | None:
+    def _restart(self, entry: Instance, power: Power, now: int) -> int | None:
         """Clears away a dead domain, so that the next step brings it up. Crashes in a row pause."""
         progress = entry.progress
         died = (
             progress.started >= start_of(entry.spec)
             and power in (Power.CRASHED, Power.OFF)
             and progress.boot_id == self._ledger.boot_id
-            and not entry.is_rebooting
+            and not is_rebooting(entry)
         )
         crashes = progress.crashes + 1 if died else progress.crashes
         if crashes > self._limits.crashes:
@@ -193,7 +196,7 @@ class Worker:
         preparing = PROCESS_ENDED if died else Seen(PREPARING)
         self._note(
             entry,
-            None if entry.is_seen_through else preparing,
+            None if is_seen_through(entry) else preparing,
             started=start_of(entry.spec) - 1,
             crashes=crashes,
         )
@@ -203,13 +206,13 @@ class Worker:
             return self._retry_at
         return now
 
-    def _resume(self, entry: Entry, power: Power, now: int) -> int | None:
+    def _resume(self, entry: Instance, power: Power, now: int) -> int | None:
         """A guest that ran and is paused: QEMU does it when its disk is full, or an operator."""
         self._on.hypervisor.resume(self.instance_id)
         self._retry_at = now + self._limits.poll_ms
         return self._retry_at
 
-    def _keep(self, entry: Entry, power: Power, now: int) -> int | None:
+    def _keep(self, entry: Instance, power: Power, now: int) -> int | None:
         progress = entry.progress
         if self._calm_since is None:
             self._calm_since = now
@@ -220,7 +223,7 @@ class Worker:
         due = now if self._audited_at is None else self._audited_at + self._limits.audit_ms
         news = (
             progress.seen != Seen(OBSERVED_RUNNING)
-            or progress.generation < entry.spec.intent_generation
+            or progress.revision < entry.spec.intent_revision
         )
         if news or due <= now:
             plug(Context(entry.spec, self._on, alive=True))
@@ -230,66 +233,65 @@ class Worker:
         try:
             changes |= self._surround(entry)
         finally:
-            if changes:  # seen under this generation: failures, too
+            if changes:  # seen under this revision: failures, too
                 self._note(entry, Seen(OBSERVED_RUNNING), **changes)
         return min(due, self._reach.due, self._devices.due)
 
-    def _surround(self, entry: Entry) -> dict[str, object]:
+    def _surround(self, entry: Instance) -> dict[str, object]:
         """Its VPCs are what they should be by its newest spec, and with them the metadata service:
         what is new of that, as the ledger notes it.
         """
-        spec = entry.spec
-        if entry.progress.network_generation >= spec.generation:
+        if entry.progress.network_revision >= entry.revision:
             return {}
-        for vpc_id in Context(spec, self._on).vpc_ids:
+        for vpc_id in Context(entry.spec, self._on).vpc_ids:
             self._on.vpcs.ensure(vpc_id)
-        return {"network_generation": spec.generation}
+        return {"network_revision": entry.revision}
 
-    def _note_exit(self, entry: Entry, power: Power, now: int) -> None:
+    def _note_exit(self, entry: Instance, power: Power, now: int) -> None:
         self._note(entry, GUEST_SHUTDOWN, ended=start_of(entry.spec))
 
-    def _hold(self, entry: Entry, power: Power, now: int) -> None:
+    def _hold(self, entry: Instance, power: Power, now: int) -> None:
         """EXITED or FAILED stands, until the controller says stopped, terminated or a new start."""
         self._note(entry, entry.progress.seen)
 
-    def _reboot(self, entry: Entry, power: Power, now: int) -> int | None:
+    def _reboot(self, entry: Instance, power: Power, now: int) -> int | None:
         self._on.hypervisor.reboot(self.instance_id)
-        return self._asked.note(entry.spec, now)
+        return self._request.note(entry.spec, now)
 
-    def _note_reboot(self, entry: Entry, power: Power, now: int) -> int | None:
+    def _note_reboot(self, entry: Instance, power: Power, now: int) -> int | None:
         self._note(entry, reboots_done=entry.spec.reboots, **self._reach.begin(entry.spec, now))
-        self._asked.forget()
+        self._request.forget()
         return now
 
-    def _reset(self, entry: Entry, power: Power, now: int) -> int | None:
+    def _reset(self, entry: Instance, power: Power, now: int) -> int | None:
         log.info("%s did not listen, it is reset", self.instance_id)
         self._on.hypervisor.reset(self.instance_id)
         return self._note_reboot(entry, power, now)
 
-    def _stay_off(self, entry: Entry, power: Power, now: int) -> int | None:
+    def _stay_off(self, entry: Instance, power: Power, now: int) -> int | None:
         """The workers of its snapshots freeze its volumes."""
         return now + OFF_POLL_MS
 
     # -- stopping ------------------------------------------------------------------------------
 
-    def _shut_down(self, entry: Entry, power: Power, now: int) -> int | None:
+    def _shut_down(self, entry: Instance, power: Power, now: int) -> int | None:
         self._note_stopping(entry)
         self._on.hypervisor.shut_down(self.instance_id)
-        return self._asked.note(entry.spec, now)
+        return self._request.note(entry.spec, now)
 
-    def _note_stopping(self, entry: Entry) -> None:
+    def _note_stopping(self, entry: Instance) -> None:
         if entry.spec.desired != fleet_pb2.RUNNING:  # else it comes again
             self._note(entry, Seen(STOPPING))
 
-    def _wait(self, entry: Entry, power: Power, now: int) -> int | None:
-        return self._asked.wait(entry.spec, now)
+    def _wait(self, entry: Instance, power: Power, now: int) -> int | None:
+        return self._request.wait(entry.spec, now)
 
-    def _power_off(self, entry: Entry, power: Power, now: int) -> int | None:
+    def _power_off(self, entry: Instance, power: Power, now: int) -> int | None:
         self._note_stopping(entry)
         self._on.hypervisor.power_off(self.instance_id)
         return now
 
-    def _take_down(self, entry: Entry, power: Power, now: int) -> None:
+    def _take_down(self, entry: Instance, power: Power, now: int) -> None:
         """Domain and taps go, disks stay. Of a start that failed half-way, the failure stands."""
         if not self._down or power is not Power.NONE:
             self._walk_back(entry.spec, stopping=entry.spec.desired == STOPPED)
@@ -297,7 +299,7 @@ class Worker:
         if entry.spec.desired == STOPPED:
             self._note(entry, Seen(OBSERVED_STOPPED), attempts=0, crashes=0)
 
-    def _tear_down(self, entry: Entry, power: Power, now: int) -> None:
+    def _tear_down(self, entry: Instance, power: Power, now: int) -> None:
         if entry.progress.observed != STOPPING:
             self._note(entry, Seen(STOPPING))
         self._walk_back(entry.spec, ending=True)
@@ -324,7 +326,7 @@ class Worker:
 
     # -- failing -------------------------------------------------------------------------------
 
-    def _wait_for(self, entry: Entry, wait: NotYet, now: int) -> int | None:
+    def _wait_for(self, entry: Instance, wait: NotYet, now: int) -> int | None:
         if isinstance(wait, Unavailable):
             self._trying_since = None  # the time is neither the launch's
             self._devices.count_anew()  # nor the guest's
@@ -336,7 +338,7 @@ class Worker:
         since = self._trying_since
         return since is not None and now - since >= self._limits.bring_up_ms
 
-    def _retry(self, entry: Entry, do: Do | None, failure: DriverError, now: int) -> int | None:
+    def _retry(self, entry: Instance, do: Do | None, failure: DriverError, now: int) -> int | None:
         """What failed is tried again after a pause; a bring-up not for ever, a tear-down always."""
         if do is None:  # nobody knows what the guest does: that is nobody's attempt
             self._retry_at = now + self._limits.backoff_ms
@@ -351,7 +353,7 @@ class Worker:
         self._retry_at = now + self._limits.backoff(attempts)
         return self._retry_at
 
-    def _give_up(self, entry: Entry, failure: DriverError) -> None:
+    def _give_up(self, entry: Instance, failure: DriverError) -> None:
         """This start has failed. What it left is cleared, as far as that goes; the rest waits for a
         stop or a termination, which the controller orders for what has failed.
         """
@@ -368,24 +370,24 @@ class Worker:
         )
 
 
-_ACTIONS: dict[Do, Callable[[Worker, Entry, Power, int], int | None]] = {
-    Do.HOLD: Worker._hold,
-    Do.KEEP: Worker._keep,
-    Do.WAIT: Worker._wait,
-    Do.BRING_UP: Worker._bring_up,
-    Do.RESTART: Worker._restart,
-    Do.RESUME: Worker._resume,
-    Do.NOTE_EXIT: Worker._note_exit,
-    Do.REBOOT: Worker._reboot,
-    Do.RESET: Worker._reset,
-    Do.NOTE_REBOOT: Worker._note_reboot,
-    Do.STAY_OFF: Worker._stay_off,
-    Do.SHUT_DOWN: Worker._shut_down,
-    Do.POWER_OFF: Worker._power_off,
-    Do.TAKE_DOWN: Worker._take_down,
-    Do.TEAR_DOWN: Worker._tear_down,
+_ACTIONS: dict[Do, Callable[[InstanceWorker, Instance, Power, int], int | None]] = {
+    Do.HOLD: InstanceWorker._hold,
+    Do.KEEP: InstanceWorker._keep,
+    Do.WAIT: InstanceWorker._wait,
+    Do.BRING_UP: InstanceWorker._bring_up,
+    Do.RESTART: InstanceWorker._restart,
+    Do.RESUME: InstanceWorker._resume,
+    Do.NOTE_EXIT: InstanceWorker._note_exit,
+    Do.REBOOT: InstanceWorker._reboot,
+    Do.RESET: InstanceWorker._reset,
+    Do.NOTE_REBOOT: InstanceWorker._note_reboot,
+    Do.STAY_OFF: InstanceWorker._stay_off,
+    Do.SHUT_DOWN: InstanceWorker._shut_down,
+    Do.POWER_OFF: InstanceWorker._power_off,
+    Do.TAKE_DOWN: InstanceWorker._take_down,
+    Do.TEAR_DOWN: InstanceWorker._tear_down,
 }
 
 
 def _intent(spec: fleet_pb2.InstanceSpec) -> tuple:
-    return spec.desired, spec.intent_generation, spec.starts, spec.reboots, spec.force_stop
+    return spec.desired, spec.intent_revision, spec.starts, spec.reboots, spec.force_stop

@@ -1,6 +1,6 @@
 """What the ledger keeps of snapshots: how far each got, and what of each volume is in the store.
 
-    ledger.snapshots            Records of SnapshotProgress, as of volumes (hostagent.records)
+    ledger.snapshots            their records
     ledger.copied.get("vol-1")  -> Base(number, digest) | None
     ledger.copied.set("vol-1", Base(3, "sha256:..."))     layer 3 and all below it are this manifest
 
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hostagent.records import Record
+from hostagent.kernel.kinds import Record
 from hostagent.snapshots.copier import Base
 from protos.cloud.v1 import fleet_pb2
 
@@ -21,10 +21,10 @@ SETTLED = (
     fleet_pb2.SNAPSHOT_FAILED,
     fleet_pb2.SNAPSHOT_GONE,
 )
-SNAPSHOT_OBSERVED = (
-    *("observed", "message", "generation", "progress"),
-    *("digest", "size_bytes", "added_bytes"),
-)
+COPIED = """
+CREATE TABLE IF NOT EXISTS copied     (volume_id TEXT PRIMARY KEY, number INTEGER NOT NULL,
+                                       digest TEXT NOT NULL);
+"""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SnapshotProgress:
 
     observed: int = fleet_pb2.SNAPSHOT_UNSEEN
     message: str = ""
-    generation: int = 0  # of the snapshot's spec, when this was seen
+    revision: int = 0  # of the snapshot's spec, when this was seen
     progress: int = 0  # per cent
     digest: str = ""
     size_bytes: int = 0

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from hostagent.drivers import Disk, Exports, Hypervisor, Images, Network, Port, Volumes
 from hostagent.volumes.exports import NoExports
-from hostagent.volumes.keeper import Keeper
+from hostagent.volumes.manager import VolumeManager
 from hostagent.vpcs import Vpcs
 from protos.cloud.v1 import fleet_pb2
 
@@ -32,7 +32,7 @@ class Drivers:
     network: Network
     images: Images
     volumes: Volumes
-    keeper: Keeper
+    manager: VolumeManager
     vpcs: Vpcs
     consoles: Path  # a folder; an instance's console log outlives its stops
     exports: Exports = field(default_factory=NoExports)

@@ -2,8 +2,8 @@
 instance-store (ephemeral) disks.
 """
 
-from hostagent.ledger import is_here, outlives
 from hostagent.steps import Context, console_files
+from hostagent.volumes.disk_specs import is_here, outlives
 
 
 class Disks:
@@ -11,14 +11,14 @@ class Disks:
 
     def ensure(self, ctx: Context) -> None:
         if not ctx.alive:  # an open disk is the guest's
-            ctx.disks = [ctx.on.keeper.make(disk) for disk in ctx.spec.disks]
+            ctx.disks = [ctx.on.manager.make(disk) for disk in ctx.spec.disks]
 
     def undo(self, ctx: Context) -> None:
         """A volume that outlives the instance stays; at its end the console's log goes as well."""
         for disk in ctx.spec.disks:
             ends = ctx.ending and not outlives(disk)
             if is_here(disk) and (ends or (ctx.stopping and disk.ephemeral)):
-                ctx.on.keeper.remove(disk.volume_id)
+                ctx.on.manager.remove(disk.volume_id)
         if ctx.ending:
             for part in console_files(ctx.on.consoles, ctx.spec.instance_id):
                 part.unlink(missing_ok=True)

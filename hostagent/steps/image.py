@@ -10,7 +10,7 @@ class Image:
         """Raises NotYet while one is being fetched."""
         if not ctx.alive:
             for disk in ctx.spec.disks:
-                ctx.on.keeper.base(disk)
+                ctx.on.manager.base(disk)
 
     def undo(self, ctx: Context) -> None:
         """Nothing: the cache is bounded by itself, and the next one may want the same image."""

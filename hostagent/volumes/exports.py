@@ -4,9 +4,10 @@
     exports.serve(disk, ["h-2"])      open here and to be had there; again after a daemon's death
     exports.withdraw("vol-1")         nobody has it any more
 
-To the keeper a daemon is what a guest's QEMU is: it has volumes open, freezes, commits and grows
-them (``holder``, ``disks`` and so on are drivers.Hypervisor's). What it serves is asked of it; to
-whom is kept in ``folder/served.json``. A node of it is a layer: "<volume id>.<number>".
+To the volume manager a daemon is what a guest's QEMU is: it has volumes open, freezes, commits
+and grows them (``holder``, ``disks`` and so on are drivers.Hypervisor's). What it serves is
+asked of it; to whom is kept in ``folder/served.json``. A node of it is a layer:
+"<volume id>.<number>".
 """
 
 import json

@@ -8,7 +8,7 @@ for every snapshot that is not committed yet. No copy, no conversion.
 
 Which layers make the chain is what the headers say, from the highest down: a file that no header
 leads to was committed, and goes. Every layer states its backing file's format, so that nothing is
-probed. Called by the keeper and the steps.
+probed. Called by the volume manager and the steps.
 """
 
 import contextlib

@@ -120,14 +120,14 @@ def test_a_launch_that_ends_because_of_its_image_names_it(cloud, account):
     asked = account.api("GET", f"/v1/images?image_ids={cloud.image_id}")
     digest = asked["images"][0]["digest"]
     for host in cloud.hosts:
-        host.service.equipment.images.broken.add(digest)
+        host.service.drivers.images.broken.add(digest)
     try:
         made = account.ec2.run_instances(ImageId=cloud.image_id, MinCount=1, MaxCount=1)
         instance = made["Instances"][0]["InstanceId"]
         account.wait_for("terminated", instance)
     finally:
         for host in cloud.hosts:
-            host.service.equipment.images.broken.clear()
+            host.service.drivers.images.broken.clear()
     seen = described(account, instance)
     assert seen["StateReason"] == {
         "Code": "Server.InternalError",

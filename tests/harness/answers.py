@@ -136,7 +136,7 @@ class Answers:
     def has_several_addresses(self, instance_id: str) -> bool:
         nics = [
             row["network_interface_id"]
-            for row in self._records.table("network_interface")
+            for row in self._records.table("held_interface")
             if row["instance_id"] == instance_id
         ]
         more = self._records.table("secondary_address")
@@ -292,7 +292,7 @@ def _disassociated(self: Answers, account_id: str, request, answer) -> None:
 
 ASSOCIATIONS = """
 SELECT allocation_id, instance_id FROM public_address
-JOIN network_interface USING (public_ip) WHERE allocation_id IS NOT NULL
+JOIN held_interface USING (public_ip) WHERE allocation_id IS NOT NULL
 """
 
 

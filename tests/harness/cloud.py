@@ -135,7 +135,7 @@ class SimCloud:
             return True
         placed, attached = (
             [row for row in self.records.table(name) if row["instance_id"] == instance_id]
-            for name in ("placement", "volume")
+            for name in ("placement", "held_volume")
         )
         return any(row["host_id"] in self.harmed_hosts for row in placed) or any(
             self.was_unserved(row["volume_id"]) for row in attached

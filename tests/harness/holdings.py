@@ -63,7 +63,7 @@ class Holdings:
         if call.method == "Detach" and call.service == "NetworkInterfaces" and call.request.force:
             self.forced |= {
                 row["network_interface_id"]
-                for row in self._records.table("network_interface")
+                for row in self._records.table("held_interface")
                 if row["attachment_id"] == call.request.attachment_id
             }
 
@@ -112,6 +112,6 @@ class Holdings:
             others = {name: owner for name, owner in made.items() if owner != account_id}
             own = {name: owner for name, owner in present.items() if owner == account_id}
             self.made[table] = others | own
-        for row in self._records.table("volume"):
+        for row in self._records.table("held_volume"):
             if row["account_id"] == account_id:
                 self.attached.pop(row["volume_id"], None)

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hostagent import app
-from hostagent.agent import Agent
 from hostagent.drivers import DriverError
 from hostagent.fake_drivers import FakeNetwork, FakeVolumes
 from hostagent.hypervisors.fake import FakeHypervisor, Faults
-from hostagent.ledger import Ledger, open_file
+from hostagent.kernel.agent import Agent
+from hostagent.ledger import HostLedger, open_file
 from hostagent.limits import Limits
 from hostagent.snapshots.remote import FleetBlocks
 from hostagent.volumes.fake_exports import FakeExports
@@ -68,6 +68,8 @@ class SimHost:
         self.faults = Faults()
         self.agent: Agent | None = None
         self.unserved: set[str] = set()  # volumes that a guest here was to have from elsewhere
+        self._acting: set[str] = set()  # assignments that a worker is at
+        self.twice_at_once: list[str] = []  # what two were ever at
         self._facts, self._agenda, self._rng = facts, agenda, rng
         self._send, self._on_death, self._limits = send, on_death, limits
         self._served = served
@@ -90,7 +92,7 @@ class SimHost:
         self.exports = FakeExports(self.volumes, facts.volume_endpoint)
         self.ledger_file = open_file(":memory:")
         self.ledgers_lost = 0
-        self.ledger: Ledger | None = None
+        self.ledger: HostLedger | None = None
         self.hypervisor = self._new_hypervisor()
 
     # -- the process ---------------------------------------------------------------------------
@@ -135,7 +137,7 @@ class SimHost:
             self.lose_power("its ledger is lost")
 
     def _build(self) -> None:
-        self.ledger = Ledger(
+        self.ledger = HostLedger(
             self.ledger_file,
             self.host_id,
             now_ms=self._agenda.now_ms,
@@ -155,11 +157,25 @@ class SimHost:
             clock=self._agenda.clock,
             facts=lambda: self._facts,
             limits=self._limits,
-            checkpoint=self.supply.checkpoint,
+            checkpoint=self._at_checkpoint,
         )
+        self._acting.clear()  # what an earlier process was at
         agent = app.build(parts)
         agent.on_work, agent.on_news = self._soon_work, self._soon_news
         self.agent = agent
+
+    def _at_checkpoint(self, name: str) -> None:
+        """Notes which assignments are being acted on."""
+        _, _, what = name.partition("agent: ")
+        act, _, key = what.partition(" ")
+        if act == "begin":
+            if key in self._acting:
+                self.twice_at_once.append(f"{self.host_id}: two workers were at {key}")
+            self._acting.add(key)
+        elif act == "end":
+            self._acting.discard(key)
+        else:
+            self.supply.checkpoint(name)
 
     def _new_hypervisor(self) -> FakeHypervisor:
         return FakeHypervisor(
@@ -307,22 +323,21 @@ class SimHost:
     def running_specs(self) -> list[fleet_pb2.InstanceSpec]:
         """Specs of the guests that live here, as the ledger has them; none while there is no
         agent."""
-        entries = self.ledger.instances() if self.ledger else {}
+        entries = self.ledger.instances.all() if self.ledger else {}
         return [entries[name].spec for name in self.living() if name in entries]
 
     def differs_from_truth(self, ask_whole: Send) -> list[str]:
         """Asks as an agent does that lacks something; says what its ledger holds otherwise."""
         report = self.agent.report()
-        report.spec_generation = 0
+        report.position = 0
         truth = ask_whole(report)
-        told = {spec.instance_id: spec for spec in truth.instances}
-        told |= {vpc.vpc_id: vpc for vpc in truth.vpcs}
-        told |= {spec.volume_id: spec for spec in truth.volumes}
-        told |= {spec.snapshot_id: spec for spec in truth.snapshots}
-        held = {name: entry.spec for name, entry in self.ledger.instances().items()}
-        held |= self.ledger.vpcs()
-        records = {**self.ledger.volumes.all(), **self.ledger.snapshots.all()}
-        held |= {name: kept.spec for name, kept in records.items() if kept.spec.generation}
+        told = {one.id: (one.revision, _spec_of(one)) for one in truth.assignments}
+        held = {
+            name: (record.revision, record.spec)
+            for kind in self.ledger.kinds
+            for name, record in self.ledger.of(kind).all().items()
+            if record.revision
+        }
         self.agent.delivered(report, truth)
         return [
             f"{name}: {_difference(told.get(name), held.get(name))}"
@@ -330,12 +345,12 @@ class SimHost:
             if _comparable(told.get(name)) != _comparable(held.get(name))
         ]
 
-    def ledger_generation(self) -> int:
+    def ledger_position(self) -> int:
         """What the ledger's file holds, whether or not somebody has it open; 0 for a new one."""
         there = "SELECT 1 FROM sqlite_master WHERE name = 'host'"
         if self.ledger_file.execute(there).fetchone() is None:
             return 0
-        held = "SELECT value FROM host WHERE key = 'generation'"
+        held = "SELECT value FROM host WHERE key = 'position'"
         row = self.ledger_file.execute(held).fetchone()
         return int(row[0]) if row else 0
 
@@ -344,14 +359,18 @@ def _nobody(instance_id: str) -> None:
     """Watches for an agent that is not there."""
 
 
-def _comparable(spec):
+def _spec_of(assignment):
+    return getattr(assignment, assignment.WhichOneof("spec"))
+
+
+def _comparable(revised):
     """What was taken by force and is gone may be remembered so."""
-    if not isinstance(spec, fleet_pb2.InstanceSpec):
-        return spec
+    if revised is None or not isinstance(revised[1], fleet_pb2.InstanceSpec):
+        return revised
     compared = fleet_pb2.InstanceSpec()
-    compared.CopyFrom(spec)
+    compared.CopyFrom(revised[1])
     compared.ClearField("forced_device_ids")
-    return compared
+    return revised[0], compared
 
 
 def _difference(told, held) -> str:

@@ -9,6 +9,19 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+# Devices beside their attachments, and stays on hosts beside their assignments.
+_VIEWS = """
+CREATE TEMP VIEW held_volume AS SELECT v.*, a.instance_id, a.device_name, a.detaching, a.failed,
+    a.delete_on_termination, s.observed
+  FROM volume v LEFT JOIN attachment a ON a.device_id = v.volume_id
+  LEFT JOIN assignment s ON s.kind = 'volume' AND s.resource_id = v.volume_id;
+CREATE TEMP VIEW held_interface AS SELECT n.*, a.instance_id, a.detaching, a.failed, a.attachment_id
+  FROM network_interface n LEFT JOIN attachment a ON a.device_id = n.network_interface_id;
+CREATE TEMP VIEW stay AS SELECT p.*, s.observed, s.observed_revision, s.epoch, s.sequence
+  FROM placement p LEFT JOIN assignment s
+  ON s.kind = 'instance' AND s.resource_id = p.instance_id AND s.host_id = p.host_id;
+"""
+
 
 class Records:
     """Rows as sqlite3.Row. What was read is kept until somebody commits."""
@@ -16,6 +29,7 @@ class Records:
     def __init__(self, path: Path):
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.row_factory = sqlite3.Row
+        self._db.executescript(_VIEWS)
         self._read: dict[str, list[sqlite3.Row]] = {}
         self._version, self._still = self.version(), False
 

@@ -70,7 +70,7 @@ class Spoiler:
     @property
     def vpc(self):
         """The running instance's VPC, as its host made it."""
-        spec = self.host.ledger.get(self.running).spec
+        spec = self.host.ledger.instances.get(self.running).spec
         return self.host.network.made[spec.nics[0].vpc_id]
 
 

@@ -18,11 +18,11 @@ from controller import server as controller_server
 from gateway import config as gateway_config
 from gateway.server import Gateway
 from hostagent import config as host_config
-from hostagent.agent import Agent
 from hostagent.drivers import Power
 from hostagent.fake_drivers import FakeNetwork, FakeVolumes
 from hostagent.hypervisors.fake import FakeHypervisor, FakeState, Faults
-from hostagent.ledger import Ledger
+from hostagent.kernel.agent import Agent
+from hostagent.ledger import HostLedger
 from hostagent.service import Service
 from tests.harness.accounts import Account, Accounts
 from tests.harness.installation import Installation
@@ -54,7 +54,7 @@ class WiredHost:
         return self.service.agent
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> HostLedger:
         return self.service.ledger
 
     @property
@@ -72,15 +72,15 @@ class WiredHost:
 
     @property
     def hypervisor(self) -> FakeHypervisor:
-        return self.service.equipment.hypervisor
+        return self.service.drivers.hypervisor
 
     @property
     def network(self) -> FakeNetwork:
-        return self.service.equipment.network
+        return self.service.drivers.network
 
     @property
     def volumes(self) -> FakeVolumes:
-        return self.service.equipment.volumes
+        return self.service.drivers.volumes
 
 
 @dataclass

@@ -8,21 +8,23 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from hostagent import shell
-from hostagent.app import Parts, build
+from hostagent.app import Parts, wire
 from hostagent.audit import Audit
+from hostagent.events import guest_changed
 from hostagent.hypervisors.domain_xml import Settings
 from hostagent.hypervisors.libvirt_driver import LibvirtHypervisor
 from hostagent.images.cache import Cache
 from hostagent.images.cache import Settings as CacheSettings
-from hostagent.ledger import Ledger, open_file
+from hostagent.ledger import HostLedger, open_file
 from hostagent.limits import Limits
 from hostagent.loops import Pump
 from hostagent.network.fake import FakeNetwork
+from hostagent.volumes.known import images_in_use
 from hostagent.volumes.qcow2 import Qcow2Volumes
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import RUNNING, InstanceSpec
 from tests.real.boot_sector import GREETING, Guest, boot_sector
-from tests.unit.hostagent.rig import HOST, host_spec
+from tests.unit.hostagent.rig import HOST, Told, host_spec
 from tests.unit.hostagent.stores import MemoryBlocks
 
 LIMITS = Limits(
@@ -54,7 +56,7 @@ class Host:
         self.consoles.mkdir()
         self.boot_id = "this boot"
         self.blocks = MemoryBlocks()
-        self.generation = 0
+        self.revision = 0
         self.pump = None
         self.start()
 
@@ -72,7 +74,7 @@ class Host:
     def start(self) -> None:
         self.hypervisor = LibvirtHypervisor(self.uri, Settings("qemu"), HOST)
         self.hypervisor.start()
-        self.ledger = Ledger(
+        self.ledger = HostLedger(
             open_file(self.folder / "ledger.db"), HOST, now_ms=wall_ms(), boot_id=self.boot_id
         )
         self.network = self.new_network()
@@ -80,7 +82,7 @@ class Host:
         self.images = Cache(
             self.folder / "images",
             lambda digest, offset: iter([IMAGES[digest][offset:]]),
-            self.ledger.images_in_use,
+            lambda: images_in_use(self.ledger),
             CacheSettings(cache_bytes=1 << 30, max_virtual_bytes=1 << 40),
             ThreadPoolExecutor(2),
             wall_ms,
@@ -99,7 +101,7 @@ class Host:
             limits=self.limits,
             blocks=self.blocks,
         )
-        self.agent = build(parts)
+        self.agent, self.on = wire(parts)
         self.pump = Pump(self.agent, 4)
         self.pump.start()
 
@@ -116,11 +118,10 @@ class Host:
         **fields,
     ) -> None:
         """``disks`` are beside the root disk; ``volumes`` are specified by themselves."""
-        self.generation += 1
+        self.revision += 1
         spec = InstanceSpec(
             instance_id=name,
-            generation=self.generation,
-            intent_generation=self.generation,
+            intent_revision=self.revision,
             desired=desired,
             vcpus=1,
             memory_mib=64,
@@ -137,24 +138,21 @@ class Host:
         disk.image.size_bytes = len(content)
         spec.nics.extend(nics)
         spec.disks.extend(disks)
-        told = host_spec(spec, generation=self.generation, base=self.generation - 1, vpcs=())
-        told.vpcs.extend(vpcs)
-        for volume in volumes:
-            volume.generation = self.generation
-        told.volumes.extend(volumes)
-        for snapshot in snapshots:
-            snapshot.generation = self.generation
-        told.snapshots.extend(snapshots)
-        self.agent.apply(told)
+        told = [Told(each, self.revision) for each in (spec, *vpcs, *volumes, *snapshots)]
+        self.agent.apply(host_spec(*told, base=self.revision - 1, vpcs=()))
+
+    def look_at(self, instance_id: str) -> None:
+        """Something may have happened to a guest; "": to any."""
+        guest_changed(self.agent, self.ledger, instance_id)
 
     def observed(self, name: str) -> int | None:
-        entry = self.ledger.get(name)
+        entry = self.ledger.instances.get(name)
         return entry.progress.observed if entry else None
 
     def until(self, name: str, observed: int) -> None:
         eventually(
             lambda: self.observed(name) == observed,
-            lambda: f"{name} is {self.ledger.get(name).progress}",
+            lambda: f"{name} is {self.ledger.instances.get(name).progress}",
         )
 
     def greetings(self, name: str) -> int:
@@ -165,7 +163,7 @@ class Host:
         eventually(lambda: self.greetings(name) >= times, lambda: f"{self.greetings(name)}")
 
     def leftovers(self) -> list:
-        return Audit(self.ledger, self.agent._on).findings()
+        return Audit(self.ledger, self.on).findings()
 
 
 def eventually(what, otherwise=lambda: "it did not happen", timeout_s: float = 40.0) -> None:

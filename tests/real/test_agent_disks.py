@@ -60,8 +60,8 @@ def disk(size_bytes=64 * MIB, **fields):
 
 
 def settled(host):
-    progress = lambda: host.ledger.get(NAME).progress  # noqa: E731
-    eventually(lambda: progress().devices_generation == host.generation, progress)
+    progress = lambda: host.ledger.instances.get(NAME).progress  # noqa: E731
+    eventually(lambda: progress().devices_revision == host.revision, progress)
     return progress().device_failures
 
 
@@ -88,15 +88,15 @@ def make_layers(host, count):
     for number in range(count):
         write(host, number, number + 1)
         write(host, 10 + number, 7)
-        host.agent._on.keeper.freeze(VOLUME, number)
+        host.on.manager.freeze(VOLUME, number)
 
 
 def committed(host, number):
-    keeper = host.agent._on.keeper
+    manager = host.on.manager
 
     def done():
         try:
-            keeper.commit(VOLUME, number)
+            manager.commit(VOLUME, number)
             return True
         except NotYet:
             return False
@@ -128,10 +128,10 @@ def test_a_guest_that_does_not_let_go_is_busy_until_it_is_stopped(attached):
     (failure,) = settled(host)
     assert (failure.id, failure.busy) == (VOLUME, True)
     with pytest.raises(DriverError, match="open in"):
-        host.agent._on.keeper.remove(VOLUME)
+        host.on.manager.remove(VOLUME)
     host.tell(NAME, Guest.LISTENS, STOPPED)
     host.until(NAME, OBSERVED_STOPPED)
-    assert host.ledger.get(NAME).progress.device_failures == ()
+    assert host.ledger.instances.get(NAME).progress.device_failures == ()
     gone = VolumeSpec(volume_id=VOLUME, desired=fleet_pb2.VOLUME_DELETED)
     host.tell(NAME, Guest.LISTENS, STOPPED, volumes=[gone])
     eventually(lambda: host.ledger.volumes.get(VOLUME).progress.observed == VOLUME_GONE)
@@ -140,14 +140,14 @@ def test_a_guest_that_does_not_let_go_is_busy_until_it_is_stopped(attached):
 
 def test_frozen_and_committed_while_it_is_open(attached):
     host = attached
-    keeper = host.agent._on.keeper
+    manager = host.on.manager
     for number in range(3):
-        keeper.freeze(VOLUME, number, quiesce=True)
-        keeper.freeze(VOLUME, number)
+        manager.freeze(VOLUME, number, quiesce=True)
+        manager.freeze(VOLUME, number)
         assert has(host).path.name == f"{VOLUME}.{number + 1}.qcow2"
     assert numbers(host) == [0, 1, 2, 3]
     assert host.volumes.extents(VOLUME, 1) == []
-    assert keeper.grow(VOLUME, 96 * MIB) == 96 * MIB
+    assert manager.grow(VOLUME, 96 * MIB) == 96 * MIB
     committed(host, 1)
     assert numbers(host) == [0, 2, 3]
     committed(host, 2)
@@ -156,7 +156,7 @@ def test_frozen_and_committed_while_it_is_open(attached):
     assert len(list((host.folder / "volumes").glob(f"{VOLUME}.*"))) == 2
     host.tell(NAME, Guest.LISTENS, STOPPED, disks=[disk()])
     host.until(NAME, OBSERVED_STOPPED)
-    keeper.freeze(VOLUME, 3)
+    manager.freeze(VOLUME, 3)
     host.tell(NAME, Guest.LISTENS, disks=[disk()], starts=2)
     host.until(NAME, OBSERVED_RUNNING)
     assert has(host).path.name == f"{VOLUME}.4.qcow2"
@@ -183,7 +183,7 @@ def test_a_commit_that_fails_is_heard_of_and_begins_anew_when_it_is_asked_for(ho
 
 
 def test_what_is_done_to_a_disk_waits_for_its_commit(host):
-    keeper = host.agent._on.keeper
+    manager = host.on.manager
     make_layers(host, 2)
     host.tell(NAME, Guest.LISTENS, disks=[disk()])
     settled(host)
@@ -191,16 +191,16 @@ def test_what_is_done_to_a_disk_waits_for_its_commit(host):
     domain, slow = host.hypervisor._existing(NAME), libvirt.VIR_DOMAIN_BLOCK_COMMIT_BANDWIDTH_BYTES
     domain.blockCommit("vdf", lowest, frozen, 1 << 16, slow)
     for act in (
-        lambda: keeper.freeze(VOLUME, 2),
-        lambda: keeper.grow(VOLUME, 96 * MIB),
+        lambda: manager.freeze(VOLUME, 2),
+        lambda: manager.grow(VOLUME, 96 * MIB),
         lambda: host.hypervisor.detach_disk(NAME, VOLUME),
     ):
         with pytest.raises(NotYet, match="committing"):
             act()
     domain.blockJobSetSpeed("vdf", 0)
     committed(host, 1)
-    keeper.freeze(VOLUME, 2)
-    assert keeper.grow(VOLUME, 96 * MIB) == 96 * MIB
+    manager.freeze(VOLUME, 2)
+    assert manager.grow(VOLUME, 96 * MIB) == 96 * MIB
     assert numbers(host) == [0, 2, 3]
 
 
@@ -209,7 +209,7 @@ def test_nothing_is_lost_where_libvirtd_and_agent_are_killed_amid_a_commit(host,
     host.tell(NAME, Guest.LISTENS, disks=[disk()])
     settled(host)
     with pytest.raises(NotYet):
-        host.agent._on.keeper.commit(VOLUME, 2)
+        host.on.manager.commit(VOLUME, 2)
     daemon.kill_libvirtd()
     host.stop()
     daemon.start_libvirtd()
@@ -217,7 +217,7 @@ def test_nothing_is_lost_where_libvirtd_and_agent_are_killed_amid_a_commit(host,
     committed(host, 2)
     assert numbers(host) == [0, 3]
     assert host.observed(NAME) == OBSERVED_RUNNING
-    host.agent._on.keeper.freeze(VOLUME, 3)
+    host.on.manager.freeze(VOLUME, 3)
     whole = host.volumes.read(VOLUME, 3, 0, 16 * MIB)
     assert [whole[block * MIB] for block in range(16)] == [1, 2, 3, *[0] * 7, 7, 7, 7, 0, 0, 0]
     assert host.greetings(NAME) == 1

@@ -103,8 +103,8 @@ def tell(host, *disks, desired=fleet_pb2.RUNNING, **fields):
 
 def failures(host):
     """Of the guest's devices, when they are as they were told to be, or cannot be."""
-    progress = lambda: host.ledger.get(NAME).progress  # noqa: E731
-    eventually(lambda: progress().devices_generation == host.generation, progress)
+    progress = lambda: host.ledger.instances.get(NAME).progress  # noqa: E731
+    eventually(lambda: progress().devices_revision == host.revision, progress)
     return [(failure.id, failure.busy) for failure in progress().device_failures]
 
 
@@ -112,8 +112,8 @@ def has(host, volume_id=VOLUME):
     return {disk.volume_id: disk for disk in host.hypervisor.disks(NAME)}.get(volume_id)
 
 
-def keeper(host):
-    return host.agent._on.keeper
+def manager(host):
+    return host.on.manager
 
 
 def numbers(host):
@@ -123,7 +123,7 @@ def numbers(host):
 def committed(host, number):
     def done():
         try:
-            keeper(host).commit(VOLUME, number)
+            manager(host).commit(VOLUME, number)
             return True
         except NotYet:
             return False
@@ -207,7 +207,7 @@ def test_a_disk_is_let_go_of_and_attached(host, daemon, agent):
     assert has(host).forgotten
     assert host.hypervisor.holder(VOLUME) == NAME
     with pytest.raises(DriverError, match="open in"):
-        keeper(host).remove(VOLUME)
+        manager(host).remove(VOLUME)
     host.hypervisor.reset(NAME)
     eventually(lambda: not has(host).forgotten if has(host) else False)
     eventually(lambda: failures(host) == [])
@@ -245,7 +245,7 @@ def test_a_tap_that_was_handed_over_and_not_used(host, daemon):
         handed = {"execute": "getfd", "arguments": {"fdname": f"tapfd-ua-{NIC}0"}}
         libvirt_qemu.qemuMonitorCommandWithFiles(domain(host), json.dumps(handed), [file.fileno()])
     killed(host, daemon)
-    tell(host, nics=[nic()], vpcs=[fleet_pb2.VpcSpec(vpc_id="vpc-1", generation=1)])
+    tell(host, nics=[nic()], vpcs=[fleet_pb2.VpcSpec(vpc_id="vpc-1")])
     assert failures(host) == []
     assert list(host.hypervisor.nics(NAME)) == [GuestNic(NIC)]
 
@@ -259,7 +259,7 @@ def test_an_interface(host, daemon, plugged):
         device = {"id": f"ua-{NIC}", "netdev": f"hostua-{NIC}", "mac": nic().mac_address}
         ask(host, "device_add", driver="virtio-net-pci", bus="pci.0", **device)
     killed(host, daemon, agent=plugged)
-    tell(host, nics=[nic()], vpcs=[fleet_pb2.VpcSpec(vpc_id="vpc-1", generation=1)])
+    tell(host, nics=[nic()], vpcs=[fleet_pb2.VpcSpec(vpc_id="vpc-1")])
     if plugged:
         assert failures(host) == [(NIC, True)]
         host.hypervisor.reset(NAME)
@@ -288,8 +288,8 @@ def test_a_freeze_that_was_not_done(written, daemon):
     host = written
     freeze_by_hand(host, as_far_as=1)
     killed(host, daemon, agent=True)
-    assert keeper(host).top(VOLUME).number == 0
-    keeper(host).freeze(VOLUME, 0)
+    assert manager(host).top(VOLUME).number == 0
+    manager(host).freeze(VOLUME, 0)
     write(host, 1, 2)
     assert content(host, 0) == [1, 0, 0, 0]
     committed(host, 0)
@@ -304,7 +304,7 @@ def test_a_freeze_that_was_done_stays_done(written, daemon, agent):
     write(host, 1, 2)
     assert 'index="3"' in domain(host).XMLDesc(0).replace("'", '"')  # libvirt does not know
     killed(host, daemon, agent=agent)
-    keeper(host).freeze(VOLUME, 0)
+    manager(host).freeze(VOLUME, 0)
     frozen_then_went_on(host)
 
 
@@ -335,20 +335,20 @@ def frozen_then_went_on(host):
     eventually(lambda: domain(host).state()[0] == libvirt.VIR_DOMAIN_RUNNING)
     assert content(host, 0) == [1, 0, 0, 0]
     write(host, 2, 3)
-    assert (keeper(host).top(VOLUME).number, has(host).iops) == (1, 300)
+    assert (manager(host).top(VOLUME).number, has(host).iops) == (1, 300)
     limits = [one["inserted"]["iops"] for one in ask(host, "query-block") if VOLUME in one["qdev"]]
     assert limits == [300]
-    keeper(host).freeze(VOLUME, 1)
+    manager(host).freeze(VOLUME, 1)
     write(host, 3, 4)
     assert content(host, 1) == [1, 2, 3, 0]
     committed(host, 1)
     assert numbers(host) == [0, 2]
     assert open_nodes(host) == [f"{VOLUME}.0.qcow2"] * 2 + [f"{VOLUME}.2.qcow2"] * 2
-    assert keeper(host).grow(VOLUME, 96 * MIB) == 96 * MIB
+    assert manager(host).grow(VOLUME, 96 * MIB) == 96 * MIB
     assert host.greetings(NAME) == 1
     tell(host, disk(), desired=STOPPED)
     host.until(NAME, OBSERVED_STOPPED)
-    keeper(host).freeze(VOLUME, 2)
+    manager(host).freeze(VOLUME, 2)
     assert content(host, 2) == [1, 2, 3, 4]
     assert has(host, volume_of(NAME)) is None
 
@@ -365,7 +365,7 @@ def test_a_freeze_is_found_done_when_the_guest_is_killed(written, daemon):
     host.until_greeted(NAME, 2)
     assert has(host).path.name == f"{VOLUME}.1.qcow2"
     assert content(host, 0) == [1, 0, 0, 0]
-    keeper(host).freeze(VOLUME, 1)
+    manager(host).freeze(VOLUME, 1)
     assert content(host, 1) == [1, 2, 0, 0]
 
 
@@ -379,7 +379,7 @@ def killed_daemon_and_guest(daemon):
 def test_a_commit_that_was_done(written, daemon):
     host = written
     for number in range(3):
-        keeper(host).freeze(VOLUME, number)
+        manager(host).freeze(VOLUME, number)
         write(host, number + 1, number + 2)
     layers = {"top_node": "libvirt-5-format", "base_node": f"{NODE}-format"}
     ask(host, "block-commit", job_id="forgotten", device="libvirt-6-format", **layers)
@@ -387,9 +387,9 @@ def test_a_commit_that_was_done(written, daemon):
     killed(host, daemon)
     committed(host, 2)
     assert len(list((host.folder / "volumes").glob(f"{VOLUME}.*"))) == 2
-    keeper(host).freeze(VOLUME, 3)
+    manager(host).freeze(VOLUME, 3)
     committed(host, 3)
     assert numbers(host) == [0, 4]
-    keeper(host).freeze(VOLUME, 4)
+    manager(host).freeze(VOLUME, 4)
     assert content(host, 4) == [1, 2, 3, 4]
     assert open_nodes(host) == sorted(2 * [f"{VOLUME}.{number}.qcow2" for number in (0, 4, 5)])

@@ -79,9 +79,9 @@ def test_a_guest_goes_off_for_them_and_comes_again(host, guest):
     names = ask(host, guest, off=True)
     host.until_greeted(NAME, 2)
     until_done(host, names)
-    eventually(lambda: host.ledger.get(NAME).progress.reboots_done == 1)
+    eventually(lambda: host.ledger.instances.get(NAME).progress.reboots_done == 1)
     assert host.observed(NAME) == OBSERVED_RUNNING
-    assert host.ledger.get(NAME).progress.crashes == 0
+    assert host.ledger.instances.get(NAME).progress.crashes == 0
     assert written(host) == dict.fromkeys(VOLUMES, "1")
     assert host.leftovers() == []
 
@@ -97,7 +97,7 @@ def test_agent_and_libvirtd_are_killed_amid_it(host, daemon):
         daemon.start_libvirtd()
         host.start()
         until_done(host, names)
-        eventually(lambda: host.ledger.get(NAME).progress.reboots_done == turn)  # noqa: B023
+        eventually(lambda: host.ledger.instances.get(NAME).progress.reboots_done == turn)  # noqa: B023
         host.until(NAME, OBSERVED_RUNNING)
 
 

@@ -51,7 +51,7 @@ def test_a_life(host):
     host.until(name, OBSERVED_RUNNING)
     host.until_greeted(name, 1)
     host.tell(name, Guest.LISTENS, reboots=1)
-    eventually(lambda: host.ledger.get(name).progress.reboots_done == 1)
+    eventually(lambda: host.ledger.instances.get(name).progress.reboots_done == 1)
     host.until_greeted(name, 2)
     host.tell(name, Guest.LISTENS, STOPPED, reboots=1)
     host.until(name, OBSERVED_STOPPED)
@@ -72,10 +72,10 @@ def test_a_guest_that_powers_itself_off_stays_off(host):
     name = I + "2"
     host.tell(name, Guest.LEAVES)
     host.until(name, EXITED)
-    assert host.ledger.get(name).progress.code == "Client.InstanceInitiatedShutdown"
+    assert host.ledger.instances.get(name).progress.code == "Client.InstanceInitiatedShutdown"
     host.stop()
     host.start()
-    host.agent.look_at("")
+    host.look_at("")
     eventually(host.agent.is_quiet)
     assert host.observed(name) == EXITED
     host.tell(name, Guest.LEAVES, STOPPED)
@@ -102,7 +102,7 @@ def test_a_killed_guest_is_started_again(host, daemon, number):
     os.kill(pid, number)
     host.until_greeted(name, 2)
     host.until(name, OBSERVED_RUNNING)
-    assert host.ledger.get(name).progress.crashes == 1
+    assert host.ledger.instances.get(name).progress.crashes == 1
 
 
 def test_a_guest_killed_while_the_agent_is_away_runs_again(host, daemon):
@@ -126,7 +126,7 @@ def test_guests_outlive_libvirtd_and_the_agent_finds_it_again(host, daemon):
     pids = daemon.qemu_pids()
     daemon.kill_libvirtd()
     host.tell(I + "7", Guest.LISTENS)
-    host.agent.look_at("")
+    host.look_at("")
     daemon.start_libvirtd()
     host.until(I + "7", OBSERVED_RUNNING)
     assert pids[0] in daemon.qemu_pids()

@@ -37,7 +37,6 @@ NAMES = ("i-0a9e0000000000001", "i-0a9e0000000000002")
 def vpc() -> VpcSpec:
     return VpcSpec(
         vpc_id=VPC,
-        generation=1,
         account_id="1" * 12,
         cidr_blocks=["172.31.0.0/16"],
         subnets=[SubnetSpec(subnet_id=SUBNET, cidr_block="172.31.0.0/20")],
@@ -145,8 +144,8 @@ def test_an_interface_is_plugged_into_a_running_guest(host, daemon):
     host.network.stop()
     host.start()
     host.tell(name, Guest.LISTENS, nics=both[:1], vpcs=[vpc()])
-    eventually(lambda: host.ledger.get(name).progress.device_failures)
-    (failure,) = host.ledger.get(name).progress.device_failures
+    eventually(lambda: host.ledger.instances.get(name).progress.device_failures)
+    (failure,) = host.ledger.instances.get(name).progress.device_failures
     assert (failure.id, failure.busy) == (both[1].network_interface_id, True)
     assert host.network.is_plugged(both[0]) and not host.network.is_plugged(both[1])
 
@@ -166,11 +165,11 @@ def has(host, name) -> set[str]:
 
 def settled(host, name) -> None:
     def is_settled() -> bool:
-        entry = host.ledger.get(name)
-        done = entry.progress.devices_generation == entry.spec.generation
+        entry = host.ledger.instances.get(name)
+        done = entry.progress.devices_revision == entry.revision
         return done and not entry.progress.device_failures
 
-    eventually(is_settled, lambda: str(host.ledger.get(name).progress))
+    eventually(is_settled, lambda: str(host.ledger.instances.get(name).progress))
 
 
 def test_a_guest_that_nobody_hears_of_is_out_of_reach(host, daemon):
@@ -178,13 +177,13 @@ def test_a_guest_that_nobody_hears_of_is_out_of_reach(host, daemon):
     name = NAMES[0]
     tell(host, name)
     host.until(name, OBSERVED_RUNNING)
-    assert host.ledger.get(name).progress.reach == INITIALIZING
-    eventually(lambda: host.ledger.get(name).progress.reach == UNREACHED)
-    began = host.ledger.get(name).progress.reach_since_ms
+    assert host.ledger.instances.get(name).progress.reach == INITIALIZING
+    eventually(lambda: host.ledger.instances.get(name).progress.reach == UNREACHED)
+    began = host.ledger.instances.get(name).progress.reach_since_ms
 
     tell(host, name, reboots=1)
-    eventually(lambda: host.ledger.get(name).progress.reach == INITIALIZING)
-    assert host.ledger.get(name).progress.reach_since_ms > began
+    eventually(lambda: host.ledger.instances.get(name).progress.reach == INITIALIZING)
+    assert host.ledger.instances.get(name).progress.reach_since_ms > began
     assert host.observed(name) == OBSERVED_RUNNING
 
 

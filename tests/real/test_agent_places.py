@@ -91,10 +91,10 @@ def tell(host, nics, disks=(), **fields) -> None:
 
 def settled(host) -> None:
     def is_settled() -> bool:
-        known = host.ledger.get(NAME).progress
-        return known.devices_generation == host.generation and not known.device_failures
+        known = host.ledger.instances.get(NAME).progress
+        return known.devices_revision == host.revision and not known.device_failures
 
-    eventually(is_settled, lambda: str(host.ledger.get(NAME).progress))
+    eventually(is_settled, lambda: str(host.ledger.instances.get(NAME).progress))
 
 
 def domain(host) -> libvirt.virDomain:

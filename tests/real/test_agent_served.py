@@ -17,7 +17,7 @@ from protos.rpc import dns_name
 from tests.real.agent_host import Host, eventually
 from tests.real.boot_sector import Guest, boot_sector
 from tests.real.libvirtd import PrivateLibvirtd
-from tests.unit.hostagent.rig import host_spec
+from tests.unit.hostagent.rig import Told, host_spec
 from tests.unit.hostagent.test_exports import GUEST, HOME, MIB, VOLUME, Home, made, until
 
 pytestmark = pytest.mark.real
@@ -70,18 +70,18 @@ def test_a_guest_runs_on_another_hosts_volume(home, host):
     tell(host, home, reboots=1)
     host.until_greeted(NAME, 2)
 
-    home.keeper.freeze(VOLUME, 0)
-    home.keeper.freeze(VOLUME, 1)
-    until(lambda: home.keeper.commit(VOLUME, 1))
+    home.manager.freeze(VOLUME, 0)
+    home.manager.freeze(VOLUME, 1)
+    until(lambda: home.manager.commit(VOLUME, 1))
     assert [layer.number for layer in home.volumes.chain(VOLUME)] == [0, 2]
-    eventually(lambda: host.ledger.get(NAME).progress.reboots_done == 1)
+    eventually(lambda: host.ledger.instances.get(NAME).progress.reboots_done == 1)
     tell(host, home, reboots=2)
     host.until_greeted(NAME, 3)
 
     with pytest.raises(DriverError, match="Cannot grow"):
         host.hypervisor.resize_disk(NAME, VOLUME, 16 * MIB)
-    assert home.keeper.grow(VOLUME, 16 * MIB) == 16 * MIB
-    eventually(lambda: host.ledger.get(NAME).progress.reboots_done == 2)
+    assert home.manager.grow(VOLUME, 16 * MIB) == 16 * MIB
+    eventually(lambda: host.ledger.instances.get(NAME).progress.reboots_done == 2)
     tell(host, home, reboots=3)
     host.until_greeted(NAME, 4)  # it read something, so that QEMU has connected anew
     host.hypervisor.resize_disk(NAME, VOLUME, 16 * MIB)
@@ -107,8 +107,8 @@ def test_what_libvirtd_opened_as_it_was_killed_is_closed(home, host, daemon, wit
     daemon.kill_libvirtd()
     daemon.start_libvirtd()
     host.tell(NAME, Guest.LISTENS, disks=[remote_disk(home)])
-    progress = lambda: host.ledger.get(NAME).progress  # noqa: E731
-    eventually(lambda: progress().devices_generation == host.generation, progress)
+    progress = lambda: host.ledger.instances.get(NAME).progress  # noqa: E731
+    eventually(lambda: progress().devices_revision == host.revision, progress)
     assert progress().device_failures == ()
     there = {disk.volume_id: disk for disk in host.hypervisor.disks(NAME)}[VOLUME]
     assert (there.size_bytes, there.forgotten) == (8 * MIB, False)
@@ -120,11 +120,10 @@ def remote_disk(home) -> DiskSpec:
 
 
 def tell(host, home, **fields) -> None:
-    host.generation += 1
+    host.revision += 1
     spec = InstanceSpec(
         instance_id=NAME,
-        generation=host.generation,
-        intent_generation=host.generation,
+        intent_revision=host.revision,
         desired=fleet_pb2.RUNNING,
         vcpus=1,
         memory_mib=64,
@@ -132,4 +131,4 @@ def tell(host, home, **fields) -> None:
         **fields,
     )
     spec.disks.append(remote_disk(home))
-    host.agent.apply(host_spec(spec, generation=host.generation, base=host.generation - 1, vpcs=()))
+    host.agent.apply(host_spec(Told(spec, host.revision), base=host.revision - 1, vpcs=()))

@@ -43,7 +43,7 @@ def test_the_story_passes_every_kind_of_checkpoint():
     names = {name.partition(" i-")[0] for _, _, name in points()}
     for part in ("commit:before", "commit:after", "apply:before", "apply:after"):
         assert part in names
-    for what in ("create", "epoch", "take-in", "note", "forget"):
+    for what in ("create", "epoch", "take-in", "note instance", "forget instance"):
         assert {f"ledger: before {what}", f"ledger: after {what}"} <= names
     for step in ("image", "disks", "network", "domain"):
         assert {f"step: {step}", f"step: undo {step}"} <= names

@@ -44,6 +44,6 @@ def test_a_defect_that_a_room_logs_is_a_failure(spoiler):
 
 def test_a_change_that_a_host_was_never_told_is_a_failure(spoiler):
     spoiler.cloud.check_truth()
-    spoiler.host.ledger.get(spoiler.running).spec.metadata.user_data = b"old"
+    spoiler.host.ledger.instances.get(spoiler.running).spec.metadata.user_data = b"old"
     with pytest.raises(Broken, match="was not told"):
         spoiler.cloud.check_truth()

@@ -11,11 +11,12 @@ import logging
 from peewee import fn
 
 from controller.config import HostsConfig
-from controller.hosts.guests import HOME, with_attachment, with_home
+from controller.hosts.guests import HOME
 from controller.hosts.health import given_up
 from controller.hosts.reports import suppose
 from controller.kernel.call import Call
 from controller.kernel.database import Database
+from controller.storage.volumes.rows import volumes_query
 from controller.tables.compute import Attachment
 from controller.tables.hosts import Host
 from controller.tables.nouns import VOLUME
@@ -37,7 +38,7 @@ class VolumeOverdue:
         lost = given_up(self._hosts, self._started_ms, call.now_ms)
         if lost is None:
             return 0
-        making = with_home(with_attachment(Volume.select(Volume.volume_id))).where(
+        making = volumes_query().where(
             Volume.desired == "present",
             ~Volume.made,
             Attachment.device_id.is_null(),

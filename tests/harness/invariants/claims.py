@@ -127,14 +127,21 @@ def nothing_outlives_its_instance(world) -> Iterator[str]:
         for row in world.records.table("instance")
         if row["terminated_ms"] is not None
     }
-    for nic in world.records.table("network_interface"):
+    for nic in world.records.table("held_interface"):
         if nic["instance_id"] in gone:
             yield f"{nic['network_interface_id']} is left of {nic['instance_id']}"
-    for volume in world.records.table("volume"):
+    ends = world.seen.setdefault("volumes that end", {})  # volume -> the instance it goes with
+    for volume in world.records.table("held_volume"):
         if volume["instance_id"] in gone:
             yield f"{volume['volume_id']} is left with {volume['instance_id']}"
-        if volume["instance_id"] is None and volume["delete_on_termination"]:
+        if volume["delete_on_termination"]:
+            ends[volume["volume_id"]] = volume["instance_id"]
+        elif volume["desired"] == "deleted":
+            continue  # its home is about to
+        elif ends.get(volume["volume_id"]) in gone:
             yield f"{volume['volume_id']} should have gone with its instance"
+        else:
+            ends.pop(volume["volume_id"], None)
 
 
 def a_private_address_has_one_owner(world) -> Iterator[str]:
@@ -143,7 +150,7 @@ def a_private_address_has_one_owner(world) -> Iterator[str]:
         row["subnet_id"]: ipaddress.ip_network(row["cidr_block"])
         for row in world.records.table("subnet")
     }
-    nics = world.records.table("network_interface") + world.records.table("secondary_address")
+    nics = world.records.table("held_interface") + world.records.table("secondary_address")
     yield from _shared("private address", ((nic["subnet_id"], nic["private_ip"]) for nic in nics))
     for nic in nics:
         block, address = blocks[nic["subnet_id"]], ipaddress.ip_address(nic["private_ip"])
@@ -154,14 +161,14 @@ def a_private_address_has_one_owner(world) -> Iterator[str]:
 
 def a_mac_address_has_one_owner(world) -> Iterator[str]:
     """In the whole cloud: two VPCs may share a host."""
-    nics = world.records.table("network_interface")
+    nics = world.records.table("held_interface")
     yield from _shared("MAC", (nic["mac_address"] for nic in nics))
 
 
 def a_public_address_has_one_owner(world) -> Iterator[str]:
     """It is on one interface at most, that of the account which holds it; a lent one is nobody's
     when no interface has it."""
-    owners = {nic["network_interface_id"]: nic for nic in world.records.table("network_interface")}
+    owners = {nic["network_interface_id"]: nic for nic in world.records.table("held_interface")}
     nics = [nic for nic in owners.values() if nic["public_ip"]]
     nics += [
         {**owners[more["network_interface_id"]], "public_ip": more["public_ip"]}

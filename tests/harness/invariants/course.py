@@ -8,48 +8,61 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 
-def generations_never_fall(world) -> Iterator[str]:
-    """A host's generation, and what it is known to hold, only grow; nobody is ahead of the host."""
+def revisions_never_fall(world) -> Iterator[str]:
+    """A host's position, and what it is known to hold, only grow, and so do revisions of resources;
+    no assignment is ahead of its host's position, nor of its resource's revision."""
     tops = {}
     for host in world.records.table("host"):
-        tops[host["host_id"]] = host["generation"]
-        yield from _grows(world, "generation of", host["host_id"], host["generation"])
-        if host["known_generation"] > host["generation"]:
-            yield f"{host['host_id']} is known to hold {host['known_generation']}, it never told"
-    anew = {host.host_id for host in world.hosts if host.ledgers_lost}  # nothing observed yet
-    for row in world.records.table("placement"):
-        top = tops[row["host_id"]]
-        for name in ("generation", "intent_generation", "observed_generation"):
-            if name != "observed_generation" or row["host_id"] not in anew:
-                yield from _grows(world, f"{name} of", row["placement_id"], row[name])
-            if row[name] > top:
-                yield f"{row['placement_id']}: {name} {row[name]} is ahead of its host's {top}"
-    for row in world.records.table("host_vpc"):
-        if row["generation"] > tops[row["host_id"]]:
-            yield f"{row['vpc_id']} on {row['host_id']} is ahead of its host"
+        tops[host["host_id"]] = host["position"]
+        yield from _grows(world, "position of", host["host_id"], host["position"])
+        if host["known_position"] > host["position"]:
+            yield f"{host['host_id']} is known to hold {host['known_position']}, it never told"
+    newest = {}
+    for kind in ("instance", "vpc", "volume", "snapshot"):
+        for row in world.records.table(kind):
+            newest[row[f"{kind}_id"]] = row["revision"]
+            yield from _grows(world, "revision of", row[f"{kind}_id"], row["revision"])
+    for row in world.records.table("instance"):
+        if row["intent_revision"] > row["revision"]:
+            yield f"{row['instance_id']}: its intent is ahead of its revision"
+    for row in world.records.table("assignment"):
+        name = f"{row['resource_id']} on {row['host_id']}"
+        yield from _grows(world, "assigned revision of", name, row["revision"])
+        if row["position"] > tops[row["host_id"]]:
+            yield f"{name} is at {row['position']}, ahead of its host"
+        for which in ("revision", "observed_revision"):
+            if row[which] > newest.get(row["resource_id"], 0):
+                yield f"{name}: its {which} {row[which]} never was"
 
 
 def reports_are_taken_in_in_order(world) -> Iterator[str]:
-    """(epoch, sequence) of the newest report, of hosts and of placements, only grows."""
+    """(epoch, sequence) of the newest report, of hosts and of instances on them, only grows."""
     for row in world.records.table("host"):
         yield from _grows(world, "report of", row["host_id"], (row["epoch"], row["sequence"]))
-    for row in world.records.table("placement"):
-        at = (row["epoch"], row["sequence"])
-        yield from _grows(world, "report of", row["placement_id"], at)
+    for row in world.records.table("assignment"):
+        if row["kind"] == "instance":
+            name = f"{row['resource_id']} on {row['host_id']}"
+            yield from _grows(world, "report of", name, (row["epoch"], row["sequence"]))
+
+
+def no_assignment_has_two_workers(world) -> Iterator[str]:
+    """On no host, two workers were ever at one assignment at once."""
+    for host in world.hosts:
+        yield from host.twice_at_once
 
 
 def hosts_ledgers_never_forget(world) -> Iterator[str]:
-    """The generation that a host's ledger holds only grows, over crashes too (unless the ledger
+    """The position that a host's ledger holds only grows, over crashes too (unless the ledger
     itself is lost); it is never ahead of what the controller decided, nor behind what was said."""
     rows = {row["host_id"]: row for row in world.records.table("host")}
     for host in world.hosts:
-        held, row = host.ledger_generation(), rows[host.host_id]
+        held, row = host.ledger_position(), rows[host.host_id]
         ledger = f"{host.host_id} (number {host.ledgers_lost + 1})"
         yield from _grows(world, "ledger of", ledger, held)
-        if held > row["generation"]:
+        if held > row["position"]:
             yield f"the ledger of {host.host_id} holds {held}, the controller decided less"
-        if held < row["known_generation"] and not host.ledgers_lost:
-            yield f"{host.host_id} said {row['known_generation']}, its ledger holds {held}"
+        if held < row["known_position"] and not host.ledgers_lost:
+            yield f"{host.host_id} said {row['known_position']}, its ledger holds {held}"
 
 
 def terminated_is_final(world) -> Iterator[str]:

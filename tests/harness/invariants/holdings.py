@@ -25,7 +25,7 @@ def volumes_are_attached_as_answered(world) -> Iterator[str]:
     """What was attached is with its instance until a detachment is answered, or the instance is
     to go; a guest that was harmed, or that nobody served it, may have been unable to take it. What
     was detached is not attached again."""
-    rows = {row["volume_id"]: row for row in world.records.table("volume")}
+    rows = {row["volume_id"]: row for row in world.records.table("held_volume")}
     instances = world.answers.instances
     for volume_id, instance_id in world.answers.holdings.attached.items():
         row = rows.get(volume_id)

@@ -13,7 +13,7 @@ def images_are_of_one_moment(world) -> Iterator[str]:
     has a moment of its own. Looked at once, when all are completed."""
     known = world.seen.setdefault("images", set())
     homes = world.seen.setdefault("homes", {})
-    homes |= {row["volume_id"]: row["host_id"] for row in world.records.table("volume")}
+    homes |= {row["volume_id"]: row["host_id"] for row in world.records.table("held_volume")}
     groups = defaultdict(list)
     for row in world.records.table("snapshot"):
         if row["image_id"] and row["image_id"] not in known:
@@ -60,7 +60,7 @@ def images_are_made_of_what_they_say(world) -> Iterator[str]:
             said = (image["digest"], image["size_bytes"])
             if said != (snapshot["digest"], snapshot["size_bytes"]):
                 yield f"{image['image_id']} starts as {said}, not as {disk['snapshot_id']}"
-    for volume in world.records.table("volume"):
+    for volume in world.records.table("held_volume"):
         snapshot = snapshots.get(volume["snapshot_id"])
         if snapshot is not None and volume["digest"] != snapshot["digest"]:
             yield f"{volume['volume_id']} began as {volume['digest']}, not {volume['snapshot_id']}"

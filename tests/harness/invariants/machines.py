@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
+from hostagent.volumes.known import kept_volumes
+
 
 def no_instance_has_two_live_domains(world) -> Iterator[str]:
     """Whatever was lost or doubled: two guests never have one disk or answer for one address."""
@@ -51,7 +53,7 @@ def no_volume_is_lost(world) -> Iterator[str]:
 
 
 _STAYING_VOLUMES = """
-SELECT v.host_id, v.volume_id FROM volume v LEFT JOIN instance i USING (instance_id)
+SELECT v.host_id, v.volume_id FROM held_volume v LEFT JOIN instance i USING (instance_id)
 WHERE v.desired = 'present' AND (
   i.instance_id IS NULL OR i.desired <> 'terminated' OR NOT v.delete_on_termination)
 """
@@ -86,7 +88,7 @@ def every_desire_is_reached(world) -> Iterator[str]:
 
 _COURSE = """
 SELECT i.instance_id, i.desired, i.terminated_ms, p.host_id, p.observed
-FROM instance i LEFT JOIN placement p ON p.instance_id = i.instance_id AND p.live
+FROM instance i LEFT JOIN stay p ON p.instance_id = i.instance_id AND p.live
 """
 
 
@@ -121,12 +123,12 @@ def metadata_is_as_asked(world) -> Iterator[str]:
                     yield f"{spec.instance_id}: its metadata service is not {wanted}"
                 if options.instance_metadata_tags != row["metadata_tags"]:
                     yield f"{spec.instance_id}: tags in its metadata are not {row['metadata_tags']}"
-                if row["network_generation"] < row["metadata_wanted"]:
+                if row["network_revision"] < row["metadata_revision"]:
                     yield f"{spec.instance_id}: its metadata options are pending for ever"
 
 
 _METADATA = """
-SELECT i.*, p.host_id, p.network_generation, p.metadata_wanted
+SELECT i.*, p.host_id, p.network_revision
 FROM placement p JOIN instance i USING (instance_id) WHERE p.live AND i.desired = 'running'
 """
 
@@ -143,9 +145,9 @@ def nothing_is_left_on_hosts(world) -> Iterator[str]:
             ("tap", {name for name, plugged in host.network.ports.items() if plugged}),
             ("loose tap", {name for name, plugged in host.network.ports.items() if not plugged}),
             ("vpc", set(host.network.made)),
-            ("ledger entry", set(host.ledger.instances())),
-            ("vpc in the ledger", set(host.ledger.vpcs())),
-            ("kept volume in the ledger", set(host.ledger.kept_volumes())),
+            ("ledger entry", set(host.ledger.instances.all())),
+            ("vpc in the ledger", set(host.ledger.vpcs.all())),
+            ("kept volume in the ledger", set(kept_volumes(host.ledger))),
         ):
             for name in sorted(found - expected[what]):
                 yield f"{host.host_id}: {what} {name} should not be there"
@@ -161,9 +163,9 @@ def _expected(records, host_id: str) -> dict[str, set[str]]:
     placed = [row for row in records.rows(_ON_HOSTS) if row["host_id"] == host_id]
     here = {row["instance_id"] for row in placed}
     running = {row["instance_id"] for row in placed if row["desired"] == "running"}
-    nics = [nic for nic in records.table("network_interface") if nic["instance_id"] in here]
+    nics = [nic for nic in records.table("held_interface") if nic["instance_id"] in here]
     going = {nic["network_interface_id"] for nic in nics if nic["detaching"]}
-    volumes = [row for row in records.table("volume") if row["host_id"] == host_id]
+    volumes = [row for row in records.table("held_volume") if row["host_id"] == host_id]
     vpcs = {nic["vpc_id"] for nic in nics}
     kept = {
         row["volume_id"] for row in volumes if row["instance_id"] not in here or row["detaching"]
@@ -189,24 +191,24 @@ WHERE p.live
 
 
 def all_is_told_and_acknowledged(world) -> Iterator[str]:
-    """Each host holds the newest generation and the controller knows it; no observation waits to be
+    """Each host holds the newest position and the controller knows it; no observation waits to be
     acknowledged, no news to be told."""
     rows = {row["host_id"]: row for row in world.records.table("host")}
     for host in world.hosts:
         if not host.alive:
             continue
         row = rows[host.host_id]
-        if not row["generation"] == row["known_generation"] == host.ledger.generation:
+        if not row["position"] == row["known_position"] == host.ledger.position:
             yield (
-                f"{host.host_id} is at {row['generation']}, holds {host.ledger.generation}, "
-                f"is known to hold {row['known_generation']}"
+                f"{host.host_id} is at {row['position']}, holds {host.ledger.position}, "
+                f"is known to hold {row['known_position']}"
             )
         if row["health"] != "up":
             yield f"{host.host_id} is alive and counts as {row['health']}"
         if host.agent.has_news():
             yield f"{host.host_id} has news that it does not tell"
         for observation in host.agent.report().observations:
-            yield f"{host.host_id} was not acknowledged on {observation.instance_id}"
+            yield f"{host.host_id} was not acknowledged on {observation.id}"
 
 
 def hosts_networks_are_as_decided(world) -> Iterator[str]:
@@ -280,6 +282,6 @@ def _rule_key(rule) -> tuple:
 _NICS = """
 SELECT n.network_interface_id, n.instance_id, n.vpc_id, n.private_ip, n.public_ip, g.group_id,
        n.detaching, p.host_id
-FROM network_interface n JOIN nic_group g USING (network_interface_id)
+FROM held_interface n JOIN nic_group g USING (network_interface_id)
 LEFT JOIN placement p ON p.instance_id = n.instance_id AND p.live
 """

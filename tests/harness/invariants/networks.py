@@ -47,12 +47,12 @@ def what_is_joined_is_of_one_vpc(world) -> Iterator[str]:
 
 _JOINED = """
 SELECT n.network_interface_id name, n.vpc_id a, s.subnet_id other, s.vpc_id b
-  FROM network_interface n JOIN subnet s USING (subnet_id)
+  FROM held_interface n JOIN subnet s USING (subnet_id)
 UNION ALL SELECT n.network_interface_id, n.vpc_id, g.group_id, g.vpc_id
-  FROM network_interface n JOIN nic_group USING (network_interface_id)
+  FROM held_interface n JOIN nic_group USING (network_interface_id)
   JOIN security_group g USING (group_id)
 UNION ALL SELECT n.network_interface_id, n.vpc_id, m.network_interface_id, m.vpc_id
-  FROM network_interface n JOIN network_interface m USING (instance_id)
+  FROM held_interface n JOIN held_interface m USING (instance_id)
 UNION ALL SELECT u.association_id, u.vpc_id, t.route_table_id, t.vpc_id
   FROM route_table_association u JOIN route_table t USING (route_table_id)
 UNION ALL SELECT u.association_id, u.vpc_id, s.subnet_id, s.vpc_id
@@ -80,7 +80,7 @@ def an_interface_is_in_one_guest(world) -> Iterator[str]:
 def _addresses(records) -> dict[str, list[tuple[str, str]]]:
     found = defaultdict(list)
     vpcs = {}
-    for row in records.table("network_interface"):
+    for row in records.table("held_interface"):
         vpcs[row["network_interface_id"]] = row["vpc_id"]
         found[row["network_interface_id"]].append((row["vpc_id"], row["private_ip"]))
     for row in records.table("secondary_address"):
@@ -96,7 +96,7 @@ def guests_have_their_interfaces(world) -> Iterator[str]:
     """A running guest has the interfaces of the database and no other; one that does not listen
     may keep what is to go."""
     wanted = defaultdict(dict)
-    for row in world.records.table("network_interface"):
+    for row in world.records.table("held_interface"):
         wanted[row["instance_id"]][row["network_interface_id"]] = row
     for host in world.hosts:
         if not host.alive:
@@ -126,7 +126,7 @@ def interfaces_settle(world) -> Iterator[str]:
 
 
 _INTERFACES = """
-SELECT n.*, p.host_id FROM network_interface n
+SELECT n.*, p.host_id FROM held_interface n
 LEFT JOIN placement p ON p.instance_id = n.instance_id AND p.live
 """
 
@@ -162,7 +162,7 @@ def _routes(records) -> dict[str, dict[str, set[tuple[str, str]]]]:
     gateways = {
         row["internet_gateway_id"]: row["vpc_id"] for row in records.table("internet_gateway")
     }
-    nics = {row["network_interface_id"]: row for row in records.table("network_interface")}
+    nics = {row["network_interface_id"]: row for row in records.table("held_interface")}
     found = defaultdict(dict)
     for subnet in records.table("subnet"):
         vpc_id = subnet["vpc_id"]

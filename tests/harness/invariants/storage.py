@@ -75,7 +75,7 @@ def snapshots_are_of_a_moment(world) -> Iterator[str]:
         if found not in map(without_zeros, moments):
             yield f"{row['snapshot_id']} of {volume_id} holds {found}, which was at no moment"
         world.contents.snapshots[row["digest"]] = found
-    for row in world.records.table("volume"):
+    for row in world.records.table("held_volume"):
         world.contents.begin(row["volume_id"], row["digest"] if _is_restored(row) else None)
 
 
@@ -101,7 +101,7 @@ def snapshots_are_whole(world) -> Iterator[str]:
     }
     digests |= {
         row["digest"]: row["volume_id"]
-        for row in world.records.table("volume")
+        for row in world.records.table("held_volume")
         if _is_restored(row)
     }
     for digest, name in digests.items():
@@ -116,7 +116,7 @@ def snapshots_are_whole(world) -> Iterator[str]:
 def volumes_read_as_written(world) -> Iterator[str]:
     """On every machine, whether or not an agent lives there."""
     hosts = {host.host_id: host for host in world.hosts}
-    for row in world.records.table("volume"):
+    for row in world.records.table("held_volume"):
         volume_id, volumes = row["volume_id"], hosts[row["host_id"]].volumes
         if volume_id not in volumes.made:
             continue
@@ -151,7 +151,7 @@ def volumes_settle(world) -> Iterator[str]:
 
 
 _VOLUMES = """
-SELECT v.*, p.host_id AS guest_host_id, m.state FROM volume v
+SELECT v.*, p.host_id AS guest_host_id, m.state FROM held_volume v
 LEFT JOIN placement p ON p.instance_id = v.instance_id AND p.live
 LEFT JOIN volume_modification m ON m.volume_id = v.volume_id
 """
@@ -170,7 +170,7 @@ def guests_have_their_disks(world) -> Iterator[str]:
     """A running guest has the disks of the database, each as large as it says, from where it says;
     no other."""
     wanted = defaultdict(dict)
-    for row in world.records.table("volume"):
+    for row in world.records.table("held_volume"):
         wanted[row["instance_id"]][row["volume_id"]] = row
     for host in world.hosts:
         if not host.alive:
@@ -196,7 +196,7 @@ def guests_have_their_disks(world) -> Iterator[str]:
 def nothing_is_left_of_volumes(world) -> Iterator[str]:
     """Served is what the database says, to whom it says; no frozen layer waits for a copy that is
     over; no snapshot is in a ledger."""
-    rows = world.records.table("volume")
+    rows = world.records.table("held_volume")
     for host in world.hosts:
         if not host.alive:
             continue

@@ -37,16 +37,18 @@ def _miscount_quota(s: Spoiler) -> None:
 
 
 def _leave_volume_row(s: Spoiler) -> None:
-    s.sql("UPDATE volume SET instance_id = ? WHERE instance_id = ?", s.gone, s.stopped)
-
-
-def _leave_interface(s: Spoiler) -> None:
-    move = "UPDATE network_interface SET instance_id = ? WHERE instance_id = ?"
+    move = "UPDATE attachment SET instance_id = ? WHERE instance_id = ? AND kind = 'volume'"
     s.sql(move, s.gone, s.stopped)
 
 
+def _leave_interface(s: Spoiler) -> None:
+    which = "instance_id = ? AND kind = 'network_interface'"
+    s.sql(f"UPDATE attachment SET instance_id = ? WHERE {which}", s.gone, s.stopped)
+
+
 def _detach_volume(s: Spoiler) -> None:
-    s.sql("UPDATE volume SET instance_id = NULL WHERE instance_id = ?", s.stopped)
+    s.sql("DELETE FROM attachment WHERE instance_id = ?", s.stopped)
+    s.sql("UPDATE instance SET terminated_ms = 1 WHERE instance_id = ?", s.stopped)
 
 
 def _share_private_address(s: Spoiler) -> None:
@@ -71,19 +73,24 @@ def _keep_lent_address(s: Spoiler) -> None:
 
 
 def _fall_back(s: Spoiler) -> None:
-    s.sql("UPDATE host SET generation = generation - 1")
+    s.sql("UPDATE host SET position = position - 1")
+
+
+def _work_twice(s: Spoiler) -> None:
+    s.host._at_checkpoint("agent: begin instance i-1 guest")
+    s.host._at_checkpoint("agent: begin instance i-1 guest")
 
 
 def _take_in_late_report(s: Spoiler) -> None:
-    s.sql("UPDATE placement SET sequence = 0")
+    s.sql("UPDATE assignment SET sequence = 0, epoch = 0")
 
 
 def _lose_ledger(s: Spoiler) -> None:
-    s.host.ledger_file.execute("UPDATE host SET value = '0' WHERE key = 'generation'")
+    s.host.ledger_file.execute("UPDATE host SET value = '0' WHERE key = 'position'")
 
 
 def _answer_before_it_is_durable(s: Spoiler) -> None:
-    s.sql("UPDATE host SET known_generation = 1000, generation = 1000")
+    s.sql("UPDATE host SET known_position = 1000, position = 1000")
 
 
 def _bring_back(s: Spoiler) -> None:
@@ -137,7 +144,11 @@ def _lose_rule(s: Spoiler) -> None:
 
 
 def _lose_association(s: Spoiler) -> None:
-    s.sql("UPDATE network_interface SET public_ip = NULL WHERE instance_id = ?", s.connected)
+    s.sql(
+        "UPDATE network_interface SET public_ip = NULL WHERE network_interface_id IN"
+        " (SELECT device_id FROM attachment WHERE instance_id = ?)",
+        s.connected,
+    )
 
 
 def _lose_tag(s: Spoiler) -> None:
@@ -158,7 +169,7 @@ def _leave_elsewhere(s: Spoiler) -> None:
 
 def _share_guests_address(s: Spoiler) -> None:
     for host in s.cloud.hosts:
-        for entry in host.ledger.instances().values():
+        for entry in host.ledger.instances.all().values():
             entry.spec.nics[0].mac_address = "02:00:00:00:00:01"
 
 
@@ -195,7 +206,7 @@ def _unplug(s: Spoiler) -> None:
 
 
 def _stop_telling(s: Spoiler) -> None:
-    s.sql("UPDATE host SET known_generation = generation - 1")
+    s.sql("UPDATE host SET known_position = position - 1")
 
 
 def _count_silent(s: Spoiler) -> None:
@@ -228,7 +239,7 @@ def _show_tags(s: Spoiler) -> None:
 
 
 def _ask_for_ever(s: Spoiler) -> None:
-    s.sql("UPDATE placement SET metadata_wanted = network_generation + 1")
+    s.sql("UPDATE instance SET metadata_revision = revision + 1")
 
 
 CASES = (
@@ -247,7 +258,8 @@ CASES = (
     (claims.a_mac_address_has_one_owner, _share_mac),
     (claims.a_public_address_has_one_owner, _share_public_address),
     (claims.a_public_address_has_one_owner, _keep_lent_address),
-    (course.generations_never_fall, _fall_back),
+    (course.revisions_never_fall, _fall_back),
+    (course.no_assignment_has_two_workers, _work_twice),
     (course.reports_are_taken_in_in_order, _take_in_late_report),
     (course.hosts_ledgers_never_forget, _lose_ledger),
     (course.hosts_ledgers_never_forget, _answer_before_it_is_durable),

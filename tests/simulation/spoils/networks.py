@@ -40,7 +40,7 @@ def _share_secondary(s: Spoiler) -> None:
     """Two guests run, each with an interface of its own."""
     (other,) = (
         row["network_interface_id"]
-        for row in s.cloud.records.table("network_interface")
+        for row in s.cloud.records.table("held_interface")
         if row["instance_id"] == s.stopped
     )
     s.elsewhere.state.guests[s.stopped] = Guest(Power.RUNNING.value, nics=[other])
@@ -56,7 +56,7 @@ def _plug_unasked(s: Spoiler) -> None:
 
 
 def _detach_for_ever(s: Spoiler) -> None:
-    s.sql("UPDATE network_interface SET detaching = 1 WHERE network_interface_id = ?", s.nic)
+    s.sql("UPDATE attachment SET detaching = 1 WHERE device_id = ?", s.nic)
 
 
 def _lead_nowhere(s: Spoiler) -> None:

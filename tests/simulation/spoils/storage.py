@@ -59,7 +59,7 @@ def _restore_otherwise(s: Spoiler) -> None:
 
 
 def _detach_for_ever(s: Spoiler) -> None:
-    s.sql("UPDATE volume SET detaching = 1 WHERE volume_id = ?", s.disk)
+    s.sql("UPDATE attachment SET detaching = 1 WHERE device_id = ?", s.disk)
 
 
 def _delete_for_ever(s: Spoiler) -> None:
@@ -67,7 +67,7 @@ def _delete_for_ever(s: Spoiler) -> None:
 
 
 def _make_for_ever(s: Spoiler) -> None:
-    s.sql("UPDATE volume SET made = 0, observed = '' WHERE volume_id = ?", s.restored)
+    s.sql("UPDATE volume SET made = 0 WHERE volume_id = ?", s.restored)
 
 
 def _copy_for_ever(s: Spoiler) -> None:
@@ -108,7 +108,7 @@ def _bring_deleted_back(s: Spoiler) -> None:
 
 
 def _detach_unasked(s: Spoiler) -> None:
-    s.sql("UPDATE volume SET instance_id = NULL WHERE volume_id = ?", s.disk)
+    s.sql("DELETE FROM attachment WHERE device_id = ?", s.disk)
 
 
 def _attach_unasked(s: Spoiler) -> None:

@@ -22,7 +22,7 @@ STAMP = "2026-11-24 00:02:47,130"
         ),
         (
             "controller",
-            f"{STAMP} ERROR controller.fleet: host h-1 does not answer: timed out",
+            f"{STAMP} ERROR controller.hosts: host h-1 does not answer: timed out",
             "00:02:47 controller  ERROR: host h-1 does not answer: timed out",
         ),
         ("gateway", "Traceback (most recent call last):", None),

@@ -120,8 +120,8 @@ class Controller(fleet_pb2_grpc.FleetServicer, fleet_pb2_grpc.EnrolmentServicer)
         self.take(request)
         return fleet_pb2.HostSpec(
             host_id=request.host_id,
-            generation=request.spec_generation,
-            base=request.spec_generation,
+            position=request.position,
+            base=request.position,
             acknowledged_epoch=request.epoch,
             acknowledged_sequence=request.sequence,
         )
@@ -130,7 +130,7 @@ class Controller(fleet_pb2_grpc.FleetServicer, fleet_pb2_grpc.EnrolmentServicer)
         with self.changed:
             self.reports.append(report)
             for observation in report.observations:
-                self.observed[observation.instance_id] = observation.observed
+                self.observed[observation.id] = observation.instance.observed
             self.changed.notify_all()
 
     def FetchImage(self, request, context):

@@ -7,18 +7,19 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostagent.agent import Agent
-from hostagent.app import Parts, build
+from hostagent.app import Parts, wire
+from hostagent.audit import Audit, Finding
+from hostagent.events import guest_changed
 from hostagent.fake_drivers import FakeImages, FakeVolumes
 from hostagent.hypervisors.fake import FakeHypervisor, Faults
-from hostagent.ledger import Ledger, open_file
+from hostagent.ledger import KINDS, HostLedger, open_file
 from hostagent.limits import Limits
 from hostagent.network.fake import FakeNetwork
 from hostagent.snapshots.copies import Inline
 from hostagent.snapshots.remote import Blocks, NoBlocks
 from hostagent.volumes.fake_exports import FakeExports
 from protos.cloud.v1 import fleet_pb2
-from protos.cloud.v1.fleet_pb2 import RUNNING, HostSpec, InstanceSpec
+from protos.cloud.v1.fleet_pb2 import RUNNING, Assignment, HostSpec, InstanceSpec
 
 HOST = "h-00000000000000001"
 LIMITS = Limits()
@@ -34,11 +35,29 @@ class Clock:
         return self.now_ms
 
 
-def instance(name="i-1", generation=1, desired=RUNNING, **fields) -> InstanceSpec:
+class Told:
+    """A specification with its resource's revision. Reads and writes of fields are the spec's."""
+
+    def __init__(self, spec, revision: int):
+        object.__setattr__(self, "spec", spec)
+        object.__setattr__(self, "revision", revision)
+
+    def __getattr__(self, name):
+        return getattr(self.spec, name)
+
+    def __setattr__(self, name, value):
+        setattr(self.spec, name, value)
+
+    def assignment(self) -> Assignment:
+        kind = next(kind for kind in KINDS if isinstance(self.spec, kind.spec_type))
+        name = getattr(self.spec, f"{kind.name}_id")
+        key = {"kind": kind.name, "id": name, "role": kind.role}
+        return Assignment(**key, revision=self.revision, **{kind.name: self.spec})
+
+
+def instance(name="i-1", revision=1, desired=RUNNING, **fields) -> Told:
     """An instance with a root disk and a NIC in vpc-1."""
-    spec = InstanceSpec(
-        instance_id=name, generation=generation, desired=desired, intent_generation=generation
-    )
+    spec = InstanceSpec(instance_id=name, desired=desired, intent_revision=revision)
     spec.starts, spec.vcpus, spec.memory_mib = 1, 1, 128
     disk = spec.disks.add(volume_id=f"vol-{name}", device_name="/dev/xvda", size_bytes=1 << 30)
     disk.delete_on_termination = True
@@ -49,21 +68,16 @@ def instance(name="i-1", generation=1, desired=RUNNING, **fields) -> InstanceSpe
     ).mac_address = "02:00:00:00:00:01"
     for key, value in fields.items():
         setattr(spec, key, value)
-    return spec
+    return Told(spec, revision)
 
 
-def host_spec(
-    *instances: InstanceSpec, generation=None, base=0, vpcs=("vpc-1",), volumes=()
-) -> HostSpec:
-    newest = max((spec.generation for spec in (*instances, *volumes)), default=0)
-    return HostSpec(
-        host_id=HOST,
-        generation=newest if generation is None else generation,
-        base=base,
-        instances=instances,
-        volumes=volumes,
-        vpcs=[fleet_pb2.VpcSpec(vpc_id=vpc, generation=newest) for vpc in vpcs],
-    )
+def host_spec(*told: Told, position=None, base=0, vpcs=("vpc-1",)) -> HostSpec:
+    """With VPCs of the newest revision, which is the position where none is given."""
+    newest = max((each.revision for each in told), default=0)
+    position = newest if position is None else position
+    described = [Told(fleet_pb2.VpcSpec(vpc_id=vpc), max(newest, 1)) for vpc in vpcs]
+    assignments = [each.assignment() for each in (*told, *described)]
+    return HostSpec(host_id=HOST, position=position, base=base, assignments=assignments)
 
 
 @dataclass
@@ -93,18 +107,17 @@ class Rig:
         self.images = FakeImages(self.clock)
         self.exports = FakeExports(self.volumes)
         self.boot_id = "boot-1"
-        self.spec_generation = 0
         self.restart()
 
     def restart(self) -> None:
-        self.ledger = Ledger(
+        self.ledger = HostLedger(
             self.db,
             HOST,
             now_ms=self.clock(),
             boot_id=self.boot_id,
             checkpoint=lambda name: self.checkpoint(name),
         )
-        self.agent: Agent = build(
+        self.agent, self.on = wire(
             Parts(
                 ledger=self.ledger,
                 hypervisor=self.hypervisor,
@@ -128,9 +141,13 @@ class Rig:
         self.boot_id += "+"
         self.restart()
 
-    def tell(self, *instances: InstanceSpec, **fields) -> fleet_pb2.HostReport:
+    def look_at(self, instance_id: str) -> None:
+        """Something may have happened to a guest."""
+        guest_changed(self.agent, self.ledger, instance_id)
+
+    def tell(self, *told: Told, **fields) -> fleet_pb2.HostReport:
         """Apply, and all the work that is due at once."""
-        report = self.agent.apply(host_spec(*instances, **fields))
+        report = self.agent.apply(host_spec(*told, **fields))
         self.run()
         return report
 
@@ -140,7 +157,7 @@ class Rig:
     @contextlib.contextmanager
     def held_elsewhere(self, volume_id: str) -> Iterator[None]:
         """Another of the agent's threads is at the volume."""
-        held = self.agent._on.keeper.held([volume_id])
+        held = self.on.manager.held([volume_id])
         with ThreadPoolExecutor(1) as another:
             another.submit(held.__enter__).result()
         try:
@@ -163,23 +180,31 @@ class Rig:
         self.hypervisor.tick()
         self.run()
 
-    def acknowledge(self, spec_generation: int | None = None) -> None:
+    def acknowledge(self, position: int | None = None) -> None:
         """A heartbeat whose answer acknowledges all that it said."""
         report = self.agent.report()
-        known = report.spec_generation if spec_generation is None else spec_generation
+        known = report.position if position is None else position
         self.agent.delivered(
             report,
             HostSpec(
                 host_id=HOST,
-                generation=known,
+                position=known,
                 base=known,
                 acknowledged_epoch=report.epoch,
                 acknowledged_sequence=report.sequence,
             ),
         )
 
+    def said(self, kind="instance") -> dict[str, fleet_pb2.Observation]:
+        """What the next report says of a kind, by id."""
+        return {one.id: one for one in self.agent.report().observations if one.kind == kind}
+
+    def findings(self) -> list[Finding]:
+        """What is on the host that should not be."""
+        return Audit(self.ledger, self.on).findings()
+
     def observed(self, name="i-1") -> str:
-        entry = self.ledger.get(name)
+        entry = self.ledger.instances.get(name)
         return fleet_pb2.Observed.Name(entry.progress.observed) if entry else "forgotten"
 
     def power(self, name="i-1") -> str:

@@ -6,9 +6,9 @@ from tests.unit.hostagent.rig import instance
 
 def lived_and_gone(rig) -> None:
     rig.tell(instance())
-    rig.tell(instance(generation=2, desired=TERMINATED), base=1)
+    rig.tell(instance(revision=2, desired=TERMINATED), base=1)
     rig.acknowledge()
-    rig.tell(generation=3, base=2, vpcs=())
+    rig.tell(position=3, base=2, vpcs=())
     assert rig.is_bare()
 
 
@@ -71,13 +71,13 @@ def test_a_leftover_that_is_being_worked_on_hinders_nothing_else(rig):
     rig.restart()
     with rig.held_elsewhere("vol-i-1"):
         rig.run()
-        assert [finding.kind for finding in rig.agent._audit.findings()] == ["volume"]
+        assert [finding.kind for finding in rig.findings()] == ["volume"]
     rig.pass_ms(60_000)
     assert rig.is_bare()
 
 
 def audit(rig):
-    return rig.agent._audit.findings()
+    return rig.findings()
 
 
 def test_an_attached_second_disk_belongs_too(rig):

@@ -12,7 +12,7 @@ class Cut(BaseException):
     """The power is gone; no handler outlives it."""
 
 
-def life(generation: int) -> list:
+def life(revision: int) -> list:
     """What the controller wants at each point of two instances' lives."""
     return [
         [instance("i-1", 1), instance("i-2", 1)],
@@ -20,21 +20,21 @@ def life(generation: int) -> list:
         [instance("i-1", 3, desired=STOPPED, reboots=1)],
         [instance("i-1", 4, starts=2, reboots=1), instance("i-2", 4, desired=TERMINATED)],
         [instance("i-1", 5, desired=TERMINATED, starts=2, reboots=1)],
-    ][:generation]
+    ][:revision]
 
 
-def wanted_after(generation: int) -> list:
+def wanted_after(revision: int) -> list:
     """The whole truth: the newest of each instance, and of the host."""
     newest = {}
-    for specs in life(generation):
+    for specs in life(revision):
         newest.update({spec.instance_id: spec for spec in specs})
     return list(newest.values())
 
 
-def live(rig: Rig, generations: int) -> None:
-    """Tells the agent of each generation, hears its reports, lets time pass."""
-    for generation in range(1, generations + 1):
-        rig.tell(*life(generation)[-1], base=generation - 1, generation=generation)
+def live(rig: Rig, revisions: int) -> None:
+    """Tells the agent of each revision, hears its reports, lets time pass."""
+    for revision in range(1, revisions + 1):
+        rig.tell(*life(revision)[-1], base=revision - 1, position=revision)
         rig.pass_ms(200)
         rig.acknowledge()
 
@@ -59,8 +59,8 @@ def cut_at(number: int):
 
 
 @pytest.mark.parametrize("what", ["agent", "machine"])
-@pytest.mark.parametrize("generations", [1, 3, 4, 5])
-def test_cut_at_every_point(tmp_path, what, generations):
+@pytest.mark.parametrize("revisions", [1, 3, 4, 5])
+def test_cut_at_every_point(tmp_path, what, revisions):
     (tmp_path / "count").mkdir()
     points = count_checkpoints(tmp_path / "count")
     assert points > 60
@@ -71,43 +71,36 @@ def test_cut_at_every_point(tmp_path, what, generations):
         try:
             rig = Rig(folder, checkpoint=lambda name: None)
             rig.checkpoint = cut_at(point)
-            live(rig, generations)
+            live(rig, revisions)
         except Cut:
             pass
         rig.checkpoint = lambda name: None
-        recover(rig, what, generations)
-        check(rig, generations, point)
+        recover(rig, what, revisions)
+        check(rig, revisions, point)
 
 
-def recover(rig: Rig, what: str, generations: int) -> None:
+def recover(rig: Rig, what: str, revisions: int) -> None:
     """Back again; the controller says what it has always said, and hears all that there is."""
     if what == "machine":
         rig.power_failure()
     else:
         rig.restart()
     rig.pass_ms(300)
-    whole = host_spec(*wanted_after(generations), generation=generations)
-    if not rig.ledger.generation:
-        rig.agent.take_in(whole)
-    else:
-        whole.base = rig.ledger.generation
-        known = rig.ledger.generation
-        late = [spec for spec in whole.instances if spec.generation > known]
-        del whole.instances[:]
-        whole.instances.extend(late)
-        rig.agent.take_in(whole)
+    known = rig.ledger.position
+    late = [told for told in wanted_after(revisions) if told.revision > known]
+    rig.agent.take_in(host_spec(*late, position=revisions, base=known))
     rig.pass_ms(60_000)
     rig.acknowledge()
 
 
-def check(rig: Rig, generations: int, point: int) -> None:
+def check(rig: Rig, revisions: int, point: int) -> None:
     observed = {name: rig.observed(name) for name in ("i-1", "i-2")}
     expected = {
         1: {"i-1": "OBSERVED_RUNNING", "i-2": "OBSERVED_RUNNING"},
         3: {"i-1": "OBSERVED_STOPPED", "i-2": "OBSERVED_RUNNING"},
         4: {"i-1": "OBSERVED_RUNNING", "i-2": "forgotten"},
         5: {"i-1": "forgotten", "i-2": "forgotten"},
-    }[generations]
+    }[revisions]
     assert observed == expected, f"cut at checkpoint {point}"
     running = {name for name, state in expected.items() if state == "OBSERVED_RUNNING"}
     assert {name for name in expected if rig.power(name) == "running"} == running
@@ -119,4 +112,4 @@ def check(rig: Rig, generations: int, point: int) -> None:
     assert {spec.instance_id for spec in rig.network.tenants.get("vpc-1", [])} == here
     if not here:
         assert rig.is_bare()
-    assert rig.agent._audit.findings() == []
+    assert rig.findings() == []

@@ -6,36 +6,37 @@ import pytest
 
 from hostagent.drivers import DriverError, NotYet
 from hostagent.hypervisors.fake import Faults
+from hostagent.volumes.known import kept_volumes, volumes_here
 from protos.cloud.v1.fleet_pb2 import STOPPED
 from tests.unit.hostagent.rig import Rig, instance
 
 MIB = 1 << 20
 
 
-def wanted(generation, *disks, **fields):
+def wanted(revision, *disks, **fields):
     """i-1 with its root disk and these: (volume id, fields)."""
-    spec = instance("i-1", generation, **fields)
-    spec.intent_generation = 1
+    spec = instance("i-1", revision, **fields)
+    spec.intent_revision = 1
     for name, more in disks:
         spec.disks.add(**{"volume_id": name, "device_name": "/dev/sdf", "size_bytes": MIB, **more})
     return spec
 
 
 def tell(rig, spec):
-    return rig.tell(spec, base=rig.ledger.generation)
+    return rig.tell(spec, base=rig.ledger.position)
 
 
 def has(rig):
     return {disk.volume_id: disk for disk in rig.hypervisor.disks("i-1")}
 
 
-def generation(rig):
-    return rig.ledger.get("i-1").progress.devices_generation
+def revision(rig):
+    return rig.ledger.instances.get("i-1").progress.devices_revision
 
 
 def failures(rig):
-    (observation,) = rig.agent.report().observations
-    return [(each.id, each.busy) for each in observation.device_failures]
+    (observation,) = rig.said().values()
+    return [(each.id, each.busy) for each in observation.instance.device_failures]
 
 
 EXTRA = ("vol-1", {})
@@ -45,8 +46,8 @@ def test_a_new_guest_has_what_its_spec_says(rig):
     tell(rig, wanted(1, ("vol-1", {"iops": 100, "throughput_mibps": 5})))
     assert set(has(rig)) == {"vol-i-1", "vol-1"}
     assert (has(rig)["vol-1"].iops, has(rig)["vol-1"].throughput_mibps) == (100, 5)
-    (observation,) = rig.agent.report().observations
-    assert observation.devices_generation == 1
+    (observation,) = rig.said().values()
+    assert observation.instance.devices_revision == 1
 
 
 def test_attached_and_let_go_of_while_it_runs(rig):
@@ -54,12 +55,12 @@ def test_attached_and_let_go_of_while_it_runs(rig):
     rig.acknowledge()
     tell(rig, wanted(2, EXTRA))
     assert set(has(rig)) == {"vol-i-1", "vol-1"}
-    assert generation(rig) == 2
+    assert revision(rig) == 2
     assert rig.agent.has_news()
     tell(rig, wanted(3))
     rig.pass_ms(1)
     assert set(has(rig)) == {"vol-i-1"}
-    assert generation(rig) == 3
+    assert revision(rig) == 3
     assert rig.volumes.chain("vol-1")  # it stays
     assert rig.observed() == "OBSERVED_RUNNING"
 
@@ -69,11 +70,11 @@ def test_a_guest_that_does_not_let_go_is_busy_and_asked_on(rig):
     rig.hypervisor.state.guests["i-1"].deaf = True
     tell(rig, wanted(2))
     rig.pass_ms(59_000)
-    assert (generation(rig), failures(rig)) == (1, [])
+    assert (revision(rig), failures(rig)) == (1, [])
     rig.pass_ms(2_000)
-    assert (generation(rig), failures(rig)) == (2, [("vol-1", True)])
-    assert "not let go" in rig.ledger.get("i-1").progress.device_failures[0].message
-    assert rig.agent.report().observations[0].generation == 2, "whose failure it is"
+    assert (revision(rig), failures(rig)) == (2, [("vol-1", True)])
+    assert "not let go" in rig.ledger.instances.get("i-1").progress.device_failures[0].message
+    assert rig.said()["i-1"].revision == 2, "whose failure it is"
     rig.hypervisor.state.guests["i-1"].deaf = False
     rig.pass_ms(12_000)
     assert (set(has(rig)), failures(rig)) == ({"vol-i-1"}, [])
@@ -87,7 +88,7 @@ def test_one_that_was_forgotten_is_let_go_of_and_given_anew(rig):
     rig.hypervisor.faults = Faults()
     rig.pass_ms(120_000)
     assert has(rig)["vol-1"].forgotten
-    assert (generation(rig), failures(rig)) == (2, [("vol-1", True)])
+    assert (revision(rig), failures(rig)) == (2, [("vol-1", True)])
     assert rig.hypervisor.holder("vol-1") == "i-1"
     rig.hypervisor.state.guests["i-1"].deaf = False
     rig.pass_ms(12_000)
@@ -101,7 +102,7 @@ def test_one_that_was_forgotten_and_is_wanted_no_more_goes(rig):
     tell(rig, wanted(2, EXTRA))
     tell(rig, wanted(3))
     rig.pass_ms(12_000)
-    assert (set(has(rig)), generation(rig), failures(rig)) == ({"vol-i-1"}, 3, [])
+    assert (set(has(rig)), revision(rig), failures(rig)) == ({"vol-i-1"}, 3, [])
     assert rig.hypervisor.holder("vol-1") is None
 
 
@@ -121,7 +122,7 @@ def test_others_go_on_beside_one_that_is_busy(rig):
     tell(rig, wanted(2, ("vol-2", {})))
     assert set(has(rig)) == {"vol-i-1", "vol-1", "vol-2"}
     tell(rig, wanted(3, EXTRA, ("vol-2", {})))  # wanted again: it is no longer asked for
-    assert (generation(rig), failures(rig)) == (3, [])
+    assert (revision(rig), failures(rig)) == (3, [])
 
 
 def test_what_cannot_be_attached_is_said_and_tried_on(rig):
@@ -129,7 +130,7 @@ def test_what_cannot_be_attached_is_said_and_tried_on(rig):
     rig.images.broken.add("sha256:bad")
     image = {"image_id": "snap-1", "digest": "sha256:bad", "disk_format": "raw"}
     tell(rig, wanted(2, ("vol-1", {"image": image}), ("vol-2", {})))
-    assert (generation(rig), failures(rig)) == (2, [("vol-1", False)])
+    assert (revision(rig), failures(rig)) == (2, [("vol-1", False)])
     assert set(has(rig)) == {"vol-i-1", "vol-2"}
     rig.images.broken.clear()
     rig.pass_ms(60_000)
@@ -141,9 +142,9 @@ def test_what_passes_is_not_said_at_once(rig):
     rig.volumes.failures = 1.0
     tell(rig, wanted(2, EXTRA))
     rig.pass_ms(2_000)
-    assert (generation(rig), failures(rig)) == (1, [])
+    assert (revision(rig), failures(rig)) == (1, [])
     rig.pass_ms(30_000)
-    assert (generation(rig), failures(rig)) == (2, [("vol-1", False)])
+    assert (revision(rig), failures(rig)) == (2, [("vol-1", False)])
     rig.volumes.failures = 0.0
     rig.pass_ms(60_000)
     assert (set(has(rig)), failures(rig)) == ({"vol-i-1", "vol-1"}, [])
@@ -154,9 +155,9 @@ def test_an_image_on_its_way_is_waited_for(rig):
     rig.images.fetch_ms = 5_000
     image = {"image_id": "snap-1", "digest": "sha256:slow", "disk_format": "blocks"}
     tell(rig, wanted(2, ("vol-1", {"image": image})))
-    assert generation(rig) == 1
+    assert revision(rig) == 1
     rig.pass_ms(6_000)
-    assert (generation(rig), set(has(rig))) == (2, {"vol-i-1", "vol-1"})
+    assert (revision(rig), set(has(rig))) == (2, {"vol-i-1", "vol-1"})
 
 
 def test_grown_and_limited_while_it_runs(rig):
@@ -167,7 +168,7 @@ def test_grown_and_limited_while_it_runs(rig):
     assert rig.volumes.chain("vol-1")[-1].size_bytes == 2 * MIB
     tell(rig, wanted(3, EXTRA))
     assert (has(rig)["vol-1"].size_bytes, has(rig)["vol-1"].iops) == (2 * MIB, 0)
-    assert generation(rig) == 3
+    assert revision(rig) == 3
 
 
 def test_a_stopped_guest_gets_it_with_its_next_start(rig):
@@ -175,7 +176,7 @@ def test_a_stopped_guest_gets_it_with_its_next_start(rig):
     tell(rig, wanted(2, desired=STOPPED))
     rig.pass_ms(60_000)
     tell(rig, wanted(3, EXTRA, desired=STOPPED))
-    assert generation(rig) == 3
+    assert revision(rig) == 3
     assert rig.volumes.chain("vol-1") == []
     tell(rig, wanted(4, EXTRA, starts=2))
     assert set(has(rig)) == {"vol-i-1", "vol-1"}
@@ -186,7 +187,7 @@ def test_one_that_powered_itself_off_too(rig):
     rig.hypervisor.power_off_inside("i-1")
     rig.run()
     tell(rig, wanted(2, EXTRA))
-    assert (rig.observed(), generation(rig)) == ("EXITED", 2)
+    assert (rig.observed(), revision(rig)) == ("EXITED", 2)
 
 
 def test_what_somebody_took_away_is_given_back(rig):
@@ -203,7 +204,7 @@ def test_a_new_agent_finds_a_change_that_was_cut(rig):
     rig.hypervisor.state.guests["i-1"].deaf = False
     rig.restart()
     rig.pass_ms(2_000)
-    assert (set(has(rig)), generation(rig)) == ({"vol-i-1", "vol-2"}, 2)
+    assert (set(has(rig)), revision(rig)) == ({"vol-i-1", "vol-2"}, 2)
 
 
 def test_an_ephemeral_disk_lives_from_start_to_stop(rig):
@@ -219,7 +220,7 @@ def test_an_ephemeral_disk_lives_from_start_to_stop(rig):
 
 def test_frozen_and_committed_under_a_guest_that_writes(rig):
     tell(rig, wanted(1, EXTRA))
-    keeper, volumes = rig.agent._on.keeper, rig.volumes
+    manager, volumes = rig.on.manager, rig.volumes
 
     def write(data):
         volumes.write("vol-1", 0, data, has(rig)["vol-1"].path)
@@ -228,24 +229,24 @@ def test_frozen_and_committed_under_a_guest_that_writes(rig):
     volumes.add_layer("vol-1", 0)  # cut before the guest was moved to it
     write(b"two")
     for number in (0, 1):
-        keeper.freeze("vol-1", number)
-        keeper.freeze("vol-1", number)
+        manager.freeze("vol-1", number)
+        manager.freeze("vol-1", number)
         write(b"six")
     assert volumes.read("vol-1", 0, 0, 3) == b"two"
-    assert keeper.top("vol-1").number == 2
-    for act, number in ((keeper.commit, 1), (keeper.freeze, 2)):
+    assert manager.top("vol-1").number == 2
+    for act, number in ((manager.commit, 1), (manager.freeze, 2)):
         with pytest.raises(NotYet, match="committing"):
             act("vol-1", number)
-    assert keeper.grow("vol-1", 2 * MIB) == 2 * MIB
+    assert manager.grow("vol-1", 2 * MIB) == 2 * MIB
     for _ in range(4):
         try:
-            keeper.commit("vol-1", 1)
+            manager.commit("vol-1", 1)
         except Exception as wait:
             assert "committing" in str(wait)
     assert [layer.number for layer in volumes.chain("vol-1")] == [0, 2]
     assert volumes.read("vol-1", 2, 0, 3) == b"six"
     with pytest.raises(DriverError, match="open in i-1"):
-        keeper.remove("vol-1")
+        manager.remove("vol-1")
     tell(rig, wanted(2, EXTRA, desired=STOPPED))
     rig.pass_ms(60_000)
     tell(rig, wanted(3, EXTRA, starts=2))
@@ -256,7 +257,7 @@ def test_a_guest_that_writes_what_is_no_layer_is_left_alone(rig):
     tell(rig, wanted(1, EXTRA))
     rig.hypervisor.state.guests["i-1"].disks["vol-1"]["path"] = "/elsewhere/x.9.qcow2"
     with pytest.raises(DriverError, match="not in its chain"):
-        rig.agent._on.keeper.freeze("vol-1", 0)
+        rig.on.manager.freeze("vol-1", 0)
 
 
 def test_a_served_disk_has_no_file_here(rig):
@@ -264,10 +265,10 @@ def test_a_served_disk_has_no_file_here(rig):
     tell(rig, wanted(1, ("vol-1", {"remote": remote})))
     assert has(rig)["vol-1"].path is None
     assert sorted(rig.volumes.made) == ["vol-i-1"]
-    assert rig.ledger.volumes_here() == {"vol-i-1"}
+    assert volumes_here(rig.ledger) == {"vol-i-1"}
     tell(rig, wanted(2))
     rig.pass_ms(1)
-    assert rig.ledger.kept_volumes() == set()
+    assert kept_volumes(rig.ledger) == set()
     assert isinstance(rig.consoles, Path)
 
 

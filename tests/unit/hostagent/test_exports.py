@@ -12,10 +12,10 @@ import pytest
 from hostagent import shell
 from hostagent.drivers import DriverError, NotYet
 from hostagent.fake_drivers import FakeImages
-from hostagent.ledger import Ledger, open_file
+from hostagent.ledger import HostLedger, open_file
 from hostagent.shell import CommandError
 from hostagent.volumes.exports import HOLDER, NoExports, QemuExports
-from hostagent.volumes.keeper import Keeper
+from hostagent.volumes.manager import VolumeManager
 from hostagent.volumes.qcow2 import Qcow2Volumes
 from hostagent.volumes.storage_daemon import StorageDaemon, link_tls
 from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
@@ -67,8 +67,8 @@ class Home:
             self.folder / "nbd", f"127.0.0.1:{self.port}", "", self.tls, self.volumes, shell.run
         )
         self.exports.start()
-        ledger = Ledger(open_file(":memory:"), HOME, now_ms=1, boot_id="b")
-        self.keeper = Keeper(
+        ledger = HostLedger(open_file(":memory:"), HOME, now_ms=1, boot_id="b")
+        self.manager = VolumeManager(
             self.volumes, NoGuests(), FakeImages(lambda: 0), ledger.volumes, self.exports
         )
 
@@ -180,25 +180,25 @@ def test_frozen_committed_and_grown_while_it_is_served(home, tmp_path):
     for number in range(3):
         home.ask(f"write -P {number + 1} {number + 1}M 4k")
         home.volumes.add_layer(VOLUME, number)  # cut before the daemon was told
-        home.keeper.freeze(VOLUME, number)
-        home.keeper.freeze(VOLUME, number)
-        assert home.keeper.top(VOLUME).number == number + 1
+        home.manager.freeze(VOLUME, number)
+        home.manager.freeze(VOLUME, number)
+        assert home.manager.top(VOLUME).number == number + 1
     home.ask("write -P 9 1M 4k")
     assert home.volumes.read(VOLUME, 2, MIB, 2) == b"\1\1"
-    until(lambda: home.keeper.commit(VOLUME, 1))
+    until(lambda: home.manager.commit(VOLUME, 1))
     assert [layer.number for layer in home.volumes.chain(VOLUME)] == [0, 2, 3]
-    until(lambda: home.keeper.commit(VOLUME, 2))
-    until(lambda: home.keeper.commit(VOLUME, 2))
+    until(lambda: home.manager.commit(VOLUME, 2))
+    until(lambda: home.manager.commit(VOLUME, 2))
     assert [layer.number for layer in home.volumes.chain(VOLUME)] == [0, 3]
     assert home.exports._nodes(VOLUME) == {f"{VOLUME}.{end}" for end in ("base", "0", "3")}
-    assert home.keeper.grow(VOLUME, 16 * MIB) == 16 * MIB
+    assert home.manager.grow(VOLUME, 16 * MIB) == 16 * MIB
     home.ask("read -P 5 0 4k", "read -P 9 1M 4k", "read -P 2 2M 4k", "write -P 4 15M 4k")
     with pytest.raises(DriverError, match="open in"):
-        home.keeper.remove(VOLUME)
+        home.manager.remove(VOLUME)
     home.exports.withdraw(VOLUME)
     whole = home.volumes.read(VOLUME, 3, 0, 16 * MIB)
     assert [whole[at * MIB] for at in (0, 1, 2, 3, 4, 15)] == [5, 9, 2, 3, 0, 4]
-    home.keeper.remove(VOLUME)
+    home.manager.remove(VOLUME)
 
 
 def test_a_commit_that_fails_is_heard_of_and_begins_anew_when_it_is_asked_for(home):
@@ -209,32 +209,32 @@ def test_a_commit_that_fails_is_heard_of_and_begins_anew_when_it_is_asked_for(ho
     shell.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 1M 4k", frozen])
     home.volumes.add_layer(VOLUME, 1)
     with broken(frozen):
-        home.keeper.serve(disk, [GUEST])
+        home.manager.serve(disk, [GUEST])
         for _ in range(2):
             with pytest.raises(DriverError, match="its commit failed: Input/output error"):
-                until(lambda: home.keeper.commit(VOLUME, 1))
+                until(lambda: home.manager.commit(VOLUME, 1))
         with pytest.raises(NotYet):
-            home.keeper.commit(VOLUME, 1)
-        until(lambda: home.keeper.serve(disk, ()))
-    home.keeper.serve(disk, [GUEST])
-    until(lambda: home.keeper.commit(VOLUME, 1))
+            home.manager.commit(VOLUME, 1)
+        until(lambda: home.manager.serve(disk, ()))
+    home.manager.serve(disk, [GUEST])
+    until(lambda: home.manager.commit(VOLUME, 1))
     assert [layer.number for layer in home.volumes.chain(VOLUME)] == [0, 2]
     home.ask("read -P 7 1M 4k")
 
 
 def test_what_is_done_to_layers_waits_for_their_commit(home):
     made(home)
-    home.keeper.serve(DiskSpec(volume_id=VOLUME), [GUEST])
-    home.keeper.freeze(VOLUME, 0)
+    home.manager.serve(DiskSpec(volume_id=VOLUME), [GUEST])
+    home.manager.freeze(VOLUME, 0)
     home.ask("write -P 7 1M 4M")
-    home.keeper.freeze(VOLUME, 1)
+    home.manager.freeze(VOLUME, 1)
     ends = {"device": f"{VOLUME}.2", "top-node": f"{VOLUME}.1", "base-node": f"{VOLUME}.0"}
     slow = {"job-id": VOLUME, "speed": 1 << 16, "auto-dismiss": False}
     home.exports._daemon.tell("block-commit", **ends, **slow)
     waiting = (
-        lambda: home.keeper.freeze(VOLUME, 2),
-        lambda: home.keeper.grow(VOLUME, 16 * MIB),
-        lambda: home.keeper.serve(DiskSpec(volume_id=VOLUME), ()),
+        lambda: home.manager.freeze(VOLUME, 2),
+        lambda: home.manager.grow(VOLUME, 16 * MIB),
+        lambda: home.manager.serve(DiskSpec(volume_id=VOLUME), ()),
     )
     for act in waiting:
         with pytest.raises(NotYet, match="committing"):

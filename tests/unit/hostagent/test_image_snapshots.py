@@ -7,7 +7,7 @@ import pytest
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import SNAPSHOT_DONE, SNAPSHOT_FAILED, STOPPED, TERMINATED
 from protos.manifest import Manifest
-from tests.unit.hostagent.rig import HOST, Rig, host_spec, instance
+from tests.unit.hostagent.rig import Rig, Told, host_spec, instance
 from tests.unit.hostagent.stores import MemoryBlocks
 
 VOLUMES = ("vol-i-1", "vol-data")
@@ -15,34 +15,35 @@ SNAPSHOTS = ("snap-1", "snap-2")
 PAST_MS = 120_000  # every limit of a reboot
 
 
-def two_disks(generation=1, **fields):
-    spec = instance(generation=generation, **fields)
+def two_disks(revision=1, **fields):
+    spec = instance(revision=revision, **fields)
     spec.disks.add(volume_id="vol-data", device_name="/dev/sdf", size_bytes=1 << 30)
     spec.disks[1].delete_on_termination = True
     return spec
 
 
-def asked(generation=2, *, off=True, cancelled=False):
+def asked(revision=2, *, off=True, cancelled=False):
     return [
-        fleet_pb2.SnapshotSpec(
-            snapshot_id=name,
-            generation=generation,
-            volume_id=volume_id,
-            group="ami-1",
-            group_size=len(SNAPSHOTS),
-            off_instance_id="i-1" if off else "",
-            cancelled=cancelled,
+        Told(
+            fleet_pb2.SnapshotSpec(
+                snapshot_id=name,
+                volume_id=volume_id,
+                group="ami-1",
+                group_size=len(SNAPSHOTS),
+                off_instance_id="i-1" if off else "",
+                cancelled=cancelled,
+            ),
+            revision,
         )
         for name, volume_id in zip(SNAPSHOTS, VOLUMES, strict=True)
     ]
 
 
-def word(generation=2, *, off=True, cancelled=False, base=1, **fields):
+def word(revision=2, *, off=True, cancelled=False, base=1, **fields):
     """What one transaction of the controller tells the host."""
     fields.setdefault("reboots", 1 if off else 0)
-    spec = host_spec(two_disks(generation, **fields), base=base)
-    spec.snapshots.extend(asked(generation, off=off, cancelled=cancelled))
-    return spec
+    snapshots = asked(revision, off=off, cancelled=cancelled)
+    return host_spec(two_disks(revision, **fields), *snapshots, base=base)
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_a_guest_is_shut_down_for_them_and_comes_again(rig):
     assert contents(rig) == [b"last"] * 2
     assert guest(rig) is not before and rig.power() == "running"
     assert set(noted) == {"OBSERVED_RUNNING"}  # as EC2 has it
-    progress = rig.ledger.get("i-1").progress
+    progress = rig.ledger.instances.get("i-1").progress
     assert (progress.reboots_done, progress.crashes) == (1, 0)
 
 
@@ -122,7 +123,7 @@ def test_one_that_does_not_listen_is_forced(rig):
     assert rig.power() == "running" and SNAPSHOT_DONE not in seen(rig)
     rig.pass_ms(PAST_MS)
     assert seen(rig) == [SNAPSHOT_DONE] * 2 and rig.power() == "running"
-    assert rig.ledger.get("i-1").progress.crashes == 0
+    assert rig.ledger.instances.get("i-1").progress.crashes == 0
 
 
 def test_a_snapshot_that_cannot_be_taken_holds_no_guest_off(rig):
@@ -142,7 +143,7 @@ def test_what_is_not_wanted_any_more_holds_no_guest_off(rig):
     rig.run()
     rig.agent.apply(word(3, cancelled=True, base=2))
     rig.pass_ms(PAST_MS)
-    assert rig.power() == "running" and rig.ledger.get("i-1").progress.reboots_done == 1
+    assert rig.power() == "running" and rig.ledger.instances.get("i-1").progress.reboots_done == 1
 
 
 def test_a_guest_that_stops_is_off_too(rig):
@@ -207,7 +208,7 @@ def test_cut_anywhere_it_comes_out_the_same(tmp_path, what, deaf):
         assert seen(rig) == [SNAPSHOT_DONE] * 2, (cut_at, passed)
         assert contents(rig) == [b"then"] * 2, (cut_at, passed)
         assert rig.observed() == "OBSERVED_RUNNING" and rig.power() == "running", (cut_at, passed)
-        assert rig.ledger.get("i-1").progress.reboots_done == 1, (cut_at, passed)
+        assert rig.ledger.instances.get("i-1").progress.reboots_done == 1, (cut_at, passed)
         assert [len(rig.volumes.chain(name)) for name in VOLUMES] == [2, 2], (cut_at, passed)
     assert cut_at > 20
 
@@ -218,7 +219,7 @@ def recover(rig: Rig, what: str) -> None:
         rig.power_failure()
     else:
         rig.restart()
-    if rig.ledger.generation < 2:
+    if rig.ledger.position < 2:
         rig.agent.take_in(word())
     rig.pass_ms(2 * PAST_MS)
 
@@ -226,7 +227,7 @@ def recover(rig: Rig, what: str) -> None:
 def test_those_that_a_cut_parted_are_of_a_later_moment_together(rig):
     def part(name):
         if name == "snapshot: freeze snap-1":
-            rig.agent._on.keeper.freeze("vol-data", 0)
+            rig.on.manager.freeze("vol-data", 0)
             raise Cut
 
     rig.checkpoint = part
@@ -242,9 +243,7 @@ def test_those_that_a_cut_parted_are_of_a_later_moment_together(rig):
 def test_what_is_left_of_a_moment_that_is_over_fails(rig):
     """The host has lost its ledger; of two snapshots one is completed, so it is told of the other
     alone."""
-    spec = word(off=False)
-    del spec.snapshots[0]
-    rig.agent.apply(spec)
+    rig.agent.apply(host_spec(*asked(off=False)[1:], base=1))
     rig.pass_ms(1_000)
     assert seen(rig) == [0, SNAPSHOT_FAILED]
     assert "moment is over" in rig.ledger.snapshots.get("snap-2").progress.message
@@ -255,6 +254,6 @@ def test_the_whole_truth_said_again_changes_nothing(rig):
     rig.pass_ms(PAST_MS)
     rig.acknowledge()
     before = guest(rig)
-    rig.agent.take_in(fleet_pb2.HostSpec(host_id=HOST, generation=2, snapshots=asked()))
+    rig.agent.take_in(host_spec(*asked(), position=2))
     rig.pass_ms(PAST_MS)
     assert guest(rig) is before and rig.ledger.snapshots.all() == {}

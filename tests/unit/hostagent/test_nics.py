@@ -8,10 +8,10 @@ from tests.unit.hostagent.rig import instance
 SECOND = "eni-2"
 
 
-def wanted(generation, *names, **fields):
+def wanted(revision, *names, **fields):
     """i-1 with its primary interface and these."""
-    spec = instance("i-1", generation, **fields)
-    spec.intent_generation = 1
+    spec = instance("i-1", revision, **fields)
+    spec.intent_revision = 1
     for index, name in enumerate(names, 1):
         nic = fleet_pb2.NicSpec()
         nic.CopyFrom(spec.nics[0])
@@ -21,26 +21,26 @@ def wanted(generation, *names, **fields):
 
 
 def tell(rig, spec):
-    return rig.tell(spec, base=rig.ledger.generation)
+    return rig.tell(spec, base=rig.ledger.position)
 
 
 def has(rig):
     return {nic.network_interface_id for nic in rig.hypervisor.nics("i-1")}
 
 
-def generation(rig):
-    return rig.ledger.get("i-1").progress.devices_generation
+def revision(rig):
+    return rig.ledger.instances.get("i-1").progress.devices_revision
 
 
 def failures(rig):
-    return rig.ledger.get("i-1").progress.device_failures
+    return rig.ledger.instances.get("i-1").progress.device_failures
 
 
 def test_a_new_guest_has_them_all(rig):
     tell(rig, wanted(1, SECOND))
     assert has(rig) == {"eni-i-1", SECOND}
     assert rig.network.ports == {"eni-i-1": True, SECOND: True}
-    assert generation(rig) == 1
+    assert revision(rig) == 1
 
 
 def test_attached_and_let_go_of_while_it_runs(rig):
@@ -48,12 +48,12 @@ def test_attached_and_let_go_of_while_it_runs(rig):
     tell(rig, wanted(2, SECOND))
     assert has(rig) == {"eni-i-1", SECOND}
     assert rig.network.ports == {"eni-i-1": True, SECOND: True}
-    assert generation(rig) == 2
+    assert revision(rig) == 2
     tell(rig, wanted(3))
     rig.pass_ms(1)
     assert has(rig) == {"eni-i-1"}
     assert rig.network.ports == {"eni-i-1": True}
-    assert generation(rig) == 3
+    assert revision(rig) == 3
     assert rig.observed() == "OBSERVED_RUNNING"
 
 
@@ -62,11 +62,11 @@ def test_a_guest_that_does_not_let_go_is_cut_off_and_busy(rig):
     rig.hypervisor.state.guests["i-1"].deaf = True
     tell(rig, wanted(2))
     rig.pass_ms(59_000)
-    assert (generation(rig), failures(rig)) == (1, ())
+    assert (revision(rig), failures(rig)) == (1, ())
     assert SECOND not in rig.network.ports
     rig.pass_ms(2_000)
     ((name, _, busy),) = failures(rig)
-    assert (generation(rig), name, busy) == (2, SECOND, True)
+    assert (revision(rig), name, busy) == (2, SECOND, True)
     rig.hypervisor.state.guests["i-1"].deaf = False
     rig.pass_ms(12_000)
     assert (has(rig), failures(rig)) == ({"eni-i-1"}, ())
@@ -105,7 +105,7 @@ def test_a_new_agent_finds_a_change_that_was_cut(rig):
     tell(rig, wanted(2, SECOND))
     rig.pass_ms(1)
     assert rig.network.ports == {"eni-i-1": True, SECOND: True}
-    assert generation(rig) == 2
+    assert revision(rig) == 2
 
 
 def test_a_new_agent_asks_again(rig):
@@ -115,7 +115,7 @@ def test_a_new_agent_asks_again(rig):
     rig.hypervisor.state.guests["i-1"].deaf = False
     rig.restart()
     rig.pass_ms(2_000)
-    assert (has(rig), generation(rig)) == ({"eni-i-1"}, 2)
+    assert (has(rig), revision(rig)) == ({"eni-i-1"}, 2)
     assert rig.network.ports == {"eni-i-1": True}
 
 
@@ -124,7 +124,7 @@ def test_a_stopped_guest_gets_it_with_its_next_start(rig):
     tell(rig, wanted(2, desired=STOPPED))
     rig.pass_ms(60_000)
     tell(rig, wanted(3, SECOND, desired=STOPPED))
-    assert generation(rig) == 3
+    assert revision(rig) == 3
     tell(rig, wanted(4, SECOND, starts=2))
     assert has(rig) == {"eni-i-1", SECOND}
     tell(rig, wanted(5, SECOND, starts=2, desired=STOPPED))

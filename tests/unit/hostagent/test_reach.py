@@ -31,14 +31,14 @@ def rig(tmp_path, request):
 
 def reach(rig) -> tuple[str, int]:
     """What it is, and for how many ms."""
-    progress = rig.ledger.get("i-1").progress
+    progress = rig.ledger.instances.get("i-1").progress
     since_ms = rig.clock() - progress.reach_since_ms if progress.reach_since_ms else 0
     return fleet_pb2.Reach.Name(progress.reach), since_ms
 
 
 def reported(rig) -> str:
-    (observation,) = rig.agent.report().observations
-    return fleet_pb2.Reach.Name(observation.reach)
+    (observation,) = rig.said().values()
+    return fleet_pb2.Reach.Name(observation.instance.reach)
 
 
 def test_a_guest_that_answers_at_once_is_one_observation(tmp_path):
@@ -112,11 +112,11 @@ def test_two_audits_in_a_row_without_an_answer(rig):
 def test_a_start_begins_anew(rig):
     rig.tell(instance())
     rig.pass_ms(10_000)
-    rig.tell(instance(generation=2, desired=STOPPED), base=1)
+    rig.tell(instance(revision=2, desired=STOPPED), base=1)
     assert reach(rig) == ("NOT_ASKED", 0)
     rig.pass_ms(100)
     rig.network.mute.add(NIC)
-    rig.tell(instance(generation=3, starts=2), base=2)
+    rig.tell(instance(revision=3, starts=2), base=2)
     assert reach(rig) == ("INITIALIZING", 0)
 
 
@@ -124,9 +124,9 @@ def test_a_reboot_begins_anew(rig):
     rig.tell(instance())
     rig.pass_ms(10_000)
     rig.network.mute.add(NIC)
-    rig.tell(instance(generation=2, reboots=1), base=1)
+    rig.tell(instance(revision=2, reboots=1), base=1)
     rig.pass_ms(100)
-    assert rig.ledger.get("i-1").progress.reboots_done == 1
+    assert rig.ledger.instances.get("i-1").progress.reboots_done == 1
     assert reach(rig)[0] == "INITIALIZING"
 
 
@@ -172,7 +172,7 @@ def test_an_audit_asks_once(tmp_path):
     rig.pass_ms(LIMITS.poll_ms)
     asked = rig.network.asked
     for _ in range(20):
-        rig.agent.look_at("i-1")  # events of the hypervisor
+        rig.look_at("i-1")  # events of the hypervisor
         rig.run()
     assert rig.network.asked == asked
     rig.pass_ms(5 * LIMITS.audit_ms)

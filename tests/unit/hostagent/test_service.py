@@ -60,7 +60,9 @@ def test_joins_reports_and_runs_what_it_is_told(config, controller, service):
     assert controller.reports[0].facts.name == "host-1"
     assert controller.reports[0].facts.hypervisor == "fake"
     told = agent_client(config, controller.tls).Apply(host_spec(instance()))
-    assert [each.observed for each in told.observations] == [PREPARING]
+    assert [one.instance.observed for one in told.observations if one.kind == "instance"] == [
+        PREPARING
+    ]
     controller.wait_for(lambda: controller.observed.get("i-1") == OBSERVED_RUNNING)
 
 
@@ -100,7 +102,7 @@ def test_guests_outlive_the_agent_and_it_finds_them_again(config, controller, se
         )
         assert controller.observed["i-1"] == OBSERVED_RUNNING
         client = agent_client(config, controller.tls)
-        client.Apply(host_spec(instance(generation=2, desired=TERMINATED), base=1))
+        client.Apply(host_spec(instance(revision=2, desired=TERMINATED), base=1))
         controller.wait_for(lambda: controller.observed.get("i-1") == ABSENT)
     finally:
         again.stop()
@@ -125,7 +127,7 @@ def test_works_on_while_the_controller_is_away(config, controller, service):
     client.Apply(host_spec(instance()))
     controller.wait_for(lambda: controller.observed.get("i-1") == OBSERVED_RUNNING)
     controller.stop()
-    client.Apply(host_spec(instance("i-2", generation=2), base=1))
+    client.Apply(host_spec(instance("i-2", revision=2), base=1))
     port, join_port = int(controller.endpoint.rpartition(":")[2]), free_port()
     controller.serve(port, join_port)
     controller.wait_for(lambda: controller.observed.get("i-2") == OBSERVED_RUNNING)

@@ -7,7 +7,6 @@ import pytest
 from hostagent.drivers import DriverError
 from hostagent.hypervisors.fake import Faults
 from hostagent.snapshots.remote import Away
-from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import (
     SNAPSHOT_COPYING,
     SNAPSHOT_DONE,
@@ -16,10 +15,10 @@ from protos.cloud.v1.fleet_pb2 import (
     SNAPSHOT_UNSEEN,
     STOPPED,
     TERMINATED,
-    HostSpec,
+    SnapshotSpec,
 )
 from protos.manifest import BLOCK_BYTES, Manifest
-from tests.unit.hostagent.rig import HOST, Rig, instance
+from tests.unit.hostagent.rig import Rig, Told, host_spec, instance
 from tests.unit.hostagent.stores import MemoryBlocks
 
 VOLUME = "vol-i-1"
@@ -32,14 +31,11 @@ def rig(tmp_path):
     return rig
 
 
-def take(rig, name="snap-1", generation=2, cancelled=False, volume_id=VOLUME):
-    spec = fleet_pb2.SnapshotSpec(
-        snapshot_id=name, generation=generation, volume_id=volume_id, cancelled=cancelled
-    )
-    known = rig.ledger.generation
-    rig.agent.apply(
-        HostSpec(host_id=HOST, generation=max(generation, known), base=known, snapshots=[spec])
-    )
+def take(rig, name="snap-1", revision=2, cancelled=False, volume_id=VOLUME):
+    spec = SnapshotSpec(snapshot_id=name, volume_id=volume_id, cancelled=cancelled)
+    known = rig.ledger.position
+    told = host_spec(Told(spec, revision), position=max(revision, known), base=known, vpcs=())
+    rig.agent.apply(told)
 
 
 def progress(rig, name="snap-1"):
@@ -64,7 +60,7 @@ def test_from_specification_to_end(rig):
     take(rig)
     rig.run()
     done = progress(rig)
-    assert (done.observed, done.progress, done.generation) == (SNAPSHOT_DONE, 100, 2)
+    assert (done.observed, done.progress, done.revision) == (SNAPSHOT_DONE, 100, 2)
     assert done.digest == rig.blocks.of_snapshot["snap-1"]
     assert done.size_bytes == done.added_bytes == BLOCK_BYTES
     assert rig.agent.has_news()
@@ -77,7 +73,7 @@ def test_from_specification_to_end(rig):
 def test_the_second_sends_what_changed_and_layers_stay_few(rig):
     for number in range(1, 5):
         rig.volumes.write(VOLUME, number * BLOCK_BYTES, b"%04d" % number)
-        take(rig, f"snap-{number}", generation=1 + number)
+        take(rig, f"snap-{number}", revision=1 + number)
         rig.pass_ms(1_000)
         assert progress(rig, f"snap-{number}").added_bytes == BLOCK_BYTES
         assert layers(rig) == 2
@@ -142,7 +138,7 @@ def test_a_commit_that_fails_is_counted_and_tried_after_ever_longer_pauses(rig):
     take(rig)
     rig.run()
     rig.hypervisor.faults = Faults(commit_fails=1.0)
-    take(rig, "snap-2", generation=3)
+    take(rig, "snap-2", revision=3)
     rig.pass_ms(60_000)
     assert 4 <= progress(rig, "snap-2").attempts <= 7
     assert layers(rig) == 3
@@ -173,7 +169,7 @@ def test_an_instance_that_ends_before_its_disk_was_made_waits_for_no_copy(tmp_pa
     take(rig)
     rig.run()
     assert progress(rig).observed == SNAPSHOT_UNSEEN
-    rig.tell(instance(generation=3, desired=TERMINATED), base=2)
+    rig.tell(instance(revision=3, desired=TERMINATED), base=2)
     rig.pass_ms(10_000)
     assert progress(rig).observed == SNAPSHOT_FAILED
     assert rig.observed() == "ABSENT"
@@ -191,7 +187,7 @@ def test_several_of_one_volume_at_once(rig):
     rig.blocks.before = away
     for number in range(1, 4):
         rig.volumes.write(VOLUME, 0, b"%04d" % number)
-        take(rig, f"snap-{number}", generation=1 + number)
+        take(rig, f"snap-{number}", revision=1 + number)
         rig.run()
     assert layers(rig) == 4
     rig.blocks.before = lambda verb: None
@@ -209,7 +205,7 @@ def test_an_instance_that_ends_waits_for_its_disks_copy(rig):
     rig.blocks.before = away
     take(rig)
     rig.run()
-    rig.tell(instance(generation=3, desired=TERMINATED), base=2)
+    rig.tell(instance(revision=3, desired=TERMINATED), base=2)
     rig.pass_ms(60_000)
     assert VOLUME in rig.volumes.made
     rig.blocks.before = lambda verb: None
@@ -221,10 +217,10 @@ def test_an_instance_that_ends_waits_for_its_disks_copy(rig):
 
 
 def test_a_late_word_does_not_bring_it_back(rig):
-    take(rig, generation=2)
+    take(rig, revision=2)
     rig.run()
     rig.acknowledge()
-    take(rig, generation=2)
+    take(rig, revision=2)
     rig.run()
     assert progress(rig) is None
 

@@ -9,8 +9,8 @@ import pytest
 from hostagent import shell
 from hostagent.drivers import READ_MOST_BYTES, DriverError, Extent, GuestDisk, NotYet
 from hostagent.fake_drivers import FakeImages, FakeVolumes
-from hostagent.ledger import Ledger, open_file
-from hostagent.volumes.keeper import Keeper
+from hostagent.ledger import HostLedger, open_file
+from hostagent.volumes.manager import VolumeManager
 from hostagent.volumes.qcow2 import Qcow2Volumes
 from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
 
@@ -113,7 +113,7 @@ class OneGuest:
 
 
 def ledger():
-    return Ledger(open_file(":memory:"), "h-00000000000000001", now_ms=1, boot_id="b")
+    return HostLedger(open_file(":memory:"), "h-00000000000000001", now_ms=1, boot_id="b")
 
 
 def disk(size=4 * MIB, **fields):
@@ -293,14 +293,14 @@ def test_what_grows_is_zeros_whatever_is_below(backend, volumes):
 def test_grown_under_a_guest_that_was_not_moved_to_the_layer_above(backend, volumes):
     volumes.ensure(blank(), None)
     guest = OneGuest(backend)
-    keeper = Keeper(volumes, guest, FakeImages(lambda: 0), ledger().volumes)
+    manager = VolumeManager(volumes, guest, FakeImages(lambda: 0), ledger().volumes)
     volumes.add_layer(VOLUME, 0)  # a freezing was cut
-    assert keeper.grow(VOLUME, 8 * MIB) == 8 * MIB
+    assert manager.grow(VOLUME, 8 * MIB) == 8 * MIB
     backend.write(6 * MIB, b"six", guest.layer)
     guest.lives = False
-    keeper.freeze(VOLUME, 0)
+    manager.freeze(VOLUME, 0)
     assert volumes.ensure(blank(8 * MIB), None).size_bytes == 8 * MIB
-    assert volumes.read(VOLUME, keeper.top(VOLUME).number, 6 * MIB, 3) == b"six"
+    assert volumes.read(VOLUME, manager.top(VOLUME).number, 6 * MIB, 3) == b"six"
 
 
 def test_only_so_much_is_read_at_once(volumes):
@@ -313,38 +313,38 @@ def test_only_so_much_is_read_at_once(volumes):
 
 
 def test_the_keeper_freezes_once_and_commits(backend, volumes):
-    keeper = Keeper(volumes, NoGuests(), FakeImages(lambda: 0), ledger().volumes)
+    manager = VolumeManager(volumes, NoGuests(), FakeImages(lambda: 0), ledger().volumes)
     volumes.ensure(blank(), None)
     backend.write(0, b"one")
     for _ in range(2):
-        keeper.freeze(VOLUME, 0)
-        assert keeper.top(VOLUME).number == 1
+        manager.freeze(VOLUME, 0)
+        assert manager.top(VOLUME).number == 1
     with pytest.raises(DriverError, match="no layer 5"):
-        keeper.freeze(VOLUME, 5)
+        manager.freeze(VOLUME, 5)
     backend.write(0, b"two")
-    keeper.freeze(VOLUME, 1)
-    assert keeper.grow(VOLUME, 8 * MIB) == keeper.grow(VOLUME, MIB) == 8 * MIB
+    manager.freeze(VOLUME, 1)
+    assert manager.grow(VOLUME, 8 * MIB) == manager.grow(VOLUME, MIB) == 8 * MIB
     for _ in range(2):
-        keeper.commit(VOLUME, 1)
+        manager.commit(VOLUME, 1)
         assert numbers(volumes) == [0, 2]
     assert volumes.read(VOLUME, 2, 0, 3) == b"two"
-    keeper.remove(VOLUME)
+    manager.remove(VOLUME)
     with pytest.raises(DriverError, match="not on this host"):
-        keeper.top(VOLUME)
+        manager.top(VOLUME)
 
 
 def test_one_at_a_time_is_at_a_volume(volumes):
     volumes.ensure(blank(), None)
-    keeper = Keeper(volumes, NoGuests(), FakeImages(lambda: 0), ledger().volumes)
+    manager = VolumeManager(volumes, NoGuests(), FakeImages(lambda: 0), ledger().volumes)
     said = []
 
     def another():
         try:
-            keeper.freeze(VOLUME, 0)
+            manager.freeze(VOLUME, 0)
         except NotYet as wait:
             said.append(str(wait))
 
-    with keeper.held([VOLUME]), keeper.held([VOLUME, "vol-2"]):
+    with manager.held([VOLUME]), manager.held([VOLUME, "vol-2"]):
         thread = threading.Thread(target=another)
         thread.start()
         thread.join()

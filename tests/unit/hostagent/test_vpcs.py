@@ -3,10 +3,14 @@
 import pytest
 
 from hostagent.drivers import DriverError
-from hostagent.ledger import Entry, Ledger, Progress, open_file
+from hostagent.instance_kind import INSTANCE
+from hostagent.kernel.kinds import Change, Record
+from hostagent.ledger import HostLedger, open_file
 from hostagent.network.fake import FakeNetwork
+from hostagent.progress import Progress
+from hostagent.vpc_kind import VPC, VpcProgress
 from hostagent.vpcs import Vpcs
-from protos.cloud.v1.fleet_pb2 import ABSENT, STOPPED, VpcSpec
+from protos.cloud.v1.fleet_pb2 import ABSENT, STOPPED, TERMINATED, VPC_FAILED, VPC_HERE, VpcSpec
 from tests.unit.hostagent.rig import HOST, instance
 
 AUDIT_MS, RETRY_MS = 1000, 10
@@ -24,14 +28,21 @@ class CountingNetwork(FakeNetwork):
 
 class Host:
     def __init__(self):
-        self.ledger = Ledger(open_file(":memory:"), HOST, now_ms=1, boot_id="b")
+        self.ledger = HostLedger(open_file(":memory:"), HOST, now_ms=1, boot_id="b")
         self.network = CountingNetwork()
         self.vpcs = Vpcs(self.ledger, self.network, audit_ms=AUDIT_MS, retry_ms=RETRY_MS)
 
-    def tell(self, *specs, vpc_generation=1, progress=Progress(), **vpc):
-        entries = {spec.instance_id: Entry(spec, progress) for spec in specs}
-        vpcs = [VpcSpec(vpc_id="vpc-1", generation=vpc_generation, **vpc)]
-        self.ledger.take_in(entries, vpcs, vpc_generation, None)
+    def tell(self, *told, vpc_revision=1, progress=Progress(), **vpc):
+        change = Change(self.ledger)
+        records = {one.instance_id: Record(one.spec, one.revision, progress) for one in told}
+        change.keep(INSTANCE, records)
+        spec = VpcSpec(vpc_id="vpc-1", **vpc)
+        change.keep(VPC, {"vpc-1": Record(spec, vpc_revision, VpcProgress())})
+        self.ledger.commit("take-in", change, vpc_revision)
+
+    def seen(self):
+        progress = self.ledger.vpcs.get("vpc-1").progress
+        return progress.observed, progress.revision, progress.message
 
     def tenants(self):
         return [spec.instance_id for spec in self.network.tenants["vpc-1"]]
@@ -53,19 +64,20 @@ def test_made_once_for_all_who_need_it(host):
 def test_made_again_when_the_vpc_or_a_tenant_changed(host):
     host.tell(instance("i-1"))
     host.vpcs.ensure("vpc-1")
-    host.tell(vpc_generation=2, cidr_blocks=["10.0.0.0/16"])
+    host.tell(vpc_revision=2, cidr_blocks=["10.0.0.0/16"])
     host.vpcs.ensure("vpc-1")
     assert list(host.network.made["vpc-1"].cidr_blocks) == ["10.0.0.0/16"]
-    host.tell(instance("i-2", generation=3), vpc_generation=2)
+    host.tell(instance("i-2", revision=3), vpc_revision=2)
     host.vpcs.ensure("vpc-1")
     assert host.tenants() == ["i-1", "i-2"]
     assert host.network.calls == 3
+    assert host.seen() == (VPC_HERE, 2, "")
 
 
 def test_whether_an_instance_should_run_is_none_of_its_business(host):
     host.tell(instance("i-1"))
     host.vpcs.ensure("vpc-1")
-    host.tell(instance("i-1", generation=2, desired=STOPPED, reboots=3, starts=2))
+    host.tell(instance("i-1", revision=2, desired=STOPPED, reboots=3, starts=2))
     host.vpcs.ensure("vpc-1")
     assert host.network.calls == 1
 
@@ -77,7 +89,7 @@ def test_not_described_yet_is_a_passing_trouble(host):
 
 
 def test_released_it_shrinks_and_goes_with_the_last(host):
-    one, two = instance("i-1"), instance("i-2")
+    one, two = (instance(name, desired=TERMINATED) for name in ("i-1", "i-2"))
     host.tell(one, two)
     host.vpcs.ensure("vpc-1")
     host.vpcs.release(one)
@@ -107,6 +119,9 @@ def test_a_failure_is_tried_again_soon(host):
     host.tell(instance("i-1"))
     host.network.failures = 2.0
     assert host.vpcs.step("vpc-1", 0) == RETRY_MS
+    observed, revision, message = host.seen()
+    assert (observed, revision, bool(message)) == (VPC_FAILED, 1, True)
     host.network.failures = 0.0
     assert host.vpcs.step("vpc-1", RETRY_MS) == AUDIT_MS
+    assert host.seen() == (VPC_HERE, 1, "")
     assert set(host.network.made) == {"vpc-1"}

@@ -5,15 +5,15 @@ import pytest
 from hostagent.drivers import DriverError
 from hostagent.hypervisors.fake import Faults
 from hostagent.limits import Limits
-from protos.cloud.v1 import fleet_pb2
+from hostagent.volumes.known import images_in_use, kept_volumes
 from protos.cloud.v1.fleet_pb2 import RUNNING, STOPPED, TERMINATED
-from tests.unit.hostagent.rig import Rig, instance
+from tests.unit.hostagent.rig import Rig, host_spec, instance
 
 LIMITS = Limits()
 
 
 def progress(rig, name="i-1"):
-    return rig.ledger.get(name).progress
+    return rig.ledger.instances.get(name).progress
 
 
 def sizes(rig):
@@ -26,7 +26,7 @@ def test_brought_up_with_everything_it_needs(rig):
     assert rig.network.ports == {"eni-i-1": True}
     assert rig.tenants() == ["i-1"]
     assert sizes(rig) == {"vol-i-1": 1 << 30}
-    assert (progress(rig).started, progress(rig).generation) == (1, 1)
+    assert (progress(rig).started, progress(rig).revision) == (1, 1)
 
 
 def test_waits_for_its_image_without_holding_anybody_up(rig):
@@ -42,7 +42,7 @@ def test_waits_for_its_image_without_holding_anybody_up(rig):
 def test_terminated_while_its_image_is_on_its_way(rig):
     rig.images.fetch_ms = 3_600_000
     rig.tell(instance())
-    rig.tell(instance(generation=2, desired=TERMINATED), base=1)
+    rig.tell(instance(revision=2, desired=TERMINATED), base=1)
     assert rig.observed() == "ABSENT"
 
 
@@ -73,7 +73,7 @@ def test_an_image_that_may_not_be_used_fails_at_once(rig):
 
 def test_stop_asks_the_guest_and_keeps_the_disks(rig):
     rig.tell(instance())
-    rig.tell(instance(generation=2, desired=STOPPED), base=1)
+    rig.tell(instance(revision=2, desired=STOPPED), base=1)
     assert (rig.observed(), rig.power()) == ("STOPPING", "running")
     rig.pass_ms(100)
     assert (rig.observed(), rig.power()) == ("OBSERVED_STOPPED", "none")
@@ -83,9 +83,9 @@ def test_stop_asks_the_guest_and_keeps_the_disks(rig):
 
 def test_start_after_stop_makes_all_anew(rig):
     rig.tell(instance())
-    rig.tell(instance(generation=2, desired=STOPPED), base=1)
+    rig.tell(instance(revision=2, desired=STOPPED), base=1)
     rig.pass_ms(100)
-    rig.tell(instance(generation=3, starts=2), base=2)
+    rig.tell(instance(revision=3, starts=2), base=2)
     assert (rig.observed(), rig.power()) == ("OBSERVED_RUNNING", "running")
     assert rig.network.ports == {"eni-i-1": True}
     assert progress(rig).started == 2
@@ -93,14 +93,14 @@ def test_start_after_stop_makes_all_anew(rig):
 
 def test_force_stop_does_not_ask(rig):
     rig.tell(instance())
-    rig.tell(instance(generation=2, desired=STOPPED, force_stop=True), base=1)
+    rig.tell(instance(revision=2, desired=STOPPED, force_stop=True), base=1)
     assert (rig.observed(), rig.power()) == ("OBSERVED_STOPPED", "none")
 
 
 def test_a_deaf_guest_loses_its_power_after_the_limit(tmp_path):
     rig = Rig(tmp_path, faults=Faults(deaf=1.0))
     rig.tell(instance())
-    rig.tell(instance(generation=2, desired=STOPPED), base=1)
+    rig.tell(instance(revision=2, desired=STOPPED), base=1)
     rig.pass_ms(LIMITS.shutdown_ms - 1)
     assert rig.observed() == "STOPPING"
     rig.pass_ms(1)
@@ -110,15 +110,15 @@ def test_a_deaf_guest_loses_its_power_after_the_limit(tmp_path):
 def test_force_after_a_stop_that_takes_long(tmp_path):
     rig = Rig(tmp_path, faults=Faults(deaf=1.0))
     rig.tell(instance())
-    rig.tell(instance(generation=2, desired=STOPPED), base=1)
+    rig.tell(instance(revision=2, desired=STOPPED), base=1)
     rig.pass_ms(1_000)
-    rig.tell(instance(generation=3, desired=STOPPED, force_stop=True), base=2)
+    rig.tell(instance(revision=3, desired=STOPPED, force_stop=True), base=2)
     assert rig.observed() == "OBSERVED_STOPPED"
 
 
 def test_reboot_is_done_once(rig):
     rig.tell(instance())
-    rig.tell(instance(generation=2, reboots=1), base=1)
+    rig.tell(instance(revision=2, reboots=1), base=1)
     rig.pass_ms(100)
     assert progress(rig).reboots_done == 1
     assert rig.hypervisor.state.guests["i-1"].reboots == 1
@@ -130,7 +130,7 @@ def test_reboot_is_done_once(rig):
 def test_a_deaf_guest_is_reset_after_the_limit(tmp_path):
     rig = Rig(tmp_path, faults=Faults(deaf=1.0))
     rig.tell(instance())
-    rig.tell(instance(generation=2, reboots=1), base=1)
+    rig.tell(instance(revision=2, reboots=1), base=1)
     rig.pass_ms(LIMITS.reboot_ms - 1)
     assert progress(rig).reboots_done == 0
     rig.pass_ms(1)
@@ -152,7 +152,7 @@ def test_a_guest_that_powers_itself_off_waits_for_a_new_start(rig):
     rig.restart()
     rig.pass_ms(10 * LIMITS.audit_ms)
     assert rig.observed() == "EXITED"
-    rig.tell(instance(generation=2, starts=2), base=1)
+    rig.tell(instance(revision=2, starts=2), base=1)
     assert rig.observed() == "OBSERVED_RUNNING"
 
 
@@ -162,8 +162,8 @@ def test_a_guest_that_exited_is_stopped_or_terminated_as_told(rig):
         rig.hypervisor.power_off_inside(name)
     rig.run()
     rig.tell(
-        instance(generation=2, desired=STOPPED),
-        instance("i-2", generation=2, desired=TERMINATED),
+        instance(revision=2, desired=STOPPED),
+        instance("i-2", revision=2, desired=TERMINATED),
         base=1,
     )
     assert (rig.observed("i-1"), rig.observed("i-2")) == ("OBSERVED_STOPPED", "ABSENT")
@@ -180,7 +180,7 @@ def test_an_exit_is_remembered_over_a_power_failure(rig):
 
 def test_a_power_failure_restarts_what_should_run_and_nothing_else(rig):
     rig.tell(instance("i-1"), instance("i-2"))
-    rig.tell(instance("i-2", generation=2, desired=STOPPED), base=1)
+    rig.tell(instance("i-2", revision=2, desired=STOPPED), base=1)
     rig.pass_ms(100)
     rig.power_failure()
     rig.run()
@@ -214,7 +214,7 @@ def test_a_crash_is_restarted_then_slower_then_given_up(rig):
     assert rig.observed() == "FAILED"
     assert "ended unasked" in progress(rig).message
     assert rig.power() == "none"
-    rig.tell(instance(generation=2, starts=2), base=1)
+    rig.tell(instance(revision=2, starts=2), base=1)
     assert rig.observed() == "OBSERVED_RUNNING"
 
 
@@ -230,7 +230,7 @@ def test_crashes_are_forgiven_after_a_calm_time(rig):
 def test_a_paused_guest_is_let_go_again(rig):
     rig.tell(instance())
     rig.hypervisor.state.guests["i-1"].power = "paused"
-    rig.agent.look_at("i-1")
+    rig.look_at("i-1")
     rig.run()
     assert (rig.observed(), rig.power()) == ("OBSERVED_RUNNING", "running")
 
@@ -257,7 +257,7 @@ def test_passing_trouble_is_tried_again_and_lasting_trouble_fails(tmp_path):
     rig.pass_ms(LIMITS.backoff_ms)
     assert (rig.observed(), progress(rig).attempts) == ("OBSERVED_RUNNING", 0)
     rig.hypervisor.faults = Faults(create_fails=1.0)
-    rig.tell(instance("i-2", generation=2), base=1)
+    rig.tell(instance("i-2", revision=2), base=1)
     rig.pass_ms(LIMITS.attempts * LIMITS.backoff_most_ms)
     assert rig.observed("i-2") == "FAILED"
     assert "failed to start it" in progress(rig, "i-2").message
@@ -286,7 +286,7 @@ def test_a_hypervisor_that_is_away_is_nobodys_attempt(tmp_path):
 def test_tear_down_runs_every_undo_and_repeats_until_all_succeed(rig):
     rig.tell(instance())
     rig.network.failures = 2.0  # every call, at its beginning
-    rig.tell(instance(generation=2, desired=TERMINATED), base=1)
+    rig.tell(instance(revision=2, desired=TERMINATED), base=1)
     assert rig.observed() == "STOPPING"
     assert (rig.power(), rig.volumes.made) == ("none", {})
     assert rig.network.ports == {"eni-i-1": True}
@@ -299,7 +299,7 @@ def test_tear_down_runs_every_undo_and_repeats_until_all_succeed(rig):
 def test_tear_down_waits_for_a_volume_that_is_being_worked_on(rig):
     rig.tell(instance())
     with rig.held_elsewhere("vol-i-1"):
-        rig.tell(instance(generation=2, desired=TERMINATED), base=1)
+        rig.tell(instance(revision=2, desired=TERMINATED), base=1)
         assert (rig.observed(), rig.power()) == ("STOPPING", "none")
         assert rig.network.ports == {}
         assert rig.volumes.volumes() == ["vol-i-1"]
@@ -311,7 +311,7 @@ def test_tear_down_waits_for_a_volume_that_is_being_worked_on(rig):
 
 def test_terminate_does_not_ask_where_all_ends_with_the_instance(rig):
     rig.tell(instance())
-    rig.tell(instance(generation=2, desired=TERMINATED), base=1)
+    rig.tell(instance(revision=2, desired=TERMINATED), base=1)
     assert rig.observed() == "ABSENT"
     assert rig.is_bare()
 
@@ -320,7 +320,7 @@ def test_a_volume_that_outlives_its_instance_is_written_back_and_kept(rig):
     keeps = instance()
     keeps.disks[0].delete_on_termination = False
     rig.tell(keeps)
-    ends = instance(generation=2, desired=TERMINATED)
+    ends = instance(revision=2, desired=TERMINATED)
     ends.disks[0].delete_on_termination = False
     rig.tell(ends, base=1)
     assert (rig.observed(), rig.power()) == ("STOPPING", "running")
@@ -328,10 +328,10 @@ def test_a_volume_that_outlives_its_instance_is_written_back_and_kept(rig):
     assert (rig.observed(), rig.power()) == ("ABSENT", "none")
     rig.acknowledge()
     assert rig.volumes.volumes() == ["vol-i-1"]
-    assert rig.agent._audit.findings() == []
+    assert rig.findings() == []
     rig.restart()
-    assert set(rig.ledger.kept_volumes()) == {"vol-i-1"}
-    assert rig.ledger.images_in_use() == {keeps.disks[0].image.digest}
+    assert set(kept_volumes(rig.ledger)) == {"vol-i-1"}
+    assert images_in_use(rig.ledger) == {keeps.disks[0].image.digest}
 
 
 def test_terminated_before_it_was_ever_here(rig):
@@ -342,23 +342,19 @@ def test_terminated_before_it_was_ever_here(rig):
 
 def test_the_vpc_goes_with_its_last_instance(rig):
     rig.tell(instance("i-1"), instance("i-2"))
-    rig.tell(instance("i-1", generation=2, desired=TERMINATED), base=1)
+    rig.tell(instance("i-1", revision=2, desired=TERMINATED), base=1)
     assert rig.tenants() == ["i-2"]
-    rig.tell(instance("i-2", generation=3, desired=TERMINATED), base=2)
+    rig.tell(instance("i-2", revision=3, desired=TERMINATED), base=2)
     assert rig.network.made == {}
 
 
 def test_a_vpc_not_described_yet_is_waited_for(rig):
     report = rig.tell(instance(), vpcs=())
-    assert report.spec_generation == 0
+    assert report.position == 0
     assert rig.observed() == "PREPARING"
-    rig.agent.take_in(fleet_pb2.HostSpec(host_id=report.host_id, generation=1, vpcs=[_vpc()]))
+    rig.agent.take_in(host_spec(position=1, vpcs=["vpc-1"]))
     rig.pass_ms(LIMITS.backoff_ms)
     assert rig.observed() == "OBSERVED_RUNNING"
-
-
-def _vpc():
-    return fleet_pb2.VpcSpec(vpc_id="vpc-1", generation=1)
 
 
 def test_told_otherwise_in_mid_bring_up_it_stops_there(rig):
@@ -367,21 +363,15 @@ def test_told_otherwise_in_mid_bring_up_it_stops_there(rig):
 
     def cut_in(name):
         passed.append(name)
-        if name == "step: disks i-1" and rig.ledger.get("i-1").spec.desired == RUNNING:
+        if name == "step: disks i-1" and rig.ledger.instances.get("i-1").spec.desired == RUNNING:
             rig.checkpoint = passed.append
-            rig.agent.apply(_told(instance(generation=2, desired=TERMINATED)))
+            rig.agent.apply(host_spec(instance(revision=2, desired=TERMINATED), base=1))
 
     rig.checkpoint = cut_in
     rig.tell(instance())
     assert rig.observed() == "ABSENT"
     assert "step: domain i-1" not in passed
     assert rig.is_bare()
-
-
-def _told(spec):
-    from tests.unit.hostagent.rig import host_spec
-
-    return host_spec(spec, base=1)
 
 
 def test_a_defect_in_a_driver_is_logged_and_tried_again(rig, caplog):
@@ -406,7 +396,7 @@ def test_a_new_word_ends_a_pause(rig):
     rig.tell(instance())
     assert rig.observed() == "PREPARING"
     rig.volumes.failures = 0.0
-    rig.tell(instance(generation=2, desired=TERMINATED), base=1)
+    rig.tell(instance(revision=2, desired=TERMINATED), base=1)
     assert rig.observed() == "ABSENT"
 
 

@@ -13,7 +13,6 @@ def vpc(**changes) -> fleet_pb2.VpcSpec:
     """Two subnets, the first with routes, and two groups with a rule of every kind."""
     spec = fleet_pb2.VpcSpec(
         vpc_id=VPC,
-        generation=7,
         account_id="1" * 12,
         cidr_blocks=["172.31.0.0/16"],
         subnets=[

@@ -1,13 +1,13 @@
 """What may be done to a volume whether or not a guest has it open, and one thing at a time.
 
-    keeper.make(disk) -> Disk             made where it is not here, for a domain to open
-    with keeper.held(["vol-1"]):          nobody else changes its layers: while a guest opens it
-    keeper.freeze("vol-1", 3)             layer 3 is frozen when this returns, with all below it
-    keeper.freeze_all({"vol-1": 3, ...})  several, at one moment where one guest has them
-    keeper.commit("vol-1", 3)             layers up to 3 become one; NotYet while that goes on
-    keeper.grow("vol-1", size_bytes)      also under a running guest
-    keeper.serve(disk, ["h-2"])           to guests on other hosts
-    keeper.remove("vol-1")                DriverError while a guest has it open, or a copy reads it
+    volumes.make(disk) -> Disk             made where it is not here, for a domain to open
+    with volumes.held(["vol-1"]):          nobody else changes its layers: while a guest opens it
+    volumes.freeze("vol-1", 3)             layer 3 is frozen when this returns, with all below it
+    volumes.freeze_all({"vol-1": 3, ...})  several, at one moment where one guest has them
+    volumes.commit("vol-1", 3)             layers up to 3 become one; NotYet while that goes on
+    volumes.grow("vol-1", size_bytes)      also under a running guest
+    volumes.serve(disk, ["h-2"])           to guests on other hosts
+    volumes.remove("vol-1")                DriverError while a guest has it open, or a copy reads it
 
 Called by the steps, the instances' and the volumes' workers and the copier of snapshots. Every verb
 looks before it acts: after any cut the truth is in the domain's definition (which layer the guest
@@ -30,15 +30,16 @@ from hostagent.drivers import (
     NotYet,
     Volumes,
 )
-from hostagent.ledger import is_here
-from hostagent.records import Records, VolumeProgress
+from hostagent.kernel.records import Records
+from hostagent.volumes.disk_specs import is_here
 from hostagent.volumes.exports import NoExports
+from hostagent.volumes.kind import VolumeProgress
 from protos.cloud.v1 import fleet_pb2
 
 BUSY_RETRY_MS = 500
 
 
-class Keeper:
+class VolumeManager:
     """See the module's head. One a host: its locks are all that keeps two apart."""
 
     def __init__(
@@ -46,7 +47,7 @@ class Keeper:
         volumes: Volumes,
         hypervisor: Hypervisor,
         images: Images,
-        records: Records[VolumeProgress],
+        records: Records[fleet_pb2.VolumeSpec, VolumeProgress],
         exports: Exports | None = None,
         is_copied: Callable[[str], bool] = lambda volume_id: False,
     ):

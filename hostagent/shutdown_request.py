@@ -8,7 +8,7 @@ from hostagent.limits import Limits
 from protos.cloud.v1 import fleet_pb2
 
 
-class Asked:
+class ShutdownRequest:
     def __init__(self, limits: Limits):
         self._limits = limits
         self._first: int | None = None

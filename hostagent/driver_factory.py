@@ -1,8 +1,8 @@
 """The drivers that a configuration asks for: real ones, or fakes that need neither root nor
 libvirt.
 
-    equipment = equip(config, ledger, host_id, fleet, clock)
-    equipment.start(); equipment.stop()      guests, VPCs and disks stay as they are
+    drivers = make_drivers(config, ledger, host_id, fleet, clock)
+    drivers.start(); drivers.stop()      guests, VPCs and disks stay as they are
 
 Called by service. libvirt and the network driver are imported only where they are asked for: a fake
 host runs on a laptop that has neither.
@@ -23,12 +23,13 @@ from hostagent.enrolment import read_identity
 from hostagent.fake_drivers import FakeImages, FakeVolumes
 from hostagent.hypervisors.fake import FakeHypervisor, FakeState
 from hostagent.images.cache import Cache, Settings
-from hostagent.ledger import Ledger
+from hostagent.ledger import HostLedger
 from hostagent.loops import monotonic_ms
 from hostagent.network.fake import FakeNetwork
 from hostagent.snapshots.remote import Blocks, FleetBlocks
 from hostagent.volumes.exports import NoExports, QemuExports
 from hostagent.volumes.fake_exports import FakeExports
+from hostagent.volumes.known import images_in_use
 from hostagent.volumes.qcow2 import Qcow2Volumes
 from hostagent.volumes.storage_daemon import link_tls
 from protos import rpc
@@ -50,7 +51,7 @@ def _no_strays() -> dict[str, Sequence]:
 
 
 @dataclass(frozen=True)
-class Equipment:
+class HostDrivers:
     """Drivers, and what starts and stops them. ``connects`` is what it takes to look at the host
     only. ``strays`` lists what the drivers find of their own that no driver's Protocol shows (kind
     -> names): all of it is too much where no instance should be here.
@@ -78,16 +79,16 @@ class Equipment:
             stop()
 
 
-def equip(
-    config: Config, ledger: Ledger, host_id: str, fleet: rpc.Client, clock: Clock
-) -> Equipment:
-    """The equipment, not started yet."""
+def make_drivers(
+    config: Config, ledger: HostLedger, host_id: str, fleet: rpc.Client, clock: Clock
+) -> HostDrivers:
+    """The drivers, not started yet."""
     if config.hypervisor == "fake":
         return _fake(config, clock, FleetBlocks(fleet))
     return _real(config, ledger, host_id, fleet, clock)
 
 
-def _fake(config: Config, clock: Clock, blocks: Blocks) -> Equipment:
+def _fake(config: Config, clock: Clock, blocks: Blocks) -> HostDrivers:
     """Guests and ports in files, so that they outlive the agent as real ones do."""
     run = config.state_dir / "run"
     state = FakeState(run / "fake-guests.json", facts.boot_id())
@@ -101,7 +102,7 @@ def _fake(config: Config, clock: Clock, blocks: Blocks) -> Equipment:
     copiers = ThreadPoolExecutor(config.copies, thread_name_prefix="snapshot")
     stops = [lambda: copiers.shutdown(False, cancel_futures=True)]
     exports = FakeExports(volumes, endpoint=config.volumes.listen or config.listen)
-    return Equipment(
+    return HostDrivers(
         *(hypervisor, network, images, volumes, blocks, copiers), stops=stops, exports=exports
     )
 
@@ -113,8 +114,8 @@ def _timer(delay_ms: int, call: Callable[[], None]) -> None:
 
 
 def _real(
-    config: Config, ledger: Ledger, host_id: str, fleet: rpc.Client, clock: Clock
-) -> Equipment:
+    config: Config, ledger: HostLedger, host_id: str, fleet: rpc.Client, clock: Clock
+) -> HostDrivers:
     from hostagent.hypervisors import domain_xml
     from hostagent.hypervisors.libvirt_driver import LibvirtHypervisor
     from hostagent.network.driver import LinuxNetwork
@@ -142,7 +143,7 @@ def _real(
 
     def in_use() -> set[str]:
         """What the ledger knows of, and what a volume's file stands on, whatever was told since."""
-        return ledger.images_in_use() | {f"sha256:{path.stem}" for path in volumes.bases()}
+        return images_in_use(ledger) | {f"sha256:{path.stem}" for path in volumes.bases()}
 
     images = Cache(
         config.state_dir / "images",
@@ -158,7 +159,7 @@ def _real(
     exports: Exports = NoExports()
     if listen := config.volumes.listen:
         exports = QemuExports(nbd, listen, config.volumes.endpoint, tls, volumes, shell.run)
-    return Equipment(
+    return HostDrivers(
         hypervisor,
         network,
         images,

@@ -5,20 +5,20 @@ from protos.cloud.v1.fleet_pb2 import STOPPED
 from tests.unit.hostagent.rig import instance
 
 
-def wanted(generation, tokens="optional", **fields):
-    spec = instance("i-1", generation, **fields)
-    spec.intent_generation = 1
+def wanted(revision, tokens="optional", **fields):
+    spec = instance("i-1", revision, **fields)
+    spec.intent_revision = 1
     spec.metadata.options.http_tokens = tokens
     return spec
 
 
 def tell(rig, spec):
-    return rig.tell(spec, base=rig.ledger.generation)
+    return rig.tell(spec, base=rig.ledger.position)
 
 
 def reported(rig) -> int:
-    (observation,) = rig.agent.report().observations
-    return observation.network_generation
+    (observation,) = rig.said().values()
+    return observation.instance.network_revision
 
 
 def tokens(rig) -> list[str]:

@@ -1,9 +1,9 @@
 """When to look at what: keys with the time they are due, each in one pair of hands at a time.
 
-    agenda.wake("i-1")                   look at it now (from any thread; said twice counts once)
-    agenda.take(now, most) -> keys       those that are due, now in the caller's hands
-    agenda.put_back("i-1", when)         done with it; None: not before somebody wakes it
-    agenda.next_due() -> time | None
+    queue.wake("i-1")                   look at it now (from any thread; said twice counts once)
+    queue.take(now, most) -> keys       those that are due, now in the caller's hands
+    queue.put_back("i-1", when)         done with it; None: not before somebody wakes it
+    queue.next_due() -> time | None
 
 A key that is woken while it is in hands is due at once when it is put back: nothing said meanwhile
 is missed. Called by agent. Bound: one entry a key, and put_back(None) removes it.
@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 
-class Agenda(Generic[K]):
+class WorkQueue(Generic[K]):
     """See the module's head. Times are milliseconds of the scale that the caller uses."""
 
     def __init__(self) -> None:

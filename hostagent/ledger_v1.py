@@ -1,0 +1,47 @@
+"""Ledgers of agents before 0.2 become today's (docs/decisions/0003).
+
+They had a table for each kind, and the host's generations in place of revisions.
+"""
+
+import json
+import sqlite3
+from typing import Any
+
+from protos.cloud.v1 import fleet_pb2
+
+# table -> (its key, kind, role, specification)
+_TABLES: dict[str, tuple[str, str, str, Any]] = {
+    "instance": ("instance_id", "instance", "guest", fleet_pb2.InstanceSpec),
+    "vpc": ("vpc_id", "vpc", "network", fleet_pb2.VpcSpec),
+    "volume": ("id", "volume", "home", fleet_pb2.VolumeSpec),
+    "snapshot": ("id", "snapshot", "home", fleet_pb2.SnapshotSpec),
+}
+_RENAMED = {
+    "generation": "revision",
+    "devices_generation": "devices_revision",
+    "network_generation": "network_revision",
+}
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Within a transaction of the caller's. A generation becomes a revision, and the host's its
+    position: both only have to be what the controller makes of them as well."""
+    there = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    for table, (key, kind, role, spec_type) in _TABLES.items():
+        if table not in there:
+            continue  # of an agent that did not know this kind yet
+        progress = "'{}'" if table == "vpc" else "progress"
+        for name, old, text in db.execute(f"SELECT {key}, spec, {progress} FROM {table}"):
+            spec = spec_type.FromString(old)
+            revision = spec.generation
+            spec.ClearField("generation")
+            row = (kind, name, role, revision, spec.SerializeToString(), _renamed(text))
+            db.execute("INSERT INTO assignment VALUES (?, ?, ?, ?, ?, ?)", row)
+        db.execute(f"DROP TABLE {table}")
+    db.execute("UPDATE host SET key = 'position' WHERE key = 'generation'")
+
+
+def _renamed(progress: str) -> str:
+    return json.dumps(
+        {_RENAMED.get(key, key): value for key, value in json.loads(progress).items()}
+    )
