@@ -170,7 +170,6 @@ def test_what_cannot_be_associated(world):
     (made,) = world.launch()
     address, nowhere = allocate(world), {"network_interface_id": ""}
     for fields, kind, noun in (
-        ({"instance_id": made.instance_id}, Kind.INVALID, None),
         (nowhere, Kind.INVALID, None),
         (nowhere | {"instance_id": "i-x"}, Kind.MALFORMED_ID, "instance"),
         (nowhere | {"instance_id": "i-01234567"}, Kind.NOT_FOUND, "instance"),
