@@ -7,10 +7,8 @@ from tests.harness.answers import ASSOCIATIONS
 # Where it is said why something failed.
 REASONS = (
     ("instance", "state_reason_message"),
-    ("placement", "reason_message"),
-    ("volume", "observed_message"),
-    ("volume", "attach_message"),
-    ("network_interface", "attach_message"),
+    ("assignment", "reason_message"),
+    ("attachment", "message"),
     ("snapshot", "status_message"),
 )
 
@@ -52,7 +50,7 @@ def absence_is_no_failure(world) -> Iterator[str]:
     for table, column in REASONS:
         for row in world.records.table(table):
             if "hypervisor is away" in row[column]:
-                yield f"{table} {row[0]}: {column} is {row[column]!r}"
+                yield f"{table} {tuple(row)}: {column} is {row[column]!r}"
 
 
 def no_instance_appears_unasked(world) -> Iterator[str]:
