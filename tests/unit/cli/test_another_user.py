@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import rich.status  # noqa: F401  now, as rich does it late: another user may not read packages
 from click.testing import CliRunner
 
 from cli import bootstrap, cloud, layout
