@@ -1,6 +1,8 @@
 """A user who is not root, on a machine whose cloud root runs: told what to do."""
 
+import contextlib
 import functools
+import io
 import json
 import os
 import tempfile
@@ -8,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import rich.status  # noqa: F401  now, as rich does it late: another user may not read packages
 from click.testing import CliRunner
+from rich.console import Console
 
 from cli import bootstrap, cloud, layout
 from cli.__main__ import main
 from cli.errors import CliError
 from cli.layout import Layout
+from cli.progress import Progress
 
 NOBODY = 65534
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -37,6 +40,14 @@ def as_nobody(act: Callable[[], str]) -> str:
     os.waitpid(child, 0)
     with open(reader) as pipe:
         return pipe.read()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def all_is_imported():
+    """rich imports much when it first writes; the other user may not be able to read packages."""
+    progress = Progress(Console(file=io.StringIO()))
+    with contextlib.suppress(CliError), progress.step("a step"):
+        raise CliError("that fails")
 
 
 @pytest.fixture
