@@ -12,7 +12,7 @@ import bench
 ROOT = Path(__file__).resolve().parent.parent
 APART = {"__main__", "cloud", "guests", "pairs"}
 # How to get what is missing.
-EXTRA = f"{sys.executable} -m pip install -e '{ROOT}[bench]'"
+EXTRA = f"{sys.executable} -m pip install -r {ROOT}/requirements/bench.txt"
 LIBVIRT = (
     f"`{ROOT}/pileus up` as root builds libvirt-python for this machine's libvirt; then run this "
     f"by {ROOT}/.venv/bin/python"

@@ -5,7 +5,7 @@ project. System packages are installed for real guests only; what is there alrea
 of a second.
 
     .venv/             beside the code, for every command
-    .venv/pileus.json  what it was made from; another pyproject.toml or libvirt makes it anew
+    .venv/pileus.json  what it was made from; another lock or libvirt makes it anew
     .install.log       all that apt and pip said last; shown when they fail
 """
 
@@ -20,13 +20,15 @@ import subprocess
 import sys
 import sysconfig
 import time
-import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "pileus.json"
 INSTALL_LOG = ROOT / ".install.log"
+LOCK_FILES = ROOT / "requirements"  # made by ./pileus lock
+LIBVIRT_PYTHON = "libvirt-python"
+LIBVIRT_LOCKS = LOCK_FILES / LIBVIRT_PYTHON
 TAIL_LINES = 30
 TOLD_EVERY_S = 15.0  # where there is no terminal to show each step
 # What apt and pip say when they begin with something: the word for it, and which thing.
@@ -87,7 +89,9 @@ TEST_PACKAGES = (
     "ruby-fog-aws",
 )
 VENV_PACKAGES = ("python3-venv",)
-TEST_TOOLS = ("tox>=4.20",)
+# Commands for those who work on Pileus: their modules, and what each needs besides run.txt.
+COMMANDS_OF_THEIR_OWN = {"test": "cli.testing", "lock": "cli.locking"}
+LOCKS_OF_COMMANDS = {"test": ("tox",), "lock": ("lock",)}
 
 
 class Refusal(Exception):
@@ -95,24 +99,25 @@ class Refusal(Exception):
 
 
 def main(arguments: list[str]) -> int:
+    command = arguments[0] if arguments else ""
+    module = COMMANDS_OF_THEIR_OWN.get(command, "cli")
     try:
-        real = wants_real_guests(arguments)
-        testing = arguments[:1] == ["test"]
-        if testing and asks_for_help(arguments[1:]):
+        if command == "test" and asks_for_help(arguments[1:]):
             print(TEST_HELP, end="")
             return 0
-        if real and os.geteuid() == 0:
-            install_packages((*PACKAGES, *headers(), *(TEST_PACKAGES if testing else ())))
+        locks = ["run", *LOCKS_OF_COMMANDS.get(command, ())]
+        if wants_real_guests(arguments) and os.geteuid() == 0:
+            more = TEST_PACKAGES if command == "test" else ()
+            install_packages((*PACKAGES, *headers(), *more))
             ensure_libvirts_user()
-        extras = ("host",) if real and os.geteuid() == 0 else ()
-        ensure_venv(extras, TEST_TOOLS if testing else ())
+            locks.append("host")
+        ensure_venv(locks)
         compile_protos()
     except Refusal as refusal:
         print(f"pileus: {refusal}", file=sys.stderr)
         return 1
     sys.stdout.flush()
-    module = "cli.testing" if testing else "cli"
-    rest = arguments[1:] if testing else arguments
+    rest = arguments if module == "cli" else arguments[1:]
     python = str(VENV / "bin" / "python")
     # The caller's folder stays, so that file names on the command line mean what they say.
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -204,27 +209,31 @@ def is_installed(package: str) -> bool:
     return shown.returncode == 0 and shown.stdout == "installed"
 
 
-def ensure_venv(extras: tuple[str, ...], tools: tuple[str, ...]) -> None:
-    """The virtual environment with at least these extras of pyproject.toml and these tools."""
+def ensure_venv(locks: list[str]) -> None:
+    """The virtual environment with at least what these files of requirements/ name.
+
+    Raises Refusal, also where a downloaded file is not the one that was locked.
+    """
     before = read_stamp()
-    libvirt = libvirt_version() if "host" in extras else before.get("libvirt", "")
-    all_extras = sorted({*before.get("extras", ()), *extras})
-    all_tools = sorted({*before.get("tools", ()), *tools})
-    wanted = requirements(all_extras, libvirt) + all_tools
     stamp = {
-        "from": hashlib.sha256("\n".join(wanted).encode()).hexdigest(),
-        "extras": all_extras,
-        "tools": all_tools,
-        "libvirt": libvirt,
+        "locks": sorted({*before.get("locks", ()), *locks}),
+        "libvirt": libvirt_version() if "host" in locks else before.get("libvirt", ""),
     }
+    files = [LOCK_FILES / f"{name}.txt" for name in stamp["locks"]]
+    stamp["from"] = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     if before == stamp:
         return
     require_writable(ROOT, VENV, INSTALL_LOG)
     if not is_usable(VENV):
         make_venv()
     pip = [VENV / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check"]
-    pip += ["--no-color", "--progress-bar", "off", "--no-input"]
-    install([*pip, *wanted], f"{len(wanted)} Python packages and what they need, into {VENV}")
+    pip += ["--no-color", "--progress-bar", "off", "--no-input", "--no-deps"]  # all are locked
+    locked = [word for path in files for word in ("--requirement", path)]
+    install([*pip, "--require-hashes", *locked], f"Python packages, as locked, into {VENV}")
+    if libvirt := stamp["libvirt"]:
+        # Built by the setuptools of host.txt, not by the newest one.
+        built = [*pip, "--no-build-isolation", "--use-pep517", *libvirt_requirement(libvirt)]
+        install(built, f"libvirt-python {libvirt}")
     STAMP.write_text(json.dumps(stamp))
 
 
@@ -283,13 +292,15 @@ def read_stamp() -> dict:
         return {}
 
 
-def requirements(extras: list[str], libvirt: str) -> list[str]:
-    """pyproject.toml's, with libvirt-python at the version of the machine's libvirt."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    found = list(project["dependencies"])
-    for extra in extras:
-        found += project["optional-dependencies"][extra]
-    return [f"{one}=={libvirt}" if one == "libvirt-python" and libvirt else one for one in found]
+def libvirt_requirement(libvirt: str) -> list[str]:
+    """pip's words for the libvirt-python of this libvirt, with its digest where there is a lock of
+    that version. Where there is none it is installed unchecked, which is said.
+    """
+    lock = LIBVIRT_LOCKS / f"{libvirt}.txt"
+    if lock.exists():
+        return ["--requirement", lock.relative_to(ROOT).as_posix()]
+    print(f"pileus: libvirt {libvirt} is not in {LIBVIRT_LOCKS}: its digest is not checked")
+    return [f"{LIBVIRT_PYTHON}=={libvirt}"]
 
 
 def libvirt_version() -> str:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli.bootstrap import ROOT, TEST_HELP, asks_for_help, libvirt_version
+from cli.bootstrap import ROOT, TEST_HELP, asks_for_help, libvirt_requirement, libvirt_version
 
 ENVIRONMENTS = ("lint", "unit", "clients", "real")
 RESULTS = ROOT / ".tox" / "results"
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     running = [name for name in chosen if name not in skipped]
     environment = {**os.environ}
     if "real" in running:
-        environment["PILEUS_LIBVIRT_PIN"] = f"=={libvirt_version()}"
+        environment["PILEUS_LIBVIRT"] = " ".join(libvirt_requirement(libvirt_version()))
     for old in RESULTS.glob("*.xml"):
         old.unlink()
     failed = False

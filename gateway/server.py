@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 import flask
 
@@ -25,6 +24,7 @@ from gateway.native import NativeApi
 from gateway.signatures import Authenticator, HostPolicy, SigningKeys
 from protos import rpc
 from protos.errors import CloudError, Kind
+from protos.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def build(
             )
         },
         native=native,
-        openapi=openapi.document(native.routes, _version()),
+        openapi=openapi.document(native.routes, VERSION),
         clients=clients,
         authenticator=Authenticator(
             keys,
@@ -153,10 +153,3 @@ def _refuse(parts: app.Parts, status: int) -> tuple[str, bytes]:
     kind, message, reason = _NO_HTTP.get(status, malformed)
     error = CloudError(kind, message, noun="request", reason=reason)
     return app.XML, parts.endpoints["ec2"].refuse(error, rpc.new_request_id())[1]
-
-
-def _version() -> str:
-    try:
-        return version("pileus")
-    except PackageNotFoundError:  # run from a checkout that nobody installed
-        return "0"

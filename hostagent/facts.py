@@ -5,10 +5,10 @@ Called at the agent's start (facts) and for each report (usage).
 
 import os
 import shutil
-from importlib import metadata
 from pathlib import Path
 
 from protos.cloud.v1 import fleet_pb2
+from protos.version import VERSION
 
 GIB = 1024**3
 
@@ -56,7 +56,7 @@ def host_facts(
     facts.name, facts.endpoint, facts.availability_zone = name, endpoint, zone
     facts.memory_mib = facts.memory_mib or memory_mib("MemTotal")
     facts.disk_gib = facts.disk_gib or shutil.disk_usage(disk).total // GIB
-    facts.version = version()
+    facts.version = VERSION
     return facts
 
 
@@ -66,14 +66,6 @@ def host_usage(disk: Path) -> fleet_pb2.HostUsage:
         memory_available_mib=memory_mib("MemAvailable"),
         disk_free_gib=shutil.disk_usage(disk).free // GIB,
     )
-
-
-def version() -> str:
-    """The installed package's version; a source tree that was never installed has none."""
-    try:
-        return metadata.version("pileus")
-    except metadata.PackageNotFoundError:
-        return "source"
 
 
 def _opens(device: Path) -> bool:

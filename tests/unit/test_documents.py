@@ -1,9 +1,12 @@
 """What documents say of the repository: links lead somewhere, decisions are dated and indexed."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from protos.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
@@ -43,3 +46,9 @@ def test_documents_that_the_code_cites_are_here():
                 if not there:
                     missing.append(f"{name(path)}: {target}")
     assert not missing
+
+
+def test_the_version_is_pyprojects_and_heads_the_changelog():
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+    versions = re.findall(r"^## \[?([\d.]+)\]?", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == VERSION
