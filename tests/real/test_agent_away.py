@@ -63,7 +63,7 @@ def test_what_is_asked_for_meanwhile_waits_and_is_done(tmp_path, daemon, begins_
     eventually(lambda: observed(host.ledger.snapshots, SNAPSHOT) == SNAPSHOT_DONE)
     eventually(lambda: FREE in {disk.volume_id for disk in host.hypervisor.disks(FIRST)})
     assert not host.hypervisor.away() and not host.agent.report().facts.hypervisor_away
-    assert not host.ledger.get(FIRST).progress.device_failures
+    assert not host.ledger.instances.get(FIRST).progress.device_failures
     assert host.greetings(FIRST) == 1  # it ran on
     for name in (FIRST, SECOND):
         host.tell(name, Guest.LISTENS, TERMINATED)
