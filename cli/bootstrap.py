@@ -119,9 +119,10 @@ def main(arguments: list[str]) -> int:
     sys.stdout.flush()
     rest = arguments if module == "cli" else arguments[1:]
     python = str(VENV / "bin" / "python")
-    # The caller's folder stays, so that file names on the command line mean what they say.
+    # The caller's folder stays, so that file names on the command line mean what they say; -P, so
+    # that no code is taken from it, which may be anybody's.
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    os.execve(python, [python, "-m", module, *rest], environment)
+    os.execve(python, [python, "-P", "-m", module, *rest], environment)
 
 
 def wants_real_guests(arguments: list[str]) -> bool:

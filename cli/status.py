@@ -90,7 +90,7 @@ HOSTS_HEAD = (
 def hosts_row(host: dict) -> tuple:
     """What ``host list`` shows of one, under HOSTS_HEAD."""
     used = (f"{host[f'{what}_used']}/{host[what]}" for what in ("vcpus", "memory_mib", "disk_gib"))
-    hypervisor = host["hypervisor"] + (" (away)" if host["hypervisor_away"] else "")
+    hypervisor = host["hypervisor"] + (" (away)" if host.get("hypervisor_away") else "")
     return (
         *(host["name"], host["host_id"], host["health"], hypervisor),
         *(_zones(host), int(host["instances"]), *used, " ".join(host["orphans"])),
@@ -103,7 +103,8 @@ def by_name(host: dict) -> list:
 
 
 def _zones(host: dict) -> str:
-    return ",".join(host["availability_zones"])
+    # A controller of 0.1 that still runs says the one zone only.
+    return ",".join(host.get("availability_zones") or [host["availability_zone"]])
 
 
 def _usage(*hosts: dict) -> str:

@@ -242,7 +242,7 @@ def _answer(handler, request, method: str, peer: str, caller: Caller, guard: Gua
         answer = handler(request, CallContext(peer, caller))
         if (
             caller.dry_run
-        ):  # a write was rolled back on its way (controller/db/session); a read did no harm
+        ):  # a write was rolled back on its way (controller/kernel/database); a read did no harm
             raise CloudError(Kind.DRY_RUN, "Request would have succeeded, but DryRun flag is set.")
         return answer
     except CloudError as refusal:

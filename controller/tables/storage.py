@@ -179,7 +179,7 @@ class VolumeModification(Table):
 class Snapshot(Table):
     """A volume as it was at a moment. digest: of its manifest, NULL until the store has it whole.
 
-    Written by controller/snapshots alone.
+    Written by controller/storage/snapshots alone.
     """
 
     snapshot_id = id_key()

@@ -1,10 +1,10 @@
 """RunInstances: everything is decided in one transaction, nothing is in flight when it answers.
 
-    read      type, image, key and token; network; hosts        launch_read, launch_plan
+    read      type, image, key and token; network; hosts        read, plan
     propose   a zone, and a host for each instance              scheduling (pure)
-    charge    quotas                                            launch_place
-    claim     each host by a guarded update                     launch_place, claims
-    write     instances, placements, volumes, interfaces, tags  launch_rows
+    charge    quotas                                            place
+    claim     each host by a guarded update                     place, hosts/capacity
+    write     instances, placements, volumes, interfaces, tags  rows
     tell      assignments; the hosts are sent them after the commit
 
 Raising is the undo, so fewer than min_count leave nothing. Hosts are read inside the transaction

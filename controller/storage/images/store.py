@@ -1,6 +1,6 @@
 """Where the bytes of images are: content-addressed, complete or not there at all.
 
-Called by controller/images (upload, fetch, collect) and, to hand files to hosts, by
+Called by controller/storage/images (upload, fetch, collect) and, to hand files to hosts, by
 controller/hosts (FetchImage). The rows that say which digest is whose are
 controller/storage/images/rules' business; this knows files only.
 

@@ -215,3 +215,14 @@ def test_an_older_agents_ledger_is_not_changed_by_looking(tmp_path):
     with pytest.raises(ValueError, match="older agent"):
         opened(tmp_path / "l.db", only_look=True)
     assert opened(tmp_path / "l.db").instances.get("i-1").revision == 7
+
+
+def test_its_files_are_its_owners_alone_also_those_of_an_older_agent(tmp_path):
+    path = tmp_path / "ledger.db"
+    path.touch(mode=0o644)
+    path.chmod(0o644)
+    db = open_file(path)
+    db.execute("CREATE TABLE specs (user_data TEXT)")
+    assert {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {
+        f"ledger.db{end}": 0o600 for end in ("", "-wal", "-shm")
+    }
