@@ -42,7 +42,7 @@ def test_the_list_needs_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("name", "module", "way"),
     [
-        ("describe", "boto3", "-m pip install -e"),
+        ("describe", "boto3", "-m pip install -r"),
         ("launch", "libvirt", "pileus up` as root builds libvirt-python"),
     ],
 )
