@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -12,16 +11,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.harness.typed import Typed, free_port
+from tests.harness.waiting import wait_until
 
 TIMEOUT_S = 60
 
 
 def eventually(look, what: str):
-    deadline = time.monotonic() + TIMEOUT_S
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not within {TIMEOUT_S} s: {what}"
-        time.sleep(0.1)
-    return found
+    return wait_until(what, look, TIMEOUT_S, look_s=0.1)
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,18 @@ LIMIT_S = 30.0  # generous: only a failure takes so long
 _never = threading.Event()
 
 
-def wait_until(what: str, happened: Callable[[], object], limit_s: float = LIMIT_S):
-    """The first true answer of ``happened``; AssertionError where there is none in time."""
+def wait_until(
+    what: str | Callable[[], str],
+    happened: Callable[[], object],
+    limit_s: float = LIMIT_S,
+    look_s: float = LOOK_S,
+):
+    """The first true answer of ``happened``, asked every ``look_s``; AssertionError where there is
+    none in time. ``what``: that it waits for, or what says so in the end."""
     until = time.monotonic() + limit_s
     while not (answer := happened()):
-        assert time.monotonic() < until, f"{what} did not come about within {limit_s:g} s"
-        _never.wait(LOOK_S)
+        if time.monotonic() >= until:
+            name = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {limit_s:g} s: {name}")
+        _never.wait(look_s)
     return answer

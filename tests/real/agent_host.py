@@ -23,6 +23,7 @@ from hostagent.volumes.known import images_in_use
 from hostagent.volumes.qcow2 import Qcow2Volumes
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import RUNNING, InstanceSpec
+from tests.harness.waiting import wait_until
 from tests.real.boot_sector import GREETING, Guest, boot_sector
 from tests.unit.hostagent.rig import HOST, Told, host_spec
 from tests.unit.hostagent.stores import MemoryBlocks
@@ -167,10 +168,7 @@ class Host:
 
 
 def eventually(what, otherwise=lambda: "it did not happen", timeout_s: float = 40.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < deadline, otherwise()
-        time.sleep(0.02)
+    wait_until(otherwise, what, timeout_s, look_s=0.02)
 
 
 def volume_of(name: str) -> str:

@@ -11,11 +11,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import libvirt
+
+from tests.harness.waiting import wait_until
 
 QEMU_CONF = """
 security_driver = "none"
@@ -62,7 +63,7 @@ class PrivateLibvirtd:
             ["unshare", "--mount", "bash", "-c", SCRIPT],
             env={**os.environ, "B": str(self.folder)},
         )
-        _until(lambda: (self.folder / "holder.pid").exists())
+        wait_until("the namespace has a holder", (self.folder / "holder.pid").exists)
         self._inside(["virtlogd", "-d", "-p", f"{self.folder}/virtlogd.pid"])
         self.start_libvirtd()
         return self
@@ -83,13 +84,13 @@ class PrivateLibvirtd:
     def start_libvirtd(self) -> None:
         pid_file = self.folder / "libvirtd.pid"
         self._inside(["libvirtd", "-d", "-p", str(pid_file)])
-        _until(self._answers)
+        wait_until("libvirtd answers", self._answers)
 
     def kill_libvirtd(self) -> None:
         """kill -9; returns when the process is gone."""
         pid = int((self.folder / "libvirtd.pid").read_text())
         os.kill(pid, signal.SIGKILL)
-        _until(lambda: not _runs(pid))
+        wait_until("it has ended", lambda: not _runs(pid))
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
@@ -137,10 +138,3 @@ def _runs(pid: int) -> bool:
         return state != "Z" or len(list((process / "task").iterdir())) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def _until(what, timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)

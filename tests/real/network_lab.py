@@ -38,14 +38,15 @@ class Lab:
         self._closing: list[Callable[[], None]] = []
         self.network.start()
 
-    def driver(self) -> LinuxNetwork:
+    def driver(self, run: Callable = shell.run) -> LinuxNetwork:
         """Another agent's driver after the first one's end, with no memory of it."""
-        return LinuxNetwork(self.config, run=shell.run)
+        return LinuxNetwork(self.config, run=run)
 
-    def restart(self) -> None:
-        """As kill -9 and a new agent: sockets close, memory is lost, the rest stays."""
+    def restart(self, run: Callable = shell.run) -> None:
+        """As kill -9 and a new agent: sockets close, memory is lost, the rest stays. ``run`` runs
+        its commands."""
         self.network.stop()
-        self.network = self.driver()
+        self.network = self.driver(run)
         self.network.start()
 
     def close(self) -> None:

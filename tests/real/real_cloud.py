@@ -11,7 +11,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from cli import services
 from cli.cloud import Cloud, load
 from cli.layout import Layout
 from hostagent.network.config import Names
+from tests.harness.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 SSH_OPTIONS = (
@@ -36,11 +36,7 @@ COMMAND_TIMEOUT_S = 300
 
 def eventually(look: Callable, what: str, timeout_s: float = 90.0, every_s: float = 0.25):
     """What ``look`` answers as soon as it is true."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
-        time.sleep(every_s)
-    return found
+    return wait_until(what, look, timeout_s, look_s=every_s)
 
 
 @dataclass(frozen=True)

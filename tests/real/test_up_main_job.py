@@ -6,11 +6,11 @@ falls silent meanwhile.
 
 import base64
 import subprocess
-import time
 
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.harness.waiting import wait_until
 from tests.real.real_cloud import eventually, ssh
 
 FAST = {"Delay": 1, "MaxAttempts": 120}
@@ -75,14 +75,15 @@ def boots(ec2, key) -> dict[str, list[str]]:
     """Three instances, each with the words of its status check from its launch to `ok`."""
     ids = launched(ec2, 3, SecurityGroupIds=[open_ssh(ec2, key)], UserData=USER_DATA)
     seen: dict[str, list[str]] = {instance_id: [] for instance_id in ids}
-    deadline = time.monotonic() + BOOT_S
-    while not all(words and words[-1] == "ok" for words in seen.values()):
+
+    def all_are_ok() -> bool:
         for instance_id, each in statuses(ec2, ids).items():
             status = each["InstanceStatus"]["Status"]
             if seen[instance_id][-1:] != [status]:
                 seen[instance_id].append(status)
-        assert time.monotonic() < deadline, f"not within {BOOT_S} s: {seen}"
-        time.sleep(0.1)
+        return all(words and words[-1] == "ok" for words in seen.values())
+
+    wait_until(lambda: f"all are ok: {seen}", all_are_ok, BOOT_S, look_s=0.1)
     return seen
 
 

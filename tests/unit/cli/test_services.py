@@ -4,13 +4,13 @@ import functools
 import os
 import signal
 import sys
-import time
 
 import pytest
 
 from cli import services
 from cli.layout import Layout
 from cli.services import Program
+from tests.harness.waiting import wait_until
 
 Settled = functools.partial(Program, settle_s=0)
 STAY = "import signal; print('here', flush=True); signal.pause()"
@@ -18,11 +18,7 @@ TIMEOUT_S = 20.0
 
 
 def until(condition, what: str):
-    deadline = time.monotonic() + TIMEOUT_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {TIMEOUT_S} s: {what}"
-        time.sleep(0.02)
-    return found
+    return wait_until(what, condition, TIMEOUT_S, look_s=0.02)
 
 
 @pytest.fixture
