@@ -26,6 +26,7 @@ import peewee
 
 from controller.kernel.call import Call
 from controller.kernel.prepared import Bound
+from controller.kernel.statements import columns_of, insert_sql, update_many_sql
 from controller.kernel.table import Table
 from protos.errors import CloudError, Kind
 
@@ -114,7 +115,7 @@ class Transaction(Session):
         on_conflict: the columns of a unique index; a row that it refuses is skipped, or, where
         ``update`` names columns, those columns of the row that is there take the new values.
         """
-        names, defaults = _columns(model)
+        names, defaults = columns_of(model)
         values = [[row.get(name, default) for name, default in defaults] for row in rows]
         for row in rows:
             if not names.issuperset(row):
@@ -122,7 +123,7 @@ class Transaction(Session):
         done, at_once = 0, max(1, MAX_VARIABLES // len(defaults))
         for start in range(0, len(values), at_once):
             part = values[start : start + at_once]
-            sql = _insert_sql(model, len(part), self._backend.param, on_conflict, update)
+            sql = insert_sql(model, len(part), self._backend.param, on_conflict, update)
             done += self._execute(sql, [value for row in part for value in row]).rowcount
         return done
 
@@ -165,7 +166,7 @@ class Transaction(Session):
             part = rows[start : start + at_once]
             names, more = tuple(part[0]), tuple((sets or {}).items())
             shape = (tuple(keys), names, len(part), self._backend.param, guard, more)
-            sql = _update_many_sql(model, *shape, tuple(returning))
+            sql = update_many_sql(model, *shape, tuple(returning))
             cursor = self._execute(sql, [row[name] for row in part for name in names])
             changed += map(_row_type(sql, tuple(returning))._make, cursor.fetchall())
         return changed
@@ -347,51 +348,3 @@ def _names(cursor) -> tuple[str, ...]:
 @lru_cache(maxsize=2048)
 def _row_type(sql: str, names: tuple[str, ...]) -> type:
     return namedtuple("Row", names, rename=True)
-
-
-@lru_cache(maxsize=256)
-def _columns(model: type[Table]) -> tuple[frozenset[str], tuple[tuple[str, object], ...]]:
-    """Names of all columns, and each with its default (None where it has none: the schema refuses
-    that)."""
-    fields = model._meta.sorted_fields
-    return frozenset(field.column_name for field in fields), tuple(
-        (field.column_name, field.default) for field in fields
-    )
-
-
-@lru_cache(maxsize=2048)
-def _insert_sql(model: type[Table], count: int, mark: str, on_conflict, update) -> str:
-    names = [name for name, _ in _columns(model)[1]]
-    row = f"({', '.join([mark] * len(names))})"
-    sql = f'INSERT INTO "{model._meta.table_name}" ({", ".join(map(_quoted, names))}) VALUES '
-    sql += ", ".join([row] * count)
-    if on_conflict:
-        sql += f" ON CONFLICT ({', '.join(map(_quoted, on_conflict))}) DO "
-        sets = ", ".join(f"{_quoted(name)} = excluded.{_quoted(name)}" for name in update)
-        sql += f"UPDATE SET {sets}" if update else "NOTHING"
-    return sql
-
-
-@lru_cache(maxsize=2048)
-def _update_many_sql(
-    model: type[Table], keys, names, count: int, mark: str, guard: str, sets, returning
-) -> str:
-    table, own = _quoted(model._meta.table_name), dict(sets)
-    guard = guard.replace("old.", f"{table}.")
-    row = f"({', '.join([mark] * len(names))})"
-    changes = [
-        f"{_quoted(name)} = {own.get(name, f'new.{_quoted(name)}').replace('old.', f'{table}.')}"
-        for name in dict.fromkeys((*names, *own))
-        if name not in keys
-    ]
-    matches = [f"{table}.{_quoted(name)} = new.{_quoted(name)}" for name in keys]
-    return (
-        f"WITH new ({', '.join(map(_quoted, names))}) AS (VALUES {', '.join([row] * count)})"
-        f" UPDATE {table} SET {', '.join(changes)} FROM new"
-        f" WHERE {' AND '.join(matches)} AND ({guard})"
-        f" RETURNING {', '.join(f'{table}.{_quoted(name)}' for name in returning)}"
-    )
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
