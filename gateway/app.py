@@ -285,6 +285,7 @@ def the_call(exchange: Exchange) -> Call:
         account_id=principal.account_id,
         principal_arn=principal.arn,
         operator=principal.operator,
+        principal_id=principal.user_id,
     )
     signed, parts = exchange.signed, exchange.parts
     host = without_default_port(signed.hosts[0], signed.secure) if signed.hosts else ""

@@ -57,13 +57,15 @@ class TlsFiles:
 
 @dataclass(frozen=True)
 class Caller:
-    """On whose behalf a call is made. Travels as metadata; empty where one acts for itself."""
+    """On whose behalf a call is made: a principal of an account. Travels as metadata; empty where
+    one acts for itself."""
 
     request_id: str = ""
     account_id: str = ""
     principal_arn: str = ""
     operator: bool = False
     dry_run: bool = False
+    principal_id: str = ""
 
     def to_metadata(self) -> list[tuple[str, str]]:
         return [
@@ -85,6 +87,7 @@ class Caller:
             principal_arn=get("principal-arn"),
             operator=get("operator") == "True",
             dry_run=get("dry-run") == "True",
+            principal_id=get("principal-id"),
         )
 
 

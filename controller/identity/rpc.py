@@ -1,10 +1,11 @@
 """The Identity service: accounts, access keys, and what the gateway asks to verify signatures."""
 
 from controller.identity import rules
-from controller.kernel.call import Call
+from controller.kernel.call import Call, Principal
 from controller.kernel.database import Database
 from controller.kernel.filters import page_of
 from controller.tables.identity import AccessKey, Account
+from controller.tables.identity import Principal as PrincipalRow
 from protos.cloud.v1 import common_pb2, identity_pb2
 from protos.errors import CloudError, Kind
 
@@ -47,14 +48,15 @@ class IdentityServicer:
             if session.one(Account.select(Account.name).where(is_it)) is None:
                 raise rules.no_account(request.account_id)
             rows = session.rows(
-                AccessKey.select()
-                .where(AccessKey.account_id == request.account_id)
+                AccessKey.select(AccessKey.access_key_id, AccessKey.status, AccessKey.created_ms)
+                .join(PrincipalRow, on=PrincipalRow.principal_id == AccessKey.principal_id)
+                .where(PrincipalRow.account_id == request.account_id)
                 .order_by(AccessKey.access_key_id)
             )
         keys = [
             identity_pb2.AccessKey(
                 access_key_id=row.access_key_id,
-                account_id=row.account_id,
+                account_id=request.account_id,
                 status=row.status,
                 create_time_ms=row.created_ms,
             )
@@ -105,10 +107,10 @@ def _new_key(key: rules.NewKey) -> identity_pb2.AccessKey:
     )
 
 
-def _principal(principal: rules.Principal) -> identity_pb2.Principal:
+def _principal(principal: Principal) -> identity_pb2.Principal:
     return identity_pb2.Principal(
         account_id=principal.account_id,
         arn=principal.arn,
-        user_id=principal.user_id,
+        user_id=principal.id,
         operator=principal.operator,
     )

@@ -1,4 +1,5 @@
-"""Accounts and access keys: the only writer of account, access_key and key_change.
+"""Accounts, their principals and access keys: the only writer of account, principal, access_key and
+key_change.
 
 Called by identity/rpc and by ``python -m controller init``. A secret leaves this module in two ways
 only: in the answer that made it, and as a day's signing key.
@@ -13,11 +14,13 @@ from peewee import fn
 
 from controller.identity import signing
 from controller.identity.sealing import MasterKey
-from controller.kernel.call import Call
+from controller.kernel.call import Call, Principal
 from controller.kernel.database import Database, Session, Transaction
 from controller.tables.identity import AccessKey, Account, KeyChange
+from controller.tables.identity import Principal as PrincipalRow
 from protos.errors import CloudError, Kind
 
+ROOT = "root"
 ACTIVE, INACTIVE = "Active", "Inactive"
 KEYS_PER_ACCOUNT = 10
 NAME_CHARS_MAX = 128
@@ -30,22 +33,6 @@ class NewKey:
     secret_access_key: str
     account_id: str
     created_ms: int
-
-
-@dataclass(frozen=True)
-class Principal:
-    """Whose key it is: for now always the account's root, as IAM users come later."""
-
-    account_id: str
-    operator: bool
-
-    @property
-    def arn(self) -> str:
-        return f"arn:aws:iam::{self.account_id}:root"
-
-    @property
-    def user_id(self) -> str:
-        return self.account_id
 
 
 class Identity:
@@ -74,8 +61,9 @@ class Identity:
             account_id = str(self._rng.randrange(10**11, 10**12))
             row = {"account_id": account_id, "name": name, "operator": operator}
             tx.insert(Account, [{**row, "created_ms": call.now_ms}])
+            tx.insert(PrincipalRow, [_root_of(account_id, call.now_ms)])
             self._open_account(tx, account_id)
-            return account_id, self._add_key(tx, account_id)
+            return account_id, self._add_key(tx, account_id, account_id)
 
     def operator_key(self, call: Call, name: str = "operator") -> NewKey | None:
         """The operator's account with a first key, or None where it is there already."""
@@ -85,9 +73,15 @@ class Identity:
         return self.create_account(call, name, operator=True)[1]
 
     def create_key(self, call: Call, account_id: str) -> NewKey:
+        """A key of the account's root."""
         with self._db.write(call) as tx:
-            self._require_account(tx, account_id)
-            own = AccessKey.account_id == account_id
+            root = PrincipalRow.select(PrincipalRow.principal_id).where(
+                PrincipalRow.account_id == account_id, PrincipalRow.kind == ROOT
+            )
+            principal_id = tx.value(root)
+            if principal_id is None:
+                raise no_account(account_id)
+            own = AccessKey.principal_id == principal_id
             if tx.value(AccessKey.select(fn.COUNT(AccessKey.access_key_id)).where(own)) >= (
                 KEYS_PER_ACCOUNT
             ):
@@ -96,7 +90,7 @@ class Identity:
                     f"Cannot exceed quota for access keys per account: {KEYS_PER_ACCOUNT}",
                     noun="access-key",
                 )
-            return self._add_key(tx, account_id)
+            return self._add_key(tx, principal_id, account_id)
 
     def set_status(self, call: Call, access_key_id: str, status: str) -> None:
         if status not in (ACTIVE, INACTIVE):
@@ -106,16 +100,14 @@ class Identity:
                 noun="parameter",
             )
         with self._db.write(call) as tx:
-            if not tx.advance(
-                AccessKey, {"status": status}, AccessKey.access_key_id == access_key_id
-            ):
-                raise _no_key(access_key_id)
+            _require_key(tx, access_key_id)
+            tx.advance(AccessKey, {"status": status}, AccessKey.access_key_id == access_key_id)
             _note_change(tx, access_key_id)
 
     def delete_key(self, call: Call, access_key_id: str) -> None:
         with self._db.write(call) as tx:
-            if not tx.delete(AccessKey, AccessKey.access_key_id == access_key_id):
-                raise _no_key(access_key_id)
+            _require_key(tx, access_key_id)
+            tx.delete(AccessKey, AccessKey.access_key_id == access_key_id)
             _note_change(tx, access_key_id)
 
     def signing_key(self, access_key_id: str, date: str, region: str, service: str):
@@ -173,7 +165,7 @@ class Identity:
             newest = newest_change(tx)
             tx.delete(KeyChange, KeyChange.changed_ms < before, KeyChange.sequence < newest)
 
-    def _add_key(self, tx: Transaction, account_id: str) -> NewKey:
+    def _add_key(self, tx: Transaction, principal_id: str, account_id: str) -> NewKey:
         new = NewKey(
             "AKIA" + "".join(self._rng.choices(string.ascii_uppercase + "234567", k=16)),
             "".join(self._rng.choices(string.ascii_letters + string.digits, k=40)),
@@ -182,7 +174,7 @@ class Identity:
         )
         row = {
             "access_key_id": new.access_key_id,
-            "account_id": account_id,
+            "principal_id": principal_id,
             "sealed_secret": self._master_key.seal(new.secret_access_key, new.access_key_id),
             "created_ms": new.created_ms,
         }
@@ -191,18 +183,21 @@ class Identity:
 
     def _active(self, session: Session, access_key_id: str) -> tuple[str, Principal]:
         row = session.one(
-            AccessKey.select(AccessKey.sealed_secret, Account.account_id, Account.operator)
-            .join(Account, on=Account.account_id == AccessKey.account_id)
+            AccessKey.select(
+                AccessKey.sealed_secret,
+                PrincipalRow.principal_id,
+                PrincipalRow.arn,
+                Account.account_id,
+                Account.operator,
+            )
+            .join(PrincipalRow, on=PrincipalRow.principal_id == AccessKey.principal_id)
+            .join(Account, on=Account.account_id == PrincipalRow.account_id)
             .where(AccessKey.access_key_id == access_key_id, AccessKey.status == ACTIVE)
         )
         if row is None:
             raise _no_key(access_key_id)
-        principal = Principal(row.account_id, bool(row.operator))
+        principal = Principal(row.principal_id, row.account_id, row.arn, bool(row.operator))
         return self._master_key.open(row.sealed_secret, access_key_id), principal
-
-    def _require_account(self, session: Session, account_id: str) -> None:
-        if not session.one(Account.select(Account.name).where(Account.account_id == account_id)):
-            raise no_account(account_id)
 
 
 def newest_change(session: Session) -> int:
@@ -220,6 +215,29 @@ def changes_after(session: Session, sequence: int) -> tuple[int, list[str], bool
     )
     complete = sequence <= newest and len(rows) == newest - sequence
     return newest, [row.access_key_id for row in rows] if complete else [], not complete
+
+
+def _root_of(account_id: str, now_ms: int) -> dict[str, object]:
+    return {
+        "principal_id": account_id,
+        "account_id": account_id,
+        "kind": ROOT,
+        "arn": f"arn:aws:iam::{account_id}:root",
+        "created_ms": now_ms,
+    }
+
+
+def _require_key(tx: Transaction, access_key_id: str) -> None:
+    """Asks whether the caller may change keys of its account. Raises NOT_FOUND, DENIED."""
+    owner = (
+        AccessKey.select(PrincipalRow.account_id)
+        .join(PrincipalRow, on=PrincipalRow.principal_id == AccessKey.principal_id)
+        .where(AccessKey.access_key_id == access_key_id)
+    )
+    account_id = tx.value(owner)
+    if account_id is None:
+        raise _no_key(access_key_id)
+    tx.authorize("account", [account_id])
 
 
 def no_account(account_id: str) -> CloudError:

@@ -21,10 +21,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 import peewee
 
-from controller.kernel.call import Call
+from controller.kernel.call import Call, system_call
 from controller.kernel.prepared import Bound
 from controller.kernel.statements import columns_of, insert_sql, update_many_sql
 from controller.kernel.table import Table
@@ -32,6 +33,7 @@ from protos.errors import CloudError, Kind
 
 log = logging.getLogger(__name__)
 
+_ITSELF = system_call(0)
 _ALL = peewee.SQL("*")
 MAX_VARIABLES = 30_000  # of one statement: SQLite takes 32,766, PostgreSQL 65,535
 
@@ -53,8 +55,28 @@ class Conflict(CloudError):
 class Session:
     """Runs queries inside one transaction of one connection."""
 
-    def __init__(self, backend: peewee.Database, on_statement: Callable[[str], None] | None):
+    def __init__(
+        self, backend: peewee.Database, on_statement: Callable[[str], None] | None, call: Call
+    ):
         self._backend, self._on_statement = backend, on_statement
+        self.call = call
+
+    def authorize(
+        self,
+        noun: str,
+        identifiers: Sequence[str],
+        *,
+        action: str = "",
+        context: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
+        """Asks whether the caller may do what this call does to resources that have been read.
+
+        noun: EC2's resource type; one that the rpc's permission does not name is not asked about.
+        identifiers: of those that are there ("*": new ones). action: another than the rpc's own
+        that is needed as well, "ec2:CreateTags". context: condition keys that the request does not
+        tell. Raises DENIED.
+        """
+        self.call.ask(self, noun, identifiers, action, context)
 
     def rows(self, query: peewee.Query | Bound) -> list:
         """All rows as namedtuples; name columns with ``.alias()`` where two have the same name."""
@@ -98,8 +120,7 @@ class Transaction(Session):
     """A session that may write. Made by ``Database.write``."""
 
     def __init__(self, backend, on_statement, call: Call):
-        super().__init__(backend, on_statement)
-        self.call = call
+        super().__init__(backend, on_statement, call)
         self._after_commit: list[Callable[[], None]] = []
 
     def insert(
@@ -216,12 +237,12 @@ class Database:
         self._writer: int | None = None  # the thread that holds it
 
     @contextmanager
-    def read(self) -> Iterator[Session]:
-        """A snapshot for reading."""
+    def read(self, call: Call = _ITSELF) -> Iterator[Session]:
+        """A snapshot for reading. ``call``: where what is read is asked about (authorize)."""
         self._refuse_nesting()
         self._begin("BEGIN")
         try:
-            yield Session(self._backend, self.on_statement)
+            yield Session(self._backend, self.on_statement, call)
         finally:
             self._end("ROLLBACK")
 

@@ -8,55 +8,69 @@ transaction is retried.
 import logging
 from collections.abc import Callable, Iterator
 
-from controller.kernel.call import Call
+from controller.kernel.call import Ask, Call, Principal, consent
 from controller.kernel.database import Conflict
 from protos.errors import CloudError, Kind
-from protos.rpc import CallContext
+from protos.rpc import CallContext, Caller
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 
 
-class Middleware:
-    """A servicer as ``protos/rpc`` wants it: methods take (request, CallContext)."""
+Asks = Callable[[str, object, Principal], Ask]
 
-    def __init__(self, servicer: object, clock: Callable[[], int]):
-        self._servicer, self._clock = servicer, clock
+
+def _no_questions(method: str, request: object, principal: Principal) -> Ask:
+    return consent
+
+
+class Middleware:
+    """A servicer as ``protos/rpc`` wants it: methods take (request, CallContext).
+
+    asks(method, request, principal): what a call's rules ask once they have read (``Call.ask``).
+    """
+
+    def __init__(self, servicer: object, clock: Callable[[], int], asks: Asks = _no_questions):
+        self._servicer, self._clock, self._asks = servicer, clock, asks
 
     def __getattr__(self, method: str) -> Callable:
         handler = getattr(self._servicer, method, _refuse)
 
         def enter(request, context: CallContext):
+            def new_call() -> Call:
+                caller, principal = context.caller, principal_of(context.caller)
+                return Call(
+                    principal,
+                    request_id=caller.request_id,
+                    dry_run=caller.dry_run,
+                    now_ms=self._clock(),
+                    peer=context.peer,
+                    ask=self._asks(method, request, principal),
+                )
+
             if isinstance(request, Iterator):  # a stream of requests can be read once only
-                return handler(request, self._call(context))
-            return self._attempt(handler, request, context)
+                return handler(request, new_call())
+            return _attempt(handler, request, new_call)
 
         setattr(self, method, enter)  # found at once from now on
         return enter
 
-    def _attempt(self, handler: Callable, request, context: CallContext):
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return handler(request, self._call(context))
-            except Conflict as conflict:
-                log.info("attempt %s lost a race: %r", attempt, conflict.because)
-                last = conflict
-        if last.integrity:
-            raise CloudError(Kind.BUG, "An internal error has occurred.", because=last) from last
-        raise last
 
-    def _call(self, context: CallContext) -> Call:
-        caller = context.caller
-        return Call(
-            account_id=caller.account_id,
-            operator=caller.operator,
-            request_id=caller.request_id,
-            dry_run=caller.dry_run,
-            now_ms=self._clock(),
-            arn=caller.principal_arn,
-            peer=context.peer,
-        )
+def _attempt(handler: Callable, request, new_call: Callable[[], Call]):
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return handler(request, new_call())
+        except Conflict as conflict:
+            log.info("attempt %s lost a race: %r", attempt, conflict.because)
+            last = conflict
+    if last.integrity:
+        raise CloudError(Kind.BUG, "An internal error has occurred.", because=last) from last
+    raise last
+
+
+def principal_of(caller: Caller) -> Principal:
+    return Principal(caller.principal_id, caller.account_id, caller.principal_arn, caller.operator)
 
 
 def _refuse(request, call: Call):

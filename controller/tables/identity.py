@@ -13,15 +13,28 @@ class Account(Table):
     created_ms = number()
 
 
+class Principal(Table):
+    """Who can call in an account's name. Each account has its root, whose id is the account's."""
+
+    principal_id = id_key()
+    account_id = ref(Account.account_id)
+    kind = TextField()  # root
+    arn = TextField(unique=True)
+    created_ms = number()
+
+    class Meta:
+        indexes = ((("account_id", "principal_id"), False),)
+
+
 class AccessKey(Table):
     access_key_id = id_key()
-    account_id = ref(Account.account_id)
+    principal_id = ref(Principal.principal_id)
     sealed_secret = BlobField()  # identity/sealing
     status = text(default="Active")  # Active | Inactive
     created_ms = number()
 
     class Meta:
-        indexes = ((("account_id", "access_key_id"), False),)
+        indexes = ((("principal_id", "access_key_id"), False),)
 
 
 class KeyChange(Table):

@@ -14,7 +14,7 @@ column's words mean is said where its owner lives. Revisions and positions: docs
 from controller.kernel.table import Table
 from controller.tables.compute import Attachment, Instance, InstanceType, KeyPair, Placement
 from controller.tables.hosts import Assignment, Host, JoinToken
-from controller.tables.identity import AccessKey, Account, KeyChange, Quota, Tag
+from controller.tables.identity import AccessKey, Account, KeyChange, Principal, Quota, Tag
 from controller.tables.network import (
     DhcpOption,
     DhcpOptions,
@@ -76,6 +76,7 @@ PARTIAL_INDEXES = (
 # In the order in which they can be made.
 TABLES: tuple[type[Table], ...] = (
     Account,
+    Principal,
     AccessKey,
     KeyChange,
     Quota,

@@ -83,7 +83,7 @@ def test_a_callers_mistakes_do_not_fill_the_log():
 
 
 def test_a_caller_survives_the_metadata():
-    caller = rpc.Caller("r-1", "123456789012", "arn:aws:iam::123456789012:root", True, True)
+    caller = rpc.Caller("r-1", "123456789012", "arn:aws:iam::123456789012:root", True, True, "AIDA")
     assert rpc.Caller.from_metadata(caller.to_metadata()) == caller
     assert rpc.Caller.from_metadata([]) == rpc.Caller()
 

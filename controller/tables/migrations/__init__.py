@@ -16,12 +16,18 @@ from peewee import SQL, Select
 
 from controller.kernel.call import system_call
 from controller.kernel.database import Database, Transaction
-from controller.tables.migrations import m0001_first, m0002_hypervisor_away, m0003_assignments
+from controller.tables.migrations import (
+    m0001_first,
+    m0002_hypervisor_away,
+    m0003_assignments,
+    m0004_principals,
+)
 
 MIGRATIONS: tuple[tuple[int, Callable[[Transaction], None]], ...] = (
     (1, m0001_first.apply),
     (2, m0002_hypervisor_away.apply),
     (3, m0003_assignments.apply),
+    (4, m0004_principals.apply),
 )
 NEWEST = MIGRATIONS[-1][0]
 

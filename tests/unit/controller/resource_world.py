@@ -17,7 +17,7 @@ from controller.hosts.regions import RegionsServicer
 from controller.identity.quotas.rpc import QuotasServicer
 from controller.identity.quotas.rules import Quotas
 from controller.identity.tags.rpc import TagsServicer
-from controller.kernel.call import Call, system_call
+from controller.kernel.call import Call, Principal, system_call
 from controller.kernel.database import open_sqlite
 from controller.network import address_pool as pool
 from controller.network.addresses.rpc import AddressesServicer
@@ -96,8 +96,7 @@ class World:
     def call(self, account_id: str = ANN, *, dry_run: bool = False) -> Call:
         self.now_ms += 1
         return Call(
-            account_id=account_id,
-            operator=account_id == OPERATOR,
+            Principal(account_id, account_id, operator=account_id == OPERATOR),
             now_ms=self.now_ms,
             dry_run=dry_run,
             peer="gateway",

@@ -9,7 +9,7 @@ from peewee import SQL
 
 from controller.identity.tags.filters import tag_filters
 from controller.kernel import filters
-from controller.kernel.call import Call, system_call
+from controller.kernel.call import Call, Principal, system_call
 from controller.kernel.database import Conflict, open_sqlite
 from controller.kernel.filters import page_of, where
 from controller.kernel.middleware import ATTEMPTS, Middleware
@@ -182,10 +182,8 @@ def enter(loser, request="answer"):
 def test_the_door_runs_a_lost_race_again_and_tells_who_calls():
     loser = Loser(2)
     assert enter(loser) == "answer"
-    assert (
-        loser.calls
-        == [Call(account_id="1", request_id="r", dry_run=True, now_ms=42, peer="gateway")] * 3
-    )
+    who = Principal(account_id="1")
+    assert loser.calls == [Call(who, request_id="r", dry_run=True, now_ms=42, peer="gateway")] * 3
 
 
 @pytest.mark.parametrize(("integrity", "kind"), [(False, Kind.UNAVAILABLE), (True, Kind.BUG)])

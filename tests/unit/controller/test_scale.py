@@ -9,7 +9,7 @@ from controller.compute.instances.filters import instance_filters
 from controller.compute.instances.reconcile import _unsettled
 from controller.config import Config
 from controller.hosts.specs import _from
-from controller.kernel.call import Call, system_call
+from controller.kernel.call import Call, Principal, system_call
 from controller.kernel.database import open_sqlite
 from controller.kernel.filters import Page, where
 from controller.kernel.prepared import Bound
@@ -90,7 +90,7 @@ def own(*conditions):
 def describe(db, **fields):
     describer = Describer(db, DnsNames())
     request = instances_pb2.DescribeInstancesRequest(**fields)
-    return describer.describe(Call(account_id=ACCOUNTS[0]), request)
+    return describer.describe(Call(Principal(account_id=ACCOUNTS[0])), request)
 
 
 def test_a_page_is_found_by_key_wherever_it_is(db):

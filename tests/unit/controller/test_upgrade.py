@@ -12,11 +12,12 @@ from controller.kernel.call import system_call
 from controller.kernel.database import open_sqlite
 from controller.tables.hosts import Assignment
 from controller.tables.migrations import m0001_first
-from protos.cloud.v1 import instances_pb2, networks_pb2, volumes_pb2
+from protos.cloud.v1 import identity_pb2, instances_pb2, networks_pb2, volumes_pb2
 from tests.unit.controller.cloud import Cloud, ObedientHost
 
 RELEASE = Path(__file__).with_name("release_0_1")
 HOST_ID = f"h-{0:017x}"
+KEY_ID = "AKIA7B3JEDJ2FSULRCBG"  # alice's
 POSITION = 25  # of the newest that its host had heard of
 
 
@@ -69,6 +70,17 @@ def answered_before() -> dict:
 def test_it_answers_what_the_release_before_answered(cloud):
     assert answers(cloud) == answered_before()
     assert cloud.discrepancies() == []
+
+
+def test_its_access_keys_still_sign_for_their_accounts(cloud):
+    asked = identity_pb2.GetSigningKeyRequest(
+        access_key_id=KEY_ID, date="20260131", region="us-east-1", service="ec2"
+    )
+    answer = cloud.client("Identity").GetSigningKey(asked)
+    account_id = cloud.alice.account_id
+    assert answer.key and answer.principal == identity_pb2.Principal(
+        account_id=account_id, arn=f"arn:aws:iam::{account_id}:root", user_id=account_id
+    )
 
 
 def test_a_host_is_told_everything_once_more_and_what_was_under_way_ends(cloud):
