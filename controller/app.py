@@ -14,7 +14,8 @@ epoch), ``rng`` (random.SystemRandom in life, a seeded Random in simulations), `
 endpoint)`` → a client with ``Apply(HostSpec, timeout_s=)`` and ``ReadConsole(…)``, raising
 CloudError (protos/rpc.Client), ``master_key`` (identity/sealing), ``store`` (storage/images/store),
 ``blocks`` (storage/blocks/store), ``authority`` (hosts/authority; without one nobody can join),
-``checkpoint`` (called around each call to an agent; the database's commits have their own).
+``authorize`` (identity/authorize: may a principal do what it asks for?), ``checkpoint`` (called
+around each call to an agent; the database's commits have their own).
 
 How a noun is built, for all of them: a servicer's method is ``def Describe(self, request, call)``
 with a Call; ``middleware.Middleware`` stands before it (gRPC, clock, retry). It reads with
@@ -61,6 +62,7 @@ from controller.hosts.regions import RegionsServicer
 from controller.hosts.reports import Reports
 from controller.hosts.rpc import FleetServicer
 from controller.hosts.specs import Specs
+from controller.identity.authorize import Authorize, authorize
 from controller.identity.guard import Guard
 from controller.identity.quotas.rpc import QuotasServicer
 from controller.identity.quotas.rules import Quotas
@@ -149,6 +151,7 @@ def build(
     store: ImageStore,
     blocks: BlockStore,
     authority: Authority | None = None,
+    authorize: Authorize = authorize,
     checkpoint: Callable[[str], None] = lambda name: None,
 ) -> App:
     """Everything, wired. Raises scheduling.place.UnknownName for names that the configuration got
@@ -190,10 +193,14 @@ def build(
         **_resources(config, db, rng, quotas, feed, snapshots, store),
     }
     fetcher = ImageFetcher(db, store, config.images, HttpReader(config.images.sources).read, clock)
-    wrapped = {name: Middleware(servicer, clock) for name, servicer in servicers.items()}
+    guard = Guard(authorize, config.region.name)
+    wrapped = {
+        name: Middleware(servicer, clock, guard.asks_of(name))
+        for name, servicer in servicers.items()
+    }
     return App(
         servicers=wrapped,
-        guard=Guard(),
+        guard=guard,
         delivery=delivery,
         driver=Driver(
             _tasks(config, db, clock, reconcilers, instances, store, blocks, identity, enrolment)

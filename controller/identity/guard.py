@@ -1,58 +1,133 @@
-"""The guard before every rpc of the controller: reads the rpc's ``permission`` option and refuses
-who may not.
+"""The guard before every rpc of the controller, and what its rules ask behind it.
 
     permission says         who may call
-    action                  the gateway, on behalf of an account
-    action, operator        the gateway, on behalf of the operator's account
+    action                  the gateway, on behalf of a principal for whom ``authorize`` consents
     service: "gateway"      the gateway itself
     service: "host"         a host agent; which one, the method compares with the request
     service: "anyone …"     the join port: the token is the proof, and the method checks it
     anything else           nobody
 
-It asks no database: which account calls is the word of the gateway, which got it from this
+The guard asks no database: which principal calls is the word of the gateway, which got it from this
 controller together with the signing key (Identity.GetSigningKey) and forgets it within seconds of a
-change (ListKeyChanges).
+change (ListKeyChanges). So it asks with what the request tells; what has to be read first is asked
+about by the rules, through the ``Ask`` that their Call carries.
 """
 
-from protos import services
-from protos.cloud.v1 import options_pb2
+from collections.abc import Sequence
+from functools import cached_property
+
+from controller.identity.authorize import Authorize, Context, Lazy, Resource, arn
+from controller.identity.facts import Facts
+from controller.identity.permissions import ANY, Permission, permissions, tags_for
+from controller.kernel.call import Ask, Principal, consent
+from controller.kernel.database import Session
+from controller.kernel.middleware import Asks, principal_of
 from protos.errors import CloudError, Kind
 from protos.rpc import Caller
 
 ANYONE = "anyone with a token"
-
-
-def permissions() -> dict[str, options_pb2.Permission]:
-    """Every rpc's permission by its full name, "/pileus.cloud.v1.Instances/Run"."""
-    return {
-        services.full_name(method): services.permission_of(method)
-        for service in services.SERVICES
-        for method in service.methods
-    }
+CREATE_TAGS = "ec2:CreateTags"
 
 
 class Guard:
-    """protos/rpc.Guard."""
+    """protos/rpc.Guard. Raises UnknownField where a permission does not fit its request."""
 
-    def __init__(self):
+    def __init__(self, authorize: Authorize, region: str):
+        self._authorize, self._region = authorize, region
         self._permissions = permissions()
 
     def __call__(self, method: str, request: object, peer: str, caller: Caller) -> None:
         permission = self._permissions.get(method)
-        if permission is None or not _allowed(permission, peer, caller):
-            raise CloudError(
-                Kind.DENIED,
-                "You are not authorized to perform this operation.",
-                because=f"{method} from {peer!r} for account {caller.account_id!r}",
+        if permission is None:
+            raise _denied(f"{method} from {peer!r}")
+        if permission.action:
+            if peer != "gateway" or not caller.account_id:
+                raise _denied(f"{method} from {peer!r} for account {caller.account_id!r}")
+            Question(self._authorize, self._region, permission, request, principal_of(caller)).ask()
+        elif not _is_peer(permission.peer, peer):
+            raise _denied(f"{method} from {peer!r}")
+
+    def asks_of(self, service: str) -> Asks:
+        """For the Middleware of a service."""
+
+        def asks(method: str, request: object, principal: Principal) -> Ask:
+            permission = self._permissions.get(f"/pileus.cloud.v1.{service}/{method}")
+            if permission is None or not permission.action:
+                return consent
+            question = Question(self._authorize, self._region, permission, request, principal)
+            return question.ask_again
+
+        return asks
+
+
+class Question:
+    """Whether a principal may do what he requests."""
+
+    def __init__(
+        self,
+        authorize: Authorize,
+        region: str,
+        permission: Permission,
+        request,
+        principal: Principal,
+    ):
+        self._authorize, self._region = authorize, region
+        self._permission, self._request, self._principal = permission, request, principal
+
+    @cached_property
+    def _context(self) -> Context:
+        named = (self._request, self._region, self._principal.account_id)
+        return Lazy(lambda: self._permission.context_of(*named))
+
+    def ask(self) -> None:
+        """With what the request tells. Raises DENIED."""
+        account_id = self._principal.account_id
+        resources = self._permission.resources_of(self._request, self._region, account_id)
+        self._require(self._permission.action, resources, self._context)
+
+    def ask_again(
+        self,
+        session: Session,
+        noun: str,
+        identifiers: Sequence[str],
+        action: str,
+        context: Context,
+    ) -> None:
+        """With what was read: Session.authorize. Raises DENIED."""
+        asked = self._permission
+        if action == CREATE_TAGS:
+            context = {**context, "ec2:CreateAction": [asked.action.partition(":")[2]]}
+        elif not action and asked.has(noun):
+            action = asked.action
+            context = {**self._context, **context} if context else self._context
+        elif not action:
+            return
+        service = action.partition(":")[0]
+        facts = Facts(session, noun, identifiers, self._region)
+        resources = [
+            Resource(
+                arn(service, self._region, self._principal.account_id, noun, one),
+                tags_for(asked.tags(self._request), noun) if one == ANY else facts.of(one),
+                read=True,
             )
+            for one in identifiers
+        ]
+        self._require(action, resources, context)
+
+    def _require(self, action: str, resources: Sequence[Resource], context: Context) -> None:
+        if not self._authorize(self._principal, action, resources, context):
+            names = ", ".join(one.arn for one in resources[:5]) or "anything"
+            raise _denied(f"{self._principal.arn or self._principal.account_id}: {action} {names}")
 
 
-def _allowed(permission: options_pb2.Permission, peer: str, caller: Caller) -> bool:
-    if permission.action:
-        on_behalf = peer == "gateway" and bool(caller.account_id)
-        return on_behalf and (caller.operator or not permission.operator)
-    if permission.service == "gateway":
+def _is_peer(permitted: str, peer: str) -> bool:
+    if permitted == "gateway":
         return peer == "gateway"
-    if permission.service == "host":
+    if permitted == "host":
         return peer.startswith("host:")
-    return permission.service == ANYONE
+    return permitted == ANYONE
+
+
+def _denied(because: str) -> CloudError:
+    message = "You are not authorized to perform this operation."
+    return CloudError(Kind.DENIED, message, because=because)

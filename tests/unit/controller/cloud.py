@@ -17,6 +17,7 @@ from pathlib import Path
 from controller import app as controller_app
 from controller.audit import discrepancies
 from controller.config import Config
+from controller.identity.authorize import authorize
 from controller.identity.sealing import MasterKey
 from controller.kernel.call import system_call
 from controller.kernel.database import open_sqlite
@@ -239,12 +240,18 @@ class Account:
 
 class Cloud:
     def __init__(
-        self, folder: Path, hosts: int = 1, config: Config | None = None, on_statement=None, **facts
+        self,
+        folder: Path,
+        hosts: int = 1,
+        config: Config | None = None,
+        on_statement=None,
+        authorize=authorize,
+        **facts,
     ):
         self.now_ms = 1_800_000_000_000
         self.config = config or Config(state_dir=folder)
         self.rng = random.Random(7)
-        self.authority = None
+        self.authority, self.authorize = None, authorize
         self.master_key = MasterKey({1: bytes(32)}, self.rng)
         self.db = open_sqlite(self.config.database, synchronous="off")
         self.last_seen: dict[str, tuple[int, int]] = {}
@@ -279,6 +286,7 @@ class Cloud:
             store=self.store,
             blocks=self.blocks,
             authority=self.authority,
+            authorize=self.authorize,
         )
         return self
 

@@ -8,12 +8,16 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from google.protobuf.message_factory import GetMessageClass
 
-from controller.identity.guard import Guard, permissions
+from controller.identity.authorize import authorize
+from controller.identity.guard import Guard
+from controller.identity.permissions import permissions
 from controller.identity.rules import KEYS_PER_ACCOUNT
 from controller.identity.sealing import MasterKey, SealError, make_master_key, read_master_key
 from controller.kernel.call import system_call
 from controller.tables.identity import AccessKey
+from protos import services
 from protos.cloud.v1 import identity_pb2 as pb
 from protos.errors import CloudError, Kind
 from protos.rpc import Caller
@@ -240,13 +244,19 @@ def test_a_master_key_file(tmp_path):
 # --- the guard ------------------------------------------------------------------------------------
 
 ALL = permissions()
+REQUESTS = {
+    services.full_name(method): GetMessageClass(method.input_type)
+    for service in services.SERVICES
+    for method in service.methods
+}
+GUARD = Guard(authorize, "us-east-1")
 PEERS = ("gateway", "host:h-1", "controller", "stranger", "")
 USER = Caller(account_id="000000000002")
 
 
 def allowed(method, peer, caller) -> bool:
     try:
-        Guard()(method, None, peer, caller)
+        GUARD(method, REQUESTS.get(method, pb.Account)(), peer, caller)
     except CloudError as refusal:
         assert refusal.kind is Kind.DENIED
         return False
@@ -260,13 +270,14 @@ def test_every_rpc_is_guarded_as_it_says(method):
         for caller in (Caller(), USER, OPERATOR):
             if permission.action:
                 expected = peer == "gateway" and bool(caller.account_id)
-                expected = expected and (caller.operator or not permission.operator)
-            elif permission.service == "gateway":
+                operators = permission.action.startswith("pileus:")
+                expected = expected and (caller.operator or not operators)
+            elif permission.peer == "gateway":
                 expected = peer == "gateway"
-            elif permission.service == "host":
+            elif permission.peer == "host":
                 expected = peer == "host:h-1"
             else:
-                expected = permission.service == "anyone with a token"
+                expected = permission.peer == "anyone with a token"
             assert allowed(method, peer, caller) is expected, (peer, caller)
 
 
