@@ -91,12 +91,13 @@ class InstancesServicer:
         more."""
         instance_id = request.instance_id
         check_ids("instance", [instance_id])
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             found = session.rows(
                 Instance.select(Instance.instance_id).where(
                     Instance.instance_id == instance_id, Instance.account_id == call.account_id
                 )
             )
+            session.authorize("instance", [row.instance_id for row in found])
             host = session.one(
                 Placement.select(Host.host_id, Host.endpoint)
                 .join(Host, on=Host.host_id == Placement.host_id)

@@ -112,14 +112,15 @@ def find_one(
     session: Session, query: ModelSelect, key: Field, noun: str, identifier: str, parameter: str
 ):
     """The row of ``query``, which selects the caller's rows of the noun, of this id, a value of
-    ``key``. ``parameter``: what names it in a request. Raises INVALID where nothing does,
-    MALFORMED_ID, NOT_FOUND."""
+    ``key``, and asks whether he may have done to it what the call does. ``parameter``: what names
+    it in a request. Raises INVALID where nothing does, MALFORMED_ID, NOT_FOUND, DENIED."""
     if not identifier:
         raise missing_parameter(parameter)
     check_ids(noun, [identifier])
     row = session.one(query.where(key == identifier))
     if row is None:
         raise not_found(noun, identifier)
+    session.authorize(noun, [identifier])
     return row
 
 

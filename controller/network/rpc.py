@@ -59,7 +59,7 @@ class NetworksServicer:
             return describe_vpcs(session, call.account_id, request)
 
     def DescribeVpcAttribute(self, request, call: Call):
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return vpcs.attributes(session, call.account_id, request.vpc_id)
 
     def ModifyVpcAttribute(self, request, call: Call):

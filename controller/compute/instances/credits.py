@@ -101,6 +101,8 @@ def modify(
                 _modify(tx, one)
                 answer.changed_instance_ids.append(one.instance_id)
             except CloudError as refusal:  # nothing was written for it
+                if refusal.kind is Kind.DENIED:
+                    raise
                 answer.refusals.add(instance_id=one.instance_id, error=to_detail(refusal))
     return answer
 

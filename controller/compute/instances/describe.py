@@ -92,11 +92,12 @@ class Describer:
 
     def attributes(self, call: Call, instance_id: str) -> instances_pb2.InstanceAttributes:
         check_ids("instance", [instance_id])
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             query = _own(call, Instance.user_data).where(Instance.instance_id == instance_id)
             rows = session.rows(query)
             if not rows:
                 raise not_found("instance", instance_id)
+            session.authorize("instance", [instance_id])
             instance = self._messages(session, call, rows)[0]
         row = rows[0]
         return instances_pb2.InstanceAttributes(

@@ -166,7 +166,7 @@ class InstanceRules:
 def find(tx: Transaction, account_id: str, instance_ids: Sequence[str]) -> list:
     """The account's instances of these ids with their live placements, in their order, each once.
 
-    Rows of ``instances_query`` with claimed_vcpus. Raises MALFORMED_ID, NOT_FOUND.
+    Rows of ``instances_query`` with claimed_vcpus. Raises MALFORMED_ID, NOT_FOUND, DENIED.
     """
     wanted = list(dict.fromkeys(instance_ids))
     if not wanted:
@@ -177,6 +177,7 @@ def find(tx: Transaction, account_id: str, instance_ids: Sequence[str]) -> list:
     )
     found = {row.instance_id: row for row in tx.rows(query)}
     check_there("instance", wanted, found)
+    tx.authorize("instance", wanted)
     return [found[instance_id] for instance_id in wanted]
 
 

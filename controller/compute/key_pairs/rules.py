@@ -79,13 +79,14 @@ def delete(tx: Transaction, quotas: Quotas, key_pair_id: str, name: str) -> str:
         mine.append(KeyPair.key_pair_id == key_pair_id)
     if name:
         mine.append(KeyPair.key_name == name)
-    found = tx.value(KeyPair.select(KeyPair.key_pair_id).where(*mine))
+    found = tx.one(KeyPair.select(KeyPair.key_pair_id, KeyPair.key_name).where(*mine))
     if found is None:
         return ""
-    tx.delete(KeyPair, KeyPair.key_pair_id == found)
-    tags.remove_all(tx, [found])
+    tx.authorize("key-pair", [found.key_name])
+    tx.delete(KeyPair, KeyPair.key_pair_id == found.key_pair_id)
+    tags.remove_all(tx, [found.key_pair_id])
     quotas.refund(tx, tx.call.account_id, {"key_pairs": 1})
-    return found
+    return found.key_pair_id
 
 
 def check_name(name: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from peewee import SQL, fn
 
+from controller.identity.permissions import requested
 from controller.identity.tags.checks import (
     TAGS_PER_RESOURCE_MAX,
     check_key,
@@ -63,7 +64,14 @@ _STILL_THERE = {
 def add(
     tx: Transaction, account_id: str, tagged: Iterable[tuple[str, Iterable[str], Mapping[str, str]]]
 ) -> None:
-    """Tags what was just created, in one statement: (resource type, ids, tags checked already) …"""
+    """Tags what was just created, in one statement: (resource type, ids, tags checked already) …
+
+    That takes permission to create tags as well. Raises DENIED.
+    """
+    tagged = [each for each in tagged if each[2]]
+    for resource_type, _, tags in tagged:
+        context = requested(tags.items())
+        tx.authorize(resource_type, ["*"], action="ec2:CreateTags", context=context)
     rows = [
         {
             "resource_id": resource_id,
@@ -202,4 +210,5 @@ def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]
         )
         there = {row[0] for row in tx.tuples(query)}
         check_there(noun, wanted, there)
+        tx.authorize(noun, wanted)
     return by_noun

@@ -141,6 +141,8 @@ def disassociate(
     own, noun = _address_query(tx), "elastic-ip-association"
     key, association_id = carried_association_id, request.association_id
     address = find_one(tx, own, key, noun, association_id, "associationId")
+    tx.authorize("elastic-ip", [address.allocation_id])
+    tx.authorize("network-interface", [address.network_interface_id])
     _take_off(tx, feed, address)
 
 
@@ -239,6 +241,7 @@ def _find_address(tx: Transaction, allocation_id: str, public_ip: str):
     found = tx.one(own.where(PublicAddress.public_ip == public_ip))
     if found is None:
         raise no_address(public_ip)
+    tx.authorize("elastic-ip", [found.allocation_id])
     return found
 
 
@@ -279,6 +282,9 @@ def _find_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest)
         raise missing_parameter("instanceId")
     if nic is None:
         raise _no_target(tx, request)
+    tx.authorize("network-interface", [nic.network_interface_id])
+    if nic.instance_id:
+        tx.authorize("instance", [nic.instance_id])
     if nic.desired == "terminated":
         raise _invalid_instance(nic.instance_id)
     if request.private_ip_address in ("", nic.private_ip):

@@ -104,6 +104,7 @@ def associate(
     set_id = request.dhcp_options_id
     if set_id == "default":
         set_id = default_set(tx, rng, tx.call.account_id, domain)
+        tx.authorize("dhcp-options", [set_id])
     else:
         _find(tx, set_id)
     tx.advance(Vpc, {"dhcp_options_id": set_id}, Vpc.vpc_id == request.vpc_id)
@@ -131,6 +132,7 @@ def _find(tx: Transaction, set_id: str) -> None:
     query = DhcpOptions.select(DhcpOptions.dhcp_options_id)
     if tx.one(query.where(own, DhcpOptions.dhcp_options_id == set_id)) is None:
         raise not_found("dhcp-options", set_id)
+    tx.authorize("dhcp-options", [set_id])
 
 
 def _checked(key: str, values: list[str]) -> list[str]:

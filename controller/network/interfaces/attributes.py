@@ -112,6 +112,7 @@ def _set_deletion(tx: Transaction, row, change: network_interfaces_pb2.Attachmen
     check_ids("network-interface-attachment", [change.attachment_id])
     if row.attachment_id != change.attachment_id:
         raise not_found("network-interface-attachment", change.attachment_id)
+    tx.authorize("instance", [row.instance_id])
     tx.advance(
         Attachment,
         {"delete_on_termination": change.delete_on_termination},
@@ -130,7 +131,9 @@ def find(session: Session, nic_id: str, *, account_id: str = "") -> object:
 def find_attachment(tx: Transaction, attachment_id: str) -> object:
     """The caller's interface that is attached so. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
     own, noun = _own(tx.call.account_id), "network-interface-attachment"
-    return find_one(tx, own, Attachment.attachment_id, noun, attachment_id, "attachmentId")
+    found = find_one(tx, own, Attachment.attachment_id, noun, attachment_id, "attachmentId")
+    tx.authorize("network-interface", [found.network_interface_id])
+    return found
 
 
 def _own(account_id: str) -> ModelSelect:

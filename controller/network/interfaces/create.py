@@ -104,8 +104,12 @@ def create_interfaces(
     attaches them (``attachment_row``).
 
     The caller has checked the wish; addresses are asked for by name for one only. Raises
-    NO_CAPACITY (subnet, elastic-ip), INVALID and EXISTS for an address that cannot be had.
+    NO_CAPACITY (subnet, elastic-ip), INVALID and EXISTS for an address that cannot be had, DENIED
+    where the caller may not use the subnet or a group.
     """
+    tx.authorize("subnet", [subnet.subnet_id])
+    tx.authorize("security-group", list(network.groups))
+    tx.authorize("network-interface", ["*"])
     count = len(instance_ids)
     wants_public = subnet.map_public_ip_on_launch if wish.public is None else wish.public
     private = _private_addresses(tx, rng, subnet, count, wish)

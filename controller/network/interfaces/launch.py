@@ -90,13 +90,15 @@ def resolve_groups(
 ) -> dict[str, str]:
     """id → name of the groups for an interface in a VPC, in the order asked for: one statement.
 
-    Raises MALFORMED_ID, NOT_FOUND, INVALID (another VPC's), QUOTA (more than five).
+    Raises MALFORMED_ID, NOT_FOUND, INVALID (another VPC's), QUOTA (more than five), DENIED.
     """
     asked = _asked_groups(group_ids, group_names, default)
     group = SecurityGroup
     query = group.select(group.group_id, group.group_name, group.vpc_id.alias("group_vpc_id"))
     found = session.rows(query.where(_is_asked(account_id, vpc_id, *asked)))
-    return _choose_groups(found, vpc_id, asked)
+    chosen = _choose_groups(found, vpc_id, asked)
+    session.authorize("security-group", list(chosen))
+    return chosen
 
 
 def _asked_groups(

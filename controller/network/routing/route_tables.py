@@ -162,7 +162,11 @@ def _find_association(tx: Transaction, association_id: str):
         .where(RouteTable.account_id == tx.call.account_id)
     )
     noun = "route-table-association"
-    return find_one(tx, own, _USE.association_id, noun, association_id, "associationId")
+    found = find_one(tx, own, _USE.association_id, noun, association_id, "associationId")
+    tx.authorize("route-table", [found.route_table_id])
+    if found.subnet_id:
+        tx.authorize("subnet", [found.subnet_id])
+    return found
 
 
 def _check_together(table_id: str, vpc_id: str, other: str, other_vpc_id: str) -> None:

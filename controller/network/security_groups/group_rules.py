@@ -60,6 +60,8 @@ def authorize(
     if len(there) + len(asked) > quotas.maximum(tx, account_id, "rules_per_group"):
         message = "The maximum number of rules per security group has been reached."
         raise exceeded(tx.call, "rules_per_group", message, "security-group-rule")
+    if wanted_tags:
+        tx.authorize("security-group-rule", ["*"])
     rule_ids = insert_rules(tx, rng, account_id, group.group_id, asked)
     tags.add(tx, account_id, [("security-group-rule", rule_ids, wanted_tags)])
     feed.revise(tx, VPC, [group.vpc_id])
@@ -107,6 +109,7 @@ def modify(tx: Transaction, feed: Feed, request: networks_pb2.ModifyRulesRequest
     there = _rules_of(tx, group.group_id, False) | _rules_of(tx, group.group_id, True)
     rule_ids = [rule.rule_id for rule in request.rules]
     known = {rule.rule_id: rule for rule in _named(there, rule_ids)}
+    tx.authorize("security-group-rule", list(known))
     if len(known) < len(rule_ids):
         raise CloudError(
             Kind.INVALID, "The same rule must not appear multiple times", noun="parameter"

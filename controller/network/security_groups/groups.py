@@ -164,7 +164,7 @@ def find_group(session: Session, selector: networks_pb2.SecurityGroupSelector):
 
     Answers (group_id, group_name, vpc_id, in_default_vpc).
 
-    Raises INVALID, MALFORMED_ID, NOT_FOUND.
+    Raises INVALID, MALFORMED_ID, NOT_FOUND, DENIED.
     """
     account_id = session.call.account_id
     if selector.group_id and selector.group_name:
@@ -193,23 +193,26 @@ def find_group(session: Session, selector: networks_pb2.SecurityGroupSelector):
     found = session.one(query)
     if found is None:
         raise not_found("security-group", selector.group_id or selector.group_name)
+    session.authorize("security-group", [found.group_id])
     return found
 
 
 def find_vpc(session: Session, vpc_id: str) -> str:
-    """The caller's VPC of this id, or his default one for "". Raises MALFORMED_ID, NOT_FOUND."""
+    """The caller's VPC of this id, or his default one for "". Raises MALFORMED_ID, NOT_FOUND,
+    DENIED."""
     query = Vpc.select(Vpc.vpc_id).where(Vpc.account_id == session.call.account_id)
     if vpc_id:
         check_ids("vpc", [vpc_id])
         found = session.value(query.where(Vpc.vpc_id == vpc_id))
         if found is None:
             raise not_found("vpc", vpc_id)
-        return found
-    found = session.value(query.where(Vpc.is_default))
+    else:
+        found = session.value(query.where(Vpc.is_default))
     if found is None:
         raise CloudError(
             Kind.NOT_FOUND, "No default VPC for this user", noun="vpc", reason="no-default"
         )
+    session.authorize("vpc", [found])
     return found
 
 

@@ -55,6 +55,7 @@ def _snapshots_of(tx: Transaction, image_id: str) -> list[str]:
 def _delete(tx: Transaction, snapshots: SnapshotRules, snapshot_id: str) -> str:
     """What became of it. A refusal comes before anything is changed."""
     try:
+        tx.authorize("snapshot", [snapshot_id], action="ec2:DeleteSnapshot")
         snapshots.delete(tx, snapshot_id)
     except CloudError as refusal:
         if refusal.kind not in _REFUSED:

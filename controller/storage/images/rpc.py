@@ -59,7 +59,7 @@ class ImagesServicer:
             return deregister(tx, self._snapshots, request)
 
     def DescribeAttribute(self, request: images_pb2.ImageRequest, call: Call):
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return sharing.attributes(session, call, request.image_id)
 
     def ModifyAttribute(self, request: images_pb2.ModifyImageAttributeRequest, call: Call):

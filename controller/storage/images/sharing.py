@@ -45,8 +45,8 @@ def no_longer_available(image_id: str) -> CloudError:
 
 
 def own(session: Session, call: Call, image_id: str):
-    """The caller's. Raises MALFORMED_ID, NOT_FOUND, DENIED for one that he may only launch,
-    WRONG_STATE for one that is deregistered."""
+    """The caller's. Raises MALFORMED_ID, NOT_FOUND, DENIED also for one that he may only
+    launch, WRONG_STATE for one that is deregistered."""
     check_ids("image", [image_id])
     row = session.one(Image.select().where(Image.image_id == image_id, known_to(call.account_id)))
     if row is None:
@@ -57,6 +57,7 @@ def own(session: Session, call: Call, image_id: str):
         raise CloudError(
             Kind.DENIED, f"Not authorized for image:{image_id}", noun="image", id=image_id
         )
+    session.authorize("image", [image_id])
     return row
 
 

@@ -27,7 +27,7 @@ class SnapshotsServicer:
         return common_pb2.Empty()
 
     def DescribeAttribute(self, request: volumes_pb2.SnapshotRequest, call: Call):
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             snapshot = own(session, call, request.snapshot_id)
             return volumes_pb2.SnapshotSharing(
                 snapshot_id=request.snapshot_id,

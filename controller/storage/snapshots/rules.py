@@ -65,6 +65,7 @@ class SnapshotRules:
         volume = tx.one(_volumes().where(Volume.volume_id == request.volume_id))
         if volume is None or volume.account_id != tx.call.account_id:
             raise not_found("volume", request.volume_id)
+        tx.authorize("volume", [request.volume_id])
         (snapshot_id,) = self.take(tx, [volume], request.description, wanted)
         return snapshot_id
 
@@ -153,6 +154,9 @@ class SnapshotRules:
     def share(self, tx: Transaction, request: volumes_pb2.ModifySnapshotAttributeRequest) -> None:
         """Raises MALFORMED_ID, NOT_FOUND, DENIED, INVALID."""
         own(tx, tx.call, request.snapshot_id)
+        if request.HasField("public"):
+            key = "ec2:Add/group" if request.public else "ec2:Remove/group"
+            tx.authorize("snapshot", [request.snapshot_id], context={key: ["all"]})
         SHARES.change(tx, request.snapshot_id, request)
 
     def unshare(self, tx: Transaction, snapshot_id: str) -> None:
@@ -162,8 +166,8 @@ class SnapshotRules:
 
 
 def own(session: Session, call: Call, snapshot_id: str):
-    """The caller's snapshot. Raises MALFORMED_ID, NOT_FOUND, DENIED for one that he may only
-    use."""
+    """The caller's snapshot. Raises MALFORMED_ID, NOT_FOUND, DENIED also for one that he may
+    only use."""
     check_ids("snapshot", [snapshot_id])
     account_id = call.account_id
     row = session.one(
@@ -180,6 +184,7 @@ def own(session: Session, call: Call, snapshot_id: str):
             noun="snapshot",
             id=snapshot_id,
         )
+    session.authorize("snapshot", [snapshot_id])
     return row
 
 

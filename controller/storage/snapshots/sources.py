@@ -67,6 +67,7 @@ def find_sources(session: Session, call: Call, snapshot_ids: Iterable[str]) -> d
         ).where(Snapshot.snapshot_id.in_(wanted), visible_to(call.account_id))
     )
     check_there("snapshot", wanted, {row.snapshot_id for row in rows})
+    session.authorize("snapshot", wanted)
     for row in rows:
         if row.status != "completed":
             raise CloudError(

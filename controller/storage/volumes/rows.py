@@ -41,13 +41,14 @@ def volumes_query(*more) -> ModelSelect:
 
 
 def find_volume(session: Session, account_id: str, volume_id: str):
-    """The account's volume, a row of ``volumes_query``. Raises MALFORMED_ID, NOT_FOUND."""
+    """The account's volume, a row of ``volumes_query``. Raises MALFORMED_ID, NOT_FOUND, DENIED."""
     check_ids("volume", [volume_id])
     row = session.one(
         volumes_query().where(Volume.volume_id == volume_id, Volume.account_id == account_id)
     )
     if row is None:
         raise not_found("volume", volume_id)
+    session.authorize("volume", [volume_id])
     return row
 
 
