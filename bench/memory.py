@@ -24,17 +24,25 @@ def main() -> None:
     report("idle memory, PSS in MB", [*rows, ("together", f"{sum(sizes.values()):.0f}")])
 
 
-def pss_mb(service: str, folder: Path) -> float:
-    """PSS of all processes of a service whose command line names the folder."""
-    total_kb = 0
+def pids(service: str, folder: Path) -> list[int]:
+    """The processes of a service whose command line names the folder. SystemExit: there is none."""
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # a process may end while it is looked at
             command = (process / "cmdline").read_bytes().decode().split("\0")
             if f"-m\0{service}\0" in "\0".join(command) and str(folder) in " ".join(command):
-                rollup = (process / "smaps_rollup").read_text().splitlines()
-                total_kb += sum(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
-    if not total_kb:
+                found.append(int(process.name))
+    if not found:
         raise SystemExit(f"no process of {service} runs from {folder}")
+    return found
+
+
+def pss_mb(service: str, folder: Path) -> float:
+    """PSS of all processes of a service whose command line names the folder."""
+    total_kb = 0
+    for pid in pids(service, folder):
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        total_kb += sum(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
     return total_kb * 1024 / 1e6
 
 
