@@ -24,6 +24,7 @@ from cli.progress import Progress
 from cli.services import ROOT
 from cli.status import Status
 from cli.up import Up, exports
+from protos.version import VERSION
 
 FOLLOW_POLL_S = 0.3
 AUDIT_TIMEOUT_S = 300
@@ -44,11 +45,12 @@ cache_dir_option = click.option(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(VERSION, "--version", prog_name="pileus")
 def main() -> None:
     """Pileus: an EC2-compatible cloud on your own servers.
 
-    Beside these commands there is `./pileus test [-e lint|unit|clients|real]`, which runs every
-    test, or those of one environment.
+    Two more are for those who work on Pileus: `./pileus test [-e lint|unit|clients|real]` runs
+    every test, or those of one environment; `./pileus lock` writes the lock of its Python packages.
     """
 
 
