@@ -47,7 +47,7 @@ Usage: ./pileus test [-e ENVIRONMENTS] [-- PYTEST'S ARGUMENTS]
 Runs every test of Pileus and ends with one line that counts them all. The exit code is 0 only when
 none failed. What the tests need (Debian's packages, Python's) is installed first.
 
-  -e lint       ruff: the rules and the format
+  -e lint       ruff: the rules and the format; mypy: the types
   -e unit       what needs neither root nor libvirt: units, the simulation of the whole cloud, boto3
                 against a cloud of fake hosts
   -e clients    Terraform, Ansible, libcloud and other clients, unmodified, against such a cloud
