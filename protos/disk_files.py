@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from protos import qcow2
-from protos.qcow2 import SECTOR_BYTES, Refused
+from protos.qcow2 import SECTOR_BYTES
+from protos.qcow2 import Refused as Refused
 
 DISK_FORMATS = ("qcow2", "raw")
 _START_BYTES = 34 * 1024  # up to an ISO 9660 file system's first descriptor

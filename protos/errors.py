@@ -129,9 +129,9 @@ def from_rpc_error(error: grpc.RpcError) -> CloudError:
 
     Without our detail the transport failed: UNAVAILABLE, or BUG where it is not that.
     """
-    for key, value in error.trailing_metadata() or ():
-        if key == DETAIL_KEY:
-            return from_detail(common_pb2.ErrorDetail.FromString(value))
+    for sent in error.trailing_metadata() or ():
+        if sent.key == DETAIL_KEY:
+            return from_detail(common_pb2.ErrorDetail.FromString(sent.value))
     if error.code() in (
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,

@@ -109,8 +109,6 @@ class Manifest:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Manifest) and self.encode() == other.encode()
 
-    __hash__ = None  # compared by content, never a key
-
     def get(self, index: int) -> bytes | None:
         """The SHA-256 of that block; None where it is all zeros."""
         at = bisect_left(self._indexes, index)

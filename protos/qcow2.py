@@ -91,7 +91,8 @@ def read_header(start: bytes) -> Header:
     """The header as it stands, of a version and a cluster size that exist. Raises Refused."""
     if len(start) < V2_LENGTH or start[:4] != MAGIC:
         raise Refused("it is declared as qcow2 and is not")
-    _, version, backing, backing_size, bits, size, crypt, *tables = _HEADER_V2.unpack_from(start)
+    _, version, *fields = _HEADER_V2.unpack_from(start)
+    bits = fields[2]
     incompatible, order, length = 0, 4, V2_LENGTH
     if version == 3:
         if len(start) < V3_LENGTH:
@@ -106,8 +107,8 @@ def read_header(start: bytes) -> Header:
     if order > 6:
         raise Refused(f"its refcounts are of 2^{order} bits, not 2^0 to 2^6")
     compression = start[V3_LENGTH] if length > V3_LENGTH else 0
-    more = (incompatible, order, length, compression)
-    return Header(version, backing, backing_size, bits, size, crypt, *tables, *more)
+    fields += (incompatible, order, length, compression)
+    return Header(version, *fields)
 
 
 def _check_fields(header: Header, file_bytes: int) -> None:
@@ -285,7 +286,7 @@ class _Tables:
                         f"and has {count}): {REPAIR}"
                     )
 
-    def _numbers(self, offset: int, length: int) -> array:
+    def _numbers(self, offset: int, length: int) -> "array[int]":
         return _big_endian("Q", _read(self._file, offset, length))
 
 
@@ -327,7 +328,7 @@ def _refcounts(data: bytes, order: int) -> Sequence[int]:
     return data if order == 3 else _big_endian("HIQ"[order - 4], data)
 
 
-def _big_endian(kind: str, data: bytes) -> array:
+def _big_endian(kind: str, data: bytes) -> "array[int]":
     numbers = array(kind, data)
     if sys.byteorder == "little":
         numbers.byteswap()

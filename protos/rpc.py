@@ -13,22 +13,30 @@ gateway's word, in metadata; only the gateway may say it.
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 
 import grpc
+from google.protobuf.message import Message
 
 from protos import errors
 from protos.errors import CloudError, Kind
+
+if TYPE_CHECKING:
+    _Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
 
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 DEFAULT_TIMEOUT_S = 10.0
 
-_OPTIONS = [
+_Request = TypeVar("_Request")
+_Answer = TypeVar("_Answer")
+
+_OPTIONS: list[tuple[str, object]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),  # two processes on one port is a mistake, not load balancing
@@ -67,18 +75,18 @@ class Caller:
     dry_run: bool = False
     principal_id: str = ""
 
-    def to_metadata(self) -> list[tuple[str, str]]:
-        return [
+    def to_metadata(self) -> tuple[tuple[str, str], ...]:
+        return tuple(
             (f"x-pileus-{field.name.replace('_', '-')}", str(value))
             for field in fields(self)
             if (value := getattr(self, field.name))
-        ]
+        )
 
     @classmethod
-    def from_metadata(cls, metadata: Iterable[tuple[str, str]]) -> "Caller":
-        sent = {key: value for key, value in metadata if key.startswith("x-pileus-")}
+    def from_metadata(cls, metadata: Iterable[tuple[str, str | bytes]]) -> "Caller":
+        sent = {key: str(value) for key, value in metadata if key.startswith("x-pileus-")}
 
-        def get(name):
+        def get(name: str) -> str:
             return sent.get(f"x-pileus-{name}", "")
 
         return cls(
@@ -105,7 +113,7 @@ Guard = Callable[[str, object, str, Caller], None]
 
 def serve(
     address: str,
-    services: Sequence[tuple[Callable, object]],
+    services: Sequence[tuple[Callable[..., None], object]],
     tls: TlsFiles,
     guard: Guard,
     *,
@@ -167,25 +175,35 @@ def peer_of_dns_name(name: str) -> str:
 
 
 class Client:
-    """A stub whose methods take (request, caller=, timeout_s=) and raise CloudError."""
+    """A stub whose methods take (request, caller=, timeout_s=) and raise CloudError.
+
+    Their types are in protos/cloud/v1/clients.pyi, a protocol for each service.
+    """
 
     def __init__(
-        self, channel: grpc.Channel, stub_type: type, timeout_s: float = DEFAULT_TIMEOUT_S
+        self,
+        channel: grpc.Channel,
+        stub_type: Callable[[grpc.Channel], object],
+        timeout_s: float = DEFAULT_TIMEOUT_S,
     ):
         self._stub, self._timeout_s = stub_type(channel), timeout_s
 
-    def __getattr__(self, method: str) -> Callable:
+    def __getattr__(self, method: str) -> Callable[..., Any]:
         call = getattr(self._stub, method)
         if isinstance(call, (grpc.UnaryStreamMultiCallable, grpc.StreamStreamMultiCallable)):
 
-            def invoke(request, caller: Caller = Caller(), timeout_s: float | None = None):
+            def invoke(
+                request: Any, caller: Caller = Caller(), timeout_s: float | None = None
+            ) -> object:
                 stream = call(
                     request, timeout=timeout_s or self._timeout_s, metadata=caller.to_metadata()
                 )
                 return _translated(stream)
         else:
 
-            def invoke(request, caller: Caller = Caller(), timeout_s: float | None = None):
+            def invoke(
+                request: Any, caller: Caller = Caller(), timeout_s: float | None = None
+            ) -> object:
                 try:
                     return call(
                         request, timeout=timeout_s or self._timeout_s, metadata=caller.to_metadata()
@@ -197,7 +215,7 @@ class Client:
         return invoke
 
 
-def _translated(stream):
+def _translated(stream: Iterable[_Answer]) -> Iterator[_Answer]:
     try:
         yield from stream
     except grpc.RpcError as failure:
@@ -220,25 +238,32 @@ class LocalClient:
     ):
         self._servicer, self._peer, self._guard, self._service = servicer, peer, guard, service
 
-    def __getattr__(self, method: str) -> Callable:
+    def __getattr__(self, method: str) -> Callable[..., Any]:
         handler = getattr(self._servicer, method)
+        name = f"/{self._service}/{method}"
 
-        def invoke(request, caller: Caller = Caller(), timeout_s: float | None = None):
-            one = hasattr(request, "SerializeToString")
-            sent = type(request).FromString(request.SerializeToString()) if one else request
-            answer = _answer(
-                handler, sent, f"/{self._service}/{method}", self._peer, caller, self._guard
-            )
-            return (
-                type(answer).FromString(answer.SerializeToString())
-                if hasattr(answer, "SerializeToString")
-                else answer
-            )
+        def invoke(
+            request: object, caller: Caller = Caller(), timeout_s: float | None = None
+        ) -> object:
+            sent = _copied(request)
+            return _copied(_answer(handler, sent, name, self._peer, caller, self._guard))
 
         return invoke
 
 
-def _answer(handler, request, method: str, peer: str, caller: Caller, guard: Guard):
+def _copied(sent: object) -> object:
+    """A message as it arrives; a stream as it is."""
+    return type(sent).FromString(sent.SerializeToString()) if isinstance(sent, Message) else sent
+
+
+def _answer(
+    handler: Callable[[_Request, CallContext], _Answer],
+    request: _Request,
+    method: str,
+    peer: str,
+    caller: Caller,
+    guard: Guard,
+) -> _Answer:
     """Guard, handler, every failure as a CloudError; other exceptions are logged and become BUG."""
     try:
         guard(method, request, peer, caller)
@@ -257,29 +282,50 @@ def _answer(handler, request, method: str, peer: str, caller: Caller, guard: Gua
         raise CloudError(Kind.BUG, "An internal error has occurred.", because=failure) from failure
 
 
+# (is the request a stream, is the answer one) → what makes such a method
+_METHOD_HANDLERS = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
 class _Door(grpc.ServerInterceptor):
     """Every call into a service passes here: who calls, may they, and errors to the wire."""
 
     def __init__(self, guard: Guard):
         self._guard = guard
-        self._made: dict[str, grpc.RpcMethodHandler] = {}  # as many as there are methods
+        self._made: dict[str, _Handler] = {}  # as many as there are methods
 
-    def intercept_service(self, continuation, details):
-        made = self._made.get(details.method)
-        if made is None and (handler := continuation(details)) is not None:
-            made = self._made[details.method] = self._before(handler, details.method)
+    def intercept_service(
+        self,
+        continuation: "Callable[[grpc.HandlerCallDetails], _Handler | None]",
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "_Handler | None":
+        method = handler_call_details.method
+        made = self._made.get(method)
+        if made is None and (handler := continuation(handler_call_details)) is not None:
+            made = self._made[method] = self._before(handler, method)
         return made
 
-    def _before(self, handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler:
+    def _before(self, handler: "_Handler", method: str) -> "_Handler":
+        behaviour = cast(
+            Callable[[object, CallContext], Any],
+            handler.unary_unary
+            or handler.unary_stream
+            or handler.stream_unary
+            or handler.stream_stream,
+        )
 
-        def respond(request, context):
+        def respond(request: object, context: grpc.ServicerContext) -> object:
             try:
                 caller = Caller.from_metadata(context.invocation_metadata())
                 return _answer(behaviour, request, method, _peer(context), caller, self._guard)
             except CloudError as refusal:
                 _abort(context, refusal)
 
-        def respond_stream(request, context):
+        def respond_stream(request: object, context: grpc.ServicerContext) -> Iterator[object]:
             try:
                 caller = Caller.from_metadata(context.invocation_metadata())
                 yield from _answer(behaviour, request, method, _peer(context), caller, self._guard)
@@ -292,43 +338,21 @@ class _Door(grpc.ServerInterceptor):
                     CloudError(Kind.BUG, "An internal error has occurred.", because=failure),
                 )
 
-        if handler.unary_unary:
-            behaviour, make, door = (
-                handler.unary_unary,
-                grpc.unary_unary_rpc_method_handler,
-                respond,
-            )
-        elif handler.unary_stream:
-            behaviour, make, door = (
-                handler.unary_stream,
-                grpc.unary_stream_rpc_method_handler,
-                respond_stream,
-            )
-        elif handler.stream_unary:
-            behaviour, make, door = (
-                handler.stream_unary,
-                grpc.stream_unary_rpc_method_handler,
-                respond,
-            )
-        else:
-            behaviour, make, door = (
-                handler.stream_stream,
-                grpc.stream_stream_rpc_method_handler,
-                respond_stream,
-            )
-        return make(
-            door,
+        return _METHOD_HANDLERS[handler.request_streaming, handler.response_streaming](
+            respond_stream if handler.response_streaming else respond,
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
 
 
 def _peer(context: grpc.ServicerContext) -> str:
-    names = context.auth_context().get("x509_subject_alternative_name") or [b""]
+    # A list of names, where typeshed says that it were one.
+    sent = cast(Mapping[str, Sequence[bytes]], context.auth_context())
+    names = sent.get("x509_subject_alternative_name") or [b""]
     return peer_of_dns_name(names[0].decode())
 
 
-def _abort(context: grpc.ServicerContext, error: CloudError) -> None:
+def _abort(context: grpc.ServicerContext, error: CloudError) -> NoReturn:
     context.set_trailing_metadata(
         ((errors.DETAIL_KEY, errors.to_detail(error).SerializeToString()),)
     )

@@ -1,5 +1,8 @@
 """Every service of the contract with its rpcs: one list, read by guards and by the JSON API."""
 
+from collections.abc import Mapping
+from typing import cast
+
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from protos.cloud.v1 import (
@@ -40,7 +43,8 @@ SERVICES: tuple[ServiceDescriptor, ...] = tuple(
 
 def permission_of(method: MethodDescriptor) -> options_pb2.Permission:
     """Who may call an rpc, as its ``permission`` option says."""
-    return method.GetOptions().Extensions[options_pb2.permission]
+    extensions = cast(Mapping[object, options_pb2.Permission], method.GetOptions().Extensions)
+    return extensions[options_pb2.permission]
 
 
 def full_name(method: MethodDescriptor) -> str:
