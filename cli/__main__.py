@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
 from cli import cloud, services
 from cli.administration import commands as administration_commands
-from cli.cloud import Wishes
+from cli.cloud import Cloud, Wishes
 from cli.down import Down
 from cli.following import Following
 from cli.images import DEMO_NAME
@@ -95,7 +96,7 @@ def main() -> None:
     help="What signatures may name beside the cloud's region, for clients that sign for one of "
     "their own (euca2ools).",
 )
-def up(state_dir, cache_dir, detach, **wishes):
+def up(state_dir: Path | None, cache_dir: Path | None, detach: bool, **wishes: Any) -> None:
     """Bring the cloud up, or find it running; wait until a launch would succeed.
 
     What is chosen at the first `up` is kept; a later one may change where the endpoint is
@@ -109,7 +110,7 @@ def up(state_dir, cache_dir, detach, **wishes):
         _follow(layout, progress)
 
 
-def _welcome(layout: Layout, chosen) -> str:
+def _welcome(layout: Layout, chosen: Cloud) -> str:
     no_aws = "" if shutil.which("aws") else "(`pip install awscli`, or any other tool for EC2.)\n"
     return (
         f"\nEndpoint: {chosen.endpoint}\n\n"
@@ -143,14 +144,14 @@ def _follow(layout: Layout, progress: Progress) -> None:
 @state_dir_option
 @cache_dir_option
 @click.option("--destroy", is_flag=True, help="Terminate all guests and remove all that was made.")
-def down(state_dir, cache_dir, destroy):
+def down(state_dir: Path | None, cache_dir: Path | None, destroy: bool) -> None:
     """Stop the services. Guests keep running."""
     Down(Layout.of(state_dir, cache_dir), Progress(Console())).run(destroy)
 
 
 @main.command()
 @state_dir_option
-def status(state_dir):
+def status(state_dir: Path | None) -> None:
     """Show what runs. Exit code 0 only when a launch would succeed."""
     ready = Status(Layout.of(state_dir), Progress(Console())).show()
     sys.exit(0 if ready else 1)
@@ -158,7 +159,7 @@ def status(state_dir):
 
 @main.command()
 @state_dir_option
-def env(state_dir):
+def env(state_dir: Path | None) -> None:
     """Print shell exports of the endpoint and the operator's access key."""
     layout = Layout.of(state_dir)
     click.echo(exports(layout, cloud.require(layout)), nl=False)
@@ -166,7 +167,7 @@ def env(state_dir):
 
 @main.command()
 @state_dir_option
-def audit(state_dir):
+def audit(state_dir: Path | None) -> None:
     """Print what is on this host and should not be. Exit code 0 when there is nothing."""
     layout = Layout.of(state_dir)
     cloud.require(layout)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import click
 
 from cli import cloud, images, tables
-from cli.api import Api, own_account
+from cli.api import Api, Json, own_account
 from cli.errors import CliError
 from cli.layout import Layout
 from cli.status import HOSTS_HEAD, by_name, hosts_row
@@ -19,7 +19,7 @@ from cli.up import exports
 MOST = 10**15  # of a quota; beyond it is a slip of the finger
 
 
-def commands(state_dir_option: Callable) -> list[click.Command]:
+def commands(state_dir_option: Callable[[click.Command], object]) -> list[click.Group]:
     """The groups, each command with --state-dir."""
     groups = [account, key, quota, host, image]
     for group in groups:
@@ -40,13 +40,13 @@ def _open(state_dir: Path | None) -> tuple[Layout, cloud.Cloud, Api]:
 
 
 @click.group()
-def account():
+def account() -> None:
     """Accounts: each has its own instances, networks, keys and quotas."""
 
 
 @account.command("create")
 @click.argument("name")
-def create_account(name, state_dir):
+def create_account(name: str, state_dir: Path | None) -> None:
     """Make an account; print its exports. The secret is shown this once."""
     layout, chosen, api = _open(state_dir)
     made = api.call("POST", "/v1/accounts", {"name": name})
@@ -55,7 +55,7 @@ def create_account(name, state_dir):
 
 
 @account.command("list")
-def list_accounts(state_dir):
+def list_accounts(state_dir: Path | None) -> None:
     """List all accounts."""
     _, _, api = _open(state_dir)
     rows = [
@@ -66,13 +66,13 @@ def list_accounts(state_dir):
 
 
 @click.group()
-def key():
+def key() -> None:
     """Access keys of accounts."""
 
 
 @key.command("create")
 @account_option
-def create_key(account, state_dir):
+def create_key(account: str | None, state_dir: Path | None) -> None:
     """Make one more access key; print its exports. The secret is shown this once."""
     layout, chosen, api = _open(state_dir)
     account_id = _account_id(layout, api, account)
@@ -82,7 +82,7 @@ def create_key(account, state_dir):
 
 @key.command("list")
 @account_option
-def list_keys(account, state_dir):
+def list_keys(account: str | None, state_dir: Path | None) -> None:
     """List an account's access keys."""
     layout, _, api = _open(state_dir)
     answer = api.call("GET", f"/v1/accounts/{_account_id(layout, api, account)}/access-keys")
@@ -92,34 +92,34 @@ def list_keys(account, state_dir):
 
 @key.command("activate")
 @click.argument("access_key_id")
-def activate_key(access_key_id, state_dir):
+def activate_key(access_key_id: str, state_dir: Path | None) -> None:
     """Let a deactivated key work again."""
     _set_status(access_key_id, "Active", state_dir)
 
 
 @key.command("deactivate")
 @click.argument("access_key_id")
-def deactivate_key(access_key_id, state_dir):
+def deactivate_key(access_key_id: str, state_dir: Path | None) -> None:
     """Refuse a key from now on (within seconds)."""
     _set_status(access_key_id, "Inactive", state_dir)
 
 
 @key.command("delete")
 @click.argument("access_key_id")
-def delete_key(access_key_id, state_dir):
+def delete_key(access_key_id: str, state_dir: Path | None) -> None:
     """Delete a key."""
     _, _, api = _open(state_dir)
     api.call("DELETE", f"/v1/access-keys/{_quoted(access_key_id)}")
 
 
 @click.group()
-def quota():
+def quota() -> None:
     """What an account may have at most."""
 
 
 @quota.command("list")
 @account_option
-def list_quotas(account, state_dir):
+def list_quotas(account: str | None, state_dir: Path | None) -> None:
     """List an account's quotas and what it has used of them."""
     layout, _, api = _open(state_dir)
     answer = api.call("GET", f"/v1/accounts/{_account_id(layout, api, account)}/quotas")
@@ -127,7 +127,7 @@ def list_quotas(account, state_dir):
     tables.show(("QUOTA", "USED", "LIMIT"), rows)
 
 
-def _used(quota: dict) -> int | str:
+def _used(quota: Json) -> int | str:
     """A bound on each group, VPC or table has no use of its own."""
     return "-" if "_per_" in quota["name"] else int(quota["used"])
 
@@ -136,7 +136,7 @@ def _used(quota: dict) -> int | str:
 @account_option
 @click.argument("name")
 @click.argument("value", type=click.IntRange(min=0))
-def set_quota(account, name, value, state_dir):
+def set_quota(account: str | None, name: str, value: int, state_dir: Path | None) -> None:
     """Set one quota of an account; 0 forbids.
 
     `./pileus quota list` shows the names. Setting vpcs sets internet_gateways to the same, as in
@@ -151,12 +151,12 @@ def set_quota(account, name, value, state_dir):
 
 
 @click.group()
-def host():
+def host() -> None:
     """The servers that guests run on."""
 
 
 @host.command("list")
-def list_hosts(state_dir):
+def list_hosts(state_dir: Path | None) -> None:
     """List all hosts and what is used of them."""
     _, _, api = _open(state_dir)
     hosts = sorted(api.every("/v1/hosts", "hosts"), key=by_name)
@@ -173,7 +173,7 @@ def list_hosts(state_dir):
     show_default=True,
     help="Seconds until it is worthless.",
 )
-def join_token(name, zone, valid, state_dir):
+def join_token(name: str, zone: str | None, valid: int, state_dir: Path | None) -> None:
     """Print a one-time token with which one more server joins.
 
     It is the join_token of that server's hostagent; deploy/README.md says how one is run.
@@ -197,12 +197,12 @@ def join_token(name, zone, valid, state_dir):
 
 
 @click.group()
-def image():
+def image() -> None:
     """Machine images."""
 
 
 @image.command("list")
-def list_images(state_dir):
+def list_images(state_dir: Path | None) -> None:
     """List the operator's images."""
     _, _, api = _open(state_dir)
     rows = [
@@ -227,7 +227,9 @@ def list_images(state_dir):
     help="What the file is; its content says it unless said.",
 )
 @click.option("--public", is_flag=True, help="For all accounts.")
-def import_image(file, name, disk_format, public, state_dir):
+def import_image(
+    file: Path, name: str | None, disk_format: str | None, public: bool, state_dir: Path | None
+) -> None:
     """Upload a qcow2 or raw disk and register it as an image.
 
     Other kinds of disks, and what is packed, are refused with what to do about it.
@@ -242,7 +244,9 @@ def import_image(file, name, disk_format, public, state_dir):
 @click.option("--name", required=True)
 @click.option("--disk-format", "--format", type=click.Choice(["qcow2", "raw"]), default="qcow2")
 @click.option("--public", is_flag=True, help="For all accounts.")
-def register_image(url, name, disk_format, public, state_dir):
+def register_image(
+    url: str, name: str, disk_format: str, public: bool, state_dir: Path | None
+) -> None:
     """Register an image that the cloud fetches from an http(s) URL of an allowed source.
 
     Which are allowed is in [images] of the state dir's extra/controller.toml, as in
@@ -271,5 +275,5 @@ def _account_id(layout: Layout, api: Api, name_or_id: str | None) -> str:
         return own
     for one in api.every("/v1/accounts", "accounts"):
         if name_or_id in (one["account_id"], one["name"]):
-            return one["account_id"]
+            return str(one["account_id"])
     raise CliError(f"there is no account {name_or_id!r}; `./pileus account list` shows them")

@@ -9,7 +9,10 @@ Signed by SigV4 with the service name "pileus"; botocore does the sums.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO, TypeAlias
 from urllib.parse import urlencode
 
 import urllib3
@@ -24,6 +27,7 @@ from cli.layout import Layout
 SERVICE = "pileus"
 TIMEOUT_S, UPLOAD_TIMEOUT_S = 15.0, 3600.0
 PIECE_BYTES = 1024 * 1024
+Json: TypeAlias = dict[str, Any]  # an object as the API takes and answers it
 _OPERATORS = ("account_id", "access_key_id", "secret_access_key")  # what operator.json says
 
 
@@ -45,7 +49,7 @@ class Api:
             retries=False, ca_certs=str(layout.ca) if not cloud.loopback else None
         )
 
-    def call(self, verb: str, path: str, fields: dict | None = None) -> dict:
+    def call(self, verb: str, path: str, fields: Json | None = None) -> Json:
         """One request: fields in the body, or in the query of a GET."""
         query, body = "", b""
         if verb == "GET" and fields:
@@ -55,7 +59,7 @@ class Api:
         digest = hashlib.sha256(body).hexdigest()
         return self._send(verb, path + query, body, digest, TIMEOUT_S)
 
-    def upload(self, path: str, fields: dict, file: Path) -> dict:
+    def upload(self, path: str, fields: Json, file: Path) -> Json:
         """Streams a file; what it is goes in the query."""
         digest = hashlib.sha256()
         with file.open("rb") as source:
@@ -71,7 +75,7 @@ class Api:
                 {"Content-Length": str(file.stat().st_size)},
             )
 
-    def every(self, path: str, member: str, fields: dict | None = None) -> list[dict]:
+    def every(self, path: str, member: str, fields: Json | None = None) -> list[Json]:
         """All pages of a list."""
         found, token = [], ""
         while True:
@@ -82,7 +86,15 @@ class Api:
             if not token:
                 return found
 
-    def _send(self, verb, target, body, digest, timeout_s, headers=None) -> dict:
+    def _send(
+        self,
+        verb: str,
+        target: str,
+        body: bytes | BinaryIO,
+        digest: str,
+        timeout_s: float,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> Json:
         url = self._endpoint + target
         request = AWSRequest(
             verb, url, headers={"X-Amz-Content-SHA256": digest, "Content-Type": "application/json"}
@@ -93,7 +105,7 @@ class Api:
                 verb,
                 url,
                 body=body,
-                headers={**dict(request.headers.items()), **(headers or {})},
+                headers={**dict(request.headers.items()), **headers},
                 timeout=urllib3.Timeout(connect=5.0, read=timeout_s),
             )
         except urllib3.exceptions.HTTPError as failure:
@@ -128,9 +140,9 @@ def operators_key(layout: Layout) -> dict[str, str]:
         raise CliError(f"no operator's access key in {layout.operator}: {failure}") from failure
 
 
-def _read(answer) -> dict:
+def _read(answer: urllib3.BaseHTTPResponse) -> Json:
     try:
-        content = json.loads(answer.data)
+        content: Json = json.loads(answer.data)
     except ValueError as failure:
         raise ApiError("BUG", f"HTTP {answer.status}, and no JSON with it") from failure
     if answer.status >= 300:

@@ -21,6 +21,7 @@ import sys
 import sysconfig
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -160,7 +161,7 @@ def recorded_hypervisor(state_dir: str) -> str:
         home = Path(os.environ["XDG_STATE_HOME"])
     path = Path(state_dir).expanduser() if state_dir else home / "pileus"
     try:
-        return json.loads((path / "cloud.json").read_text())["hypervisor"]
+        return str(json.loads((path / "cloud.json").read_text())["hypervisor"])
     except (OSError, ValueError, KeyError):
         return ""
 
@@ -216,7 +217,7 @@ def ensure_venv(locks: list[str]) -> None:
     Raises Refusal, also where a downloaded file is not the one that was locked.
     """
     before = read_stamp()
-    stamp = {
+    stamp: dict[str, Any] = {
         "locks": sorted({*before.get("locks", ()), *locks}),
         "libvirt": libvirt_version() if "host" in locks else before.get("libvirt", ""),
     }
@@ -227,9 +228,9 @@ def ensure_venv(locks: list[str]) -> None:
     require_writable(ROOT, VENV, INSTALL_LOG)
     if not is_usable(VENV):
         make_venv()
-    pip = [VENV / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check"]
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
     pip += ["--no-color", "--progress-bar", "off", "--no-input", "--no-deps"]  # all are locked
-    locked = [word for path in files for word in ("--requirement", path)]
+    locked = [word for path in files for word in ("--requirement", str(path))]
     install([*pip, "--require-hashes", *locked], f"Python packages, as locked, into {VENV}")
     if libvirt := stamp["libvirt"]:
         # Built by the setuptools of host.txt, not by the newest one.
@@ -240,7 +241,7 @@ def ensure_venv(locks: list[str]) -> None:
 
 def compile_protos() -> None:
     """Does nothing where all is compiled. Raises Refusal."""
-    command = [VENV / "bin" / "python", "-m", "protos.build"]
+    command = [str(VENV / "bin" / "python"), "-m", "protos.build"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0:
         require_writable(*(ROOT / "protos" / "cloud" / "v1").iterdir())
@@ -286,9 +287,9 @@ def make_venv() -> None:
     )
 
 
-def read_stamp() -> dict:
+def read_stamp() -> dict[str, Any]:
     try:
-        return json.loads(STAMP.read_text()) if is_usable(VENV) else {}
+        return dict(json.loads(STAMP.read_text())) if is_usable(VENV) else {}
     except (OSError, ValueError):
         return {}
 
@@ -316,7 +317,7 @@ def libvirt_version() -> str:
     return shown.stdout.strip()
 
 
-def install(command: list, what: str, log: Path = INSTALL_LOG, **environment: str) -> None:
+def install(command: list[str], what: str, log: Path = INSTALL_LOG, **environment: str) -> None:
     """Runs apt or pip, showing how far it is and not what it says, which goes into a log.
 
     Raises Refusal with the log's end when it fails.
@@ -324,13 +325,14 @@ def install(command: list, what: str, log: Path = INSTALL_LOG, **environment: st
     began, told, stage = time.monotonic(), Telling(what), ""
     with log.open("wb") as whole:
         process = subprocess.Popen(
-            [str(word) for word in command],
+            command,
             cwd=ROOT,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+        assert process.stdout is not None
         while True:
             told.at(stage, time.monotonic() - began)
             if not select.select([process.stdout], [], [], 1.0)[0]:
@@ -380,11 +382,9 @@ class Telling:
         print(f"{begin}  {elapsed_s:4.0f} s  {how}", flush=True)
 
 
-def run(command: list, what: str, **environment: str) -> None:
+def run(command: list[str], what: str, **environment: str) -> None:
     """Shows what the command says; raises Refusal when it fails."""
-    done = subprocess.run(
-        [str(word) for word in command], cwd=ROOT, env={**os.environ, **environment}
-    )
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment})
     if done.returncode != 0:
         raise Refusal(f"{what} failed with exit code {done.returncode}; its own words are above")
 

@@ -47,9 +47,9 @@ def may_run(layout: Layout, cloud: Cloud) -> None:
     missing = [name for name in NEEDED_COMMANDS if not shutil.which(name, path=_path())]
     if missing:
         raise CliError(f"not installed: {', '.join(missing)}; `./pileus up` installs them by apt")
-    if cloud.hypervisor == "kvm" and (missing := kvm_lacks()):
+    if cloud.hypervisor == "kvm" and (lacks := kvm_lacks()):
         raise CliError(
-            f"--hypervisor kvm: {missing}, and guests would hang. Use --hypervisor qemu, which "
+            f"--hypervisor kvm: {lacks}, and guests would hang. Use --hypervisor qemu, which "
             "emulates"
         )
 

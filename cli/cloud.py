@@ -124,7 +124,7 @@ def own_address() -> str:
             probe.connect(("192.0.2.1", 9))
         except OSError:
             return "127.0.0.1"
-        return probe.getsockname()[0]
+        return str(probe.getsockname()[0])
 
 
 def load(layout: Layout) -> Cloud | None:
@@ -242,7 +242,12 @@ def _refuse_what_cannot_change(layout: Layout, known: Cloud, wishes: Wishes) -> 
         )
 
 
-def _new(layout: Layout, wishes: Wishes, port_is_free, choose_transit) -> Cloud:
+def _new(
+    layout: Layout,
+    wishes: Wishes,
+    port_is_free: Callable[[int], bool],
+    choose_transit: Callable[[str], str],
+) -> Cloud:
     hypervisor = wishes.hypervisor or "auto"
     if (wishes.hosts or 1) > 1 and hypervisor != "fake":
         raise CliError("--hosts is for --hypervisor fake; real hosts join with `host join-token`")
@@ -319,7 +324,7 @@ def _first_inner_port(layout: Layout) -> int:
     return 7701 if layout.is_default else 20000 + int(layout.tag, 16) % 10000
 
 
-def _free(first: int, count: int, port_is_free, taken: set[int]) -> int:
+def _free(first: int, count: int, port_is_free: Callable[[int], bool], taken: set[int]) -> int:
     """The first of ``count`` free ports in a row; noted in ``taken``."""
     for start in range(first, first + 2000):
         wanted = range(start, start + count)
@@ -329,7 +334,9 @@ def _free(first: int, count: int, port_is_free, taken: set[int]) -> int:
     raise CliError(f"no {count} free ports in a row from {first} on")
 
 
-def _transit(public: str, routed, take) -> str:
+def _transit(
+    public: str, routed: Collection[ipaddress.IPv4Network], take: Callable[[str], bool]
+) -> str:
     """The cables between the host and its VPCs' routers: nobody outside sees these addresses."""
     taken = [ipaddress.IPv4Network(public), *routed]
     for second in range(65, 128):

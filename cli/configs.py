@@ -9,10 +9,13 @@ import json
 import os
 import tomllib
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from cli.cloud import Cloud, bracketed
 from cli.errors import CliError
 from cli.layout import Layout, write_private
+
+Config: TypeAlias = dict[str, Any]  # a TOML table
 
 
 def ensure_master_key(layout: Layout) -> bool:
@@ -67,7 +70,7 @@ def _controller(cloud: Cloud) -> str:
 
 
 def write_gateway(layout: Layout, cloud: Cloud) -> None:
-    config = {
+    config: Config = {
         "listen": f"{bracketed(cloud.listen)}:{cloud.port}",
         "controller": _controller(cloud),
         "region": cloud.region,
@@ -100,7 +103,7 @@ def write_host(layout: Layout, cloud: Cloud, tokens: list[str]) -> None:
     """The agent of this machine, or N fake ones in one process. Tokens are used once, to join."""
     several = cloud.hosts > 1
     name = "host" if several else host_names(cloud)[0]
-    config: dict = {
+    config: Config = {
         "name": name,
         "state_dir": str(layout.host(name)),
         "controller": _controller(cloud),  # what its join said is of then: --listen may change
@@ -126,7 +129,7 @@ def write_host(layout: Layout, cloud: Cloud, tokens: list[str]) -> None:
     _write(layout, "host", config)
 
 
-def _write(layout: Layout, service: str, config: dict) -> None:
+def _write(layout: Layout, service: str, config: Config) -> None:
     extra = layout.root / "extra" / f"{service}.toml"
     if extra.exists():
         try:
@@ -143,7 +146,7 @@ def _says_already(path: Path, text: str) -> bool:
     return path.exists() and path.read_text() == text
 
 
-def _merged(base: dict, wins: dict) -> dict:
+def _merged(base: Config, wins: Config) -> Config:
     merged = dict(base)
     for key, value in wins.items():
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
@@ -151,7 +154,7 @@ def _merged(base: dict, wins: dict) -> dict:
     return merged
 
 
-def toml(config: dict, path: str = "") -> str:
+def toml(config: Config, path: str = "") -> str:
     """TOML of strings, numbers, booleans, lists of those, tables, and lists of tables."""
     lines, tables = [], []
     for key, value in config.items():

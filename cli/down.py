@@ -6,6 +6,7 @@ Called by cli/__main__. Guests outlive ``down``; nothing outlives ``down --destr
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cli import checks, cloud, configs, libvirtd, services
@@ -26,19 +27,19 @@ class Down:
 
     def run(self, destroy: bool) -> None:
         """Raises CliError. May be run again at any time, also after a run that was cut off."""
-        with alone(self.layout, self._wait_is_on, make=False) as lock:
-            chosen = cloud.load(self.layout) if lock is not None else None
+        with alone(self.layout, self._wait_is_on, make=False) as locks:
+            chosen = cloud.load(self.layout) if locks else None
             ran = services.exists(self.layout)
             if chosen is None and not ran:
-                self._nothing_there(destroy and lock is not None)
+                self._nothing_there(destroy and bool(locks))
                 return
             if destroy and chosen is not None:
                 checks.may_run(self.layout, chosen)
-                self._destroy_guests(chosen, lock)
+                self._destroy_guests(chosen, locks)
             with self.progress.step("services") as step:
                 ran = services.stop(self.layout) or ran
                 step.result("stopped" if ran else "were not running")
-            if destroy and lock is not None:
+            if destroy and locks:
                 self._remove_state(chosen)
         if not destroy and chosen is not None and not chosen.fake:
             self.progress.print("Guests keep running; `./pileus up` finds them again.")
@@ -56,7 +57,7 @@ class Down:
             f"There is no cloud in {self.layout.root}{cloud.elsewhere(self.layout)}."
         )
 
-    def _destroy_guests(self, chosen: Cloud, lock: int) -> None:
+    def _destroy_guests(self, chosen: Cloud, locks: Sequence[int]) -> None:
         """Domains, networks and disks: by the agent, which made them, with nobody else at work."""
         if not self.layout.config("host").exists():
             return
@@ -72,7 +73,7 @@ class Down:
                 capture_output=True,
                 text=True,
                 timeout=DESTROY_TIMEOUT_S,
-                pass_fds=[lock],
+                pass_fds=locks,
             )
             if done.returncode != 0:
                 said = (done.stderr or done.stdout).strip()

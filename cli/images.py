@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cli import image_files
-from cli.api import Api
+from cli.api import Api, Json
 from cli.errors import CliError
 
 DEMO_NAME = "pileus-demo"
@@ -18,7 +18,7 @@ def import_file(
     *,
     description: str = "",
     public: bool = False,
-) -> dict:
+) -> Json:
     """Uploads a qcow2 or raw file and registers it; answers with the image.
 
     ``declared``: the file's format, where its content is not to say it (cli/image_files). Raises
@@ -34,7 +34,7 @@ def import_file(
 
 def register(
     api: Api, location: str, name: str, disk_format: str, description: str, *, public: bool
-) -> dict:
+) -> Json:
     return api.call(
         "POST",
         "/v1/images",
@@ -52,14 +52,14 @@ def register(
     )
 
 
-def find(api: Api, name: str) -> list[dict]:
+def find(api: Api, name: str) -> list[Json]:
     """The operator's images of this name."""
     fields = {"owners": "self", "filters.1.name": "name", "filters.1.values": name}
     found = api.call("GET", "/v1/images", fields)["images"]
     return [image for image in found if image["name"] == name]  # * and ? in it match others
 
 
-def find_demo(api: Api) -> dict | None:
+def find_demo(api: Api) -> Json | None:
     """The operator's demo image that can be launched, if it is there."""
     for image in find(api, DEMO_NAME):
         if image["state"] == "available":

@@ -15,6 +15,7 @@ import tempfile
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cli.bootstrap import LIBVIRT_LOCKS, LIBVIRT_PYTHON, LOCK_FILES, ROOT
 
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def named(pyproject: dict) -> dict[str, list[str]]:
+def named(pyproject: dict[str, Any]) -> dict[str, list[str]]:
     """The requirements of each file of LOCKS as pyproject.toml has them, but libvirt-python."""
     project = pyproject["project"]
     tables = {

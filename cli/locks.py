@@ -1,7 +1,7 @@
 """What keeps two runs of ``pileus`` out of each other's way, whenever either is killed.
 
-    with alone(layout) as lock:          this state dir is ours
-        subprocess.run(..., pass_fds=[lock])
+    with alone(layout) as locks:         this state dir is ours
+        subprocess.run(..., pass_fds=locks)
     with Claims() as claims:             of this machine, until the block ends
         claims.take("port 7701")         False: another `up` is about to use it
 
@@ -31,11 +31,11 @@ def alone(
     *,
     make: bool = True,
     patience_s: float = PATIENCE_S,
-) -> Iterator[int | None]:
-    """One ``up`` or ``down`` of a cloud at a time; gives the lock's file descriptor.
+) -> Iterator[tuple[int, ...]]:
+    """One ``up`` or ``down`` of a cloud at a time; gives the file descriptor that is the lock.
 
     Waits for another one, after it has said so by ``waiting``. Raises CliError where that works on.
-    A state dir that is not there is made, or, if it is not to be made, gives None.
+    A state dir that is not there is made, or, if it is not to be made, there is nothing to lock.
     """
     deadline, told = time.monotonic() + patience_s, False
     while (lock := _try(layout, make)) == _BUSY:
@@ -46,7 +46,7 @@ def alone(
             told = True
         time.sleep(POLL_S)
     try:
-        yield lock
+        yield () if lock is None else (lock,)
     finally:
         if lock is not None:
             _remove_if_empty(layout)
@@ -100,13 +100,13 @@ class Claims:
     are, without a file, and free at the end of the process that holds it.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._held: dict[str, socket.socket] = {}
 
     def __enter__(self) -> "Claims":
         return self
 
-    def __exit__(self, *failure) -> None:
+    def __exit__(self, *failure: object) -> None:
         for held in self._held.values():
             held.close()
 

@@ -124,7 +124,13 @@ def _issue(
     _write_certificate(stem.with_suffix(".crt"), certificate)
 
 
-def _builder(subject, issuer, public_key, now: datetime, valid: timedelta):
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    now: datetime,
+    valid: timedelta,
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -147,9 +153,12 @@ def _is_good(path: Path, names: Names, authority: x509.Certificate, now: datetim
 
 def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
-        return serialization.load_pem_private_key(path.read_bytes(), password=None)
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError) as failure:
         raise CliError(f"the authority's key {path} cannot be read: {failure}") from failure
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise CliError(f"the authority's key {path} is not of an elliptic curve")
+    return key
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:

@@ -6,17 +6,18 @@ with progress.step("certificates") as step:
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 
 NAME_WIDTH = 14
 
 
 class Step:
-    def __init__(self, name: str, status):
+    def __init__(self, name: str, status: Status):
         self._name, self._status, self.outcome = name, status, ""
 
     def say(self, text: str) -> None:
@@ -29,7 +30,7 @@ class Step:
 class Progress:
     """Writes to ``console``; times come from ``clock`` (seconds)."""
 
-    def __init__(self, console: Console, clock=time.monotonic):
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
         self._console, self._clock = console, clock
 
     @contextmanager

@@ -26,6 +26,7 @@ import xmlrpc.client
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
@@ -186,7 +187,7 @@ def remember(layout: Layout, programs: Sequence[Program]) -> None:
     write_private(_fingerprints(layout), json.dumps(now))
 
 
-def _replace(server, name: str) -> None:
+def _replace(server: Any, name: str) -> None:
     """The program with its newest command line; supervisord reads it when the group is added."""
     server.stopProcessGroup(name)
     server.removeProcessGroup(name)
@@ -213,7 +214,7 @@ def is_supervised(layout: Layout) -> bool:
         except OSError:
             return False
     try:
-        return _server(layout).getState()["statename"] == "RUNNING"
+        return bool(_server(layout).getState()["statename"] == "RUNNING")
     except (OSError, xmlrpc.client.Error):
         return False
 
@@ -291,7 +292,8 @@ def tail(log: Path) -> str:
         return ""
 
 
-def _server(layout: Layout):
+def _server(layout: Layout) -> Any:
+    """The supervisor's methods by name (supervisord.org/api.html)."""
     transport = SupervisorTransport(None, None, f"unix://{layout.supervisor_socket}")
     return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
@@ -306,7 +308,7 @@ def _fingerprints(layout: Layout) -> Path:
 
 def _read_fingerprints(layout: Layout) -> dict[str, str]:
     try:
-        return json.loads(_fingerprints(layout).read_text())
+        return dict(json.loads(_fingerprints(layout).read_text()))
     except (OSError, ValueError):
         return {}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cli import cloud, services, up
-from cli.api import Api
+from cli.api import Api, Json
 from cli.errors import CliError
 from cli.layout import Layout
 from cli.progress import Progress
@@ -42,10 +42,10 @@ class Status:
             self.progress.print(f"not ready  {reason}")
         if readiness["ready"]:
             self.progress.print("ready      a launch would succeed")
-        return readiness["ready"]
+        return bool(readiness["ready"])
 
 
-def host_lines(hosts: list[dict]) -> Iterator[str]:
+def host_lines(hosts: list[Json]) -> Iterator[str]:
     """A line each; of many hosts how many are in which state and what is used of all, then by name
     those that somebody should look at."""
     if len(hosts) <= NAMED_HOSTS:
@@ -62,7 +62,7 @@ def host_lines(hosts: list[dict]) -> Iterator[str]:
         yield f"and {len(odd) - NAMED_HOSTS} more: `./pileus host list` shows them"
 
 
-def described(host: dict) -> str:
+def described(host: Json) -> str:
     """One host in a line."""
     line = (
         f"{host['name']} ({host['host_id']}): {host['health']}, {host['hypervisor']}, "
@@ -72,7 +72,7 @@ def described(host: dict) -> str:
     return "; ".join((line, *_troubles(host)))
 
 
-def _troubles(host: dict) -> list[str]:
+def _troubles(host: Json) -> list[str]:
     found = []
     if why := host["hypervisor_away"]:
         found.append(f"its hypervisor is away, work there waits: {why}")
@@ -87,7 +87,7 @@ HOSTS_HEAD = (
 )
 
 
-def hosts_row(host: dict) -> tuple:
+def hosts_row(host: Json) -> tuple[str | int, ...]:
     """What ``host list`` shows of one, under HOSTS_HEAD."""
     used = (f"{host[f'{what}_used']}/{host[what]}" for what in ("vcpus", "memory_mib", "disk_gib"))
     hypervisor = host["hypervisor"] + (" (away)" if host.get("hypervisor_away") else "")
@@ -97,17 +97,17 @@ def hosts_row(host: dict) -> tuple:
     )
 
 
-def by_name(host: dict) -> list:
+def by_name(host: Json) -> list[str | int]:
     """For sorting: host-2 before host-10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", host["name"])]
 
 
-def _zones(host: dict) -> str:
+def _zones(host: Json) -> str:
     # A controller of 0.1 that still runs says the one zone only.
     return ",".join(host.get("availability_zones") or [host["availability_zone"]])
 
 
-def _usage(*hosts: dict) -> str:
+def _usage(*hosts: Json) -> str:
     return ", ".join(
         f"{sum(int(host[f'{what}_used']) for host in hosts)}/"
         f"{sum(int(host[what]) for host in hosts)} {unit}"

@@ -15,16 +15,16 @@ from rich.text import Text
 _UNBOUNDED = 100_000  # columns: a line may be longer than the terminal is wide
 
 
-def show(head: Sequence[str], rows: Sequence[Sequence[object]], console: Console | None = None):
+def show(
+    head: Sequence[str], rows: Sequence[Sequence[object]], console: Console | None = None
+) -> None:
     """A column with numbers is aligned to the right. An empty list is only its head, or nothing."""
     console = console or Console()
     for line in lines(head, rows, console):
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def lines(
-    head: Sequence[str], rows: Sequence[Sequence[object]], console: Console
-) -> list[Text | str]:
+def lines(head: Sequence[str], rows: Sequence[Sequence[object]], console: Console) -> list[Text]:
     """As ``show`` prints them."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.show_header = console.is_terminal

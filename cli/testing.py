@@ -54,9 +54,9 @@ def choose(arguments: list[str]) -> tuple[list[str], list[str]]:
     return list(ENVIRONMENTS), arguments
 
 
-def count(results: Path) -> Counter:
+def count(results: Path) -> Counter[str]:
     """passed, failed and skipped, from the JUnit files that pytest leaves, one an environment."""
-    counts: Counter = Counter()
+    counts: Counter[str] = Counter()
     for path in sorted(results.glob("*.xml")):
         for suite in ElementTree.parse(path).getroot().iter("testsuite"):
             total, bad = int(suite.get("tests", 0)), 0
@@ -79,7 +79,7 @@ def _real_tests() -> int:
     )
 
 
-def summary(counts: Counter) -> str:
+def summary(counts: Counter[str]) -> str:
     line = f"{counts['passed']} passed, {counts['failed']} failed"
     return f"{line}, {counts['skipped']} skipped" if counts["skipped"] else line
 

@@ -7,12 +7,12 @@ simply run again. Called by cli/__main__.
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from cli import checks, cloud, configs, demo_image, images, libvirtd, pki, services
-from cli.api import Api, ApiError, operators_key
+from cli.api import Api, ApiError, Json, operators_key
 from cli.cloud import Cloud, Wishes
 from cli.errors import CliError
 from cli.layout import Layout, write_private
@@ -33,13 +33,13 @@ class Up:
 
     layout: Layout
     progress: Progress
-    clock: object = time.monotonic
-    poll: object = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    poll: Callable[[float], None] = time.sleep
 
     def run(self, wishes: Wishes) -> Cloud:
         """Raises CliError with what is in the way."""
         layout, progress = self.layout, self.progress
-        with alone(layout, self._wait_is_on) as lock, Claims() as claims:
+        with alone(layout, self._wait_is_on) as locks, Claims() as claims:
             with progress.step("machine") as step:
                 chosen, why, before = self._choose(wishes, claims)
                 step.result(_described(chosen, why))
@@ -55,8 +55,8 @@ class Up:
             configs.write_controller(layout, chosen)
             configs.write_gateway(layout, chosen)
             with progress.step("first account") as step:
-                step.result("made" if self._ensure_operator(lock) else "there")
-            self._ensure_host(chosen, lock)
+                step.result("made" if self._ensure_operator(locks) else "there")
+            self._ensure_host(chosen, locks)
             write_env(layout, chosen)
             api = Api(layout, chosen)
             with self._stopped_again_unless_it_answers():
@@ -115,23 +115,24 @@ class Up:
         layout.make()
         # Not as it is recorded: another machine, or this one's next processor, may have KVM.
         hypervisor, why = checks.hypervisor(chosen.hypervisor, checks.kvm_lacks)
-        moves = known is not None and known.endpoint != chosen.endpoint
-        return replace(chosen, hypervisor=hypervisor), why, known.endpoint if moves else ""
+        before = known.endpoint if known is not None else chosen.endpoint
+        moved_from = before if before != chosen.endpoint else ""
+        return replace(chosen, hypervisor=hypervisor), why, moved_from
 
-    def _ensure_operator(self, lock: int) -> bool:
+    def _ensure_operator(self, locks: Sequence[int]) -> bool:
         if self.layout.operator.exists():
             return False
-        self._controller(lock, "init", "--credentials-file", str(self.layout.operator))
+        self._controller(locks, "init", "--credentials-file", str(self.layout.operator))
         return True
 
-    def _ensure_host(self, chosen: Cloud, lock: int) -> None:
+    def _ensure_host(self, chosen: Cloud, locks: Sequence[int]) -> None:
         """A host's configuration carries its one-time tokens until it has joined."""
         names = configs.host_names(chosen)
         if all((self.layout.host(name) / "pki" / "host.crt").exists() for name in names):
             configs.write_host(self.layout, chosen, [])
             return
         tokens = [
-            self._controller(lock, "join-token", "--host-name", name, "--zone", chosen.zone)
+            self._controller(locks, "join-token", "--host-name", name, "--zone", chosen.zone)
             for name in names
         ]
         configs.write_host(self.layout, chosen, tokens)
@@ -141,7 +142,7 @@ class Up:
         configs.write_host(self.layout, chosen, [])
         services.remember(self.layout, programs(self.layout, chosen))
 
-    def _controller(self, lock: int, *arguments: str) -> str:
+    def _controller(self, locks: Sequence[int], *arguments: str) -> str:
         """A command of the controller's that needs no running one. It holds the lock with us."""
         command = [sys.executable, "-m", "controller"]
         command += ["--config", str(self.layout.config("controller")), *arguments]
@@ -152,7 +153,7 @@ class Up:
                 capture_output=True,
                 text=True,
                 timeout=COMMAND_TIMEOUT_S,
-                pass_fds=[lock],
+                pass_fds=locks,
             )
         except subprocess.TimeoutExpired as failure:
             raise CliError(f"the controller's `{arguments[0]}` does not end") from failure
@@ -186,7 +187,7 @@ class Up:
                     raise CliError(message) from refusal
             self.poll(POLL_S)
 
-    def _ensure_image(self, api: Api, chosen: Cloud, say) -> str:
+    def _ensure_image(self, api: Api, chosen: Cloud, say: Callable[[str], None]) -> str:
         if found := images.find_demo(api):
             return f"{found['image_id']} {images.DEMO_NAME}"
         if chosen.fake:
@@ -207,7 +208,7 @@ class Up:
         )
         return f"{image['image_id']} {images.DEMO_NAME}"
 
-    def _await_readiness(self, api: Api, say) -> str:
+    def _await_readiness(self, api: Api, say: Callable[[str], None]) -> str:
         began = self.clock()
         while True:
             answer = api.call("GET", "/v1/readiness")
@@ -244,7 +245,7 @@ def programs(layout: Layout, chosen: Cloud) -> list[Program]:
     return found
 
 
-def exports(layout: Layout, chosen: Cloud, access_key: dict | None = None) -> str:
+def exports(layout: Layout, chosen: Cloud, access_key: Json | None = None) -> str:
     """Shell exports for the operator, or for the account of ``access_key``.
 
     Also for an unquoted ``eval $(...)``, which makes one line of them. A session token or a profile

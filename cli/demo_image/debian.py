@@ -39,7 +39,7 @@ class Package:
 def kernel_package() -> str:
     """The package that the cloud kernel's metapackage stands for today."""
     shown = _apt("apt-cache", "depends", "linux-image-cloud-amd64")
-    names = re.findall(r"Depends: (linux-image-[0-9]\S+)", shown)
+    names: list[str] = re.findall(r"Depends: (linux-image-[0-9]\S+)", shown)
     if not names:
         raise BuildError("apt knows no linux-image-cloud-amd64: run `apt-get update` first")
     return names[0]

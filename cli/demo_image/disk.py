@@ -11,6 +11,7 @@ import stat
 import struct
 import subprocess
 from pathlib import Path
+from typing import BinaryIO
 
 from cli.demo_image.debian import BuildError, Sysroot
 
@@ -106,7 +107,7 @@ def _boot_loader(sysroot: Sysroot, work: Path) -> bytes:
     return content
 
 
-def _copy_sparse(source: Path, disk) -> None:
+def _copy_sparse(source: Path, disk: BinaryIO) -> None:
     with source.open("rb") as file:
         while block := file.read(MIB):
             if block.count(0) == len(block):

@@ -54,13 +54,13 @@ def test_a_second_run_waits_and_says_so_once(layout):
 
 def test_a_command_that_is_left_holds_the_lock_on(layout):
     """As that of an `up` which was killed: it still writes into the state dir."""
-    with alone(layout) as lock:
+    with alone(layout) as locks:
         (layout.root / "cloud.json").write_text("{}")
         command = subprocess.Popen(
             [sys.executable, "-c", HOLD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            pass_fds=[lock],
+            pass_fds=locks,
         )
         command.stdout.readline()
     assert busy(layout)
@@ -86,8 +86,8 @@ def test_an_empty_folder_goes_with_the_lock(layout):
 
 
 def test_where_nothing_is_to_be_made_nothing_is(layout):
-    with alone(layout, make=False) as lock:
-        assert lock is None
+    with alone(layout, make=False) as locks:
+        assert locks == ()
     assert not layout.root.exists()
 
 
