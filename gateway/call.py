@@ -5,7 +5,11 @@ controller; each method takes (request, caller=) and raises CloudError. Made onc
 tests make one of LocalClients.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import grpc
 
 from protos import rpc
 from protos.cloud.v1 import (
@@ -23,7 +27,10 @@ from protos.cloud.v1 import (
     volumes_pb2_grpc,
 )
 
-STUBS = {
+if TYPE_CHECKING:
+    from protos.cloud.v1 import clients
+
+STUBS: dict[str, Callable[[grpc.Channel], object]] = {
     "instances": instances_pb2_grpc.InstancesStub,
     "images": images_pb2_grpc.ImagesStub,
     "key_pairs": keys_pb2_grpc.KeyPairsStub,
@@ -45,30 +52,28 @@ STUBS = {
 class Clients:
     """The controller's services, by noun."""
 
-    instances: rpc.Client
-    images: rpc.Client
-    key_pairs: rpc.Client
-    networks: rpc.Client
-    network_interfaces: rpc.Client
-    security_groups: rpc.Client
-    addresses: rpc.Client
-    volumes: rpc.Client
-    snapshots: rpc.Client
-    tags: rpc.Client
-    regions: rpc.Client
-    identity: rpc.Client
-    quotas: rpc.Client
-    hosts: rpc.Client
+    instances: "clients.InstancesClient"
+    images: "clients.ImagesClient"
+    key_pairs: "clients.KeyPairsClient"
+    networks: "clients.NetworksClient"
+    network_interfaces: "clients.NetworkInterfacesClient"
+    security_groups: "clients.SecurityGroupsClient"
+    addresses: "clients.AddressesClient"
+    volumes: "clients.VolumesClient"
+    snapshots: "clients.SnapshotsClient"
+    tags: "clients.TagsClient"
+    regions: "clients.RegionsClient"
+    identity: "clients.IdentityClient"
+    quotas: "clients.QuotasClient"
+    hosts: "clients.HostsClient"
 
     @classmethod
-    def over(cls, channel, timeout_s: float = rpc.DEFAULT_TIMEOUT_S) -> "Clients":
+    def over(cls, channel: grpc.Channel, timeout_s: float = rpc.DEFAULT_TIMEOUT_S) -> "Clients":
         """Clients that share one gRPC channel to the controller."""
-        return cls(
-            **{
-                field.name: rpc.Client(channel, STUBS[field.name], timeout_s)
-                for field in fields(cls)
-            }
-        )
+        made: dict[str, Any] = {
+            field.name: rpc.Client(channel, STUBS[field.name], timeout_s) for field in fields(cls)
+        }
+        return cls(**made)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import types
 import typing
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 
 class ConfigError(Exception):
@@ -46,7 +47,7 @@ class Config:
     rpc_timeout_s: float = 10.0
     log_level: str = "INFO"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ConfigError(f"log_level: {self.log_level!r} is none of DEBUG INFO WARNING ERROR")
         if (self.tls_certificate is None) != (self.tls_key is None):
@@ -108,14 +109,14 @@ def load(path: Path) -> Config:
     )
 
 
-def _read(name: str, value, hint, folder: Path):
+def _read(name: str, value: object, hint: object, folder: Path) -> Any:
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if Path in kinds and isinstance(value, str):
         return folder / value
     if typing.get_origin(hint) is tuple and isinstance(value, list):
         if all(isinstance(item, str) for item in value):
             return tuple(value)
-    elif hint is float and type(value) in (int, float):
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     elif type(value) is hint:
         return value

@@ -7,13 +7,15 @@ matrix; a test asks that it is up to date.
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
 
 from gateway import ec2, iam, sts
 from gateway.aws import model
+from gateway.aws.endpoint import Function
 from gateway.aws.model import Service
-from gateway.aws.parameters import keyword, supported_members
+from gateway.aws.parameters import Target, keyword, supported_members
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "coverage.md"
 SERVICES = (("ec2", "EC2", ec2.ACTIONS), ("sts", "STS", sts.ACTIONS), ("iam", "IAM", iam.ACTIONS))
@@ -40,7 +42,7 @@ def page() -> str:
     return "\n".join([HEAD, *tables, *(_service(*each) for each in SERVICES)])
 
 
-def _table(name: str, title: str, actions: Sequence[Callable]) -> str:
+def _table(name: str, title: str, actions: Sequence[Function]) -> str:
     """One row a noun, with the names of its actions."""
     lines = [f"| {title} | actions |", "| --- | --- |"]
     for noun, operations in _by_noun(model.load(name), actions).items():
@@ -49,7 +51,7 @@ def _table(name: str, title: str, actions: Sequence[Callable]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _service(name: str, title: str, actions: Sequence[Callable]) -> str:
+def _service(name: str, title: str, actions: Sequence[Function]) -> str:
     service = model.load(name)
     lines = [f"## {title}: {len(actions) or 'no'} actions", ""]
     for noun, operations in _by_noun(service, actions).items():
@@ -62,10 +64,10 @@ def _service(name: str, title: str, actions: Sequence[Callable]) -> str:
     return "\n".join(lines)
 
 
-def _by_noun(service: Service, actions: Sequence[Callable]) -> dict[str, dict[str, Callable]]:
+def _by_noun(service: Service, actions: Sequence[Function]) -> dict[str, dict[str, Function]]:
     """noun -> operation -> its function. An action's noun is the file that it is in."""
     by_keyword = {keyword(operation): operation for operation in service.operations}
-    found: dict[str, dict[str, Callable]] = {}
+    found: dict[str, dict[str, Function]] = {}
     for function in actions:
         file = function.__module__.rpartition(".")[2]
         noun = SAME_NOUN.get(file, file).replace("_", " ")
@@ -73,10 +75,10 @@ def _by_noun(service: Service, actions: Sequence[Callable]) -> dict[str, dict[st
     return dict(sorted(found.items()))
 
 
-def members_of(service: Service, shape: str, target: Callable, prefix: str):
+def members_of(service: Service, shape: str, target: Target, prefix: str) -> Iterator[str]:
     """A target's members by their names on the wire, those of structures behind a dot."""
     accepted = supported_members(target)
-    for member, definition in service.shapes[shape]["members"].items():
+    for member, definition in service.members(shape).items():
         if keyword(member) not in accepted:
             continue
         annotation = accepted[keyword(member)]
@@ -93,7 +95,7 @@ def members_of(service: Service, shape: str, target: Callable, prefix: str):
             yield f"`{name}`" + (f" ({' | '.join(values)})" if values else "")
 
 
-def _parts(annotation):
+def _parts(annotation: object) -> Iterator[object]:
     """An annotation and all that it is made of."""
     yield annotation
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) in (
@@ -104,12 +106,13 @@ def _parts(annotation):
             yield from _parts(part)
 
 
-def _dataclass_in(annotation):
-    found = [part for part in _parts(annotation) if hasattr(part, "__dataclass_fields__")]
-    return found[0] if found else None
+def _dataclass_in(annotation: object) -> Target | None:
+    return next(
+        (part for part in _parts(annotation) if isinstance(part, type) and is_dataclass(part)), None
+    )
 
 
-def _literals_in(annotation) -> list[str]:
+def _literals_in(annotation: object) -> list[str]:
     return [
         str(value).lower() if isinstance(value, bool) else str(value) or "(empty)"
         for part in _parts(annotation)

@@ -19,12 +19,18 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import IO
+from typing import IO, Any, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 from google.api import annotations_pb2
 from google.protobuf import json_format
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import (
+    Descriptor,
+    FieldDescriptor,
+    MethodDescriptor,
+    ServiceDescriptor,
+)
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.aws.renderers import NOT_XML
@@ -51,6 +57,7 @@ STATUS = {
     Kind.BUG: 500,
     Kind.DRY_RUN: 412,
 }
+Fields: TypeAlias = dict[str, Any]  # a message as proto3 JSON has it
 STATUS_BY_REASON = {"method": 405, "too-large": 413, "incomplete-body": 408}
 
 
@@ -60,7 +67,7 @@ class Route:
 
     verb: str
     template: str  # "/v1/instances/{instance_id}/console"
-    pattern: re.Pattern
+    pattern: re.Pattern[str]
     client: str
     method: MethodDescriptor
     has_body: bool
@@ -138,9 +145,13 @@ class NativeApi:
             raise
         return 200, dump(answer)
 
-    def _read(self, verb: str, path: str, query: str, body: bytes, call: Call):
+    def _read(
+        self, verb: str, path: str, query: str, body: bytes, call: Call
+    ) -> tuple[Route, Any, Call]:
+        """The rpc that is meant, its request (of a type that only the route says), and the call."""
         route, variables = self._find(verb, path)
-        request = GetMessageClass(route.method.input_type)()
+        described = route.method.input_type
+        request = GetMessageClass(described)()
         pairs = parse_qsl(query, keep_blank_values=True)
         pairs = [(name, value) for name, value in pairs if not name.startswith("X-Amz-")]
         if _dry_run(pairs):
@@ -151,7 +162,7 @@ class NativeApi:
                 raise _invalid(f"The parameter {pairs[0][0]} belongs into the body.")
             fields = _json(body)
         else:
-            fields = _tree(pairs, request.DESCRIPTOR)
+            fields = _tree(pairs, described)
         for name, value in variables.items():
             if fields.setdefault(name, value) != value:
                 raise _invalid(f"{name} is one thing in the path and another in the request.")
@@ -192,7 +203,7 @@ class NativeApi:
         return status, json.dumps({"error": told}).encode()
 
 
-def dump(message) -> bytes:
+def dump(message: Message) -> bytes:
     """A message as JSON, every field of it, under the protos' names."""
     return json_format.MessageToJson(
         message,
@@ -206,7 +217,7 @@ def _invalid(message: str) -> CloudError:
     return CloudError(Kind.INVALID, message, noun="parameter", reason="parameter-value")
 
 
-def _json(body: bytes) -> dict:
+def _json(body: bytes) -> Fields:
     if not body:
         return {}
     try:
@@ -241,22 +252,22 @@ def _check_characters(fields: object, depth: int = 0) -> None:
             _check_characters(field, depth + 1)
 
 
-def _tree(pairs: Iterable[tuple[str, str]], message) -> dict:
+def _tree(pairs: Iterable[tuple[str, str]], message: Descriptor) -> Fields:
     """Query parameters to the dict that proto3 JSON would be.
 
     Dots go into messages, numbers into lists of them.
     """
-    tree: dict = {}
+    tree: Fields = {}
     for name, value in pairs:
         _put(tree, name.split(".", 8), value, message, name)
     return {name: _lists(value) for name, value in tree.items()}
 
 
-def _put(node: dict, path: list[str], value: str, message, name: str) -> None:
+def _put(node: Fields, path: list[str], value: str, message: Descriptor, name: str) -> None:
     field = message.fields_by_name.get(path[0])
     if field is None:
         raise _invalid(f"The parameter {name[:200]} is not known.")
-    if field.type != FieldDescriptor.TYPE_MESSAGE:
+    if field.message_type is None:
         if len(path) != 1:
             raise _invalid(f"The parameter {name[:200]} has no members.")
         read = _scalar(field, value, name)
@@ -276,7 +287,7 @@ def _put(node: dict, path: list[str], value: str, message, name: str) -> None:
     _put(child, rest, value, field.message_type, name)
 
 
-def _scalar(field: FieldDescriptor, value: str, name: str):
+def _scalar(field: FieldDescriptor, value: str, name: str) -> str | bool:
     if field.type != FieldDescriptor.TYPE_BOOL:
         return value  # proto3 JSON reads numbers from text too
     if value not in ("true", "false"):
@@ -284,7 +295,7 @@ def _scalar(field: FieldDescriptor, value: str, name: str):
     return value == "true"
 
 
-def _lists(node):
+def _lists(node: object) -> object:
     """Numbered dicts to lists, in the order of their numbers."""
     if not isinstance(node, dict):
         return node
@@ -299,11 +310,11 @@ class _Upload:
     gRPC reads them in a thread of its own and tells the caller only that the stream broke.
     """
 
-    def __init__(self, first, source: IO[bytes], digest: str | None):
+    def __init__(self, first: Any, source: IO[bytes], digest: str | None):
         self._first, self._source, self._digest = first, source, digest
         self.failure: CloudError | None = None
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Message]:
         try:
             yield from self._messages()
         except CloudError as failure:
@@ -319,7 +330,7 @@ class _Upload:
             )
             raise self.failure from failure
 
-    def _messages(self) -> Iterator:
+    def _messages(self) -> Iterator[Message]:
         yield self._first
         make, seen, held = type(self._first), hashlib.sha256(), b""
         while piece := self._source.read(UPLOAD_PIECE):

@@ -5,12 +5,16 @@ integers are text.
 """
 
 import json
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.native import Route
 
-_SCALARS = {
+Schema: TypeAlias = dict[str, Any]  # an object of the document: a schema, an operation ...
+Schemas: TypeAlias = dict[str, Schema]
+_SCALARS: dict[int, Schema] = {
     FieldDescriptor.TYPE_STRING: {"type": "string"},
     FieldDescriptor.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
     FieldDescriptor.TYPE_BOOL: {"type": "boolean"},
@@ -18,7 +22,7 @@ _SCALARS = {
     FieldDescriptor.TYPE_INT64: {"type": "string", "format": "int64"},
 }
 
-_ERROR = {
+_ERROR: Schema = {
     "type": "object",
     "properties": {
         "error": {
@@ -34,8 +38,8 @@ _ERROR = {
 
 def document(routes: list[Route], version: str) -> bytes:
     """The document as JSON."""
-    schemas: dict[str, dict] = {"Error": _ERROR}
-    paths: dict[str, dict] = {}
+    schemas: Schemas = {"Error": _ERROR}
+    paths: dict[str, Schema] = {}
     for route in routes:
         paths.setdefault(route.template, {})[route.verb.lower()] = _operation(route, schemas)
     told = {
@@ -58,9 +62,9 @@ def document(routes: list[Route], version: str) -> bytes:
     return json.dumps(told).encode()
 
 
-def _operation(route: Route, schemas: dict) -> dict:
+def _operation(route: Route, schemas: Schemas) -> Schema:
     method = route.method
-    told = {
+    told: Schema = {
         "operationId": f"{method.containing_service.name}.{method.name}",
         "tags": [method.containing_service.name],
         "parameters": _parameters(route, schemas),
@@ -77,11 +81,11 @@ def _operation(route: Route, schemas: dict) -> dict:
     return told
 
 
-def _json_content(description: str, schema: dict) -> dict:
+def _json_content(description: str, schema: Schema) -> Schema:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _parameters(route: Route, schemas: dict) -> list[dict]:
+def _parameters(route: Route, schemas: Schemas) -> list[Schema]:
     in_path = set(route.pattern.groupindex)
     told = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
@@ -95,18 +99,20 @@ def _parameters(route: Route, schemas: dict) -> list[dict]:
     return told
 
 
-def _query_fields(message: Descriptor, schemas: dict, prefix: str):
+def _query_fields(
+    message: Descriptor, schemas: Schemas, prefix: str
+) -> Iterator[tuple[str, Schema]]:
     """A message's fields as query parameters: ``page.max_results``, ``filters.{n}.name``."""
     for field in message.fields:
         name = prefix + field.name
-        if field.type != FieldDescriptor.TYPE_MESSAGE:
+        if field.message_type is None:
             yield name, _field(field, schemas)
         elif not field.message_type.GetOptions().map_entry:
             number = ".{n}" if field.is_repeated else ""
             yield from _query_fields(field.message_type, schemas, f"{name}{number}.")
 
 
-def _reference(message: Descriptor, schemas: dict) -> dict:
+def _reference(message: Descriptor, schemas: Schemas) -> Schema:
     name = message.name
     if name not in schemas:
         schemas[name] = {}  # before its fields: messages may contain themselves
@@ -117,8 +123,8 @@ def _reference(message: Descriptor, schemas: dict) -> dict:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _field(field: FieldDescriptor, schemas: dict) -> dict:
-    if field.type != FieldDescriptor.TYPE_MESSAGE:
+def _field(field: FieldDescriptor, schemas: Schemas) -> Schema:
+    if field.message_type is None:
         schema = _SCALARS[field.type]
     elif field.message_type.GetOptions().map_entry:
         value = field.message_type.fields_by_name["value"]

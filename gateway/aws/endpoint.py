@@ -14,11 +14,13 @@ Called by gateway/app. Raises CloudError; ``refuse`` puts one into the service's
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 from gateway.aws import errors
 from gateway.aws.model import Service
-from gateway.aws.parameters import Parsers, boolean, invalid, keyword, nest
-from gateway.aws.renderers import Renderers
+from gateway.aws.parameters import Parsers, Tree, keyword, nest
+from gateway.aws.renderers import Render, Renderers, View
+from gateway.aws.scalars import boolean, invalid
 from gateway.call import Call
 from protos.errors import CloudError, Kind
 
@@ -49,14 +51,18 @@ SIGNING_PARAMETERS = frozenset(
 )
 
 
+# What answers an operation: it takes the call, and members by keyword.
+Function: TypeAlias = Callable[..., View | None]
+
+
 @dataclass(frozen=True)
 class Action:
     """An operation that we have: its function and what reads and writes its messages."""
 
     operation: str
-    function: Callable
-    parse: Callable[[dict], dict]
-    render: Callable[[dict], str]
+    function: Function
+    parse: Callable[[Tree], dict[str, Any]]
+    render: Render
     takes_dry_run: bool
 
 
@@ -66,7 +72,7 @@ class Endpoint:
     ``actions`` are the functions of what is supported; each name must be an operation's.
     """
 
-    def __init__(self, service: Service, actions: Iterable[Callable]):
+    def __init__(self, service: Service, actions: Iterable[Function]):
         self.service = service
         self._parsers, self._renderers = Parsers(service), Renderers(service)
         functions = {action.__name__: action for action in actions}
@@ -128,13 +134,12 @@ class Endpoint:
 
     def _compile(self, name: str) -> Action:
         function, operation = self.functions[name], self.service.operations[name]
-        members = self.service.shapes[operation.input]["members"] if operation.input else {}
         return Action(
             operation=name,
             function=function,
             parse=self._parsers.of(name, function),
             render=self._renderers.of(name),
-            takes_dry_run="DryRun" in members,
+            takes_dry_run="DryRun" in self.service.members(operation.input),
         )
 
     def compile_all(self) -> None:

@@ -329,10 +329,10 @@ def answer_to(error: CloudError, dialect: str) -> Answer:
         if own is not None:
             return own
     found = row(error.kind, error.noun, error.reason)
-    if found is None:
-        log.error("no EC2 code for %r", error)
-        found = row(error.kind, error.noun, "") or row(error.kind, "", "")
-    return found
+    if found is not None:
+        return found
+    log.error("no EC2 code for %r", error)
+    return row(error.kind, error.noun, "") or row(error.kind, "", "") or _BY_KIND[Kind.BUG]
 
 
 def render(error: CloudError, dialect: str, namespace: str, request_id: str) -> tuple[int, str]:

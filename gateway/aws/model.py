@@ -13,6 +13,7 @@ import gzip
 import json
 import os
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from botocore.loaders import JSONFileLoader, Loader
 
@@ -86,6 +87,9 @@ WRITTEN_EMPTY = [
     ("ec2", "GetPasswordDataResult", "PasswordData"),
 ]
 
+# botocore's own dicts: type, members, member, enum, required, min, max.
+Shape: TypeAlias = dict[str, Any]
+
 API_VERSIONS = {"ec2": "2016-11-15", "iam": "2010-05-08", "sts": "2011-06-15"}
 
 
@@ -105,15 +109,20 @@ class Operation:
 class Service:
     """A service's model.
 
-    ``shapes`` are botocore's own dicts: type, members, member, enum, required, min, max.
+    ``shapes`` by name.
     """
 
     name: str
     dialect: str  # "ec2" | "query"
     api_version: str
     operations: dict[str, Operation]
-    shapes: dict[str, dict] = field(repr=False)
+    shapes: dict[str, Shape] = field(repr=False)
     written_empty: frozenset[tuple[str, str]] = frozenset()
+
+    def members(self, shape: str | None) -> dict[str, Shape]:
+        """A structure's members by name; none of an operation without input or output."""
+        members: dict[str, Shape] = self.shapes[shape]["members"] if shape else {}
+        return members
 
     def namespace(self, version: str) -> str:
         """The XML namespace of an answer to a client that asked for ``version``.
@@ -124,19 +133,20 @@ class Service:
             return f"http://ec2.amazonaws.com/doc/{version}/"
         return f"https://{self.name}.amazonaws.com/doc/{self.api_version}/"
 
-    def input_name(self, member: str, definition: dict) -> str:
+    def input_name(self, member: str, definition: Shape) -> str:
         """What a member is called in a request.
 
         EC2 capitalises the first letter of the wire name.
         """
-        name = definition.get("queryName") or definition.get("locationName")
+        name: str | None = definition.get("queryName") or definition.get("locationName")
         if name is None:
             return member
         return name[0].upper() + name[1:] if self.dialect == "ec2" else name
 
-    def output_name(self, member: str, definition: dict) -> str:
+    def output_name(self, member: str, definition: Shape) -> str:
         """What a member is called in an answer."""
-        return definition.get("locationName", member)
+        name: str = definition.get("locationName", member)
+        return name
 
 
 @functools.cache
@@ -166,7 +176,7 @@ def load(name: str) -> Service:
     )
 
 
-def _written_empty(name: str, shapes: dict[str, dict]) -> frozenset[tuple[str, str]]:
+def _written_empty(name: str, shapes: dict[str, Shape]) -> frozenset[tuple[str, str]]:
     """Raises KeyError for a member that there is not: it would never be written."""
     known = [(shape, member) for owner, shape, member in WRITTEN_EMPTY if owner == name]
     for shape, member in known:
@@ -174,7 +184,7 @@ def _written_empty(name: str, shapes: dict[str, dict]) -> frozenset[tuple[str, s
     return frozenset(known)
 
 
-def _patch(name: str, shapes: dict[str, dict]) -> None:
+def _patch(name: str, shapes: dict[str, Shape]) -> None:
     if name == "ec2":
         shapes.update(ADDED_SHAPES)
     for service, shape, member, kind, wire_name in ADDED_MEMBERS:
@@ -188,15 +198,16 @@ def _patch(name: str, shapes: dict[str, dict]) -> None:
 class _WithoutDocumentation(JSONFileLoader):
     """botocore's reader of model files, leaving out what only people read while it parses."""
 
-    def load_file(self, file_path: str) -> dict | None:
+    def load_file(self, file_path: str) -> Shape | None:
         for path, open_file in ((f"{file_path}.json", open), (f"{file_path}.json.gz", gzip.open)):
             if os.path.isfile(path):
                 with open_file(path, "rb") as file:
-                    return json.loads(file.read(), object_hook=_without_documentation)
+                    model: Shape = json.loads(file.read(), object_hook=_without_documentation)
+                    return model
         return None  # the loader looks in its next folder
 
 
-def _without_documentation(node: dict) -> dict:
+def _without_documentation(node: Shape) -> Shape:
     # A *string* under this key is documentation; IAM has a member of that name, which is a dict.
     if isinstance(node.get("documentation"), str):
         del node["documentation"]

@@ -15,43 +15,35 @@ A parser is compiled once per target, as closures; no shape is looked at while a
 Called by the endpoint. Raises CloudError(INVALID | UNSUPPORTED), nothing else, whatever was sent.
 """
 
-import base64
-import binascii
 import inspect
 import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from typing import Any, TypeAlias, TypeVar
 
 from botocore import xform_name
 
-from gateway.aws.model import Service
+from gateway.aws import scalars
+from gateway.aws.model import Service, Shape
 from gateway.aws.renderers import NOT_XML
+from gateway.aws.scalars import invalid
 from protos.errors import CloudError, Kind, missing_parameter
 
 MAX_DEPTH = 16  # deeper than any shape of EC2
-_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _INDEX = re.compile(r"[0-9]{1,6}")
 
-Tree = dict  # wire name -> str | Tree
-Parser = Callable[[object, str], object]  # (node, its path on the wire) -> value
+Node: TypeAlias = "str | Tree"
+Tree: TypeAlias = dict[str, Node]  # by wire name
+Parser: TypeAlias = Callable[[Node, str], object]  # (node, its path on the wire) -> value
+Target: TypeAlias = Callable[..., Any]  # an action, or a dataclass for a structure in a request
+
+_Made = TypeVar("_Made")
 
 
 def keyword(member: str) -> str:
     """A model's member as a Python keyword: "InstanceIds" -> "instance_ids"."""
     return xform_name(member)
-
-
-def invalid(path: str, value: object, why: str = "") -> CloudError:
-    text = str(value) if len(str(value)) <= 100 else str(value)[:100] + "..."
-    return CloudError(
-        Kind.INVALID,
-        f"Value ({text}) for parameter {path} is invalid. {why}".rstrip(),
-        noun="parameter",
-        id=path,
-        reason="parameter-value",
-    )
 
 
 def unknown(path: str) -> CloudError:
@@ -88,9 +80,10 @@ def nest(pairs: Iterable[tuple[str, str]]) -> Tree:
         *parents, last = key.split(".", MAX_DEPTH)
         node = tree
         for name in parents:
-            node = node.setdefault(name, {})
-            if not isinstance(node, dict):
+            child = node.setdefault(name, {})
+            if not isinstance(child, dict):
                 raise unknown(key)
+            node = child
         if last in node:
             raise CloudError(
                 Kind.INVALID,
@@ -117,9 +110,10 @@ class Parsers:
     """Compiles and keeps the parsers of one service."""
 
     def __init__(self, service: Service):
-        self._service, self._known = service, {}
+        self._service = service
+        self._known: dict[tuple[str, Target | None], Parser] = {}
 
-    def of(self, operation: str, target: Callable | None = None) -> Callable[[Tree], dict]:
+    def of(self, operation: str, target: Target | None = None) -> Callable[[Tree], dict[str, Any]]:
         """The parser of an operation's request: tree -> keywords for the action ``target``.
 
         Without a target: tree -> a dict with the model's names. The parameters of an action before
@@ -128,10 +122,10 @@ class Parsers:
         shape = self._service.operations[operation].input
         if shape is None:
             return _nothing
-        parse = self._compile_structure(shape, target, dict)
+        parse = self._compile_structure(shape, target, _keywords)
         return lambda tree: parse(tree, "")
 
-    def _structure(self, name: str, target: Callable | None) -> Parser:
+    def _structure(self, name: str, target: Target | None) -> Parser:
         key = (name, target)
         if key not in self._known:
             # The model has shapes that contain themselves: promise first, compile after.
@@ -139,15 +133,18 @@ class Parsers:
             self._known[key] = self._compile_structure(name, target, target or dict)
         return self._known[key]
 
-    def _compile_structure(self, name: str, target: Callable | None, make: Callable) -> Parser:
+    def _compile_structure(
+        self, name: str, target: Target | None, make: Callable[..., _Made]
+    ) -> Callable[[Node, str], _Made]:
         shape, service = self._service.shapes[name], self._service
         accepted = None if target is None else supported_members(target)
         if accepted is not None:
             strangers = accepted.keys() - {keyword(member) for member in shape["members"]}
             if strangers:
                 raise TypeError(f"{target}: {name} has no members {sorted(strangers)}")
-        members = {}
-        for member, definition in shape["members"].items():
+        # wire name -> (keyword, parser or None where it is not supported, is no value no value)
+        members: dict[str, tuple[str, Parser | None, bool]] = {}
+        for member, definition in service.members(name).items():
             wire_name, word = service.input_name(member, definition), keyword(member)
             if accepted is None:
                 members[wire_name] = (member, self._parser(definition["shape"], None), False)
@@ -156,7 +153,7 @@ class Parsers:
                 parser = self._parser(definition["shape"], annotation)
                 members[wire_name] = (word, parser, bool(_reading(annotation)[1]))
             else:
-                members[wire_name] = (None, None, True)
+                members[wire_name] = (word, None, True)
         required = [
             (
                 member if target is None else keyword(member),
@@ -165,18 +162,18 @@ class Parsers:
             for member in shape.get("required", ())
         ]
 
-        def parse(node, path):
+        def parse(node: Node, path: str) -> _Made:
             if not isinstance(node, dict):
                 raise invalid(path, node, "It has members.")
             prefix = f"{path}." if path else ""
-            values = {}
+            values: dict[str, object] = {}
             for wire_name, child in node.items():
                 if wire_name not in members:
                     raise unknown(prefix + wire_name)
                 word, parse_member, lacks_values = members[wire_name]
                 if lacks_values and is_empty(child):
                     continue
-                if word is None:
+                if parse_member is None:
                     raise unsupported(f"The parameter {prefix}{wire_name}")
                 values[word] = parse_member(child, prefix + wire_name)
             for word, wire_name in required:
@@ -186,7 +183,7 @@ class Parsers:
 
         return parse
 
-    def _parser(self, name: str, annotation) -> Parser:
+    def _parser(self, name: str, annotation: object) -> Parser:
         """A member's parser.
 
         ``annotation``: what the target says it takes; None outside of targets.
@@ -209,43 +206,35 @@ class Parsers:
                     self._parser(shape["value"]["shape"], None),
                     shape,
                 )
-            case "string":
-                parse = _string(shape)
-            case "integer" | "long":
-                parse = _integer(shape)
-            case "float" | "double":
-                parse = _number
-            case scalar:
-                parse = _SCALARS[scalar]
-        return _restricted(_scalar(parse), literals)
+        return _restricted(_scalar(scalars.parser(shape)), literals)
 
 
-def supported_members(target: Callable) -> dict[str, object]:
+def supported_members(target: Target) -> dict[str, object]:
     """keyword -> annotation of what a function or dataclass takes.
 
     Its keyword-only parameters, or its fields.
     """
-    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     kinds = (
         (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         if inspect.isclass(target)
         else (inspect.Parameter.KEYWORD_ONLY,)
     )
     return {
-        name: hints.get(name, str)
+        name: str if parameter.annotation is parameter.empty else parameter.annotation
         for name, parameter in inspect.signature(target).parameters.items()
         if parameter.kind in kinds
     }
 
 
-def _reading(annotation) -> tuple[Callable | None, tuple]:
+def _reading(annotation: object) -> tuple[Target | None, tuple[object, ...]]:
     """(dataclass or None, allowed values or ()) of an annotation like ``Literal["a"] | None``."""
     options = (
         typing.get_args(annotation)
         if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union
         else (annotation,)
     )
-    target, literals = None, ()
+    target: Target | None = None
+    literals: tuple[object, ...] = ()
     for option in options:
         if typing.get_origin(option) is typing.Literal:
             literals += typing.get_args(option)
@@ -254,7 +243,7 @@ def _reading(annotation) -> tuple[Callable | None, tuple]:
     return target, literals
 
 
-def _item_annotation(annotation):
+def _item_annotation(annotation: object) -> object:
     """``Sequence[X] | None`` -> X."""
     for option in (annotation, *typing.get_args(annotation)):
         if typing.get_origin(option) in (list, tuple, Sequence):
@@ -262,13 +251,19 @@ def _item_annotation(annotation):
     return None
 
 
-def _nothing(tree: Tree) -> dict:
+def _keywords(**values: Any) -> dict[str, Any]:
+    return values
+
+
+def _nothing(tree: Tree) -> dict[str, Any]:
     for name in tree:
         raise unknown(name)
     return {}
 
 
-def _list_of(parse: Parser, wrapper: str | None) -> Parser:
+def _list_of(
+    parse: Callable[[Node, str], _Made], wrapper: str | None
+) -> Callable[[Node, str], list[_Made]]:
     """``.1`` ``.2`` ...
 
     IAM and STS put "member" before the number. From 0 is fine, gaps are, numbers sort as numbers.
@@ -276,7 +271,7 @@ def _list_of(parse: Parser, wrapper: str | None) -> Parser:
     old API versions, and clients still send them so (libcloud's DescribeKeyPairs: KeyName=).
     """
 
-    def parse_list(node, path):
+    def parse_list(node: Node, path: str) -> list[_Made]:
         if wrapper is not None and isinstance(node, dict):
             if node.keys() != {wrapper}:
                 raise unknown(f"{path}.{next(iter(node.keys() - {wrapper}))}")
@@ -293,11 +288,11 @@ def _list_of(parse: Parser, wrapper: str | None) -> Parser:
     return parse_list
 
 
-def _map_of(parse_key: Parser, parse_value: Parser, shape: dict) -> Parser:
+def _map_of(parse_key: Parser, parse_value: Parser, shape: Shape) -> Parser:
     key_name = shape["key"].get("locationName", "key")
     value_name = shape["value"].get("locationName", "value")
 
-    def parse_entry(node, path):
+    def parse_entry(node: Node, path: str) -> tuple[object, object]:
         if not isinstance(node, dict) or node.keys() != {key_name, value_name}:
             raise invalid(path, "...", f"An entry has {key_name} and {value_name}.")
         return (
@@ -309,8 +304,8 @@ def _map_of(parse_key: Parser, parse_value: Parser, shape: dict) -> Parser:
     return lambda node, path: dict(parse_entries(node, path))
 
 
-def _scalar(parse: Parser) -> Parser:
-    def parse_scalar(node, path):
+def _scalar(parse: scalars.Parser) -> Parser:
+    def parse_scalar(node: Node, path: str) -> object:
         if isinstance(node, dict):
             # boto 2 sends GetConsoleOutput's InstanceId as a list of one.
             if len(node) != 1 or not _INDEX.fullmatch(next(iter(node))):
@@ -323,78 +318,14 @@ def _scalar(parse: Parser) -> Parser:
     return parse_scalar
 
 
-def _restricted(parse: Parser, literals: tuple) -> Parser:
+def _restricted(parse: Parser, literals: tuple[object, ...]) -> Parser:
     if not literals:
         return parse
 
-    def parse_restricted(node, path):
+    def parse_restricted(node: Node, path: str) -> object:
         value = parse(node, path)
         if value not in literals:
             raise unsupported(f"The value {value!r} of the parameter {path}")
         return value
 
     return parse_restricted
-
-
-def _string(shape: dict) -> Parser:
-    allowed = frozenset(shape.get("enum", ()))
-
-    def parse(text, path):
-        if allowed and text not in allowed:
-            raise invalid(path, text)
-        return text
-
-    return parse
-
-
-def _integer(shape: dict) -> Parser:
-    bits = 31 if shape["type"] == "integer" else 63
-    low, high = shape.get("min", -(2**bits)), shape.get("max", 2**bits - 1)
-
-    def parse(text, path):
-        if not _INTEGER.fullmatch(text):
-            raise invalid(path, text, "It is an integer.")
-        value = int(text)
-        if value < low:
-            raise invalid(path, text, f"Expecting a value greater than or equal to {low}.")
-        if value > high:
-            raise invalid(path, text, f"Expecting a value less than or equal to {high}.")
-        return value
-
-    return parse
-
-
-def _number(text, path):
-    try:
-        return float(text)
-    except ValueError:
-        raise invalid(path, text, "It is a number.") from None
-
-
-def boolean(text: str, path: str) -> bool:
-    # XML Schema's booleans, in any case: libcloud sends True for NoReboot, and 1 for Force.
-    value = {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
-    if value is None:
-        raise invalid(path, text, "It is true or false.")
-    return value
-
-
-def _timestamp(text, path) -> int:
-    """ISO 8601 to milliseconds since the epoch. Without a zone it is UTC."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise invalid(path, text, "It is a time such as 2026-01-31T12:00:00Z.") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
-
-
-def _blob(text, path) -> bytes:
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise invalid(path, text, "It is base64.") from None
-
-
-_SCALARS: dict[str, Parser] = {"boolean": boolean, "timestamp": _timestamp, "blob": _blob}

@@ -14,13 +14,18 @@ closures; called by the endpoint.
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from time import gmtime
+from typing import Any, TypeAlias
 
-from gateway.aws.model import Service
+from gateway.aws.model import Service, Shape
 
-Render = Callable[[object], str]  # a value to its element, or to "" where nothing is written
+# What an action's answer is made of, and the answer itself: values by the model's member names.
+Shown: TypeAlias = "str | float | bytes | Sequence[Shown] | Mapping[str, Shown] | None"
+View: TypeAlias = dict[str, Shown]
+# A value to its element, or to "" where nothing is written. Of which type it is, the model says.
+Render: TypeAlias = Callable[[Any], str]
 
 # What XML 1.0 cannot carry at all (production 2): one such letter, and no client could read the
 # rest.
@@ -83,7 +88,7 @@ class Renderers:
                 members[member] = self._element(name, member, definition)
         return self._members[name]
 
-    def _element(self, owner: str, member: str, definition: dict) -> Render:
+    def _element(self, owner: str, member: str, definition: Shape) -> Render:
         shape = self._service.shapes[definition["shape"]]
         tag = self._service.output_name(member, definition)
         if shape.get("flattened"):
@@ -113,14 +118,14 @@ class Renderers:
             [members[key](item) for key, item in value.items() if item is not None]
         )
 
-    def _items(self, shape: dict) -> Render:
+    def _items(self, shape: Shape) -> Render:
         tag = shape["member"].get(
             "locationName", "member" if self._service.dialect == "query" else "item"
         )
         content = self._content_later(shape["member"]["shape"])
         return lambda values: "".join([f"<{tag}>{content(value)}</{tag}>" for value in values])
 
-    def _entries(self, shape: dict) -> Render:
+    def _entries(self, shape: Shape) -> Render:
         key_tag = shape["key"].get("locationName", "key")
         value_tag = shape["value"].get("locationName", "value")
         write_key = self._content_later(shape["key"]["shape"])
@@ -137,7 +142,7 @@ def _string_element(tag: str, written_empty: bool) -> Render:
     empty = f"<{tag}/>" if written_empty else ""
     search = _SPECIAL.search
 
-    def render(value):
+    def render(value: str) -> str:
         if not value:
             return empty
         return before + (value if search(value) is None else escape(value)) + after

@@ -5,6 +5,7 @@ nothing else is taken (gateway/aws/parameters). To add one: write the function i
 add it here, run ``python -m gateway.coverage``.
 """
 
+from gateway.aws.endpoint import Function
 from gateway.ec2 import (
     addresses,
     dhcp_options,
@@ -29,7 +30,7 @@ from gateway.ec2 import (
     vpcs,
 )
 
-ACTIONS = (
+ACTIONS: tuple[Function, ...] = (
     launch.run_instances,
     instances.describe_instances,
     instances.describe_instance_status,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import (
     Filter,
@@ -24,7 +25,7 @@ def allocate_address(
     public_ipv4_pool: Literal["amazon"] = POOL,  # the only one that there is
     network_border_group: str = "",
     tag_specifications: Sequence[TagSpecification] = (),
-) -> dict:
+) -> View:
     if network_border_group not in ("", call.region):
         raise invalid(f"Invalid value '{network_border_group}' for networkBorderGroup")
     request = networks_pb2.AllocateAddressRequest(
@@ -48,7 +49,7 @@ def describe_addresses(
     allocation_ids: Sequence[str] = (),
     public_ips: Sequence[str] = (),
     filters: Sequence[Filter] = (),
-) -> dict:
+) -> View:
     request = networks_pb2.DescribeAddressesRequest(
         allocation_ids=allocation_ids, public_ips=public_ips, filters=filters_of(filters)
     )
@@ -61,7 +62,7 @@ def describe_addresses_attribute(
     *,
     allocation_ids: Sequence[str] = (),
     attribute: Literal["domain-name"] = "domain-name",  # the only one that there is
-) -> dict:
+) -> View:
     """Which addresses have a name in the reverse zone: none here.
 
     EC2 lists only those that have one, and amazon.aws reads the name of whatever is listed.
@@ -80,7 +81,7 @@ def associate_address(
     network_interface_id: str = "",
     private_ip_address: str = "",
     allow_reassociation: bool | None = None,
-) -> dict:
+) -> View:
     if not allocation_id and not public_ip:
         raise missing_parameter("AllocationId")
     if not instance_id and not network_interface_id:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import (
     Filter,
@@ -27,7 +28,7 @@ def create_dhcp_options(
     *,
     dhcp_configurations: Sequence[DhcpConfiguration],
     tag_specifications: Sequence[TagSpecification] = (),
-) -> dict:
+) -> View:
     request = networks_pb2.CreateDhcpOptionsRequest(
         options=[
             networks_pb2.DhcpOption(key=given.key, values=given.values)
@@ -58,7 +59,7 @@ def describe_dhcp_options(
     filters: Sequence[Filter] = (),
     max_results: int | None = None,
     next_token: str = "",
-) -> dict:
+) -> View:
     request = networks_pb2.DescribeDhcpOptionsRequest(
         dhcp_options_ids=dhcp_options_ids,
         filters=filters_of(filters),

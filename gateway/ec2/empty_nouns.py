@@ -13,9 +13,11 @@ the model knows are taken: whatever they ask for, there is none.
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.aws import model
 from gateway.aws.parameters import keyword
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import invalid
 from protos.errors import CloudError, Kind
@@ -135,10 +137,10 @@ EMPTY = (
 )
 
 
-def _action(empty: Empty, members: tuple[str, ...]) -> Callable:
+def _action(empty: Empty, members: tuple[str, ...]) -> Callable[..., View]:
     """The action of one line; its signature has all of the model's members (gateway/coverage)."""
 
-    def describe(call: Call, **given) -> dict:
+    def describe(call: Call, **given: Any) -> View:
         for name, noun in empty.named.items():
             asked = given.get(name) or ()
             for one in (asked,) if isinstance(asked, str) else asked:
@@ -155,23 +157,24 @@ def _action(empty: Empty, members: tuple[str, ...]) -> Callable:
     describe.__name__ = keyword(empty.operation)
     describe.__doc__ = f"That there are no {empty.answer}."
     describe.__annotations__ = {}
-    describe.__signature__ = inspect.Signature(
+    # Typeshed's functions have none, though inspect.signature reads it.
+    describe.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter("call", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
         + [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in members]
     )
     return describe
 
 
-def actions() -> tuple[Callable, ...]:
+def actions() -> tuple[Callable[..., View], ...]:
     """The actions of all lines. Raises KeyError for a member that the model does not have."""
     service = model.load("ec2")
     made = []
     for empty in EMPTY:
         operation = service.operations[empty.operation]
-        there = service.shapes[operation.input]["members"]
+        there = service.members(operation.input)
         members = tuple(keyword(name) for name in there if name != "DryRun")
         if not empty.named.keys() <= set(members):
             raise KeyError(f"{empty.operation} has no members {set(empty.named) - set(members)}")
-        _ = service.shapes[operation.output]["members"][empty.answer]
+        _ = service.members(operation.output)[empty.answer]
         made.append(_action(empty, members))
     return tuple(made)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.block_devices import BlockDevice, block_device_of
 from gateway.ec2.parameters import (
@@ -39,7 +40,7 @@ def describe_images(
     next_token: str = "",
     include_deprecated: bool = False,
     include_disabled: bool = False,
-) -> dict:
+) -> View:
     request = images_pb2.DescribeImagesRequest(
         image_ids=image_ids,
         owners=owners,
@@ -71,7 +72,7 @@ def register_image(
     imds_support: str = "",
     tag_specifications: Sequence[TagSpecification] = (),
     sriov_net_support: str = "",
-) -> dict:
+) -> View:
     """From a file at ImageLocation, or without one from the snapshots that the mappings name."""
     request = images_pb2.RegisterImageRequest(
         name=name,
@@ -100,7 +101,7 @@ def create_image(
     block_device_mappings: Sequence[BlockDevice] = (),
     tag_specifications: Sequence[TagSpecification] = (),
     snapshot_location: Literal["regional"] = "regional",  # harmless: there is one store
-) -> dict:
+) -> View:
     request = images_pb2.CreateImageRequest(
         instance_id=instance_id,
         name=name,
@@ -114,7 +115,7 @@ def create_image(
 
 def deregister_image(
     call: Call, *, image_id: str, delete_associated_snapshots: bool = False
-) -> dict:
+) -> View:
     request = images_pb2.DeregisterImageRequest(
         image_id=image_id, delete_associated_snapshots=delete_associated_snapshots
     )
@@ -128,7 +129,7 @@ def deregister_image(
 
 
 # Attribute -> what the answer says of it. Kernels and RAM disks are of another kind of guests.
-_ATTRIBUTES: dict[str, Callable[[images_pb2.ImageSharing], dict]] = {
+_ATTRIBUTES: dict[str, Callable[[images_pb2.ImageSharing], View]] = {
     "description": lambda it: {"Description": {"Value": it.description}},
     "launchPermission": lambda it: {"LaunchPermissions": permissions(it.public, it.account_ids)},
     "blockDeviceMapping": lambda it: {
@@ -146,7 +147,7 @@ _ATTRIBUTES: dict[str, Callable[[images_pb2.ImageSharing], dict]] = {
 _UNKNOWN_HERE = ("uefiData", "lastLaunchedTime")
 
 
-def describe_image_attribute(call: Call, *, image_id: str, attribute: str) -> dict:
+def describe_image_attribute(call: Call, *, image_id: str, attribute: str) -> View:
     if attribute in _UNKNOWN_HERE:
         raise unsupported(f"The attribute {attribute}")
     if attribute not in _ATTRIBUTES:
@@ -168,24 +169,26 @@ def modify_image_attribute(
     operation_type: str = "",
     user_ids: Sequence[str] = (),
     user_groups: Sequence[str] = (),
-) -> dict:
+) -> View:
     """One attribute at a time, as a structure of its own or by its name.
 
     The name is taken in any case: no list in EC2's model closes it, and amazon.aws writes
     "LaunchPermission" and "Description".
     """
     wanted = sharing(launch_permission, operation_type, user_ids, user_groups)
-    said: dict[str, object] = {
+    texts = {
         "description": description.value if description else None,
         "imdsSupport": imds_support.value if imds_support else None,
-        "launchPermission": wanted,
     }
-    attribute = next((name for name in said if name.lower() == attribute.lower()), attribute)
-    if attribute not in ("", *said):
+    known = (*texts, "launchPermission")
+    attribute = next((name for name in known if name.lower() == attribute.lower()), attribute)
+    if attribute not in ("", *known):
         raise unsupported(f"Modifying the attribute {attribute}")
-    if value is not None and attribute in ("description", "imdsSupport"):
-        said[attribute] = value
-    given = [name for name, what in said.items() if what is not None]
+    if value is not None and attribute in texts:
+        texts[attribute] = value
+    given = [name for name, what in texts.items() if what is not None]
+    if wanted is not None:
+        given.append("launchPermission")
     if not given:
         raise missing_parameter("LaunchPermission")
     if len(given) > 1 or attribute not in ("", given[0]):
@@ -195,8 +198,8 @@ def modify_image_attribute(
         add_account_ids=wanted.add_account_ids if wanted else (),
         remove_account_ids=wanted.remove_account_ids if wanted else (),
         public=wanted.public if wanted else None,
-        description=said["description"],
-        imds_support=said["imdsSupport"],
+        description=texts["description"],
+        imds_support=texts["imdsSupport"],
     )
     call.clients.images.ModifyAttribute(request, caller=call.caller)
     return {"Return": True}
@@ -204,7 +207,7 @@ def modify_image_attribute(
 
 def reset_image_attribute(
     call: Call, *, image_id: str, attribute: Literal["launchPermission"]
-) -> dict:
+) -> View:
     request = images_pb2.ImageRequest(image_id=image_id)
     call.clients.images.ResetAttribute(request, caller=call.caller)
     return {"Return": True}

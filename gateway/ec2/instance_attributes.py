@@ -2,9 +2,11 @@
 instance a call."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from gateway.aws.renderers import Shown, View
 from gateway.call import Call
 from gateway.ec2.parameters import (
     checked_user_data,
@@ -46,7 +48,7 @@ class DeviceDeletion:
 
 
 # Attribute -> (member of the answer, how to show it). {} is what EC2 shows where there is no value.
-_SHOWN = {
+_SHOWN: dict[str, tuple[str, Callable[[instances_pb2.InstanceAttributes], Shown]]] = {
     "instanceType": ("InstanceType", lambda it: {"Value": it.instance.instance_type}),
     "kernel": ("KernelId", lambda it: {}),
     "ramdisk": ("RamdiskId", lambda it: {}),
@@ -78,7 +80,7 @@ _SHOWN = {
 }
 
 
-def describe_instance_attribute(call: Call, *, instance_id: str, attribute: str) -> dict:
+def describe_instance_attribute(call: Call, *, instance_id: str, attribute: str) -> View:
     if attribute not in _SHOWN:
         raise unsupported(f"The attribute {attribute}")
     request = instances_pb2.InstanceRequest(instance_id=instance_id)
@@ -105,7 +107,7 @@ def modify_instance_attribute(
     block_device_mappings: Sequence[DeviceDeletion] | None = None,
 ) -> None:
     """Two ways to say one thing: a structure per attribute, or Attribute and Value as text."""
-    changes = {
+    changes: dict[str, Any] = {
         "instance_type": instance_type and instance_type.value,
         "user_data": user_data and checked_user_data(user_data.value),
         "disable_api_termination": disable_api_termination and disable_api_termination.value,
@@ -170,15 +172,11 @@ def _by_name(attribute: str, value: str) -> tuple[str, object]:
 
 
 def _deletions(given: Sequence[DeviceDeletion]) -> instances_pb2.BlockDeviceDeletions:
+    deletions = instances_pb2.BlockDeviceDeletions()
     for each in given:
         if each.ebs is None or each.ebs.delete_on_termination is None:
             raise invalid("Only DeleteOnTermination of a block device can be changed.")
-    return instances_pb2.BlockDeviceDeletions(
-        devices=[
-            instances_pb2.BlockDeviceMapping(
-                device_name=each.device_name,
-                delete_on_termination=each.ebs.delete_on_termination,
-            )
-            for each in given
-        ]
-    )
+        deletions.devices.add(
+            device_name=each.device_name, delete_on_termination=each.ebs.delete_on_termination
+        )
+    return deletions

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import Filter, filters_of, page
 from gateway.ec2.views.instance_types import eucalyptus_type, instance_type
@@ -23,7 +24,7 @@ def describe_instance_types(
     next_token: str = "",
     include_unsupported_in_region: bool = False,  # harmless: there is one region
     availability: bool | None = None,  # Eucalyptus' alone
-) -> dict:
+) -> View:
     """AWS's answer, or Eucalyptus': nothing of the one is in the other, so that both are read."""
     if (
         availability is not None
@@ -45,10 +46,11 @@ def describe_instance_types(
 
 def _as_eucalyptus_shows_them(
     call: Call, names: Sequence[str], filters: Sequence[Filter], with_room: bool
-) -> dict:
+) -> View:
     """All in one answer, as Eucalyptus has no pages. How many fit is the operator's to know."""
     request = instances_pb2.DescribeInstanceTypesRequest(names=names, filters=filters_of(filters))
-    types, rooms = call.clients.instances.DescribeTypes(request, caller=call.caller).types, []
+    types = call.clients.instances.DescribeTypes(request, caller=call.caller).types
+    rooms: Sequence[hosts_pb2.Room] = ()
     if with_room:
         asked = hosts_pb2.RoomRequest(instance_types=[each.name for each in types])
         rooms = call.clients.hosts.Room(asked, caller=call.caller).rooms
@@ -62,7 +64,7 @@ def describe_instance_type_offerings(
     filters: Sequence[Filter] = (),
     max_results: int | None = None,
     next_token: str = "",
-) -> dict:
+) -> View:
     request = instances_pb2.DescribeInstanceTypeOfferingsRequest(
         location_type=location_type,
         filters=filters_of(filters),

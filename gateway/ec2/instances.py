@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.aws.errors import answer_to
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.launch import MetadataOptions, metadata_options_of
 from gateway.ec2.parameters import Filter, filters_of, page
@@ -30,7 +31,7 @@ def describe_instances(
     max_results: int | None = None,
     next_token: str = "",
     include_managed_resources: bool = False,  # harmless: nobody else manages any here
-) -> dict:
+) -> View:
     request = instances_pb2.DescribeInstancesRequest(
         instance_ids=instance_ids,
         filters=filters_of(filters),
@@ -52,7 +53,7 @@ def describe_instance_status(
     next_token: str = "",
     include_all_instances: bool = False,
     include_managed_resources: bool = False,  # harmless: nobody else manages any here
-) -> dict:
+) -> View:
     request = instances_pb2.DescribeInstanceStatusRequest(
         instance_ids=instance_ids,
         filters=filters_of(filters),
@@ -71,7 +72,7 @@ def start_instances(
     *,
     instance_ids: Sequence[str],
     additional_info: str = "",  # harmless: reserved by EC2, means nothing there either
-) -> dict:
+) -> View:
     request = instances_pb2.InstancesRequest(instance_ids=instance_ids)
     answer = call.clients.instances.Start(request, caller=call.caller)
     return {"StartingInstances": [views.state_change(each) for each in answer.changes]}
@@ -84,7 +85,7 @@ def stop_instances(
     force: bool = False,
     hibernate: Literal[False] = False,  # harmless: only "no" is taken
     skip_os_shutdown: Literal[False] = False,  # harmless: only "no" is taken
-) -> dict:
+) -> View:
     request = instances_pb2.StopInstancesRequest(instance_ids=instance_ids, force=force)
     answer = call.clients.instances.Stop(request, caller=call.caller)
     return {"StoppingInstances": [views.state_change(each) for each in answer.changes]}
@@ -101,7 +102,7 @@ def terminate_instances(
     instance_ids: Sequence[str],
     force: bool = False,  # harmless: a guest that does not obey is ended here in any case
     skip_os_shutdown: bool = False,  # harmless: a terminated guest's disk is gone either way
-) -> dict:
+) -> View:
     request = instances_pb2.InstancesRequest(instance_ids=instance_ids)
     answer = call.clients.instances.Terminate(request, caller=call.caller)
     return {"TerminatingInstances": [views.state_change(each) for each in answer.changes]}
@@ -112,7 +113,7 @@ def get_console_output(
     *,
     instance_id: str,
     latest: bool = False,  # harmless: it is always the latest
-) -> dict:
+) -> View:
     request = instances_pb2.InstanceRequest(instance_id=instance_id)
     answer = call.clients.instances.GetConsoleOutput(request, caller=call.caller)
     return {
@@ -122,7 +123,7 @@ def get_console_output(
     }
 
 
-def get_password_data(call: Call, *, instance_id: str) -> dict:
+def get_password_data(call: Call, *, instance_id: str) -> View:
     request = instances_pb2.InstanceRequest(instance_id=instance_id)
     answer = call.clients.instances.GetPasswordData(request, caller=call.caller)
     return {
@@ -132,17 +133,17 @@ def get_password_data(call: Call, *, instance_id: str) -> dict:
     }
 
 
-def monitor_instances(call: Call, *, instance_ids: Sequence[str]) -> dict:
+def monitor_instances(call: Call, *, instance_ids: Sequence[str]) -> View:
     request = instances_pb2.InstancesRequest(instance_ids=instance_ids)
     return _monitorings(call.clients.instances.Monitor(request, caller=call.caller))
 
 
-def unmonitor_instances(call: Call, *, instance_ids: Sequence[str]) -> dict:
+def unmonitor_instances(call: Call, *, instance_ids: Sequence[str]) -> View:
     request = instances_pb2.InstancesRequest(instance_ids=instance_ids)
     return _monitorings(call.clients.instances.Unmonitor(request, caller=call.caller))
 
 
-def _monitorings(answer: instances_pb2.InstanceMonitorings) -> dict:
+def _monitorings(answer: instances_pb2.InstanceMonitorings) -> View:
     return {
         "InstanceMonitorings": [
             {"InstanceId": each.instance_id, "Monitoring": {"State": each.state}}
@@ -160,7 +161,7 @@ def modify_instance_metadata_options(
     http_endpoint: str = "",
     http_protocol_ipv6: str = "",
     instance_metadata_tags: str = "",
-) -> dict:
+) -> View:
     options = metadata_options_of(
         MetadataOptions(
             http_tokens=http_tokens,
@@ -185,7 +186,7 @@ def describe_instance_credit_specifications(
     filters: Sequence[Filter] = (),
     max_results: int | None = None,
     next_token: str = "",
-) -> dict:
+) -> View:
     request = instances_pb2.DescribeCreditSpecificationsRequest(
         instance_ids=instance_ids,
         filters=filters_of(filters),
@@ -206,7 +207,7 @@ def modify_instance_credit_specification(
     *,
     instance_credit_specifications: Sequence[InstanceCreditSpecification],
     client_token: str = "",  # harmless: said twice it is done once
-) -> dict:
+) -> View:
     request = instances_pb2.ModifyCreditSpecificationsRequest(
         specifications=[
             instances_pb2.CreditSpecification(
@@ -227,6 +228,6 @@ def modify_instance_credit_specification(
     }
 
 
-def _error(detail: common_pb2.ErrorDetail) -> dict:
+def _error(detail: common_pb2.ErrorDetail) -> View:
     error = from_detail(detail)
     return {"Code": answer_to(error, "ec2").code, "Message": error.message}

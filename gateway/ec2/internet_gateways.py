@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import (
     Filter,
@@ -17,7 +18,7 @@ from protos.cloud.v1 import networks_pb2
 
 def create_internet_gateway(
     call: Call, *, tag_specifications: Sequence[TagSpecification] = ()
-) -> dict:
+) -> View:
     request = networks_pb2.CreateInternetGatewayRequest(
         tag_specifications=tag_specifications_of(tag_specifications, "internet-gateway")
     )
@@ -51,7 +52,7 @@ def describe_internet_gateways(
     filters: Sequence[Filter] = (),
     max_results: int | None = None,
     next_token: str = "",
-) -> dict:
+) -> View:
     request = networks_pb2.DescribeInternetGatewaysRequest(
         internet_gateway_ids=internet_gateway_ids,
         filters=filters_of(filters),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import Filter, TagSpecification, filters_of, tag_specifications_of
 from gateway.ec2.views.key_pairs import created, imported, key_pair
@@ -16,7 +17,7 @@ def create_key_pair(
     key_type: str = "rsa",
     key_format: str = "pem",
     tag_specifications: Sequence[TagSpecification] = (),
-) -> dict:
+) -> View:
     request = keys_pb2.CreateKeyPairRequest(
         key_name=key_name,
         key_type=key_type,
@@ -32,7 +33,7 @@ def import_key_pair(
     key_name: str,
     public_key_material: bytes,
     tag_specifications: Sequence[TagSpecification] = (),
-) -> dict:
+) -> View:
     request = keys_pb2.ImportKeyPairRequest(
         key_name=key_name,
         public_key_material=public_key_material,
@@ -48,7 +49,7 @@ def describe_key_pairs(
     key_pair_ids: Sequence[str] = (),
     filters: Sequence[Filter] = (),
     include_public_key: bool = False,
-) -> dict:
+) -> View:
     request = keys_pb2.DescribeKeyPairsRequest(
         key_names=key_names,
         key_pair_ids=key_pair_ids,
@@ -59,7 +60,7 @@ def describe_key_pairs(
     return {"KeyPairs": [key_pair(each) for each in answer.key_pairs]}
 
 
-def delete_key_pair(call: Call, *, key_name: str = "", key_pair_id: str = "") -> dict:
+def delete_key_pair(call: Call, *, key_name: str = "", key_pair_id: str = "") -> View:
     if not key_name and not key_pair_id:
         raise missing_parameter("KeyName")
     request = keys_pb2.DeleteKeyPairRequest(key_name=key_name, key_pair_id=key_pair_id)

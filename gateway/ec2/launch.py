@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.block_devices import BlockDevice, block_device_of
 from gateway.ec2.network_interfaces import PrivateIpAddress, addresses_of
@@ -116,7 +117,7 @@ def run_instances(
     enclave_options: Enclave | None = None,  # only "no" is taken
     private_dns_name_options: DnsNames | None = None,  # only what is so anyway
     maintenance_options: Maintenance | None = None,  # only what is so anyway
-) -> dict:
+) -> View:
     if not image_id:
         raise missing_parameter("ImageId")
     request = instances_pb2.RunInstancesRequest(
@@ -151,9 +152,7 @@ def run_instances(
     if metadata_options:
         request.metadata_options.CopyFrom(metadata_options_of(metadata_options))
     made = call.clients.instances.Run(request, caller=call.caller)
-    shown = views.reservation(made)
-    both = zip(shown["Instances"], made.instances, strict=True)
-    return shown | {"Instances": [as_created(each, instance) for each, instance in both]}
+    return views.reservation(made, lambda each: as_created(views.instance(each), each.tags))
 
 
 def metadata_options_of(given: MetadataOptions) -> instances_pb2.MetadataOptions:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import Filter, filters_of, page
 from gateway.ec2.views import networks as views
@@ -16,7 +17,7 @@ def describe_network_acls(
     filters: Sequence[Filter] = (),
     max_results: int | None = None,
     next_token: str = "",
-) -> dict:
+) -> View:
     request = networks_pb2.DescribeNetworkAclsRequest(
         network_acl_ids=network_acl_ids,
         filters=filters_of(filters),

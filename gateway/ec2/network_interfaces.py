@@ -1,8 +1,10 @@
 """Network interfaces: made, attached, changed, read; their private addresses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
+from gateway.aws.renderers import Shown, View
 from gateway.call import Call
 from gateway.ec2.parameters import (
     Filter,
@@ -69,7 +71,7 @@ def create_network_interface(
     secondary_private_ip_address_count: int = 0,
     client_token: str = "",
     tag_specifications: Sequence[TagSpecification] = (),
-) -> dict:
+) -> View:
     primary, others = addresses_of(private_ip_address, private_ip_addresses)
     request = network_interfaces_pb2.CreateNetworkInterfaceRequest(
         subnet_id=subnet_id,
@@ -99,7 +101,7 @@ def attach_network_interface(
     instance_id: str,
     device_index: int,
     network_card_index: int = 0,
-) -> dict:
+) -> View:
     if network_card_index:
         raise unsupported("More than one network card")
     request = network_interfaces_pb2.AttachNetworkInterfaceRequest(
@@ -127,7 +129,7 @@ def modify_network_interface_attribute(
     groups: Sequence[str] | None = None,
     attachment: Attachment | None = None,
 ) -> None:
-    changes = {
+    changes: dict[str, Any] = {
         "description": description and description.value,
         "source_dest_check": source_dest_check and source_dest_check.value,
         "security_groups": None
@@ -166,8 +168,9 @@ def reset_network_interface_attribute(
     call.clients.network_interfaces.ResetAttribute(request, caller=call.caller)
 
 
+_Attributes: TypeAlias = network_interfaces_pb2.NetworkInterfaceAttributes
 # Attribute -> (member of the answer, how to show it).
-_SHOWN = {
+_SHOWN: dict[str, tuple[str, Callable[[_Attributes], Shown]]] = {
     "description": ("Description", lambda it: {"Value": it.network_interface.description}),
     "groupSet": ("Groups", lambda it: groups_view(it.network_interface.groups)),
     "sourceDestCheck": (
@@ -184,7 +187,7 @@ _SHOWN = {
 
 def describe_network_interface_attribute(
     call: Call, *, network_interface_id: str, attribute: str = ""
-) -> dict:
+) -> View:
     if not attribute:
         raise missing_parameter("Attribute")
     if attribute not in _SHOWN:
@@ -205,7 +208,7 @@ def assign_private_ip_addresses(
     private_ip_addresses: Sequence[str] = (),
     secondary_private_ip_address_count: int | None = None,
     allow_reassignment: bool = False,
-) -> dict:
+) -> View:
     request = network_interfaces_pb2.AssignPrivateAddressesRequest(
         network_interface_id=network_interface_id,
         private_ip_addresses=private_ip_addresses,
@@ -239,7 +242,7 @@ def describe_network_interfaces(
     max_results: int | None = None,
     next_token: str = "",
     include_managed_resources: bool = False,  # harmless: nobody else manages any here
-) -> dict:
+) -> View:
     request = networks_pb2.DescribeNetworkInterfacesRequest(
         network_interface_ids=network_interface_ids,
         filters=filters_of(filters),

@@ -7,6 +7,7 @@ snapshots and images.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.aws.renderers import View
 from gateway.ec2.parameters import combination, invalid
 
 
@@ -33,9 +34,10 @@ class Sharing:
     public: bool | None
 
 
-def permissions(public: bool, account_ids: Sequence[str]) -> list[dict]:
-    every = [{"Group": "all"}] if public else []
-    return every + [{"UserId": account_id} for account_id in account_ids]
+def permissions(public: bool, account_ids: Sequence[str]) -> list[View]:
+    every: list[View] = [{"Group": "all"}] if public else []
+    every += [{"UserId": account_id} for account_id in account_ids]
+    return every
 
 
 def sharing(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import Filter, filters_of
 from protos.cloud.v1 import regions_pb2
@@ -15,7 +16,7 @@ def describe_regions(
     region_names: Sequence[str] = (),
     filters: Sequence[Filter] = (),
     all_regions: bool = False,  # harmless: there is one, and it is shown
-) -> dict:
+) -> View:
     request = regions_pb2.DescribeRegionsRequest(
         region_names=region_names, filters=filters_of(filters), endpoint=call.host
     )
@@ -41,7 +42,7 @@ def describe_availability_zones(
     zone_ids: Sequence[str] = (),
     filters: Sequence[Filter] = (),
     all_availability_zones: bool = False,  # harmless: none needs opting in
-) -> dict:
+) -> View:
     request = regions_pb2.DescribeAvailabilityZonesRequest(
         zone_names=zone_names, zone_ids=zone_ids, filters=filters_of(filters)
     )
@@ -64,7 +65,7 @@ def describe_availability_zones(
     }
 
 
-def describe_account_attributes(call: Call, *, attribute_names: Sequence[str] = ()) -> dict:
+def describe_account_attributes(call: Call, *, attribute_names: Sequence[str] = ()) -> View:
     request = regions_pb2.DescribeAccountAttributesRequest(names=attribute_names)
     answer = call.clients.regions.DescribeAccountAttributes(request, caller=call.caller)
     return {

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import (
     Filter,
@@ -23,7 +24,7 @@ def create_route_table(
     vpc_id: str,
     client_token: str = "",
     tag_specifications: Sequence[TagSpecification] = (),
-) -> dict:
+) -> View:
     request = networks_pb2.CreateRouteTableRequest(
         vpc_id=vpc_id,
         client_token=client_token,
@@ -45,7 +46,7 @@ def describe_route_tables(
     filters: Sequence[Filter] = (),
     max_results: int | None = None,
     next_token: str = "",
-) -> dict:
+) -> View:
     request = networks_pb2.DescribeRouteTablesRequest(
         route_table_ids=route_table_ids,
         filters=filters_of(filters),
@@ -66,7 +67,7 @@ def create_route(
     gateway_id: str = "",
     network_interface_id: str = "",
     instance_id: str = "",
-) -> dict:
+) -> View:
     request = networks_pb2.RouteRequest(
         route_table_id=route_table_id,
         destination_cidr_block=destination_cidr_block,
@@ -104,7 +105,7 @@ def delete_route(call: Call, *, route_table_id: str, destination_cidr_block: str
     call.clients.networks.DeleteRoute(request, caller=call.caller)
 
 
-def associate_route_table(call: Call, *, route_table_id: str, subnet_id: str = "") -> dict:
+def associate_route_table(call: Call, *, route_table_id: str, subnet_id: str = "") -> View:
     request = networks_pb2.AssociateRouteTableRequest(
         route_table_id=route_table_id, subnet_id=subnet_id
     )
@@ -119,7 +120,7 @@ def disassociate_route_table(call: Call, *, association_id: str) -> None:
 
 def replace_route_table_association(
     call: Call, *, association_id: str, route_table_id: str
-) -> dict:
+) -> View:
     request = networks_pb2.ReplaceRouteTableAssociationRequest(
         association_id=association_id, route_table_id=route_table_id
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import combination
 from gateway.ec2.security_groups import (
@@ -42,7 +43,7 @@ class RuleDescription:
 
 def modify_security_group_rules(
     call: Call, *, group_id: str, security_group_rules: Sequence[RuleUpdate]
-) -> dict:
+) -> View:
     request = networks_pb2.ModifyRulesRequest(
         group=selector_of(group_id, ""), rules=[_updated(each) for each in security_group_rules]
     )
@@ -57,7 +58,7 @@ def update_security_group_rule_descriptions_ingress(
     group_name: str = "",
     ip_permissions: Sequence[IpPermission] = (),
     security_group_rule_descriptions: Sequence[RuleDescription] = (),
-) -> dict:
+) -> View:
     request = _anew(group_id, group_name, ip_permissions, security_group_rule_descriptions)
     call.clients.security_groups.DescribeIngressAnew(request, caller=call.caller)
     return {"Return": True}
@@ -70,7 +71,7 @@ def update_security_group_rule_descriptions_egress(
     group_name: str = "",
     ip_permissions: Sequence[IpPermission] = (),
     security_group_rule_descriptions: Sequence[RuleDescription] = (),
-) -> dict:
+) -> View:
     request = _anew(group_id, group_name, ip_permissions, security_group_rule_descriptions)
     call.clients.security_groups.DescribeEgressAnew(request, caller=call.caller)
     return {"Return": True}

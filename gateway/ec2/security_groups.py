@@ -4,9 +4,10 @@ EC2 speaks of rules as IpPermissions, several sources at once; the controller of
 destination each, as DescribeSecurityGroupRules does. Unfolding is here, folding in the view.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import (
     Filter,
@@ -60,7 +61,7 @@ def create_security_group(
     description: str,
     vpc_id: str = "",
     tag_specifications: Sequence[TagSpecification] = (),
-) -> dict:
+) -> View:
     request = networks_pb2.CreateSecurityGroupRequest(
         group_name=group_name,
         description=description,
@@ -84,7 +85,7 @@ def describe_security_groups(
     filters: Sequence[Filter] = (),
     max_results: int | None = None,
     next_token: str = "",
-) -> dict:
+) -> View:
     request = networks_pb2.DescribeSecurityGroupsRequest(
         group_ids=group_ids,
         group_names=group_names,
@@ -98,7 +99,7 @@ def describe_security_groups(
     }
 
 
-def delete_security_group(call: Call, *, group_id: str = "", group_name: str = "") -> dict:
+def delete_security_group(call: Call, *, group_id: str = "", group_name: str = "") -> View:
     request = selector_of(group_id, group_name)
     answer = call.clients.security_groups.Delete(request, caller=call.caller)
     return {"Return": True, "GroupId": answer.group_id}
@@ -117,7 +118,7 @@ def authorize_security_group_ingress(
     source_security_group_name: str = "",
     source_security_group_owner_id: str = "",
     tag_specifications: Sequence[TagSpecification] = (),
-) -> dict:
+) -> View:
     plain = _plain(
         ip_protocol,
         from_port,
@@ -146,7 +147,7 @@ def authorize_security_group_egress(
     source_security_group_name: str = "",
     source_security_group_owner_id: str = "",
     tag_specifications: Sequence[TagSpecification] = (),
-) -> dict:
+) -> View:
     plain = _plain(
         ip_protocol,
         from_port,
@@ -176,7 +177,7 @@ def revoke_security_group_ingress(
     cidr_ip: str = "",
     source_security_group_name: str = "",
     source_security_group_owner_id: str = "",
-) -> dict:
+) -> View:
     plain = _plain(
         ip_protocol,
         from_port,
@@ -205,7 +206,7 @@ def revoke_security_group_egress(
     cidr_ip: str = "",
     source_security_group_name: str = "",
     source_security_group_owner_id: str = "",
-) -> dict:
+) -> View:
     plain = _plain(
         ip_protocol,
         from_port,
@@ -229,7 +230,7 @@ def describe_security_group_rules(
     filters: Sequence[Filter] = (),
     max_results: int | None = None,
     next_token: str = "",
-) -> dict:
+) -> View:
     request = networks_pb2.DescribeSecurityGroupRulesRequest(
         rule_ids=security_group_rule_ids,
         filters=filters_of(filters),
@@ -242,7 +243,7 @@ def describe_security_group_rules(
     }
 
 
-def _made(call: Call, answer: networks_pb2.SecurityGroupRules) -> dict:
+def _made(call: Call, answer: networks_pb2.SecurityGroupRules) -> View:
     return {
         "Return": True,
         "SecurityGroupRules": [views.rule(each, call.region) for each in answer.rules],
@@ -284,46 +285,48 @@ def _either(
     plain: list[IpPermission],
     rule_ids: Sequence[str] = (),
 ) -> Sequence[IpPermission]:
-    given = [way for way in (permissions, plain, rule_ids) if way]
-    if not given:
+    ways = sum(map(bool, (permissions, plain, rule_ids)))
+    if ways == 0:
         raise missing_parameter("ipPermissions")
-    if len(given) > 1:
+    if ways > 1:
         raise combination(
             "Rules are given in one way: ipPermissions, rule ids or plain parameters."
         )
-    return [] if rule_ids else given[0]
+    return permissions or plain
 
 
 def rules_of(
     permissions: Sequence[IpPermission], *, egress: bool = False
 ) -> list[networks_pb2.SecurityGroupRule]:
     """One rule for each source or destination. The controller judges protocols and ports."""
-    rules = []
+    rules: list[networks_pb2.SecurityGroupRule] = []
     for permission in permissions:
         if not permission.ip_protocol:
             raise missing_parameter("ipProtocol")
-        common = {
-            "egress": egress,
-            "protocol": permission.ip_protocol,
-            "from_port": permission.from_port,
-            "to_port": permission.to_port,
-        }
+        common = networks_pb2.SecurityGroupRule(
+            egress=egress,
+            protocol=permission.ip_protocol,
+            from_port=permission.from_port,
+            to_port=permission.to_port,
+        )
         peers = [*_peers(permission)]
         if not peers:
             raise missing_parameter("ipRanges, ipv6Ranges or groups of each permission")
-        rules += [networks_pb2.SecurityGroupRule(**common, **peer) for peer in peers]
+        for rule in peers:
+            rule.MergeFrom(common)
+        rules += peers
     return rules
 
 
-def _peers(permission: IpPermission):
+def _peers(permission: IpPermission) -> Iterator[networks_pb2.SecurityGroupRule]:
+    """A rule for each source or destination, with nothing else of the permission."""
+    make = networks_pb2.SecurityGroupRule
     for ipv4 in permission.ip_ranges:
-        yield {"cidr_ipv4": ipv4.cidr_ip, "description": ipv4.description}
+        yield make(cidr_ipv4=ipv4.cidr_ip, description=ipv4.description)
     for ipv6 in permission.ipv6_ranges:
-        yield {"cidr_ipv6": ipv6.cidr_ipv6, "description": ipv6.description}
+        yield make(cidr_ipv6=ipv6.cidr_ipv6, description=ipv6.description)
     for group in permission.user_id_group_pairs:
-        yield {
-            "peer_group": networks_pb2.SecurityGroupPeer(
-                group_id=group.group_id, owner_id=group.user_id, group_name=group.group_name
-            ),
-            "description": group.description,
-        }
+        peer = networks_pb2.SecurityGroupPeer(
+            group_id=group.group_id, owner_id=group.user_id, group_name=group.group_name
+        )
+        yield make(peer_group=peer, description=group.description)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import (
     Filter,
@@ -27,14 +28,14 @@ def create_snapshot(
     description: str = "",
     tag_specifications: Sequence[TagSpecification] = (),
     location: Literal["regional"] = "regional",  # harmless: there is one store
-) -> dict:
+) -> View:
     request = volumes_pb2.CreateSnapshotRequest(
         volume_id=volume_id,
         description=description,
         tag_specifications=tag_specifications_of(tag_specifications, "snapshot"),
     )
     made = call.clients.snapshots.Create(request, caller=call.caller)
-    return as_created(snapshot(made), made)
+    return as_created(snapshot(made), made.tags)
 
 
 def describe_snapshots(
@@ -46,7 +47,7 @@ def describe_snapshots(
     filters: Sequence[Filter] = (),
     max_results: int | None = None,
     next_token: str = "",
-) -> dict:
+) -> View:
     request = volumes_pb2.DescribeSnapshotsRequest(
         snapshot_ids=snapshot_ids,
         owners=owner_ids,
@@ -61,13 +62,13 @@ def describe_snapshots(
     }
 
 
-def delete_snapshot(call: Call, *, snapshot_id: str) -> dict:
+def delete_snapshot(call: Call, *, snapshot_id: str) -> View:
     request = volumes_pb2.SnapshotRequest(snapshot_id=snapshot_id)
     call.clients.snapshots.Delete(request, caller=call.caller)
     return {"Return": True}
 
 
-def describe_snapshot_attribute(call: Call, *, snapshot_id: str, attribute: str) -> dict:
+def describe_snapshot_attribute(call: Call, *, snapshot_id: str, attribute: str) -> View:
     if attribute not in ("createVolumePermission", "productCodes"):
         raise invalid(f"Value ({attribute}) for parameter attribute is invalid.")
     request = volumes_pb2.SnapshotRequest(snapshot_id=snapshot_id)
@@ -89,7 +90,7 @@ def modify_snapshot_attribute(
     operation_type: str = "",
     user_ids: Sequence[str] = (),
     group_names: Sequence[str] = (),
-) -> dict:
+) -> View:
     if attribute != "createVolumePermission":
         raise unsupported(f"Modifying the attribute {attribute}")
     wanted = sharing(create_volume_permission, operation_type, user_ids, group_names)
@@ -107,7 +108,7 @@ def modify_snapshot_attribute(
 
 def reset_snapshot_attribute(
     call: Call, *, snapshot_id: str, attribute: Literal["createVolumePermission"]
-) -> dict:
+) -> View:
     request = volumes_pb2.SnapshotRequest(snapshot_id=snapshot_id)
     call.clients.snapshots.ResetAttribute(request, caller=call.caller)
     return {"Return": True}

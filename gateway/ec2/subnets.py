@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import (
     BooleanValue,
@@ -35,7 +36,7 @@ def create_subnet(
     availability_zone_id: str = "",
     ipv6_native: Literal[False] = False,  # harmless: only "no" is taken
     tag_specifications: Sequence[TagSpecification] = (),
-) -> dict:
+) -> View:
     request = networks_pb2.CreateSubnetRequest(
         vpc_id=vpc_id,
         cidr_block=cidr_block,
@@ -44,7 +45,7 @@ def create_subnet(
         tag_specifications=tag_specifications_of(tag_specifications, "subnet"),
     )
     made = call.clients.networks.CreateSubnet(request, caller=call.caller)
-    return {"Subnet": as_created(views.subnet(made, call.region), made)}
+    return {"Subnet": as_created(views.subnet(made, call.region), made.tags)}
 
 
 def create_default_subnet(
@@ -53,14 +54,14 @@ def create_default_subnet(
     availability_zone: str = "",
     availability_zone_id: str = "",
     ipv6_native: Literal[False] = False,  # harmless: only "no" is taken
-) -> dict:
+) -> View:
     if not availability_zone and not availability_zone_id:
         raise missing_parameter("AvailabilityZone")
     request = networks_pb2.CreateDefaultSubnetRequest(
         availability_zone=availability_zone, availability_zone_id=availability_zone_id
     )
     made = call.clients.networks.CreateDefaultSubnet(request, caller=call.caller)
-    return {"Subnet": as_created(views.subnet(made, call.region), made)}
+    return {"Subnet": as_created(views.subnet(made, call.region), made.tags)}
 
 
 def delete_subnet(call: Call, *, subnet_id: str) -> None:
@@ -75,7 +76,7 @@ def describe_subnets(
     filters: Sequence[Filter] = (),
     max_results: int | None = None,
     next_token: str = "",
-) -> dict:
+) -> View:
     request = networks_pb2.DescribeSubnetsRequest(
         subnet_ids=subnet_ids, filters=filters_of(filters), page=page(max_results, next_token)
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import Filter, Tag, filters_of, page, tags_of
 from gateway.ec2.views.shared import token
@@ -34,7 +35,7 @@ def describe_tags(
     filters: Sequence[Filter] = (),
     max_results: int | None = None,
     next_token: str = "",
-) -> dict:
+) -> View:
     request = tags_pb2.DescribeTagsRequest(
         filters=filters_of(filters), page=page(max_results, next_token)
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from gateway.aws.renderers import Shown, View
 from gateway.call import Call
 from gateway.ec2.parameters import Filter, TagSpecification, filters_of, page, tag_specifications_of
 from gateway.ec2.views.shared import as_created, token
@@ -25,7 +26,7 @@ def create_volume(
     # Only what is so anyway:
     encrypted: Literal[False] = False,
     multi_attach_enabled: Literal[False] = False,
-) -> dict:
+) -> View:
     request = volumes_pb2.CreateVolumeRequest(
         availability_zone=availability_zone,
         size_gib=size,
@@ -37,7 +38,7 @@ def create_volume(
         tag_specifications=tag_specifications_of(tag_specifications, "volume"),
     )
     made = call.clients.volumes.Create(request, caller=call.caller)
-    shown = as_created(volume(made), made)
+    shown = as_created(volume(made), made.tags)
     del shown["Attachments"]  # not in this answer: there can be none
     return shown
 
@@ -50,7 +51,7 @@ def describe_volumes(
     max_results: int | None = None,
     next_token: str = "",
     include_managed_resources: bool = False,  # harmless: nobody else manages any here
-) -> dict:
+) -> View:
     request = _described(volume_ids, filters, max_results, next_token)
     answer = call.clients.volumes.Describe(request, caller=call.caller)
     return {
@@ -67,7 +68,7 @@ def describe_volume_status(
     max_results: int | None = None,
     next_token: str = "",
     include_managed_resources: bool = False,  # harmless: nobody else manages any here
-) -> dict:
+) -> View:
     request = _described(volume_ids, filters, max_results, next_token)
     answer = call.clients.volumes.DescribeStatus(request, caller=call.caller)
     return {
@@ -76,11 +77,11 @@ def describe_volume_status(
     }
 
 
-def describe_volume_attribute(call: Call, *, volume_id: str, attribute: str) -> dict:
+def describe_volume_attribute(call: Call, *, volume_id: str, attribute: str) -> View:
     """The same of every volume: none ever has its I/O stopped, and none is for sale."""
     request = _described([volume_id], (), None, "")
     call.clients.volumes.Describe(request, caller=call.caller)  # refuses one that is not there
-    shown = {
+    shown: dict[str, tuple[str, Shown]] = {
         "autoEnableIO": ("AutoEnableIO", {"Value": False}),
         "productCodes": ("ProductCodes", []),
     }
@@ -95,7 +96,7 @@ def delete_volume(call: Call, *, volume_id: str) -> None:
 
 def attach_volume(
     call: Call, *, volume_id: str = "", instance_id: str = "", device: str = ""
-) -> dict:
+) -> View:
     request = volumes_pb2.AttachVolumeRequest(
         volume_id=volume_id, instance_id=instance_id, device=device
     )
@@ -109,7 +110,7 @@ def detach_volume(
     instance_id: str = "",
     device: str = "",
     force: bool = False,
-) -> dict:
+) -> View:
     if not volume_id:
         raise missing_parameter("VolumeId")
     request = volumes_pb2.DetachVolumeRequest(
@@ -127,7 +128,7 @@ def modify_volume(
     iops: int | None = None,
     throughput: int | None = None,
     multi_attach_enabled: Literal[False] = False,  # only what is so anyway
-) -> dict:
+) -> View:
     request = volumes_pb2.ModifyVolumeRequest(
         volume_id=volume_id,
         size_gib=size,
@@ -147,7 +148,7 @@ def describe_volumes_modifications(
     max_results: int | None = None,
     next_token: str = "",
     include_managed_resources: bool = False,  # harmless: nobody else manages any here
-) -> dict:
+) -> View:
     request = _described(volume_ids, filters, max_results, next_token)
     answer = call.clients.volumes.DescribeModifications(request, caller=call.caller)
     return {

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from gateway.aws.renderers import View
 from gateway.call import Call
 from gateway.ec2.parameters import (
     BooleanValue,
@@ -24,19 +25,19 @@ def create_vpc(
     instance_tenancy: Literal["default"] = "default",
     amazon_provided_ipv6_cidr_block: Literal[False] = False,  # harmless: only "no" is taken
     tag_specifications: Sequence[TagSpecification] = (),
-) -> dict:
+) -> View:
     request = networks_pb2.CreateVpcRequest(
         cidr_block=cidr_block,
         instance_tenancy=instance_tenancy,
         tag_specifications=tag_specifications_of(tag_specifications, "vpc"),
     )
     made = call.clients.networks.CreateVpc(request, caller=call.caller)
-    return {"Vpc": as_created(views.vpc(made), made)}
+    return {"Vpc": as_created(views.vpc(made), made.tags)}
 
 
-def create_default_vpc(call: Call) -> dict:
+def create_default_vpc(call: Call) -> View:
     made = call.clients.networks.CreateDefaultVpc(common_pb2.Empty(), caller=call.caller)
-    return {"Vpc": as_created(views.vpc(made), made)}
+    return {"Vpc": as_created(views.vpc(made), made.tags)}
 
 
 def delete_vpc(call: Call, *, vpc_id: str) -> None:
@@ -50,7 +51,7 @@ def describe_vpcs(
     filters: Sequence[Filter] = (),
     max_results: int | None = None,
     next_token: str = "",
-) -> dict:
+) -> View:
     request = networks_pb2.DescribeVpcsRequest(
         vpc_ids=vpc_ids, filters=filters_of(filters), page=page(max_results, next_token)
     )
@@ -72,7 +73,7 @@ _ATTRIBUTES = {
 }
 
 
-def describe_vpc_attribute(call: Call, *, vpc_id: str, attribute: str) -> dict:
+def describe_vpc_attribute(call: Call, *, vpc_id: str, attribute: str) -> View:
     member, field = _ATTRIBUTES[attribute]  # the model names these three only
     request = networks_pb2.VpcSelector(vpc_id=vpc_id)
     answer = call.clients.networks.DescribeVpcAttribute(request, caller=call.caller)

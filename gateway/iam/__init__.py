@@ -1,3 +1,5 @@
 """IAM. Every operation is known and none is supported yet: each is refused in IAM's own dialect."""
 
-ACTIONS = ()
+from gateway.aws.endpoint import Function
+
+ACTIONS: tuple[Function, ...] = ()

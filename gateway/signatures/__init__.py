@@ -11,6 +11,7 @@ UNAVAILABLE.
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from gateway.signatures import sigv2, sigv4
 from gateway.signatures.keys import SigningKeys
@@ -18,6 +19,9 @@ from gateway.signatures.request import HostPolicy, SignedRequest
 from protos import rpc
 from protos.cloud.v1 import identity_pb2
 from protos.errors import CloudError, Kind
+
+if TYPE_CHECKING:
+    from protos.cloud.v1.clients import IdentityClient
 
 __all__ = ["Authenticator", "HostPolicy", "Identified", "SignedRequest", "SigningKeys"]
 
@@ -55,7 +59,7 @@ class Authenticator:
     def __init__(
         self,
         keys: SigningKeys,
-        identity: rpc.Client,
+        identity: "IdentityClient",
         now: Callable[[], float],
         *,
         regions: Collection[str],
@@ -70,9 +74,9 @@ class Authenticator:
         claim = sigv4.read(request)
         if claim is not None:
             return self._version_4(request, claim, caller)
-        claim = sigv2.read(request) if self._sigv2 else None
-        if claim is not None:
-            return self._version_2(request, claim, caller)
+        older = sigv2.read(request) if self._sigv2 else None
+        if older is not None:
+            return self._version_2(request, older, caller)
         raise unauthenticated("missing-credentials")
 
     def _version_4(
@@ -103,7 +107,7 @@ class Authenticator:
     ) -> Identified:
         if claim.time is not None:
             self._check_time(claim.time, None)
-        elif claim.expires < self._moment() - self._max_skew:
+        elif claim.expires is None or claim.expires < self._moment() - self._max_skew:
             raise expired("Request has expired.")
         if claim.session_token:
             raise unauthenticated("session-token")

@@ -10,9 +10,13 @@ rather than let a revoked key in.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from protos import rpc
 from protos.cloud.v1 import identity_pb2
+
+if TYPE_CHECKING:
+    from protos.cloud.v1.clients import IdentityClient
 
 
 class SigningKeys:
@@ -23,7 +27,7 @@ class SigningKeys:
 
     def __init__(
         self,
-        identity: rpc.Client,
+        identity: "IdentityClient",
         monotonic: Callable[[], float],
         *,
         max_keys: int = 10_000,
@@ -32,7 +36,7 @@ class SigningKeys:
         self._identity, self._monotonic = identity, monotonic
         self._max_keys, self._stale_after_s = max_keys, stale_after_s
         self._lock = threading.Lock()
-        self._keys: OrderedDict[tuple, identity_pb2.SigningKey] = OrderedDict()
+        self._keys: OrderedDict[tuple[str, str, str, str], identity_pb2.SigningKey] = OrderedDict()
         self._sequence = 0  # of the controller's change log, up to which we have heard
         self._polled_at = float("-inf")
 

@@ -111,7 +111,16 @@ def _read_query(request: SignedRequest) -> Claim:
     )
 
 
-def _claim(*, credential: str, signed_headers: str, signature: str, amz_date: str, **rest) -> Claim:
+def _claim(
+    *,
+    credential: str,
+    signed_headers: str,
+    signature: str,
+    amz_date: str,
+    expires_s: int | None,
+    session_token: bool,
+    payload_hash: str | None,
+) -> Claim:
     scope = _SCOPE.fullmatch(credential)
     if scope is None:
         raise incomplete("Credential must be KEY/YYYYMMDD/region/service/aws4_request.")
@@ -131,7 +140,9 @@ def _claim(*, credential: str, signed_headers: str, signature: str, amz_date: st
         signature=signature,
         time=time,
         stamp=stamp,
-        **rest,
+        expires_s=expires_s,
+        session_token=session_token,
+        payload_hash=payload_hash,
     )
 
 
@@ -139,9 +150,7 @@ def read_time(written: str) -> tuple[datetime, str]:
     """SigV4's basic ISO 8601, or the Date header's RFC 9110 form: (time, SigV4's form of it)."""
     try:
         if _BASIC_TIME.fullmatch(written):
-            parts = (written[0:4], written[4:6], written[6:8])
-            parts += (written[9:11], written[11:13], written[13:15])
-            return datetime(*map(int, parts), tzinfo=UTC), written
+            return datetime.fromisoformat(written), written
         moment = parsedate_to_datetime(written)
         moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, TypeError, IndexError, OverflowError):  # the last: years beyond all dates
@@ -167,7 +176,7 @@ def string_to_sign(request: SignedRequest, claim: Claim, host: str, payload_hash
 
 def canonical_path(path: str) -> str:
     """Without dot segments and double slashes, then encoded once more: "/a//b/../c" -> "/a/c"."""
-    segments = []
+    segments: list[str] = []
     for segment in path.split("/"):
         if segment == "..":
             del segments[-1:]

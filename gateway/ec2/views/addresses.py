@@ -1,12 +1,15 @@
 """Elastic IP addresses as EC2 shows them."""
 
+from typing import Final
+
+from gateway.aws.renderers import View
 from gateway.ec2.views.shared import tags_if_any
 from protos.cloud.v1 import networks_pb2
 
-POOL = "amazon"  # what EC2 calls the provider's own pool
+POOL: Final = "amazon"  # what EC2 calls the provider's own pool
 
 
-def address(given: networks_pb2.Address, region: str) -> dict:
+def address(given: networks_pb2.Address, region: str) -> View:
     return {
         "PublicIp": given.public_ip,
         "AllocationId": given.allocation_id,

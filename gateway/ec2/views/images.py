@@ -1,11 +1,11 @@
 """Images as EC2 shows them."""
 
-from gateway.aws.renderers import timestamp
+from gateway.aws.renderers import View, timestamp
 from gateway.ec2.views.shared import state_reason, tags_if_any
 from protos.cloud.v1 import images_pb2
 
 
-def image(given: images_pb2.Image) -> dict:
+def image(given: images_pb2.Image) -> View:
     return {
         "ImageId": given.image_id,
         "ImageLocation": given.image_location,
@@ -36,7 +36,7 @@ def image(given: images_pb2.Image) -> dict:
     }
 
 
-def block_device(given: images_pb2.ImageBlockDevice) -> dict:
+def block_device(given: images_pb2.ImageBlockDevice) -> View:
     if given.virtual_name:
         return {"DeviceName": given.device_name, "VirtualName": given.virtual_name}
     return {

@@ -5,10 +5,11 @@ Terraform panics where one is missing.
 
 from collections.abc import Sequence
 
+from gateway.aws.renderers import View
 from protos.cloud.v1 import hosts_pb2, instances_pb2
 
 
-def instance_type(given: instances_pb2.InstanceType) -> dict:
+def instance_type(given: instances_pb2.InstanceType) -> View:
     return {
         "InstanceType": given.name,
         "CurrentGeneration": given.current_generation,
@@ -47,7 +48,7 @@ def instance_type(given: instances_pb2.InstanceType) -> dict:
 
 def eucalyptus_type(
     given: instances_pb2.InstanceType, rooms: Sequence[hosts_pb2.Room] = ()
-) -> dict:
+) -> View:
     """As euca-describe-instance-types and boto 2 read it."""
     return {
         "Name": given.name,
@@ -62,7 +63,7 @@ def eucalyptus_type(
     }
 
 
-def _network(given: instances_pb2.InstanceType) -> dict:
+def _network(given: instances_pb2.InstanceType) -> View:
     return {
         "NetworkPerformance": given.network_performance,
         "MaximumNetworkInterfaces": given.maximum_network_interfaces,

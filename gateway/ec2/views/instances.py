@@ -4,6 +4,9 @@ Where EC2 has a choice and this cloud one answer, the answer is shown all the sa
 these fields after each write, and a missing structure makes it plan a replacement or panic.
 """
 
+from collections.abc import Callable
+
+from gateway.aws.renderers import View
 from gateway.ec2.views.network_interfaces import in_instance
 from gateway.ec2.views.shared import groups, state, state_reason, tags_if_any
 from protos.cloud.v1 import instances_pb2
@@ -12,7 +15,7 @@ _NO_RESERVATION = {"CapacityReservationPreference": "open"}
 _NO = {"Configured": False}
 _DISABLED = {"Enabled": False}
 _MAINTENANCE = {"AutoRecovery": "default", "RebootMigration": "default"}
-_NAMING = {
+_NAMING: View = {
     "HostnameType": "ip-name",
     "EnableResourceNameDnsARecord": False,
     "EnableResourceNameDnsAAAARecord": False,
@@ -20,16 +23,7 @@ _NAMING = {
 _MONITORING = {True: {"State": "enabled"}, False: {"State": "disabled"}}
 
 
-def reservation(given: instances_pb2.Reservation) -> dict:
-    return {
-        "ReservationId": given.reservation_id,
-        "OwnerId": given.owner_id,
-        "Groups": [],  # EC2-Classic's
-        "Instances": [instance(each) for each in given.instances],
-    }
-
-
-def instance(given: instances_pb2.Instance) -> dict:
+def instance(given: instances_pb2.Instance) -> View:
     return {
         "InstanceId": given.instance_id,
         "ImageId": given.image_id,
@@ -80,7 +74,18 @@ def instance(given: instances_pb2.Instance) -> dict:
     }
 
 
-def block_device(given: instances_pb2.InstanceBlockDevice) -> dict:
+def reservation(
+    given: instances_pb2.Reservation, show: Callable[[instances_pb2.Instance], View] = instance
+) -> View:
+    return {
+        "ReservationId": given.reservation_id,
+        "OwnerId": given.owner_id,
+        "Groups": [],  # EC2-Classic's
+        "Instances": [show(each) for each in given.instances],
+    }
+
+
+def block_device(given: instances_pb2.InstanceBlockDevice) -> View:
     return {
         "DeviceName": given.device_name,
         "Ebs": {
@@ -92,7 +97,7 @@ def block_device(given: instances_pb2.InstanceBlockDevice) -> dict:
     }
 
 
-def metadata_options(given: instances_pb2.MetadataOptions) -> dict:
+def metadata_options(given: instances_pb2.MetadataOptions) -> View:
     return {
         "State": given.state,
         "HttpTokens": given.http_tokens,
@@ -103,7 +108,7 @@ def metadata_options(given: instances_pb2.MetadataOptions) -> dict:
     }
 
 
-def state_change(given: instances_pb2.InstanceStateChange) -> dict:
+def state_change(given: instances_pb2.InstanceStateChange) -> View:
     return {
         "InstanceId": given.instance_id,
         "CurrentState": state(given.current_state),
@@ -114,7 +119,7 @@ def state_change(given: instances_pb2.InstanceStateChange) -> dict:
 _REACHABILITY = {"ok": "passed", "impaired": "failed"}  # other words are the same in both
 
 
-def instance_status(given: instances_pb2.InstanceStatus) -> dict:
+def instance_status(given: instances_pb2.InstanceStatus) -> View:
     return {
         "InstanceId": given.instance_id,
         "AvailabilityZone": given.availability_zone,
@@ -125,10 +130,10 @@ def instance_status(given: instances_pb2.InstanceStatus) -> dict:
     }
 
 
-def _summary(status: str, impaired_since_ms: int) -> dict:
+def _summary(status: str, impaired_since_ms: int) -> View:
     if status == "not-applicable":
         return {"Status": status}
-    detail = {"Name": "reachability", "Status": _REACHABILITY.get(status, status)}
+    detail: View = {"Name": "reachability", "Status": _REACHABILITY.get(status, status)}
     if status == "impaired":
         detail["ImpairedSince"] = impaired_since_ms
     return {"Status": status, "Details": [detail]}

@@ -1,10 +1,11 @@
 """Key pairs as EC2 shows them: the private key once, in the answer that made it."""
 
+from gateway.aws.renderers import View
 from gateway.ec2.views.shared import tags
 from protos.cloud.v1 import keys_pb2
 
 
-def imported(given: keys_pb2.KeyPair) -> dict:
+def imported(given: keys_pb2.KeyPair) -> View:
     return {
         "KeyPairId": given.key_pair_id,
         "KeyName": given.key_name,
@@ -13,11 +14,11 @@ def imported(given: keys_pb2.KeyPair) -> dict:
     }
 
 
-def created(given: keys_pb2.KeyPair) -> dict:
+def created(given: keys_pb2.KeyPair) -> View:
     return imported(given) | {"KeyMaterial": given.private_key}
 
 
-def key_pair(given: keys_pb2.KeyPair) -> dict:
+def key_pair(given: keys_pb2.KeyPair) -> View:
     return imported(given) | {
         "KeyType": given.key_type,
         "CreateTime": given.create_time_ms,

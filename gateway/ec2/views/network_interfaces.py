@@ -1,10 +1,11 @@
 """Network interfaces as EC2 shows them: in DescribeNetworkInterfaces, and inside of instances."""
 
+from gateway.aws.renderers import View
 from gateway.ec2.views.shared import groups, tags
 from protos.cloud.v1 import networks_pb2
 
 
-def network_interface(given: networks_pb2.NetworkInterface) -> dict:
+def network_interface(given: networks_pb2.NetworkInterface) -> View:
     return _common(given, full=True) | {
         "Attachment": attachment(given, full=True),
         "AvailabilityZone": given.availability_zone,
@@ -13,11 +14,11 @@ def network_interface(given: networks_pb2.NetworkInterface) -> dict:
     }
 
 
-def in_instance(given: networks_pb2.NetworkInterface) -> dict:
+def in_instance(given: networks_pb2.NetworkInterface) -> View:
     return _common(given, full=False) | {"Attachment": attachment(given, full=False)}
 
 
-def _common(given: networks_pb2.NetworkInterface, *, full: bool) -> dict:
+def _common(given: networks_pb2.NetworkInterface, *, full: bool) -> View:
     return {
         "NetworkInterfaceId": given.network_interface_id,
         "SubnetId": given.subnet_id,
@@ -45,10 +46,10 @@ def _common(given: networks_pb2.NetworkInterface, *, full: bool) -> dict:
     }
 
 
-def attachment(given: networks_pb2.NetworkInterface, *, full: bool) -> dict | None:
+def attachment(given: networks_pb2.NetworkInterface, *, full: bool) -> View | None:
     if not given.HasField("attachment"):
         return None
-    shown = {
+    shown: View = {
         "AttachmentId": given.attachment.attachment_id,
         "DeviceIndex": given.attachment.device_index,
         "Status": given.attachment.status,
@@ -64,12 +65,12 @@ def attachment(given: networks_pb2.NetworkInterface, *, full: bool) -> dict | No
 
 def _association(
     given: networks_pb2.NetworkInterface | networks_pb2.InterfaceAddress, *, full: bool
-) -> dict | None:
+) -> View | None:
     """Of the interface (its primary address), or of one of its addresses."""
     if not given.HasField("association"):
         return None
     association = given.association
-    shown = {
+    shown: View = {
         "PublicIp": association.public_ip,
         "PublicDnsName": association.public_dns_name,
         "IpOwnerId": association.ip_owner_id,

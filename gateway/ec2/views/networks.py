@@ -1,10 +1,11 @@
 """VPCs, and what a VPC has, as EC2 shows them."""
 
+from gateway.aws.renderers import View
 from gateway.ec2.views.shared import arn, tags, tags_if_any
 from protos.cloud.v1 import networks_pb2
 
 
-def vpc(given: networks_pb2.Vpc) -> dict:
+def vpc(given: networks_pb2.Vpc) -> View:
     return {
         "VpcId": given.vpc_id,
         "OwnerId": given.owner_id,
@@ -25,7 +26,7 @@ def vpc(given: networks_pb2.Vpc) -> dict:
     }
 
 
-def subnet(given: networks_pb2.Subnet, region: str) -> dict:
+def subnet(given: networks_pb2.Subnet, region: str) -> View:
     return {
         "SubnetId": given.subnet_id,
         "SubnetArn": arn(region, given.owner_id, "subnet", given.subnet_id),
@@ -52,7 +53,7 @@ def subnet(given: networks_pb2.Subnet, region: str) -> dict:
     }
 
 
-def route_table(given: networks_pb2.RouteTable) -> dict:
+def route_table(given: networks_pb2.RouteTable) -> View:
     return {
         "RouteTableId": given.route_table_id,
         "VpcId": given.vpc_id,
@@ -84,7 +85,7 @@ def route_table(given: networks_pb2.RouteTable) -> dict:
     }
 
 
-def internet_gateway(given: networks_pb2.InternetGateway) -> dict:
+def internet_gateway(given: networks_pb2.InternetGateway) -> View:
     return {
         "InternetGatewayId": given.internet_gateway_id,
         "OwnerId": given.owner_id,
@@ -94,7 +95,7 @@ def internet_gateway(given: networks_pb2.InternetGateway) -> dict:
     }
 
 
-def dhcp_options(given: networks_pb2.DhcpOptions) -> dict:
+def dhcp_options(given: networks_pb2.DhcpOptions) -> View:
     return {
         "DhcpOptionsId": given.dhcp_options_id,
         "OwnerId": given.owner_id,
@@ -106,7 +107,7 @@ def dhcp_options(given: networks_pb2.DhcpOptions) -> dict:
     }
 
 
-def network_acl(given: networks_pb2.NetworkAcl) -> dict:
+def network_acl(given: networks_pb2.NetworkAcl) -> View:
     return {
         "NetworkAclId": given.network_acl_id,
         "VpcId": given.vpc_id,

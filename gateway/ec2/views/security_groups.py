@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 
+from gateway.aws.renderers import View
 from gateway.ec2.views.shared import arn, tags, tags_if_any
 from protos.cloud.v1 import networks_pb2
 
 PROTOCOLS_WITH_PORTS = ("tcp", "udp", "icmp", "icmpv6")  # of ICMP they are its type and code
 
 
-def security_group(given: networks_pb2.SecurityGroup, region: str) -> dict:
+def security_group(given: networks_pb2.SecurityGroup, region: str) -> View:
     return {
         "GroupId": given.group_id,
         "GroupName": given.group_name,
@@ -22,33 +23,28 @@ def security_group(given: networks_pb2.SecurityGroup, region: str) -> dict:
     }
 
 
-def permissions(rules: Iterable[networks_pb2.SecurityGroupRule]) -> list[dict]:
+def permissions(rules: Iterable[networks_pb2.SecurityGroupRule]) -> list[View]:
     """Rules of one protocol and port range become one permission, in the order of their first."""
-    folded: dict[tuple, dict] = {}
+    folded: dict[tuple[str, int, int], dict[str, list[View]]] = {}
     for each in rules:
-        key = (each.protocol, each.from_port, each.to_port)
-        if key not in folded:
-            folded[key] = {
-                "IpProtocol": each.protocol,
-                **_ports(each),
-                "UserIdGroupPairs": [],
-                "IpRanges": [],
-                "Ipv6Ranges": [],
-                "PrefixListIds": [],
-            }
+        sources = folded.setdefault(
+            (each.protocol, each.from_port, each.to_port),
+            {"UserIdGroupPairs": [], "IpRanges": [], "Ipv6Ranges": [], "PrefixListIds": []},
+        )
         member, shown = _source(each)
-        folded[key][member].append(shown | {"Description": each.description})
-    return list(folded.values())
+        sources[member].append(shown | {"Description": each.description})
+    return [
+        {"IpProtocol": protocol, **_ports(protocol, first, last), **sources}
+        for (protocol, first, last), sources in folded.items()
+    ]
 
 
-def _ports(given: networks_pb2.SecurityGroupRule) -> dict:
+def _ports(protocol: str, first: int, last: int) -> View:
     """None for a protocol that has none: clients compare a permission with what they asked for."""
-    if given.protocol not in PROTOCOLS_WITH_PORTS:
-        return {}
-    return {"FromPort": given.from_port, "ToPort": given.to_port}
+    return {"FromPort": first, "ToPort": last} if protocol in PROTOCOLS_WITH_PORTS else {}
 
 
-def _source(given: networks_pb2.SecurityGroupRule) -> tuple[str, dict]:
+def _source(given: networks_pb2.SecurityGroupRule) -> tuple[str, View]:
     match given.WhichOneof("peer"):
         case "cidr_ipv4":
             return "IpRanges", {"CidrIp": given.cidr_ipv4}
@@ -62,7 +58,7 @@ def _source(given: networks_pb2.SecurityGroupRule) -> tuple[str, dict]:
     }
 
 
-def rule(given: networks_pb2.SecurityGroupRule, region: str) -> dict:
+def rule(given: networks_pb2.SecurityGroupRule, region: str) -> View:
     peer = given.peer_group
     owner = given.group_owner_id
     return _rule(given) | {
@@ -75,7 +71,7 @@ def rule(given: networks_pb2.SecurityGroupRule, region: str) -> dict:
     }
 
 
-def _rule(given: networks_pb2.SecurityGroupRule) -> dict:
+def _rule(given: networks_pb2.SecurityGroupRule) -> View:
     return {
         "SecurityGroupRuleId": given.rule_id,
         "GroupId": given.group_id,
@@ -89,7 +85,7 @@ def _rule(given: networks_pb2.SecurityGroupRule) -> dict:
     }
 
 
-def revoked(given: networks_pb2.RevokeResponse) -> dict:
+def revoked(given: networks_pb2.RevokeResponse) -> View:
     return {
         "Return": True,
         "UnknownIpPermissions": permissions(given.unknown),

@@ -1,5 +1,8 @@
 """What most nouns show in the same way: tags, groups, states, times as text."""
 
+from collections.abc import Iterable
+
+from gateway.aws.renderers import View
 from protos.cloud.v1 import common_pb2, networks_pb2
 
 # EC2's only instance states and their numbers; clients look at either.
@@ -13,7 +16,7 @@ STATE_CODES = {
 }
 
 
-def tags(given) -> list[dict]:
+def tags(given: Iterable[common_pb2.Tag]) -> list[View]:
     """A tag set that is there even when it is empty.
 
     So EC2 answers for route tables, internet gateways, DHCP options, network ACLs, network
@@ -22,7 +25,7 @@ def tags(given) -> list[dict]:
     return [{"Key": tag.key, "Value": tag.value} for tag in given]
 
 
-def tags_if_any(given) -> list[dict] | None:
+def tags_if_any(given: Iterable[common_pb2.Tag]) -> list[View] | None:
     """A tag set that is left out when it is empty, so that boto3's resources say None.
 
     So EC2 answers for instances, images, VPCs, subnets, security groups, volumes, snapshots and
@@ -31,25 +34,25 @@ def tags_if_any(given) -> list[dict] | None:
     return tags(given) or None
 
 
-def as_created(shown: dict, made) -> dict:
+def as_created(shown: View, given: Iterable[common_pb2.Tag]) -> View:
     """What a Create answers: in it EC2 shows the tag set also where it is empty.
 
     amazon.aws reads it without asking (ec2_snapshot). Source: the samples of CreateVolume,
     CreateSnapshot, CreateDefaultVpc, CreateDefaultSubnet and RunInstances in the aws CLI's
     documentation.
     """
-    return shown | {"Tags": tags(made.tags)}
+    return shown | {"Tags": tags(given)}
 
 
-def groups(given: list[networks_pb2.GroupIdentifier]) -> list[dict]:
+def groups(given: Iterable[networks_pb2.GroupIdentifier]) -> list[View]:
     return [{"GroupId": group.group_id, "GroupName": group.group_name} for group in given]
 
 
-def state(name: str) -> dict:
+def state(name: str) -> View:
     return {"Code": STATE_CODES[name], "Name": name}
 
 
-def state_reason(given: common_pb2.StateReason) -> dict | None:
+def state_reason(given: common_pb2.StateReason) -> View | None:
     return {"Code": given.code, "Message": given.message} if given.code else None
 
 

@@ -1,10 +1,11 @@
 """Snapshots as EC2 shows them."""
 
+from gateway.aws.renderers import View
 from gateway.ec2.views.shared import tags_if_any
 from protos.cloud.v1 import volumes_pb2
 
 
-def snapshot(given: volumes_pb2.Snapshot) -> dict:
+def snapshot(given: volumes_pb2.Snapshot) -> View:
     return {
         "SnapshotId": given.snapshot_id,
         "VolumeId": given.volume_id,

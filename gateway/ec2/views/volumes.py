@@ -1,10 +1,11 @@
 """Volumes, their attachments, status and modifications, as EC2 shows them."""
 
+from gateway.aws.renderers import View
 from gateway.ec2.views.shared import tags_if_any
 from protos.cloud.v1 import volumes_pb2
 
 
-def volume(given: volumes_pb2.Volume) -> dict:
+def volume(given: volumes_pb2.Volume) -> View:
     return {
         "VolumeId": given.volume_id,
         "Size": given.size_gib,
@@ -22,7 +23,7 @@ def volume(given: volumes_pb2.Volume) -> dict:
     }
 
 
-def attachment(given: volumes_pb2.VolumeAttachment) -> dict:
+def attachment(given: volumes_pb2.VolumeAttachment) -> View:
     return {
         "VolumeId": given.volume_id,
         "InstanceId": given.instance_id,
@@ -33,7 +34,7 @@ def attachment(given: volumes_pb2.VolumeAttachment) -> dict:
     }
 
 
-def volume_status(given: volumes_pb2.VolumeStatus) -> dict:
+def volume_status(given: volumes_pb2.VolumeStatus) -> View:
     details = {"io-enabled": given.io_enabled, "io-performance": given.io_performance}
     return {
         "VolumeId": given.volume_id,
@@ -47,7 +48,7 @@ def volume_status(given: volumes_pb2.VolumeStatus) -> dict:
     }
 
 
-def modification(given: volumes_pb2.VolumeModification) -> dict:
+def modification(given: volumes_pb2.VolumeModification) -> View:
     return {
         "VolumeId": given.volume_id,
         "ModificationState": given.modification_state,
