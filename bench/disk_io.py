@@ -23,11 +23,11 @@ import libvirt
 from bench import cloud as clouds
 from bench.guests import Guest, attached, guest, hypervisor, serial_of, strange_disk, until, volume
 from bench.pairs import Spread, report
-from hostagent import shell
 from hostagent.drivers import Disk
 from hostagent.enrolment import read_identity
-from hostagent.volumes.exports import QemuExports
-from hostagent.volumes.qcow2 import Qcow2Volumes
+from hostagent.kernel import shell
+from hostagent.storage.volumes.exports import QemuExports
+from hostagent.storage.volumes.qcow2 import Qcow2Volumes
 from protos.cloud.v1.fleet_pb2 import DiskSpec, RemoteDisk
 
 GIB = 1 << 30

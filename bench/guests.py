@@ -14,8 +14,8 @@ from pathlib import Path
 import libvirt
 
 from bench.cloud import Cloud
+from hostagent.compute.hypervisors.libvirt.domain_xml import Settings, disk_of
 from hostagent.drivers import Disk
-from hostagent.hypervisors.domain_xml import Settings, disk_of
 
 DEADLINE_S = 180
 SSH = (

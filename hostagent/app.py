@@ -21,28 +21,28 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hostagent.compute.instance_kind import INSTANCE
+from hostagent.compute.limits import Limits
+from hostagent.compute.steps import Drivers
+from hostagent.compute.worker import InstanceWorker
 from hostagent.drivers import Exports, Hypervisor, Images, Network, Volumes
 from hostagent.events import watch
 from hostagent.host_worker import HostWorker
-from hostagent.instance_kind import INSTANCE
 from hostagent.kernel.agent import Agent
 from hostagent.kernel.kinds import Worker as KernelWorker
 from hostagent.kernel.sync import Sync
 from hostagent.ledger import HostLedger
-from hostagent.limits import Limits
-from hostagent.snapshots.copies import Copies, Inline
-from hostagent.snapshots.kind import SNAPSHOT
-from hostagent.snapshots.memory import is_copied
-from hostagent.snapshots.remote import Blocks, NoBlocks
-from hostagent.snapshots.worker import SnapshotWorker
-from hostagent.steps import Drivers
-from hostagent.volumes.exports import NoExports
-from hostagent.volumes.kind import VOLUME
-from hostagent.volumes.manager import VolumeManager
-from hostagent.volumes.worker import VolumeWorker
-from hostagent.vpc_kind import VPC
-from hostagent.vpcs import Vpcs, VpcWorker
-from hostagent.worker import InstanceWorker
+from hostagent.network.vpc_kind import VPC
+from hostagent.network.vpcs import Vpcs, VpcWorker
+from hostagent.storage.blocks import Blocks, NoBlocks
+from hostagent.storage.snapshots.copies import Copies, Inline
+from hostagent.storage.snapshots.kind import SNAPSHOT
+from hostagent.storage.snapshots.memory import is_copied
+from hostagent.storage.snapshots.worker import SnapshotWorker
+from hostagent.storage.volumes.exports import NoExports
+from hostagent.storage.volumes.kind import VOLUME
+from hostagent.storage.volumes.manager import VolumeManager
+from hostagent.storage.volumes.worker import VolumeWorker
 from protos.cloud.v1 import fleet_pb2
 
 

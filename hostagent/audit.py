@@ -13,10 +13,10 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from hostagent.compute.steps import Drivers, console_files
 from hostagent.drivers import DriverError, NotYet
 from hostagent.ledger import HostLedger
-from hostagent.steps import Drivers, console_files
-from hostagent.volumes.known import volumes_here
+from hostagent.storage.volumes.known import volumes_here
 
 log = logging.getLogger(__name__)
 

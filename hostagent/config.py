@@ -22,8 +22,8 @@ import typing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hostagent.hypervisors.fake import Faults
-from hostagent.limits import Limits
+from hostagent.compute.hypervisors.fake import Faults
+from hostagent.compute.limits import Limits
 from hostagent.network.config import NetworkConfig
 
 HYPERVISORS = ("auto", "kvm", "qemu", "fake")

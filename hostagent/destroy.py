@@ -7,19 +7,20 @@ dir.
 Works without the controller and without the agent's drivers being up. May be repeated.
 """
 
-from hostagent import facts, shell
+from hostagent import facts
 from hostagent.config import Config
 from hostagent.driver_factory import CPUINFO
 from hostagent.enrolment import read_identity
+from hostagent.kernel import shell
 from hostagent.service import hold
-from hostagent.volumes.storage_daemon import stop_all
+from hostagent.storage.volumes.storage_daemon import stop_all
 
 
 def destroy(config: Config) -> list[str]:
     """Raises DriverError where something resists, OSError while the agent still runs."""
     if config.hypervisor == "fake":
         return []  # its guests are files of the state dir
-    from hostagent.network.driver import LinuxNetwork
+    from hostagent.network.linux import LinuxNetwork
 
     config.state_dir.mkdir(parents=True, exist_ok=True)
     with hold(config.state_dir):
@@ -31,8 +32,8 @@ def destroy(config: Config) -> list[str]:
 
 def _remove_domains(config: Config) -> list[str]:
     """By the mark that each domain carries: also those that a lost ledger does not know."""
-    from hostagent.hypervisors import domain_xml
-    from hostagent.hypervisors.libvirt_driver import LibvirtHypervisor
+    from hostagent.compute.hypervisors.libvirt import domain_xml
+    from hostagent.compute.hypervisors.libvirt.driver import LibvirtHypervisor
 
     made, host_id = config.libvirt, read_identity(config.pki).host_id
     virtual = facts.choose_hypervisor(config.hypervisor, CPUINFO.read_text())

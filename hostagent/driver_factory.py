@@ -16,22 +16,23 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from hostagent import facts, shell
+from hostagent import facts
+from hostagent.compute.hypervisors.fake import FakeHypervisor, FakeState
 from hostagent.config import Config
 from hostagent.drivers import Exports, Hypervisor, Images, Network, Volumes
 from hostagent.enrolment import read_identity
-from hostagent.fake_drivers import FakeImages, FakeVolumes
-from hostagent.hypervisors.fake import FakeHypervisor, FakeState
-from hostagent.images.cache import Cache, Settings
+from hostagent.kernel import shell
+from hostagent.kernel.loops import monotonic_ms
 from hostagent.ledger import HostLedger
-from hostagent.loops import monotonic_ms
 from hostagent.network.fake import FakeNetwork
-from hostagent.snapshots.remote import Blocks, FleetBlocks
-from hostagent.volumes.exports import NoExports, QemuExports
-from hostagent.volumes.fake_exports import FakeExports
-from hostagent.volumes.known import images_in_use
-from hostagent.volumes.qcow2 import Qcow2Volumes
-from hostagent.volumes.storage_daemon import link_tls
+from hostagent.storage.blocks import Blocks, FleetBlocks
+from hostagent.storage.images.cache import Cache, Settings
+from hostagent.storage.images.fake import FakeImages, FakeVolumes
+from hostagent.storage.volumes.exports import NoExports, QemuExports
+from hostagent.storage.volumes.fake_exports import FakeExports
+from hostagent.storage.volumes.known import images_in_use
+from hostagent.storage.volumes.qcow2 import Qcow2Volumes
+from hostagent.storage.volumes.storage_daemon import link_tls
 from protos import rpc
 from protos.cloud.v1 import fleet_pb2
 
@@ -116,9 +117,9 @@ def _timer(delay_ms: int, call: Callable[[], None]) -> None:
 def _real(
     config: Config, ledger: HostLedger, host_id: str, fleet: rpc.Client, clock: Clock
 ) -> HostDrivers:
-    from hostagent.hypervisors import domain_xml
-    from hostagent.hypervisors.libvirt_driver import LibvirtHypervisor
-    from hostagent.network.driver import LinuxNetwork
+    from hostagent.compute.hypervisors.libvirt import domain_xml
+    from hostagent.compute.hypervisors.libvirt.driver import LibvirtHypervisor
+    from hostagent.network.linux import LinuxNetwork
 
     virtual = facts.choose_hypervisor(config.hypervisor, CPUINFO.read_text())
     made = config.libvirt

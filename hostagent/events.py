@@ -6,15 +6,15 @@
 Called by app; the drivers call from any thread.
 """
 
-from hostagent.instance_kind import INSTANCE
+from hostagent.compute.instance_kind import INSTANCE
+from hostagent.compute.steps import Drivers
 from hostagent.kernel.agent import Agent
 from hostagent.ledger import HostLedger
-from hostagent.snapshots.copies import Copies
-from hostagent.snapshots.kind import SNAPSHOT
-from hostagent.snapshots.memory import waiting_for
-from hostagent.steps import Drivers
-from hostagent.volumes.kind import VOLUME
-from hostagent.vpc_kind import VPC
+from hostagent.network.vpc_kind import VPC
+from hostagent.storage.snapshots.copies import Copies
+from hostagent.storage.snapshots.kind import SNAPSHOT
+from hostagent.storage.snapshots.memory import waiting_for
+from hostagent.storage.volumes.kind import VOLUME
 
 
 def watch(agent: Agent, ledger: HostLedger, drivers: Drivers, copies: Copies) -> None:

@@ -5,10 +5,10 @@ import logging
 from collections.abc import Callable, Iterable
 
 from hostagent.audit import Audit
+from hostagent.compute.limits import Limits
+from hostagent.compute.steps import Drivers
 from hostagent.drivers import DriverError, NotYet
 from hostagent.ledger import HostLedger
-from hostagent.limits import Limits
-from hostagent.steps import Drivers
 
 log = logging.getLogger(__name__)
 

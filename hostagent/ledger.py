@@ -10,14 +10,14 @@ import sqlite3
 from collections.abc import Callable
 
 from hostagent import ledger_v1
-from hostagent.instance_kind import INSTANCE
+from hostagent.compute.instance_kind import INSTANCE
 from hostagent.kernel.kinds import Change
 from hostagent.kernel.ledger import Ledger
 from hostagent.kernel.ledger import open_file as open_file
-from hostagent.snapshots.kind import SNAPSHOT
-from hostagent.snapshots.memory import COPIED, CopiedVolumes
-from hostagent.volumes.kind import VOLUME
-from hostagent.vpc_kind import VPC
+from hostagent.network.vpc_kind import VPC
+from hostagent.storage.snapshots.kind import SNAPSHOT
+from hostagent.storage.snapshots.memory import COPIED, CopiedVolumes
+from hostagent.storage.volumes.kind import VOLUME
 from protos.cloud.v1 import fleet_pb2
 
 KINDS = (INSTANCE, VPC, VOLUME, SNAPSHOT)  # who looks at another's change comes after it

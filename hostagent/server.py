@@ -5,7 +5,7 @@ Apply is durable before it answers and does not wait for the work. Called by pro
 
 from pathlib import Path
 
-from hostagent.console import read_tail
+from hostagent.compute.console import read_tail
 from hostagent.kernel.agent import Agent
 from hostagent.ledger import HostLedger
 from protos.cloud.v1 import fleet_pb2, fleet_pb2_grpc

@@ -18,15 +18,15 @@ from typing import TextIO
 from hostagent import facts
 from hostagent.app import Parts, build
 from hostagent.audit import Audit, Finding
+from hostagent.compute.steps import Drivers
 from hostagent.config import Config
 from hostagent.driver_factory import make_drivers
 from hostagent.enrolment import EnrolmentError, enrol
+from hostagent.kernel.loops import Heartbeat, Pump
 from hostagent.ledger import HostLedger, open_file
-from hostagent.loops import Heartbeat, Pump
+from hostagent.network.vpcs import Vpcs
 from hostagent.server import HostAgent, guard
-from hostagent.steps import Drivers
-from hostagent.volumes.manager import VolumeManager
-from hostagent.vpcs import Vpcs
+from hostagent.storage.volumes.manager import VolumeManager
 from protos import rpc
 from protos.cloud.v1 import fleet_pb2_grpc
 

@@ -12,11 +12,11 @@ import dataclasses
 import json
 import sys
 
-from hostagent import shell
 from hostagent.drivers import DriverError
+from hostagent.kernel import shell
 from hostagent.network import addresses
 from hostagent.network.config import NetworkConfig
-from hostagent.network.driver import LinuxNetwork
+from hostagent.network.linux import LinuxNetwork
 
 
 def main(arguments: list[str]) -> int:

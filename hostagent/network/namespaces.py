@@ -20,7 +20,7 @@ from pyroute2 import netns as pyroute2_netns
 from pyroute2.netlink.exceptions import NetlinkError
 
 from hostagent.drivers import DriverError
-from hostagent.shell import NETNS_FOLDER
+from hostagent.kernel.shell import NETNS_FOLDER
 
 T = TypeVar("T")
 _JOIN_TIMEOUT_S = 60.0

@@ -15,8 +15,8 @@ import random
 import shutil
 from collections.abc import Iterable
 
-from hostagent.hypervisors.fake import Guest
-from hostagent.limits import Limits
+from hostagent.compute.hypervisors.fake import Guest
+from hostagent.compute.limits import Limits
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError
 from protos.rpc import Caller

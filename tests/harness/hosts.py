@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hostagent import app
+from hostagent.compute.hypervisors.fake import FakeHypervisor, Faults
+from hostagent.compute.limits import Limits
 from hostagent.drivers import DriverError
-from hostagent.fake_drivers import FakeNetwork, FakeVolumes
-from hostagent.hypervisors.fake import FakeHypervisor, Faults
 from hostagent.kernel.agent import Agent
 from hostagent.ledger import HostLedger, open_file
-from hostagent.limits import Limits
-from hostagent.snapshots.remote import FleetBlocks
-from hostagent.volumes.fake_exports import FakeExports
+from hostagent.storage.blocks import FleetBlocks
+from hostagent.storage.images.fake import FakeNetwork, FakeVolumes
+from hostagent.storage.volumes.fake_exports import FakeExports
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 from tests.harness.agenda import Agenda

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
+from hostagent.compute.hypervisors.fake import FakeState
 from hostagent.drivers import DriverError, NotYet, Power
-from hostagent.fake_drivers import FakeImages
-from hostagent.hypervisors.fake import FakeState
-from hostagent.snapshots.remote import Blocks
+from hostagent.storage.blocks import Blocks
+from hostagent.storage.images.fake import FakeImages
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 from tests.harness.agenda import Agenda

@@ -7,20 +7,20 @@ import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from hostagent import shell
 from hostagent.app import Parts, wire
 from hostagent.audit import Audit
+from hostagent.compute.hypervisors.libvirt.domain_xml import Settings
+from hostagent.compute.hypervisors.libvirt.driver import LibvirtHypervisor
+from hostagent.compute.limits import Limits
 from hostagent.events import guest_changed
-from hostagent.hypervisors.domain_xml import Settings
-from hostagent.hypervisors.libvirt_driver import LibvirtHypervisor
-from hostagent.images.cache import Cache
-from hostagent.images.cache import Settings as CacheSettings
+from hostagent.kernel import shell
+from hostagent.kernel.loops import Pump
 from hostagent.ledger import HostLedger, open_file
-from hostagent.limits import Limits
-from hostagent.loops import Pump
 from hostagent.network.fake import FakeNetwork
-from hostagent.volumes.known import images_in_use
-from hostagent.volumes.qcow2 import Qcow2Volumes
+from hostagent.storage.images.cache import Cache
+from hostagent.storage.images.cache import Settings as CacheSettings
+from hostagent.storage.volumes.known import images_in_use
+from hostagent.storage.volumes.qcow2 import Qcow2Volumes
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import RUNNING, InstanceSpec
 from tests.harness.waiting import wait_until

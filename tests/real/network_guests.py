@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hostagent import shell
+from hostagent.kernel import shell
 from hostagent.network import namespaces
 from protos.cloud.v1 import fleet_pb2
 

@@ -9,10 +9,10 @@ one, and a hostile guest can put any frame on its wire (``inject``) and see all 
 import os
 from collections.abc import Callable
 
-from hostagent import shell
+from hostagent.kernel import shell
 from hostagent.network import namespaces
 from hostagent.network.config import NetworkConfig
-from hostagent.network.driver import LinuxNetwork
+from hostagent.network.linux import LinuxNetwork
 from protos.cloud.v1 import fleet_pb2, instances_pb2
 from tests.real.network_guests import Guest, Wire, open_tap
 

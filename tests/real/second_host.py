@@ -21,7 +21,7 @@ from pathlib import Path
 
 from cli.configs import toml
 from hostagent.network.config import Names
-from hostagent.volumes.storage_daemon import link_tls
+from hostagent.storage.volumes.storage_daemon import link_tls
 from protos.rpc import TlsFiles
 from tests.harness.installation import free_ports
 from tests.real.libvirtd import PrivateLibvirtd

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from hostagent.limits import Limits
+from hostagent.compute.limits import Limits
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import (
     OBSERVED_RUNNING,

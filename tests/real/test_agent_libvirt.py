@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
+from hostagent.compute.hypervisors.libvirt.domain_xml import Settings
+from hostagent.compute.hypervisors.libvirt.driver import LibvirtHypervisor
 from hostagent.drivers import Unavailable
-from hostagent.hypervisors.domain_xml import Settings
-from hostagent.hypervisors.libvirt_driver import LibvirtHypervisor
 from protos.cloud.v1.fleet_pb2 import (
     ABSENT,
     EXITED,

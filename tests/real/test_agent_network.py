@@ -8,9 +8,9 @@ import signal
 
 import pytest
 
-from hostagent import shell
+from hostagent.kernel import shell
 from hostagent.network.config import NetworkConfig
-from hostagent.network.driver import LinuxNetwork
+from hostagent.network.linux import LinuxNetwork
 from protos.cloud.v1.fleet_pb2 import (
     ABSENT,
     INITIALIZING,

@@ -9,7 +9,7 @@ import libvirt
 import pytest
 from lxml import etree
 
-from hostagent.hypervisors.pci_places import Place, disk_places, nic_places
+from hostagent.compute.hypervisors.libvirt.pci_places import Place, disk_places, nic_places
 from hostagent.network.fake import FakeNetwork
 from protos.cloud.v1.fleet_pb2 import (
     OBSERVED_RUNNING,

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from hostagent import shell
+from hostagent.kernel import shell
 from hostagent.network.config import mac_of
 from protos.cloud.v1 import instances_pb2
 from tests.real.network_guests import connect, eventually, within

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hostagent import shell
+from hostagent.kernel import shell
 from tests.real.network_guests import Service, connect, eventually, pings, reach
 from tests.real.network_lab import EVERYTHING_OUT, Lab, allow
 

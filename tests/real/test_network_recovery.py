@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hostagent import shell
 from hostagent.drivers import DriverError
+from hostagent.kernel import shell
 from hostagent.network import (
     addresses,
     dnsmasq,
@@ -24,7 +24,7 @@ from hostagent.network import (
     uplink,
 )
 from hostagent.network.config import NetworkConfig, mac_of
-from hostagent.network.driver import LinuxNetwork
+from hostagent.network.linux import LinuxNetwork
 from tests.real.network_guests import eventually, open_tap, reach
 from tests.real.network_lab import EVERYTHING_OUT, Lab, allow
 

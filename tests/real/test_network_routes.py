@@ -4,7 +4,7 @@ interfaces and addresses.
 
 import pytest
 
-from hostagent import shell
+from hostagent.kernel import shell
 from tests.real.frames import ethernet, ipv4_udp
 from tests.real.network_guests import Service, connect, eventually, reach
 from tests.real.network_lab import EVERYTHING_OUT, Lab, allow

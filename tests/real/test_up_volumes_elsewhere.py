@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from cli import configs, demo_image
-from hostagent import shell
-from hostagent.volumes.storage_daemon import StorageDaemon
+from hostagent.kernel import shell
+from hostagent.storage.volumes.storage_daemon import StorageDaemon
 from tests.real.real_cloud import eventually
 from tests.real.second_host import SecondHost
 from tests.real.tenant import READ, WRITE, Tenant

@@ -66,10 +66,10 @@ def test_a_room_imports_protos_and_itself_only(path):
 @pytest.mark.parametrize("path", SOURCES, ids=name)
 def test_outside_things_have_one_door(path):
     names = imports(path)
-    if not under(path, "hostagent/shell.py", "cli"):
-        assert not reaches(names, "subprocess"), "commands run in hostagent/shell.py"
-    if not path.match("hostagent/hypervisors/libvirt_*.py"):
-        assert not reaches(names, "libvirt"), "libvirt is imported by its driver's files only"
+    if not under(path, "hostagent/kernel/shell.py", "cli"):
+        assert not reaches(names, "subprocess"), "commands run in hostagent/kernel/shell.py"
+    if not under(path, "hostagent/compute/hypervisors/libvirt"):
+        assert not reaches(names, "libvirt", "libvirt_qemu"), "libvirt is imported by its driver"
     if not under(path, "controller"):
         assert not reaches(names, "peewee", "playhouse"), "only the controller has a database"
 

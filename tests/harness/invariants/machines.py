@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from hostagent.volumes.known import kept_volumes
+from hostagent.storage.volumes.known import kept_volumes
 
 
 def no_instance_has_two_live_domains(world) -> Iterator[str]:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from hostagent.app import Parts, wire
 from hostagent.audit import Audit, Finding
+from hostagent.compute.hypervisors.fake import FakeHypervisor, Faults
+from hostagent.compute.limits import Limits
 from hostagent.events import guest_changed
-from hostagent.fake_drivers import FakeImages, FakeVolumes
-from hostagent.hypervisors.fake import FakeHypervisor, Faults
 from hostagent.ledger import KINDS, HostLedger, open_file
-from hostagent.limits import Limits
 from hostagent.network.fake import FakeNetwork
-from hostagent.snapshots.copies import Inline
-from hostagent.snapshots.remote import Blocks, NoBlocks
-from hostagent.volumes.fake_exports import FakeExports
+from hostagent.storage.blocks import Blocks, NoBlocks
+from hostagent.storage.images.fake import FakeImages, FakeVolumes
+from hostagent.storage.snapshots.copies import Inline
+from hostagent.storage.volumes.fake_exports import FakeExports
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import RUNNING, Assignment, HostSpec, InstanceSpec
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from hostagent.snapshots.remote import Gone
+from hostagent.storage.blocks import Gone
 
 
 class MemoryBlocks:

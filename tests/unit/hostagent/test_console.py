@@ -1,6 +1,6 @@
 """A console's tail, over the parts that virtlogd leaves."""
 
-from hostagent.console import read_tail
+from hostagent.compute.console import read_tail
 
 
 def test_nothing_yet(tmp_path):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from hostagent.compute.hypervisors.libvirt import domain_xml
+from hostagent.compute.hypervisors.libvirt.domain_xml import Settings, render, serial_of, uuid_of
+from hostagent.compute.hypervisors.libvirt.xml_elements import Element, Value
 from hostagent.drivers import Disk, Port
-from hostagent.hypervisors import domain_xml
-from hostagent.hypervisors.domain_xml import Settings, render, serial_of, uuid_of
-from hostagent.hypervisors.xml_elements import Element, Value
 from protos.cloud.v1.fleet_pb2 import InstanceSpec, RemoteDisk
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -9,15 +9,15 @@ import subprocess
 
 import pytest
 
-from hostagent import shell
 from hostagent.drivers import DriverError, NotYet
-from hostagent.fake_drivers import FakeImages
+from hostagent.kernel import shell
+from hostagent.kernel.shell import CommandError
 from hostagent.ledger import HostLedger, open_file
-from hostagent.shell import CommandError
-from hostagent.volumes.exports import HOLDER, NoExports, QemuExports
-from hostagent.volumes.manager import VolumeManager
-from hostagent.volumes.qcow2 import Qcow2Volumes
-from hostagent.volumes.storage_daemon import StorageDaemon, link_tls
+from hostagent.storage.images.fake import FakeImages
+from hostagent.storage.volumes.exports import HOLDER, NoExports, QemuExports
+from hostagent.storage.volumes.manager import VolumeManager
+from hostagent.storage.volumes.qcow2 import Qcow2Volumes
+from hostagent.storage.volumes.storage_daemon import StorageDaemon, link_tls
 from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
 from protos.rpc import dns_name
 from tests.harness.waiting import wait_until

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from hostagent.compute.hypervisors.fake import FakeHypervisor, FakeState, Faults
 from hostagent.drivers import Disk, DriverError, Power
-from hostagent.hypervisors.fake import FakeHypervisor, FakeState, Faults
 from protos.cloud.v1 import fleet_pb2
 from tests.unit.hostagent.rig import Clock, instance
 

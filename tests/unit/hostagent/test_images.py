@@ -7,11 +7,11 @@ from concurrent.futures import Executor, Future
 
 import pytest
 
-from hostagent import shell
 from hostagent.drivers import DriverError, NotYet
-from hostagent.images.cache import REFUSAL_HOLDS_MS, RETRY_MS, Cache, Settings
-from hostagent.images.inspect import Refused, inspect
-from hostagent.snapshots.remote import Away
+from hostagent.kernel import shell
+from hostagent.storage.blocks import Away
+from hostagent.storage.images.cache import REFUSAL_HOLDS_MS, RETRY_MS, Cache, Settings
+from hostagent.storage.images.inspect import Refused, inspect
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 from protos.manifest import BLOCK_BYTES, Manifest, hash_of

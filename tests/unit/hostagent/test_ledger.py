@@ -8,12 +8,12 @@ import textwrap
 
 import pytest
 
-from hostagent.instance_kind import INSTANCE
+from hostagent.compute.instance_kind import INSTANCE
+from hostagent.compute.progress import DeviceFailure, Progress, Seen, note
 from hostagent.kernel.kinds import Change, Record
 from hostagent.kernel.ledger import TOMBSTONES_KEPT
 from hostagent.ledger import HostLedger, open_file
-from hostagent.progress import DeviceFailure, Progress, Seen, note
-from hostagent.vpc_kind import VPC, VpcProgress
+from hostagent.network.vpc_kind import VPC, VpcProgress
 from protos.cloud.v1.fleet_pb2 import (
     OBSERVED_RUNNING,
     HostSettings,

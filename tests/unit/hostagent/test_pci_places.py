@@ -3,7 +3,7 @@
 import pytest
 from lxml import etree
 
-from hostagent.hypervisors.pci_places import Bus, Place, disk_places, nic_places
+from hostagent.compute.hypervisors.libvirt.pci_places import Bus, Place, disk_places, nic_places
 
 NICS, DISKS = 31, 26
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hostagent.limits import Limits
+from hostagent.compute.limits import Limits
 from hostagent.network.fake import FakeNetwork
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import STOPPED

@@ -2,8 +2,8 @@
 
 import pytest
 
+from hostagent.compute.reasons import in_trouble
 from hostagent.drivers import DriverError
-from hostagent.reasons import in_trouble
 from protos.cloud.v1 import fleet_pb2
 
 ROOT, DATA = "ab" * 32, "cd" * 32

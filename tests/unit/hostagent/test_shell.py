@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hostagent.shell import CommandError, Limits, run, spawn
+from hostagent.kernel.shell import CommandError, Limits, run, spawn
 from tests.harness.waiting import wait_until
 
 

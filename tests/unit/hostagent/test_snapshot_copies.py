@@ -7,9 +7,9 @@ import tempfile
 import pytest
 
 from hostagent.drivers import DriverError
-from hostagent.snapshots.copier import Base, Source, copy
-from hostagent.snapshots.restore import restore
-from hostagent.volumes.fake import FakeVolumes
+from hostagent.storage.snapshots.copier import Base, Source, copy
+from hostagent.storage.snapshots.restore import restore
+from hostagent.storage.volumes.fake import FakeVolumes
 from protos.cloud.v1 import fleet_pb2
 from protos.manifest import BLOCK_BYTES, Manifest
 from tests.unit.hostagent.stores import MemoryBlocks

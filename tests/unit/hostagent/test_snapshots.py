@@ -4,9 +4,9 @@ from concurrent.futures import Executor, Future
 
 import pytest
 
+from hostagent.compute.hypervisors.fake import Faults
 from hostagent.drivers import DriverError
-from hostagent.hypervisors.fake import Faults
-from hostagent.snapshots.remote import Away
+from hostagent.storage.blocks import Away
 from protos.cloud.v1.fleet_pb2 import (
     SNAPSHOT_COPYING,
     SNAPSHOT_DONE,

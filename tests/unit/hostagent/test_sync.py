@@ -3,7 +3,7 @@
 import pytest
 
 from hostagent.kernel.agent import HOST as HOST_KEY
-from hostagent.volumes.known import kept_volumes
+from hostagent.storage.volumes.known import kept_volumes
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import STOPPED, TERMINATED, HostSpec
 from protos.errors import CloudError, Kind

@@ -3,10 +3,10 @@
 import pytest
 
 from hostagent.audit import Audit
+from hostagent.compute.limits import Limits
 from hostagent.drivers import DriverError
-from hostagent.limits import Limits
-from hostagent.volumes.exports import NoExports
-from hostagent.volumes.known import images_in_use, kept_volumes
+from hostagent.storage.volumes.exports import NoExports
+from hostagent.storage.volumes.known import images_in_use, kept_volumes
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import TERMINATED, VOLUME_DELETED, VOLUME_PRESENT, VolumeSpec
 from tests.unit.hostagent.rig import Told, host_spec, instance

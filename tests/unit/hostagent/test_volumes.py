@@ -6,12 +6,12 @@ import threading
 
 import pytest
 
-from hostagent import shell
 from hostagent.drivers import READ_MOST_BYTES, DriverError, Extent, GuestDisk, NotYet
-from hostagent.fake_drivers import FakeImages, FakeVolumes
+from hostagent.kernel import shell
 from hostagent.ledger import HostLedger, open_file
-from hostagent.volumes.manager import VolumeManager
-from hostagent.volumes.qcow2 import Qcow2Volumes
+from hostagent.storage.images.fake import FakeImages, FakeVolumes
+from hostagent.storage.volumes.manager import VolumeManager
+from hostagent.storage.volumes.qcow2 import Qcow2Volumes
 from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
 
 needs_qemu_img = pytest.mark.skipif(not shutil.which("qemu-img"), reason="needs qemu-img")

@@ -1,0 +1,1 @@
+"""QEMU and KVM through libvirt: the only place that imports it."""

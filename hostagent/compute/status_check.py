@@ -1,0 +1,101 @@
+"""Whether one guest answers on its network: EC2's instance status check.
+
+    reach.begin(spec, now) -> {...}     its machine has just started (anew)
+    reach.look(entry, now) -> {...}     what is new of it, as the ledger notes it; mostly nothing
+    reach.due                           when to look again
+
+    INITIALIZING   asked every poll_ms, until it answers          -> REACHED
+                                        or reach_ms are over      -> UNREACHED
+    REACHED        asked at each audit; two in a row in vain      -> UNREACHED
+    UNREACHED      asked at each audit                            -> REACHED
+
+Called by the worker, for a guest that runs. No waiting in here: who is asked at an audit has until
+the next poll to answer. What is remembered may be lost at any time; the guest is then asked anew
+and the time that it has begins again.
+"""
+
+import logging
+from collections.abc import Callable
+
+from hostagent.compute.limits import Limits
+from hostagent.compute.progress import Instance
+from hostagent.drivers import DriverError, Network
+from protos.cloud.v1 import fleet_pb2
+from protos.cloud.v1.fleet_pb2 import INITIALIZING, NOT_ASKED, REACHED, UNREACHED
+
+log = logging.getLogger(__name__)
+
+Changes = dict[str, int]  # of the ledger's Progress
+
+
+class Reach:
+    """See the module's head. ``clock`` is the wall's, for stamps."""
+
+    def __init__(self, network: Network, limits: Limits, clock: Callable[[], int]):
+        self._network, self._limits, self._clock = network, limits, clock
+        self._begun: int | None = None  # since when it may take its time; None: nobody saw it start
+        self._asked: int | None = None  # an audit's question that is not answered yet
+        self._missed_ms: int | None = None  # wall's time of an audit that it did not answer
+        self.due = 0
+
+    def begin(self, spec: fleet_pb2.InstanceSpec, now: int) -> Changes:
+        self._begun, self._asked, self._missed_ms = now, None, None
+        answered = self._answers(spec, anew=True)
+        self.due = now + (self._limits.audit_ms if answered else self._limits.poll_ms)
+        return self._became(REACHED if answered else INITIALIZING)
+
+    def look(self, entry: Instance, now: int) -> Changes:
+        """Asks nobody before it is ``due``."""
+        if now < self.due:
+            return {}
+        known = entry.progress.reach
+        if known == NOT_ASKED:
+            return self.begin(entry.spec, now)
+        if known == INITIALIZING:
+            return self._await_first(entry.spec, now)
+        return self._audit(entry.spec, known, now)
+
+    def _await_first(self, spec: fleet_pb2.InstanceSpec, now: int) -> Changes:
+        """It is out of reach since its start if it does not answer in time, as in EC2."""
+        anew = self._begun is None
+        if anew:
+            self._begun = now
+        if self._answers(spec, anew=anew):
+            self.due = now + self._limits.audit_ms
+            return self._became(REACHED)
+        end = self._begun + self._limits.reach_ms
+        if now >= end:
+            self.due = now + self._limits.audit_ms
+            return {"reach": UNREACHED}
+        self.due = min(now + self._limits.poll_ms, end)
+        return {}
+
+    def _audit(self, spec: fleet_pb2.InstanceSpec, known: int, now: int) -> Changes:
+        first = self._asked is None
+        if first:
+            self._asked = now
+        answered = self._answers(spec, anew=first)
+        if first and not answered:
+            self.due = now + self._limits.poll_ms
+            return {}
+        self._asked, self.due = None, self._asked + self._limits.audit_ms
+        if answered:
+            self._missed_ms = None
+            return {} if known == REACHED else self._became(REACHED)
+        if known == REACHED and self._missed_ms is not None:
+            return {"reach": UNREACHED, "reach_since_ms": self._missed_ms}
+        if known == REACHED:
+            self._missed_ms = self._clock()
+        return {}
+
+    def _became(self, reach: int) -> Changes:
+        return {"reach": reach, "reach_since_ms": self._clock()}
+
+    def _answers(self, spec: fleet_pb2.InstanceSpec, *, anew: bool) -> bool:
+        """Its primary interface does. Where that or its network is not there, nobody can."""
+        primary = sorted(spec.nics, key=lambda nic: nic.device_index)[:1]
+        try:
+            return any(self._network.reached(nic, anew=anew) for nic in primary)
+        except DriverError as failure:
+            log.warning("%s cannot be asked: %s", spec.instance_id, failure)
+            return False

@@ -1,0 +1,84 @@
+"""VPCs, as the kernel knows them: here for as long as an instance needs them, whatever is told."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hostagent.compute.instance_kind import INSTANCE
+from hostagent.compute.progress import Instance
+from hostagent.kernel.kinds import Change, Key, Kind, Record
+from hostagent.kernel.ledger import Ledger
+from protos.cloud.v1 import fleet_pb2
+from protos.cloud.v1.fleet_pb2 import VpcSpec
+
+
+@dataclass(frozen=True)
+class VpcProgress:
+    """What was seen of one VPC. Kept as JSON: a later field needs a default."""
+
+    observed: int = fleet_pb2.VPC_UNSEEN
+    message: str = ""
+    revision: int = 0  # of the VPC's spec, when this was seen
+    epoch: int = 0
+    sequence: int = 0
+
+
+Vpc = Record[VpcSpec, VpcProgress]
+
+
+def _observe(record: Vpc, observation: fleet_pb2.Observation) -> None:
+    observation.vpc.observed = record.progress.observed
+    if record.progress.message:
+        observation.reason.message = record.progress.message
+
+
+def _merge(kind: Kind[VpcSpec, VpcProgress], change: Change, told: Mapping[str, Vpc]) -> None:
+    """A VPC that no instance here needs is not kept. Those of instances that changed are looked at:
+    their guests are part of what they are."""
+    instances = change.after(INSTANCE)
+    needed = _needed(instances.values())
+    change.keep(kind, {name: record for name, record in told.items() if name in needed})
+    changed = [instances[key.id] for key in change.put if INSTANCE.owns(key)]
+    change.due |= {kind.key(name) for name in _needed(changed)}
+    for name in change.before(kind).keys() - needed:
+        _drop(change, name)
+
+
+def _forgotten(change: Change, key: Key, record: Record) -> None:
+    """The last instance takes its VPC with it."""
+    if INSTANCE.owns(key):
+        needed = _needed(change.after(INSTANCE).values())
+        for name in _needed([record]) - needed:
+            _drop(change, name)
+
+
+def _drop(change: Change, name: str) -> None:
+    if name in change.before(VPC):
+        change.drop(VPC, name)
+        change.buried.append(name)
+
+
+def _lacks(ledger: Ledger) -> bool:
+    """An instance that should run needs a VPC that nobody has described."""
+    instances, here = ledger.of(INSTANCE).all().values(), ledger.of(VPC).all()
+    runs = (one for one in instances if one.spec.desired == fleet_pb2.RUNNING)
+    return bool(_needed(runs) - here.keys())
+
+
+def _needed(instances: Iterable[Instance]) -> set[str]:
+    return {nic.vpc_id for one in instances for nic in one.spec.nics}
+
+
+VPC = Kind(
+    "vpc",
+    "network",
+    spec_type=VpcSpec,
+    progress_type=VpcProgress,
+    observed=("observed", "message", "revision"),
+    observe=_observe,
+    is_settled=lambda record: False,  # said with the next report: nobody waits for it
+    is_over=lambda record, ledger: False,  # goes with its last instance
+    returns=lambda spec: True,  # it is only kept where it is needed
+    merge=_merge,
+    forgotten=_forgotten,
+    lacks=_lacks,
+)

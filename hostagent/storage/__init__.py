@@ -1,0 +1,1 @@
+"""The disks of this host: cached images, volumes and what serves them, snapshots."""
