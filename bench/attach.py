@@ -17,7 +17,7 @@ import libvirt
 from bench import cloud as clouds
 from bench.guests import guest, hypervisor, serial_of, strange_disk, until, until_state, volume
 from bench.pairs import Spread, report
-from hostagent.drivers import Disk
+from hostagent.storage.drivers import Disk
 
 RAW_VOLUME = "vol-00000000000000bec"
 

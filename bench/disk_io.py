@@ -23,9 +23,9 @@ import libvirt
 from bench import cloud as clouds
 from bench.guests import Guest, attached, guest, hypervisor, serial_of, strange_disk, until, volume
 from bench.pairs import Spread, report
-from hostagent.drivers import Disk
 from hostagent.enrolment import read_identity
 from hostagent.kernel import shell
+from hostagent.storage.drivers import Disk
 from hostagent.storage.volumes.exports import QemuExports
 from hostagent.storage.volumes.qcow2 import Qcow2Volumes
 from protos.cloud.v1.fleet_pb2 import DiskSpec, RemoteDisk

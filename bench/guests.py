@@ -15,7 +15,7 @@ import libvirt
 
 from bench.cloud import Cloud
 from hostagent.compute.hypervisors.libvirt.domain_xml import Settings, disk_of
-from hostagent.drivers import Disk
+from hostagent.storage.drivers import Disk
 
 DEADLINE_S = 180
 SSH = (

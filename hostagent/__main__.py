@@ -22,8 +22,8 @@ from pathlib import Path
 from hostagent.audit import describe
 from hostagent.config import Config, ConfigError, load
 from hostagent.destroy import destroy
-from hostagent.drivers import DriverError, Unavailable
 from hostagent.enrolment import EnrolmentError
+from hostagent.kernel.errors import DriverError, Unavailable
 from hostagent.service import Service
 from protos.errors import CloudError, Kind
 

@@ -20,27 +20,28 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
+from hostagent.compute.drivers import Hypervisor
+from hostagent.compute.host import Drivers
 from hostagent.compute.instance_kind import INSTANCE
 from hostagent.compute.limits import Limits
-from hostagent.compute.steps import Drivers
 from hostagent.compute.worker import InstanceWorker
-from hostagent.drivers import Exports, Hypervisor, Images, Network, Volumes
 from hostagent.events import watch
 from hostagent.host_worker import HostWorker
 from hostagent.kernel.agent import Agent
 from hostagent.kernel.kinds import Worker as KernelWorker
 from hostagent.kernel.sync import Sync
-from hostagent.ledger import HostLedger
-from hostagent.network.vpc_kind import VPC
+from hostagent.ledger import VOLUME, VPC, HostLedger
+from hostagent.network.drivers import Network
 from hostagent.network.vpcs import Vpcs, VpcWorker
 from hostagent.storage.blocks import Blocks, NoBlocks
+from hostagent.storage.drivers import Exports, Images, Volumes
 from hostagent.storage.snapshots.copies import Copies, Inline
 from hostagent.storage.snapshots.kind import SNAPSHOT
-from hostagent.storage.snapshots.memory import is_copied
+from hostagent.storage.snapshots.progress import is_copied
 from hostagent.storage.snapshots.worker import SnapshotWorker
 from hostagent.storage.volumes.exports import NoExports
-from hostagent.storage.volumes.kind import VOLUME
 from hostagent.storage.volumes.manager import VolumeManager
 from hostagent.storage.volumes.worker import VolumeWorker
 from protos.cloud.v1 import fleet_pb2
@@ -66,6 +67,36 @@ class Parts:
     copiers: Executor = field(default_factory=Inline)  # copies run in it: here and now, untold
 
 
+class HasDrivers(Protocol):
+    """Parts, or drivers that nothing is built on."""
+
+    @property
+    def hypervisor(self) -> Hypervisor: ...
+    @property
+    def network(self) -> Network: ...
+    @property
+    def images(self) -> Images: ...
+    @property
+    def volumes(self) -> Volumes: ...
+    @property
+    def exports(self) -> Exports: ...
+
+
+def host_of(on: HasDrivers, ledger: HostLedger, consoles: Path, limits: Limits) -> Drivers:
+    """What the workers, and an audit, have of the host."""
+
+    def copied(volume_id: str) -> bool:
+        return is_copied(ledger.snapshots.all(), volume_id)
+
+    vpcs = Vpcs(ledger, on.network, audit_ms=limits.audit_ms, retry_ms=limits.backoff_ms)
+    manager = VolumeManager(
+        *(on.volumes, on.hypervisor, on.images, ledger.volumes, on.exports), is_copied=copied
+    )
+    return Drivers(
+        *(on.hypervisor, on.network, on.images, on.volumes, manager, vpcs, consoles, on.exports)
+    )
+
+
 def build(parts: Parts) -> Agent:
     """The agent, with all that its ledger holds due at once."""
     return wire(parts)[0]
@@ -74,19 +105,8 @@ def build(parts: Parts) -> Agent:
 def wire(parts: Parts) -> tuple[Agent, Drivers]:
     """The agent, and what its workers have of the host."""
     limits, ledger = parts.limits, parts.ledger
-    vpcs = Vpcs(ledger, parts.network, audit_ms=limits.audit_ms, retry_ms=limits.backoff_ms)
-
-    def copied(volume_id: str) -> bool:
-        return is_copied(ledger.snapshots.all(), volume_id)
-
-    manager = VolumeManager(
-        *(parts.volumes, parts.hypervisor, parts.images, ledger.volumes, parts.exports),
-        is_copied=copied,
-    )
-    drivers = Drivers(
-        *(parts.hypervisor, parts.network, parts.images, parts.volumes, manager, vpcs),
-        *(parts.consoles, parts.exports),
-    )
+    drivers = host_of(parts, ledger, parts.consoles, limits)
+    manager, vpcs = drivers.manager, drivers.vpcs
 
     def facts() -> fleet_pb2.HostFacts:
         told = fleet_pb2.HostFacts()
@@ -105,10 +125,10 @@ def wire(parts: Parts) -> tuple[Agent, Drivers]:
                 lambda name: InstanceWorker(name, ledger, drivers, limits, parts.clock, checkpoint),
             ),
             (VPC, lambda name: VpcWorker(name, vpcs)),
-            (VOLUME, lambda name: VolumeWorker(name, ledger, drivers, limits, checkpoint)),
+            (VOLUME, lambda name: VolumeWorker(name, ledger, manager, limits, checkpoint)),
             (
                 SNAPSHOT,
-                lambda name: SnapshotWorker(name, ledger, drivers, copies, limits, checkpoint),
+                lambda name: SnapshotWorker(name, ledger, manager, copies, limits, checkpoint),
             ),
         )
     }

@@ -13,8 +13,9 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hostagent.compute.steps import Drivers, console_files
-from hostagent.drivers import DriverError, NotYet
+from hostagent.compute.console import console_files
+from hostagent.compute.host import Drivers
+from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.ledger import HostLedger
 from hostagent.storage.volumes.known import volumes_here
 

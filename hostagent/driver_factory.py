@@ -15,26 +15,34 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hostagent import facts
+from hostagent.compute.drivers import Hypervisor
 from hostagent.compute.hypervisors.fake import FakeHypervisor, FakeState
 from hostagent.config import Config
-from hostagent.drivers import Exports, Hypervisor, Images, Network, Volumes
 from hostagent.enrolment import read_identity
 from hostagent.kernel import shell
 from hostagent.kernel.loops import monotonic_ms
 from hostagent.ledger import HostLedger
+from hostagent.network.drivers import Network
 from hostagent.network.fake import FakeNetwork
 from hostagent.storage.blocks import Blocks, FleetBlocks
+from hostagent.storage.drivers import Exports, Images, Volumes
 from hostagent.storage.images.cache import Cache, Settings
-from hostagent.storage.images.fake import FakeImages, FakeVolumes
+from hostagent.storage.images.fake import FakeImages
 from hostagent.storage.volumes.exports import NoExports, QemuExports
+from hostagent.storage.volumes.fake import FakeVolumes
 from hostagent.storage.volumes.fake_exports import FakeExports
 from hostagent.storage.volumes.known import images_in_use
 from hostagent.storage.volumes.qcow2 import Qcow2Volumes
 from hostagent.storage.volumes.storage_daemon import link_tls
 from protos import rpc
 from protos.cloud.v1 import fleet_pb2
+
+if TYPE_CHECKING:
+    from hostagent.compute.hypervisors.libvirt.driver import LibvirtHypervisor
+    from hostagent.network.linux import LinuxNetwork
 
 FETCH_TIMEOUT_S = 3600.0  # of one image; a cut fetch is gone on with
 CPUINFO = Path("/proc/cpuinfo")
@@ -114,23 +122,27 @@ def _timer(delay_ms: int, call: Callable[[], None]) -> None:
     timer.start()
 
 
-def _real(
-    config: Config, ledger: HostLedger, host_id: str, fleet: rpc.Client, clock: Clock
-) -> HostDrivers:
+def libvirt_hypervisor(config: Config, host_id: str) -> "LibvirtHypervisor":
     from hostagent.compute.hypervisors.libvirt import domain_xml
     from hostagent.compute.hypervisors.libvirt.driver import LibvirtHypervisor
-    from hostagent.network.linux import LinuxNetwork
 
     virtual = facts.choose_hypervisor(config.hypervisor, CPUINFO.read_text())
     made = config.libvirt
-    hypervisor = LibvirtHypervisor(
-        made.uri,
-        domain_xml.Settings(virtual, made.machine, made.cache, made.tcg_translation_mib),
-        host_id,
-    )
-    network = LinuxNetwork(
-        config.network, run=shell.run, settings=lambda: ledger.settings, now_ms=clock
-    )
+    settings = domain_xml.Settings(virtual, made.machine, made.cache, made.tcg_translation_mib)
+    return LibvirtHypervisor(made.uri, settings, host_id)
+
+
+def linux_network(config: Config, **passed_on) -> "LinuxNetwork":
+    from hostagent.network.linux import LinuxNetwork
+
+    return LinuxNetwork(config.network, run=shell.run, **passed_on)
+
+
+def _real(
+    config: Config, ledger: HostLedger, host_id: str, fleet: rpc.Client, clock: Clock
+) -> HostDrivers:
+    hypervisor = libvirt_hypervisor(config, host_id)
+    network = linux_network(config, settings=lambda: ledger.settings, now_ms=clock)
     pool = ThreadPoolExecutor(config.images.fetches, thread_name_prefix="image")
     copiers = ThreadPoolExecutor(config.copies, thread_name_prefix="snapshot")
     blocks = FleetBlocks(fleet)

@@ -6,15 +6,13 @@
 Called by app; the drivers call from any thread.
 """
 
+from hostagent.compute.host import Drivers
 from hostagent.compute.instance_kind import INSTANCE
-from hostagent.compute.steps import Drivers
 from hostagent.kernel.agent import Agent
-from hostagent.ledger import HostLedger
-from hostagent.network.vpc_kind import VPC
+from hostagent.ledger import VOLUME, VPC, HostLedger
 from hostagent.storage.snapshots.copies import Copies
 from hostagent.storage.snapshots.kind import SNAPSHOT
-from hostagent.storage.snapshots.memory import waiting_for
-from hostagent.storage.volumes.kind import VOLUME
+from hostagent.storage.snapshots.progress import waiting_for
 
 
 def watch(agent: Agent, ledger: HostLedger, drivers: Drivers, copies: Copies) -> None:

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Callable, Iterable
 
 from hostagent.audit import Audit
+from hostagent.compute.host import Drivers
 from hostagent.compute.limits import Limits
-from hostagent.compute.steps import Drivers
-from hostagent.drivers import DriverError, NotYet
+from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.ledger import HostLedger
 
 log = logging.getLogger(__name__)

@@ -14,12 +14,13 @@ from hostagent.compute.instance_kind import INSTANCE
 from hostagent.kernel.kinds import Change
 from hostagent.kernel.ledger import Ledger
 from hostagent.kernel.ledger import open_file as open_file
-from hostagent.network.vpc_kind import VPC
+from hostagent.network.vpc_kind import vpc_kind
 from hostagent.storage.snapshots.kind import SNAPSHOT
-from hostagent.storage.snapshots.memory import COPIED, CopiedVolumes
-from hostagent.storage.volumes.kind import VOLUME
+from hostagent.storage.snapshots.progress import COPIED, CopiedVolumes
+from hostagent.storage.volumes.kind import volume_kind
 from protos.cloud.v1 import fleet_pb2
 
+VPC, VOLUME = vpc_kind(INSTANCE), volume_kind(INSTANCE)
 KINDS = (INSTANCE, VPC, VOLUME, SNAPSHOT)  # who looks at another's change comes after it
 
 

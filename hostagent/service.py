@@ -16,17 +16,14 @@ from pathlib import Path
 from typing import TextIO
 
 from hostagent import facts
-from hostagent.app import Parts, build
+from hostagent.app import Parts, build, host_of
 from hostagent.audit import Audit, Finding
-from hostagent.compute.steps import Drivers
 from hostagent.config import Config
 from hostagent.driver_factory import make_drivers
 from hostagent.enrolment import EnrolmentError, enrol
 from hostagent.kernel.loops import Heartbeat, Pump
 from hostagent.ledger import HostLedger, open_file
-from hostagent.network.vpcs import Vpcs
 from hostagent.server import HostAgent, guard
-from hostagent.storage.volumes.manager import VolumeManager
 from protos import rpc
 from protos.cloud.v1 import fleet_pb2_grpc
 
@@ -131,18 +128,12 @@ class Service:
 
     def audit(self) -> list[Finding]:
         """Raises DriverError where the host cannot be looked over."""
-        on, limits = self.drivers, self._config.limits
+        on = self.drivers
         for connect in on.connects:
             connect()
-        vpcs = Vpcs(self.ledger, on.network, audit_ms=limits.audit_ms, retry_ms=limits.backoff_ms)
-        known = self.ledger.volumes
-        manager = VolumeManager(on.volumes, on.hypervisor, on.images, known, on.exports)
-        drivers = Drivers(
-            *(on.hypervisor, on.network, on.images, on.volumes, manager, vpcs),
-            *(self.consoles, on.exports),
-        )
+        drivers = host_of(on, self.ledger, self.consoles, self._config.limits)
         findings = Audit(self.ledger, drivers).findings()
-        if not vpcs.wanted():
+        if not drivers.vpcs.wanted():
             for kind, names in on.strays().items():
                 findings += [Finding(kind, str(name), ours=True) for name in names]
         return findings

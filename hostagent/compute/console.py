@@ -4,8 +4,6 @@
 
 from pathlib import Path
 
-from hostagent.compute.steps import console_path
-
 OLDER_PARTS = 8  # virtlogd keeps fewer
 
 
@@ -26,3 +24,13 @@ def read_tail(consoles: Path, instance_id: str, most: int) -> tuple[bytes, int]:
         except FileNotFoundError:
             continue  # never written, or just moved on by virtlogd
     return output, written_ms
+
+
+def console_path(consoles: Path, instance_id: str) -> Path:
+    """The console's log. virtlogd keeps older parts beside it as <name>.0, <name>.1 ..."""
+    return consoles / f"{instance_id}.log"
+
+
+def console_files(consoles: Path, instance_id: str) -> list[Path]:
+    """All parts of a console's log that are there."""
+    return sorted(consoles.glob(f"{instance_id}.log*"))

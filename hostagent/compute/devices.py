@@ -12,8 +12,7 @@
 ``devices_revision`` becomes the spec's when every device is as it should be, or is named in
 ``device_failures``. Nothing waits in here. Called by the worker for a guest that runs; one that
 does not gets all of it with its next start. What is remembered (since when a guest is asked) may be
-lost: it is then asked anew. Each of the ``parts`` settles its own kind: disks here, interfaces in
-``nics``.
+lost: it is then asked anew. Each of the ``parts`` sees to its own devices: ``disks``, ``nics``.
 """
 
 import functools
@@ -23,11 +22,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from hostagent.compute.drivers import GuestNic
+from hostagent.compute.host import Drivers
 from hostagent.compute.limits import Limits
 from hostagent.compute.progress import DeviceFailure, Instance
-from hostagent.compute.steps import Drivers
-from hostagent.drivers import DriverError, GuestDisk, GuestNic, NotYet
-from hostagent.storage.volumes.disk_specs import is_here
+from hostagent.kernel.errors import DriverError, NotYet
+from hostagent.storage.drivers import GuestDisk
 from protos.cloud.v1 import fleet_pb2
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Round:
 
 
 class Part(Protocol):
-    """One kind of devices."""
+    """All devices of one sort: disks, or interfaces."""
 
     def settle(self, spec: fleet_pb2.InstanceSpec, round: Round) -> None:
         """Brings the guest's devices of this kind nearer to the spec's. Raises DriverError where it
@@ -118,8 +118,8 @@ class _Trouble:
     lasting: bool
 
 
-class Kind(ABC, Generic[Have, Want]):
-    """What all kinds of devices have in common; the last four methods are a kind's own."""
+class DevicePart(ABC, Generic[Have, Want]):
+    """What the parts have in common; the last four methods are each part's own."""
 
     def __init__(self, on: Drivers, limits: Limits):
         self._on, self._limits = on, limits
@@ -203,34 +203,3 @@ class Kind(ABC, Generic[Have, Want]):
     @abstractmethod
     def _give(self, instance_id: str, device: Want, have: Have | None) -> None:
         """Attaches it where the guest has none, else makes it what the spec says."""
-
-
-class DiskPart(Kind[GuestDisk, fleet_pb2.DiskSpec]):
-    """Part, for disks."""
-
-    def _tries(self, device: fleet_pb2.DiskSpec) -> int:
-        """What serves one from another host may be starting again."""
-        return super()._tries(device) if is_here(device) else self._limits.served_attempts
-
-    def _there(self, instance_id: str) -> Mapping[str, GuestDisk]:
-        return {disk.volume_id: disk for disk in self._on.hypervisor.disks(instance_id)}
-
-    def _wanted(self, spec: fleet_pb2.InstanceSpec) -> Mapping[str, fleet_pb2.DiskSpec]:
-        return {disk.volume_id: disk for disk in spec.disks}
-
-    def _ask(self, instance_id: str, name: str) -> None:
-        self._on.hypervisor.detach_disk(instance_id, name)
-
-    def _give(self, instance_id: str, disk: fleet_pb2.DiskSpec, have: GuestDisk | None) -> None:
-        hypervisor, manager, name = self._on.hypervisor, self._on.manager, disk.volume_id
-        if have is None:
-            with manager.held([name]):
-                hypervisor.attach_disk(instance_id, manager.make(disk))
-            return
-        if have.size_bytes < disk.size_bytes:
-            if is_here(disk):
-                manager.grow(name, disk.size_bytes)
-            else:
-                hypervisor.resize_disk(instance_id, name, disk.size_bytes)
-        if (have.iops, have.throughput_mibps) != (disk.iops, disk.throughput_mibps):
-            hypervisor.tune_disk(instance_id, name, disk.iops, disk.throughput_mibps)

@@ -59,8 +59,10 @@ def _merge(
         change.keep(kind, {name: record})
 
 
-def _forgotten(change: Change, key: Key, record: Record) -> None:
-    if INSTANCE.owns(key):
+def _forgotten(
+    kind: Kind[InstanceSpec, Progress], change: Change, key: Key, record: Record
+) -> None:
+    if kind.owns(key):
         change.buried.append(key.id)
 
 

@@ -10,14 +10,14 @@ its VPC.
 
 from collections.abc import Mapping
 
-from hostagent.compute.devices import Kind, Round
+from hostagent.compute.devices import DevicePart, Round
+from hostagent.compute.drivers import GuestNic
+from hostagent.compute.host import Drivers
 from hostagent.compute.limits import Limits
-from hostagent.compute.steps import Drivers
-from hostagent.drivers import GuestNic
 from protos.cloud.v1 import fleet_pb2
 
 
-class NicPart(Kind[GuestNic, fleet_pb2.NicSpec]):
+class NicPart(DevicePart[GuestNic, fleet_pb2.NicSpec]):
     """devices.Part, for network interfaces."""
 
     def __init__(self, on: Drivers, limits: Limits):

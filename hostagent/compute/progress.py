@@ -4,10 +4,11 @@ Called by instance_kind, which tells the controller of it, and the workers, who 
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from hostagent.kernel.kinds import Record
 from hostagent.kernel.records import Records
+from hostagent.storage.snapshots.progress import SnapshotProgress
 from protos.cloud.v1 import fleet_pb2
 
 
@@ -76,6 +77,14 @@ class Progress:
 
 
 Instance = Record[fleet_pb2.InstanceSpec, Progress]  # in the ledger
+
+
+class InstanceLedger(Protocol):
+    """What the instances' workers ask of the ledger. ``boot_id``: of the machine's present boot."""
+
+    instances: Records[fleet_pb2.InstanceSpec, Progress]
+    snapshots: Records[fleet_pb2.SnapshotSpec, SnapshotProgress]
+    boot_id: str
 
 
 def is_rebooting(instance: Instance) -> bool:

@@ -19,7 +19,8 @@ from collections.abc import Callable
 
 from hostagent.compute.limits import Limits
 from hostagent.compute.progress import Instance
-from hostagent.drivers import DriverError, Network
+from hostagent.kernel.errors import DriverError
+from hostagent.network.drivers import Network
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import INITIALIZING, NOT_ASKED, REACHED, UNREACHED
 

@@ -14,20 +14,26 @@ lost at any time, then the guest is asked again.
 import logging
 from collections.abc import Callable, Sequence
 
-from hostagent.compute.devices import Devices, DiskPart
+from hostagent.compute.drivers import Power
+from hostagent.compute.host import Drivers
 from hostagent.compute.limits import Limits
-from hostagent.compute.nics import NicPart
-from hostagent.compute.progress import Instance, Seen, is_rebooting, is_seen_through, note
+from hostagent.compute.progress import (
+    Instance,
+    InstanceLedger,
+    Seen,
+    is_rebooting,
+    is_seen_through,
+    note,
+)
 from hostagent.compute.reasons import GUEST_SHUTDOWN, PROCESS_ENDED, in_trouble
+from hostagent.compute.running import RunningGuest
 from hostagent.compute.shutdown_request import ShutdownRequest
-from hostagent.compute.status_check import Reach
-from hostagent.compute.steps import Context, Drivers, Step
-from hostagent.compute.steps.domain import plug
+from hostagent.compute.steps import Context, Step
 from hostagent.compute.steps.order import STEPS
+from hostagent.compute.steps.walk import Walk
 from hostagent.compute.table import Do, Situation, choose, start_of
-from hostagent.drivers import DriverError, NotYet, Power, Unavailable
-from hostagent.ledger import HostLedger
-from hostagent.storage.snapshots.memory import waiting_for
+from hostagent.kernel.errors import DriverError, NotYet, Unavailable
+from hostagent.storage.snapshots.progress import waiting_for
 from hostagent.storage.volumes.disk_specs import outlives
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import (
@@ -53,7 +59,7 @@ class InstanceWorker:
     def __init__(
         self,
         instance_id: str,
-        ledger: HostLedger,
+        ledger: InstanceLedger,
         drivers: Drivers,
         limits: Limits,
         clock: Callable[[], int],
@@ -62,15 +68,13 @@ class InstanceWorker:
     ):
         self.instance_id, self._ledger = instance_id, ledger
         self._on, self._limits = drivers, limits
-        self._clock, self._checkpoint, self._steps = clock, checkpoint, steps
+        self._clock, self._checkpoint = clock, checkpoint
         self._intent: tuple = ()  # what the memory below is about
         self._request = ShutdownRequest(limits)
         self._retry_at = 0
         self._trying_since: int | None = None
-        self._calm_since: int | None = None
-        self._audited_at: int | None = None
-        self._reach = Reach(drivers.network, limits, clock)
-        self._devices = Devices([DiskPart(drivers, limits), NicPart(drivers, limits)], limits)
+        self._walk = Walk(instance_id, steps, checkpoint)
+        self._running = RunningGuest(drivers, limits, clock, self._note)
         self._down = False  # taken down whole since this process began
 
     def step(self, now: int) -> int | None:
@@ -154,13 +158,8 @@ class InstanceWorker:
         if entry.progress.observed != PREPARING and not alive and not is_seen_through(entry):
             self._note(entry, Seen(PREPARING))
         ctx = Context(entry.spec, self._on, alive=alive)
-        for step in self._steps:
-            latest = self._ledger.instances.get(self.instance_id)
-            if latest is None or latest.spec.desired != entry.spec.desired:
-                return now
-            self._checkpoint(f"step: {step.name} {self.instance_id}")
-            step.ensure(ctx)
-        self._checkpoint(f"step: done {self.instance_id}")
+        if not self._walk.forwards(ctx, lambda: self._is_wanted_still(entry)):
+            return now
         still_to_go_off = self._is_wanted_off()
         self._note(
             entry,
@@ -169,14 +168,15 @@ class InstanceWorker:
             reboots_done=entry.progress.reboots_done if still_to_go_off else entry.spec.reboots,
             attempts=0,
             boot_id=self._ledger.boot_id,
-            network_revision=entry.revision,
-            **self._reach.begin(entry.spec, now),
-            **({} if alive else self._devices.begin(entry, now)),
+            **self._running.begin(entry, now, alive=alive),
         )
         self._trying_since = None
         self._request.forget()
-        self._calm_since = self._audited_at = now
-        return min(now + self._limits.audit_ms, self._reach.due, self._devices.due)
+        return min(now + self._limits.audit_ms, self._running.due)
+
+    def _is_wanted_still(self, entry: Instance) -> bool:
+        latest = self._ledger.instances.get(self.instance_id)
+        return latest is not None and latest.spec.desired == entry.spec.desired
 
     def _restart(self, entry: Instance, power: Power, now: int) -> int | None:
         """Clears away a dead domain, so that the next step brings it up. Crashes in a row pause."""
@@ -213,39 +213,7 @@ class InstanceWorker:
         return self._retry_at
 
     def _keep(self, entry: Instance, power: Power, now: int) -> int | None:
-        progress = entry.progress
-        if self._calm_since is None:
-            self._calm_since = now
-        if progress.crashes and now - self._calm_since >= self._limits.calm_ms:
-            self._note(entry, crashes=0)
-        if changes := self._reach.look(entry, now):
-            self._note(entry, **changes)
-        due = now if self._audited_at is None else self._audited_at + self._limits.audit_ms
-        news = (
-            progress.seen != Seen(OBSERVED_RUNNING)
-            or progress.revision < entry.spec.intent_revision
-        )
-        if news or due <= now:
-            plug(Context(entry.spec, self._on, alive=True))
-            self._note(entry, Seen(OBSERVED_RUNNING) if news else None, attempts=0)
-            self._audited_at, due = now, now + self._limits.audit_ms
-        changes = self._devices.look(entry, now)
-        try:
-            changes |= self._surround(entry)
-        finally:
-            if changes:  # seen under this revision: failures, too
-                self._note(entry, Seen(OBSERVED_RUNNING), **changes)
-        return min(due, self._reach.due, self._devices.due)
-
-    def _surround(self, entry: Instance) -> dict[str, object]:
-        """Its VPCs are what they should be by its newest spec, and with them the metadata service:
-        what is new of that, as the ledger notes it.
-        """
-        if entry.progress.network_revision >= entry.revision:
-            return {}
-        for vpc_id in Context(entry.spec, self._on).vpc_ids:
-            self._on.vpcs.ensure(vpc_id)
-        return {"network_revision": entry.revision}
+        return self._running.keep(entry, now)
 
     def _note_exit(self, entry: Instance, power: Power, now: int) -> None:
         self._note(entry, GUEST_SHUTDOWN, ended=start_of(entry.spec))
@@ -259,7 +227,9 @@ class InstanceWorker:
         return self._request.note(entry.spec, now)
 
     def _note_reboot(self, entry: Instance, power: Power, now: int) -> int | None:
-        self._note(entry, reboots_done=entry.spec.reboots, **self._reach.begin(entry.spec, now))
+        self._note(
+            entry, reboots_done=entry.spec.reboots, **self._running.rebooted(entry.spec, now)
+        )
         self._request.forget()
         return now
 
@@ -308,28 +278,14 @@ class InstanceWorker:
     def _walk_back(
         self, spec: fleet_pb2.InstanceSpec, *, ending: bool = False, stopping: bool = False
     ) -> None:
-        """Every undo, backwards, whatever the others say; then the first failure is raised."""
-        ctx = Context(spec, self._on, ending=ending, stopping=stopping)
-        failures: list[DriverError | NotYet] = []
-        for step in reversed(self._steps):
-            self._checkpoint(f"step: undo {step.name} {self.instance_id}")
-            try:
-                step.undo(ctx)
-            except NotYet as wait:
-                failures.append(wait)
-            except DriverError as failure:
-                log.warning("%s: undo of %s: %s", self.instance_id, step.name, failure)
-                failures.append(failure)
-        self._checkpoint(f"step: undone {self.instance_id}")
-        if failures:
-            raise failures[0]
+        self._walk.backwards(Context(spec, self._on, ending=ending, stopping=stopping))
 
     # -- failing -------------------------------------------------------------------------------
 
     def _wait_for(self, entry: Instance, wait: NotYet, now: int) -> int | None:
         if isinstance(wait, Unavailable):
             self._trying_since = None  # the time is neither the launch's
-            self._devices.count_anew()  # nor the guest's
+            self._running.count_anew()  # nor the guest's
         if self._out_of_time(now):
             return self._give_up(entry, DriverError(f"took too long: {wait.progress}"))
         return min(now + wait.retry_ms, (self._trying_since or now) + self._limits.bring_up_ms)

@@ -10,12 +10,9 @@ was noted; the ledger's).
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from protos.cloud.v1 import fleet_pb2
-
-if TYPE_CHECKING:
-    from hostagent.kernel.ledger import Ledger
 
 S = TypeVar("S")
 P = TypeVar("P")
@@ -47,6 +44,23 @@ class Worker(Protocol):
         something happens. Called for what was forgotten as well; it then has nothing to do."""
 
 
+class Kept(Protocol[S, P]):
+    """All of a kind that is in the ledger."""
+
+    def get(self, name: str) -> Record[S, P] | None: ...
+
+    def all(self) -> dict[str, Record[S, P]]: ...
+
+
+class Ledger(Protocol):
+    """What a kind may ask of the ledger."""
+
+    def of(self, kind: "Kind[S, P]") -> Kept[S, P]: ...
+
+    def was_here(self, name: str) -> bool:
+        """Something of this name was torn down and forgotten."""
+
+
 @dataclass
 class Change:
     """What a message, or the forgetting of something, makes of the ledger: one transaction.
@@ -56,7 +70,7 @@ class Change:
     put or dropped. ``buried``: names that are known to have been here.
     """
 
-    ledger: "Ledger"
+    ledger: Ledger
     is_newer: bool = False
     now_ms: int = 0
     put: dict[Key, Record] = field(default_factory=dict)
@@ -98,7 +112,7 @@ def _merge(kind: "Kind", change: Change, told: Mapping[str, Record]) -> None:
     change.keep(kind, told)
 
 
-def _forgotten(change: Change, key: Key, record: Record) -> None:
+def _forgotten(kind: "Kind", change: Change, key: Key, record: Record) -> None:
     """Nothing else goes with it."""
 
 
@@ -118,8 +132,9 @@ class Kind(Generic[S, P]):
                   by a newer message only
     merge         (kind, change, told) takes in what is news; ``told`` is by id, each with the
                   progress that it has. Called for every message, after the kinds before it
-    forgotten     (change, key, record) what goes with a record, of whatever kind, that is forgotten
-    lacks         (ledger) whether it needs something that nobody has told this host
+    forgotten     (kind, change, key, record) what goes with a record, of whatever kind, that is
+                  forgotten
+    lacks         (kind, ledger) whether something is needed that nobody has told this host
     """
 
     name: str
@@ -129,14 +144,14 @@ class Kind(Generic[S, P]):
     observed: tuple[str, ...]
     observe: Callable[[Record[S, P], fleet_pb2.Observation], None]
     is_settled: Callable[[Record[S, P]], bool]
-    is_over: Callable[[Record[S, P], Any], bool]
+    is_over: Callable[[Record[S, P], Ledger], bool]
     field: str = ""  # of the messages' oneofs; "": as the kind is named
     vital: tuple[str, ...] = ()
     is_sound: Callable[[S], bool] = lambda spec: True
     returns: Callable[[S], bool] = lambda spec: False
     merge: Callable[["Kind[S, P]", Change, Mapping[str, Record[S, P]]], None] = _merge
-    forgotten: Callable[[Change, Key, Record], None] = _forgotten
-    lacks: Callable[[Any], bool] = lambda ledger: False
+    forgotten: Callable[["Kind[S, P]", Change, Key, Record], None] = _forgotten
+    lacks: Callable[["Kind[S, P]", Ledger], bool] = lambda kind, ledger: False
 
     def key(self, name: str) -> Key:
         return Key(self.name, name, self.role)

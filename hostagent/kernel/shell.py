@@ -19,7 +19,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 
 DEFAULT_TIMEOUT_S = 30.0
 MAX_OUTPUT_BYTES = 8 * 1024 * 1024

@@ -134,7 +134,7 @@ class Sync:
         change = Change(self._ledger)
         change.drop(kind, name)
         for each in self._ledger.kinds:
-            each.forgotten(change, kind.key(name), record)
+            each.forgotten(each, change, kind.key(name), record)
         self._ledger.commit(f"forget {kind.name}", change)
         return change.touched()
 
@@ -145,7 +145,7 @@ class Sync:
         position is 0, which asks for the whole truth, where something is lacking here."""
         with self._lock:
             ledger = self._ledger
-            lacks = any(kind.lacks(ledger) for kind in ledger.kinds)
+            lacks = any(kind.lacks(kind, ledger) for kind in ledger.kinds)
             report = fleet_pb2.HostReport(
                 host_id=ledger.host_id,
                 epoch=ledger.epoch,

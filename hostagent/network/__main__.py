@@ -12,8 +12,8 @@ import dataclasses
 import json
 import sys
 
-from hostagent.drivers import DriverError
 from hostagent.kernel import shell
+from hostagent.kernel.errors import DriverError
 from hostagent.network import addresses
 from hostagent.network.config import NetworkConfig
 from hostagent.network.linux import LinuxNetwork

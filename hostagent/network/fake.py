@@ -13,9 +13,10 @@ import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from hostagent.drivers import DriverError, Port
+from hostagent.kernel.errors import DriverError
 from hostagent.network import dhcp, firewall, metadata_tree, routes
 from hostagent.network.config import Names
+from hostagent.network.drivers import Port
 from hostagent.network.guests import guests_of
 from protos.cloud.v1 import fleet_pb2
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from hostagent.drivers import DriverError, Port
+from hostagent.kernel.errors import DriverError
 from hostagent.network import (
     addresses,
     dhcp,
@@ -44,6 +44,7 @@ from hostagent.network.config import (
     checked,
     mac_of,
 )
+from hostagent.network.drivers import Port
 from hostagent.network.guests import Guest, guests_of
 from hostagent.network.metadata_http import Caller
 from hostagent.network.metadata_server import MetadataServer, open_listener

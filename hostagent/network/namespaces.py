@@ -19,7 +19,7 @@ from pyroute2 import IPRoute
 from pyroute2 import netns as pyroute2_netns
 from pyroute2.netlink.exceptions import NetlinkError
 
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from hostagent.kernel.shell import NETNS_FOLDER
 
 T = TypeVar("T")

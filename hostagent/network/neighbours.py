@@ -12,7 +12,7 @@ import errno
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from hostagent.network import links, namespaces
 from hostagent.network.config import Names, bridge_of
 from protos.cloud.v1 import fleet_pb2

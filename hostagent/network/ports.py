@@ -13,7 +13,7 @@ from collections.abc import Collection
 
 from pyroute2 import IPRoute
 
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from hostagent.network import links, namespaces
 from hostagent.network.config import Names, bridge_of
 from protos.cloud.v1 import fleet_pb2

@@ -18,7 +18,7 @@ from pathlib import Path
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from hostagent.network import links, namespaces
 from hostagent.network.config import UPLINK, Names, NetworkConfig, checked_address, mac_of
 

@@ -13,11 +13,13 @@ import hashlib
 import logging
 import threading
 import zlib
+from typing import Any, Protocol
 
-from hostagent.compute.progress import Instance
-from hostagent.drivers import DriverError, Network
-from hostagent.ledger import HostLedger
-from hostagent.network.vpc_kind import Vpc
+from hostagent.kernel.errors import DriverError
+from hostagent.kernel.kinds import Record
+from hostagent.kernel.records import Records
+from hostagent.network.drivers import Network
+from hostagent.network.vpc_kind import Vpc, VpcProgress
 from protos.cloud.v1 import fleet_pb2
 
 log = logging.getLogger(__name__)
@@ -25,10 +27,17 @@ log = logging.getLogger(__name__)
 _LOCKS = 64  # shared by VPCs of one checksum: a bound; nobody holds two of them
 
 
+class VpcLedger(Protocol):
+    """What is asked of the ledger in here."""
+
+    instances: Records[fleet_pb2.InstanceSpec, Any]
+    vpcs: Records[fleet_pb2.VpcSpec, VpcProgress]
+
+
 class Vpcs:
     """See the module's head. Remembers nothing over a restart: then all is ensured anew."""
 
-    def __init__(self, ledger: HostLedger, network: Network, *, audit_ms: int, retry_ms: int):
+    def __init__(self, ledger: VpcLedger, network: Network, *, audit_ms: int, retry_ms: int):
         self._ledger, self._network = ledger, network
         self._audit_ms, self._retry_ms = audit_ms, retry_ms
         self._locks = [threading.RLock() for _ in range(_LOCKS)]
@@ -120,7 +129,7 @@ class Vpcs:
             if self._lives(entry) and any(nic.vpc_id == vpc_id for nic in entry.spec.nics)
         ]
 
-    def _lives(self, entry: Instance) -> bool:
+    def _lives(self, entry: Record[fleet_pb2.InstanceSpec, Any]) -> bool:
         """One that was released may have come back since."""
         gone = entry.progress.observed == fleet_pb2.ABSENT
         ends = entry.spec.desired == fleet_pb2.TERMINATED

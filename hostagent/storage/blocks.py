@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from hostagent import app
 from hostagent.compute.hypervisors.fake import FakeHypervisor, Faults
 from hostagent.compute.limits import Limits
-from hostagent.drivers import DriverError
 from hostagent.kernel.agent import Agent
+from hostagent.kernel.errors import DriverError
 from hostagent.ledger import HostLedger, open_file
+from hostagent.network.fake import FakeNetwork
 from hostagent.storage.blocks import FleetBlocks
-from hostagent.storage.images.fake import FakeNetwork, FakeVolumes
+from hostagent.storage.volumes.fake import FakeVolumes
 from hostagent.storage.volumes.fake_exports import FakeExports
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
+from hostagent.compute.drivers import Power
 from hostagent.compute.hypervisors.fake import FakeState
-from hostagent.drivers import DriverError, NotYet, Power
+from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.storage.blocks import Blocks
 from hostagent.storage.images.fake import FakeImages
 from protos.cloud.v1 import fleet_pb2

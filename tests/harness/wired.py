@@ -18,12 +18,13 @@ from controller import server as controller_server
 from gateway import config as gateway_config
 from gateway.server import Gateway
 from hostagent import config as host_config
+from hostagent.compute.drivers import Power
 from hostagent.compute.hypervisors.fake import FakeHypervisor, FakeState, Faults
-from hostagent.drivers import Power
 from hostagent.kernel.agent import Agent
 from hostagent.ledger import HostLedger
+from hostagent.network.fake import FakeNetwork
 from hostagent.service import Service
-from hostagent.storage.images.fake import FakeNetwork, FakeVolumes
+from hostagent.storage.volumes.fake import FakeVolumes
 from tests.harness.accounts import Account, Accounts
 from tests.harness.installation import Installation
 from tests.harness.records import Records

@@ -9,8 +9,8 @@ import itertools
 import libvirt
 import pytest
 
-from hostagent.drivers import DriverError, NotYet
 from hostagent.kernel import shell
+from hostagent.kernel.errors import DriverError, NotYet
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import (
     OBSERVED_RUNNING,

@@ -15,8 +15,9 @@ import libvirt
 import libvirt_qemu
 import pytest
 
+from hostagent.compute.drivers import GuestNic
 from hostagent.compute.hypervisors.libvirt.monitor import QemuMonitor
-from hostagent.drivers import DriverError, GuestNic, NotYet, Unavailable
+from hostagent.kernel.errors import DriverError, NotYet, Unavailable
 from hostagent.network.fake import FakeNetwork
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import (

@@ -11,7 +11,7 @@ import pytest
 
 from hostagent.compute.hypervisors.libvirt.domain_xml import Settings
 from hostagent.compute.hypervisors.libvirt.driver import LibvirtHypervisor
-from hostagent.drivers import Unavailable
+from hostagent.kernel.errors import Unavailable
 from protos.cloud.v1.fleet_pb2 import (
     ABSENT,
     EXITED,

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from hostagent.compute.hypervisors.libvirt.monitor import QemuMonitor
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from hostagent.storage.volumes.storage_daemon import link_tls
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import OBSERVED_RUNNING, DiskSpec, InstanceSpec, RemoteDisk

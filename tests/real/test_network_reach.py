@@ -2,7 +2,7 @@
 
 import pytest
 
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from hostagent.network import links, namespaces
 from hostagent.network.config import bridge_of
 from tests.real.frames import arp_reply

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hostagent.drivers import DriverError
 from hostagent.kernel import shell
+from hostagent.kernel.errors import DriverError
 from hostagent.network import (
     addresses,
     dnsmasq,

@@ -19,8 +19,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hostagent.compute.drivers import GuestNic, Power
 from hostagent.compute.hypervisors.fake_disks import FakeDisks
-from hostagent.drivers import Disk, DriverError, GuestNic, Port, Power, Unavailable
+from hostagent.kernel.errors import DriverError, Unavailable
+from hostagent.network.drivers import Port
+from hostagent.storage.drivers import Disk
 from hostagent.storage.volumes.fake import FakeVolumes
 from protos.cloud.v1 import fleet_pb2
 

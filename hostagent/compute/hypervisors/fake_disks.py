@@ -10,7 +10,8 @@ is as large as it is there (``served_bytes``); without that, as large as it is t
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from hostagent.drivers import Disk, DriverError, GuestDisk, NotYet, Unavailable
+from hostagent.kernel.errors import DriverError, NotYet, Unavailable
+from hostagent.storage.drivers import Disk, GuestDisk
 from hostagent.storage.volumes.fake import FakeVolumes, parse_layer
 
 COMMIT_LOOKS = 2  # at one that is under way, until it is done

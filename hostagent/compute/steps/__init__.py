@@ -17,25 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from hostagent.drivers import Disk, Exports, Hypervisor, Images, Network, Port, Volumes
-from hostagent.network.vpcs import Vpcs
-from hostagent.storage.volumes.exports import NoExports
-from hostagent.storage.volumes.manager import VolumeManager
+from hostagent.compute.console import console_path
+from hostagent.compute.host import Drivers
+from hostagent.network.drivers import Port
+from hostagent.storage.drivers import Disk
 from protos.cloud.v1 import fleet_pb2
-
-
-@dataclass(frozen=True)
-class Drivers:
-    """The host as the steps know it."""
-
-    hypervisor: Hypervisor
-    network: Network
-    images: Images
-    volumes: Volumes
-    manager: VolumeManager
-    vpcs: Vpcs
-    consoles: Path  # a folder; an instance's console log outlives its stops
-    exports: Exports = field(default_factory=NoExports)
 
 
 @dataclass
@@ -67,13 +53,3 @@ class Step(Protocol):
     def ensure(self, ctx: Context) -> None: ...
 
     def undo(self, ctx: Context) -> None: ...
-
-
-def console_path(consoles: Path, instance_id: str) -> Path:
-    """The console's log. virtlogd keeps older parts beside it as <name>.0, <name>.1 ..."""
-    return consoles / f"{instance_id}.log"
-
-
-def console_files(consoles: Path, instance_id: str) -> list[Path]:
-    """All parts of a console's log that are there."""
-    return sorted(consoles.glob(f"{instance_id}.log*"))

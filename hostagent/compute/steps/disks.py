@@ -2,7 +2,8 @@
 instance-store (ephemeral) disks.
 """
 
-from hostagent.compute.steps import Context, console_files
+from hostagent.compute.console import console_files
+from hostagent.compute.steps import Context
 from hostagent.storage.volumes.disk_specs import is_here, outlives
 
 

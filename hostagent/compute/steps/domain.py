@@ -5,8 +5,8 @@ QEMU takes most of a launch's time to start; the work queue makes the VPC ready 
 what is left of that is done here. A tap is plugged behind its firewall or not at all.
 """
 
+from hostagent.compute.drivers import Power
 from hostagent.compute.steps import Context
-from hostagent.drivers import Power
 
 
 class Domain:

@@ -25,9 +25,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostagent.drivers import DriverError, NotYet, file_format
+from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.kernel.shell import Result
 from hostagent.storage.blocks import Blocks
+from hostagent.storage.drivers import file_format
 from hostagent.storage.images.inspect import inspect
 from hostagent.storage.snapshots.restore import restore
 from protos.cloud.v1 import fleet_pb2

@@ -1,9 +1,7 @@
-"""Images that make nothing but keep count: with FakeNetwork and FakeVolumes, which are to be had
-from here too, the other half of the fake hypervisor.
+"""A cache of images that fetches nothing but keeps count: for ``--hypervisor fake``, tests and
+simulations.
 
-Shipped for ``--hypervisor fake`` and used by tests and simulations. They check what real ones would
-trip over (a disk on an image that is not cached), so that a wrong order of steps fails here too.
-What they hold stands for the host's disk: it outlives the agent as long as the object does.
+What it holds stands for the host's disk: it outlives the agent as long as the object does.
 """
 
 import contextlib
@@ -12,11 +10,10 @@ import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from hostagent.drivers import DriverError, Extent, NotYet
-from hostagent.network.fake import FakeNetwork as FakeNetwork
+from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.storage.blocks import Away, Blocks
+from hostagent.storage.drivers import Extent
 from hostagent.storage.snapshots.restore import restore
-from hostagent.storage.volumes.fake import FakeVolumes as FakeVolumes
 from protos.cloud.v1 import fleet_pb2
 from protos.manifest import SIZE_BYTES_MAX
 

@@ -14,8 +14,9 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from hostagent.drivers import DriverError, Extent, Volumes
+from hostagent.kernel.errors import DriverError
 from hostagent.storage.blocks import Blocks, Gone
+from hostagent.storage.drivers import Extent, Volumes
 from protos.manifest import (
     BLOCK_BYTES,
     Manifest,

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
-from hostagent.drivers import DriverError, NotYet, Volumes
+from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.storage.blocks import Away, Blocks
+from hostagent.storage.drivers import Volumes
 from hostagent.storage.snapshots.copier import Copied, Source, copy
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ One is forgotten when its end was acknowledged and nothing of it is left to do h
 """
 
 from hostagent.kernel.kinds import Kind, Record
-from hostagent.storage.snapshots.memory import SETTLED, SnapshotProgress
+from hostagent.storage.snapshots.progress import SETTLED, SnapshotProgress
 from protos.cloud.v1 import fleet_pb2
 
 Snapshot = Record[fleet_pb2.SnapshotSpec, SnapshotProgress]

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from hostagent.storage.blocks import Blocks
 from protos.manifest import BLOCK_BYTES, Manifest, ManifestError, block_name, digest_of
 

@@ -1,6 +1,6 @@
 """One snapshot, from its specification to its end.
 
-    worker = SnapshotWorker("snap-1", ledger, drivers, copies, limits)
+    worker = SnapshotWorker("snap-1", ledger, manager, copies, limits)
     worker.step(now) -> when to step again; None: when something is told
 
     choose    the layer that is written just now becomes its point in time: its number is noted
@@ -18,16 +18,15 @@ The layers of a volume are committed when no copy of it goes on; one that begins
 import logging
 from collections.abc import Callable, Mapping
 
-from hostagent.compute.limits import Limits
-from hostagent.compute.steps import Drivers
-from hostagent.drivers import DriverError, NotYet
-from hostagent.ledger import HostLedger
+from hostagent.kernel.errors import DriverError, NotYet
+from hostagent.storage.limits import StorageLimits
 from hostagent.storage.snapshots.copier import Base, Source
 from hostagent.storage.snapshots.copies import Copies
 from hostagent.storage.snapshots.kind import Snapshot
-from hostagent.storage.snapshots.memory import SETTLED, is_unfrozen
+from hostagent.storage.snapshots.progress import SETTLED, SnapshotLedger, is_unfrozen
 from hostagent.storage.volumes.disk_specs import disk_of, is_here, outlives
 from hostagent.storage.volumes.known import source_of
+from hostagent.storage.volumes.manager import VolumeManager
 from protos.cloud.v1 import fleet_pb2
 
 log = logging.getLogger(__name__)
@@ -41,15 +40,15 @@ class SnapshotWorker:
     def __init__(
         self,
         snapshot_id: str,
-        ledger: HostLedger,
-        drivers: Drivers,
+        ledger: SnapshotLedger,
+        manager: VolumeManager,
         copies: Copies,
-        limits: Limits,
+        limits: StorageLimits,
         checkpoint: Callable[[str], None] = lambda name: None,
     ):
         self.snapshot_id = snapshot_id
-        self._ledger, self._on, self._copies, self._limits = ledger, drivers, copies, limits
-        self._checkpoint = checkpoint
+        self._ledger, self._manager, self._copies = ledger, manager, copies
+        self._limits, self._checkpoint = limits, checkpoint
 
     def step(self, now: int) -> int | None:
         """Raises nothing that a driver may raise."""
@@ -106,14 +105,14 @@ class SnapshotWorker:
         them. Answers the number of its own layer, which is frozen.
         """
         group = self._group(record)
-        with self._on.manager.held(one.spec.volume_id for one in group.values()):
+        with self._manager.held(one.spec.volume_id for one in group.values()):
             for name, one in group.items():
                 self._check_off(name, one)
             self._check_whole(record)
             numbers = {one.spec.volume_id: self._choose(name, one) for name, one in group.items()}
             self._join_parted(group, numbers)
             self._checkpoint(f"snapshot: freeze {self.snapshot_id}")
-            self._on.manager.freeze_all(numbers, quiesce=record.spec.quiesce)
+            self._manager.freeze_all(numbers, quiesce=record.spec.quiesce)
         return numbers[record.spec.volume_id]
 
     def _group(self, record: Snapshot) -> dict[str, Snapshot]:
@@ -140,7 +139,7 @@ class SnapshotWorker:
     def _join_parted(self, group: Mapping[str, Snapshot], numbers: dict[str, int]) -> None:
         """Where a cut came between the freezing of several, those that are frozen get a later
         moment: that of the others."""
-        tops = {volume_id: self._on.manager.top(volume_id).number for volume_id in numbers}
+        tops = {volume_id: self._manager.top(volume_id).number for volume_id in numbers}
         if all(tops[volume_id] > number for volume_id, number in numbers.items()):
             return
         for name, one in group.items():
@@ -153,7 +152,7 @@ class SnapshotWorker:
         """Raises NotYet while its guest is to be off and is not."""
         spec = record.spec
         if spec.off_instance_id and is_unfrozen(record):
-            guest = self._on.hypervisor.holder(spec.volume_id)
+            guest = self._manager.guest(spec.volume_id)
             if guest is not None:
                 self._ledger.snapshots.note(snapshot_id, attempts=0)
                 raise NotYet(f"{spec.volume_id}: {guest} is not off yet", retry_ms=WAIT_MS)
@@ -164,9 +163,9 @@ class SnapshotWorker:
         if record.progress.number >= 0:
             return record.progress.number
         volume_id = record.spec.volume_id
-        if not self._on.volumes.chain(volume_id):
+        if not self._manager.chain(volume_id):
             self._make(volume_id)
-        number = self._on.manager.top(volume_id).number
+        number = self._manager.top(volume_id).number
         self._ledger.snapshots.note(snapshot_id, number=number)
         return number
 
@@ -174,7 +173,7 @@ class SnapshotWorker:
         """Its point in time is before anybody wrote to it. Whoever is to make it may never come to
         that, and an instance that ends waits for its snapshots."""
         try:
-            self._on.manager.make(self._disk(volume_id))
+            self._manager.make(self._disk(volume_id))
         except NotYet as wait:  # what it began as is on its way; meanwhile its instance may end
             raise NotYet(wait.progress, retry_ms=min(wait.retry_ms, WAIT_MS)) from wait
 
@@ -208,7 +207,7 @@ class SnapshotWorker:
         volume_id, began = record.spec.volume_id, record.progress.releasing
         if self._guest_waits(volume_id):
             raise NotYet(f"{volume_id}: a guest is held off for it", retry_ms=WAIT_MS)
-        if record.progress.number >= 0 and self._on.volumes.chain(volume_id):
+        if record.progress.number >= 0 and self._manager.chain(volume_id):
             # Said before it is looked who copies, as a copy chooses its layer before it looks here:
             # at least one of the two sees the other.
             self._ledger.snapshots.note(self.snapshot_id, releasing=True)
@@ -231,12 +230,12 @@ class SnapshotWorker:
     def _commit(self, volume_id: str, copied: list[int]) -> None:
         """All that is frozen, below what waits to be read. What no manifest has must not go below
         what one has: then the next snapshot could not tell it from what was copied."""
-        frozen = min([self._on.manager.top(volume_id).number, *copied]) - 1
+        frozen = min([self._manager.top(volume_id).number, *copied]) - 1
         known = self._ledger.copied.get(volume_id)
-        below = [one for one in self._on.volumes.chain(volume_id) if one.number <= frozen]
+        below = [one for one in self._manager.chain(volume_id) if one.number <= frozen]
         if known is not None and below and below[-1].number > known.number:
             self._ledger.copied.drop(volume_id)
-        self._on.manager.commit(volume_id, frozen)
+        self._manager.commit(volume_id, frozen)
 
     def _guest_waits(self, volume_id: str) -> bool:
         """Its guest is to be off no longer than it must: what takes long begins afterwards."""

@@ -16,8 +16,9 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from hostagent.drivers import Disk, DriverError, GuestDisk, NotYet, Volumes
+from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.kernel.shell import Result
+from hostagent.storage.drivers import Disk, GuestDisk, Volumes
 from hostagent.storage.volumes.storage_daemon import StorageDaemon
 from protos.rpc import TlsFiles
 

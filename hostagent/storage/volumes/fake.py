@@ -18,7 +18,8 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from hostagent.drivers import READ_MOST_BYTES, Disk, DriverError, Extent, Layer, file_format
+from hostagent.kernel.errors import DriverError
+from hostagent.storage.drivers import READ_MOST_BYTES, Disk, Extent, Layer, file_format
 from protos.cloud.v1 import fleet_pb2
 
 BLOCK = 4096

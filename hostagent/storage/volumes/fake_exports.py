@@ -12,7 +12,8 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from hostagent.drivers import Disk, DriverError, GuestDisk
+from hostagent.kernel.errors import DriverError
+from hostagent.storage.drivers import Disk, GuestDisk
 from hostagent.storage.volumes.fake import FakeVolumes, parse_layer
 
 HOLDER = "the fake host's server"

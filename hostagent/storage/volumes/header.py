@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from protos.qcow2 import EXTENSION_END, Refused, read_header
 
 BACKING_FORMAT = 0xE2792ACA  # the header extension that names it

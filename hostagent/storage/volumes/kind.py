@@ -7,13 +7,12 @@ until it is specified.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from hostagent.compute.instance_kind import INSTANCE
-from hostagent.compute.progress import Instance, Progress
 from hostagent.kernel.kinds import Change, Key, Kind, Record
 from hostagent.storage.volumes.disk_specs import is_here, outlives, volume_of
 from protos.cloud.v1 import fleet_pb2
-from protos.cloud.v1.fleet_pb2 import VolumeSpec
+from protos.cloud.v1.fleet_pb2 import InstanceSpec, VolumeSpec
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,29 @@ class VolumeProgress:
 
 
 Volume = Record[VolumeSpec, VolumeProgress]
+Instance = Record[InstanceSpec, Any]
+
+
+def volume_kind(instance: Kind[InstanceSpec, Any]) -> Kind[VolumeSpec, VolumeProgress]:
+    """``instance``: the kind of what has volumes. It comes before this one in the ledger."""
+    owners = _Owners(instance)
+    return Kind(
+        "volume",
+        "home",
+        spec_type=VolumeSpec,
+        progress_type=VolumeProgress,
+        observed=("observed", "message", "revision", "size_bytes"),
+        observe=_observe,
+        is_settled=lambda record: (
+            record.progress.observed not in (fleet_pb2.VOLUME_UNSEEN, fleet_pb2.VOLUME_MAKING)
+        ),
+        is_over=_is_over,
+        vital=("made",),
+        is_sound=lambda spec: spec.desired in (fleet_pb2.VOLUME_PRESENT, fleet_pb2.VOLUME_DELETED),
+        returns=lambda spec: spec.desired == fleet_pb2.VOLUME_DELETED,
+        merge=owners.merge,
+        forgotten=owners.forgotten,
+    )
 
 
 def _observe(record: Volume, observation: fleet_pb2.Observation) -> None:
@@ -47,35 +69,42 @@ def _is_over(record: Volume, ledger: object) -> bool:
     return gone and record.spec.desired == fleet_pb2.VOLUME_DELETED
 
 
-def _merge(
-    kind: Kind[VolumeSpec, VolumeProgress], change: Change, told: Mapping[str, Volume]
-) -> None:
-    before, now = change.before(INSTANCE), change.after(INSTANCE)
-    known = change.before(kind)
-    changed = [key.id for key in change.put if INSTANCE.owns(key)]
-    for disk in [disk for name in changed for disk in _let_go(before.get(name), now[name])]:
-        if disk.volume_id not in known:
-            change.keep(kind, {disk.volume_id: _kept(disk)})
-    kept = change.after(kind)
-    for name, record in told.items():
-        change.keep(kind, {name: _with_source(record, kept.get(name), now)})
+class _Owners:
+    """What becomes of volumes as the instances that have them come and go."""
 
+    def __init__(self, instance: Kind[InstanceSpec, Any]):
+        self._instance = instance
 
-def _forgotten(change: Change, key: Key, record: Record) -> None:
-    """Of an instance, the volumes that outlive it, and the names of what is gone, are kept in
-    mind."""
-    if VOLUME.owns(key):
-        change.buried.append(key.id)
-    if not INSTANCE.owns(key):
-        return
-    known = change.before(VOLUME)
-    for disk in filter(is_here, record.spec.disks):
-        if not outlives(disk):
-            change.buried.append(disk.volume_id)
-            if disk.volume_id in known:
-                change.drop(VOLUME, disk.volume_id)
-        elif disk.volume_id not in known:
-            change.keep(VOLUME, {disk.volume_id: _kept(disk)})
+    def merge(
+        self, kind: Kind[VolumeSpec, VolumeProgress], change: Change, told: Mapping[str, Volume]
+    ) -> None:
+        before, now = change.before(self._instance), change.after(self._instance)
+        known = change.before(kind)
+        changed = [key.id for key in change.put if self._instance.owns(key)]
+        for disk in [disk for name in changed for disk in _let_go(before.get(name), now[name])]:
+            if disk.volume_id not in known:
+                change.keep(kind, {disk.volume_id: _kept(disk)})
+        kept = change.after(kind)
+        for name, record in told.items():
+            change.keep(kind, {name: _with_source(record, kept.get(name), now)})
+
+    def forgotten(
+        self, kind: Kind[VolumeSpec, VolumeProgress], change: Change, key: Key, record: Record
+    ) -> None:
+        """Of an instance, the volumes that outlive it, and the names of what is gone, are kept in
+        mind."""
+        if kind.owns(key):
+            change.buried.append(key.id)
+        if not self._instance.owns(key):
+            return
+        known = change.before(kind)
+        for disk in filter(is_here, record.spec.disks):
+            if not outlives(disk):
+                change.buried.append(disk.volume_id)
+                if disk.volume_id in known:
+                    change.drop(kind, disk.volume_id)
+            elif disk.volume_id not in known:
+                change.keep(kind, {disk.volume_id: _kept(disk)})
 
 
 def _with_source(told: Volume, known: Volume | None, instances: Mapping[str, Instance]) -> Volume:
@@ -100,9 +129,7 @@ def _launched_from(
     return None
 
 
-def _let_go(
-    known: Record[fleet_pb2.InstanceSpec, Progress] | None, now: Instance
-) -> Iterable[fleet_pb2.DiskSpec]:
+def _let_go(known: Instance | None, now: Instance) -> Iterable[fleet_pb2.DiskSpec]:
     """Volumes of this host that the instance had and has no more."""
     if known is None:
         return []
@@ -116,22 +143,3 @@ def _let_go(
 
 def _kept(disk: fleet_pb2.DiskSpec) -> Volume:
     return Record(volume_of(disk), 0, VolumeProgress())
-
-
-VOLUME = Kind(
-    "volume",
-    "home",
-    spec_type=VolumeSpec,
-    progress_type=VolumeProgress,
-    observed=("observed", "message", "revision", "size_bytes"),
-    observe=_observe,
-    is_settled=lambda record: (
-        record.progress.observed not in (fleet_pb2.VOLUME_UNSEEN, fleet_pb2.VOLUME_MAKING)
-    ),
-    is_over=_is_over,
-    vital=("made",),
-    is_sound=lambda spec: spec.desired in (fleet_pb2.VOLUME_PRESENT, fleet_pb2.VOLUME_DELETED),
-    returns=lambda spec: spec.desired == fleet_pb2.VOLUME_DELETED,
-    merge=_merge,
-    forgotten=_forgotten,
-)

@@ -19,18 +19,9 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from hostagent.drivers import (
-    Disk,
-    DriverError,
-    Exports,
-    GuestDisk,
-    Hypervisor,
-    Images,
-    Layer,
-    NotYet,
-    Volumes,
-)
+from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.kernel.records import Records
+from hostagent.storage.drivers import Disk, Exports, GuestDisk, Images, Layer, Volumes, VolumeUser
 from hostagent.storage.volumes.disk_specs import is_here
 from hostagent.storage.volumes.exports import NoExports
 from hostagent.storage.volumes.kind import VolumeProgress
@@ -45,14 +36,14 @@ class VolumeManager:
     def __init__(
         self,
         volumes: Volumes,
-        hypervisor: Hypervisor,
+        guests: VolumeUser,
         images: Images,
         records: Records[fleet_pb2.VolumeSpec, VolumeProgress],
         exports: Exports | None = None,
         is_copied: Callable[[str], bool] = lambda volume_id: False,
     ):
         self._volumes, self._exports = volumes, exports or NoExports()
-        self._hypervisor = hypervisor
+        self._guests = guests
         self._images, self._records, self._is_copied = images, records, is_copied
         self._guard = threading.Lock()
         self._held: dict[str, int] = {}  # volume -> the thread that is at it
@@ -115,6 +106,14 @@ class VolumeManager:
         """The layer that is written, by a guest or by nobody. DriverError: not here."""
         return self._look(volume_id)[2]
 
+    def chain(self, volume_id: str) -> list[Layer]:
+        """All its layers, the lowest first; [] where it is not here."""
+        return self._volumes.chain(volume_id)
+
+    def guest(self, volume_id: str) -> str | None:
+        """The guest of this host that has it open."""
+        return self._guests.holder(volume_id)
+
     def freeze(self, volume_id: str, number: int, *, quiesce: bool = False) -> None:
         """Does nothing where ``number`` is frozen already. To be cut-proof, note ``top().number``
         first and call this with it until it returns.
@@ -124,7 +123,7 @@ class VolumeManager:
     def freeze_all(self, numbers: Mapping[str, int], *, quiesce: bool = False) -> None:
         """Volume -> the layer to be frozen. Those that one guest has are frozen at one moment."""
         with self.held(numbers):
-            moves: dict[str, tuple[Hypervisor | Exports, dict[str, Path]]] = {}
+            moves: dict[str, tuple[VolumeUser, dict[str, Path]]] = {}
             for volume_id, number in numbers.items():
                 holder, at, top, _ = self._look(volume_id)
                 if top.number > number:
@@ -159,7 +158,7 @@ class VolumeManager:
             if not host_ids:
                 self._exports.withdraw(name)
                 return
-            guest = self._hypervisor.holder(name)
+            guest = self.guest(name)
             if guest is not None:
                 raise DriverError(f"{name} is open in {guest}: it cannot be served as well")
             self._exports.serve(self.find(disk), host_ids)
@@ -185,15 +184,15 @@ class VolumeManager:
                 raise DriverError(f"a snapshot of {volume_id} is being copied")
             self._volumes.remove(volume_id)
 
-    def _holder(self, volume_id: str) -> tuple[str | None, Hypervisor | Exports]:
+    def _holder(self, volume_id: str) -> tuple[str | None, VolumeUser]:
         """A guest here, or the server that guests elsewhere have it from."""
-        for at in (self._hypervisor, self._exports):
+        for at in (self._guests, self._exports):
             holder = at.holder(volume_id)
             if holder is not None:
                 return holder, at
-        return None, self._hypervisor
+        return None, self._guests
 
-    def _look(self, volume_id: str) -> tuple[str | None, Hypervisor | Exports, Layer, list[Layer]]:
+    def _look(self, volume_id: str) -> tuple[str | None, VolumeUser, Layer, list[Layer]]:
         """Who has it open, the layer that is written, and the chain up to that one."""
         holder, at = self._holder(volume_id)
         chain = self._volumes.chain(volume_id)
@@ -208,7 +207,7 @@ class VolumeManager:
         raise DriverError(f"{volume_id}: {holder} writes {written}, which is not in its chain")
 
 
-def _held_disk(at: Hypervisor | Exports, holder: str, volume_id: str) -> GuestDisk:
+def _held_disk(at: VolumeUser, holder: str, volume_id: str) -> GuestDisk:
     for disk in at.disks(holder):
         if disk.volume_id == volume_id and disk.path is not None:
             return disk

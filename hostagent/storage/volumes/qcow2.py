@@ -19,8 +19,9 @@ import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from hostagent.drivers import READ_MOST_BYTES, Disk, DriverError, Extent, Layer, file_format
+from hostagent.kernel.errors import DriverError
 from hostagent.kernel.shell import Limits, Result
+from hostagent.storage.drivers import READ_MOST_BYTES, Disk, Extent, Layer, file_format
 from hostagent.storage.volumes import header
 from protos.cloud.v1 import fleet_pb2
 

@@ -1,6 +1,6 @@
 """One volume in its own right: made, grown, deleted, as its specification says.
 
-    worker = VolumeWorker("vol-1", ledger, drivers, limits)
+    worker = VolumeWorker("vol-1", ledger, manager, limits)
     worker.step(now) -> when to step again; None: when something is told
 
     PRESENT    made where it never was here, served to the hosts named,
@@ -15,12 +15,12 @@ specified anew. A volume whose files are lost is not made again: a blank one is 
 import logging
 from collections.abc import Callable
 
-from hostagent.compute.limits import Limits
-from hostagent.compute.steps import Drivers
-from hostagent.drivers import DriverError, NotYet
-from hostagent.ledger import HostLedger
+from hostagent.kernel.errors import DriverError, NotYet
+from hostagent.storage.limits import StorageLimits
 from hostagent.storage.volumes.disk_specs import disk_of, outlives
 from hostagent.storage.volumes.kind import Volume
+from hostagent.storage.volumes.known import VolumeLedger
+from hostagent.storage.volumes.manager import VolumeManager
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import (
     VOLUME_DELETED,
@@ -39,13 +39,13 @@ class VolumeWorker:
     def __init__(
         self,
         volume_id: str,
-        ledger: HostLedger,
-        drivers: Drivers,
-        limits: Limits,
+        ledger: VolumeLedger,
+        manager: VolumeManager,
+        limits: StorageLimits,
         checkpoint: Callable[[str], None] = lambda name: None,
     ):
-        self.volume_id, self._ledger, self._on, self._limits = volume_id, ledger, drivers, limits
-        self._checkpoint = checkpoint
+        self.volume_id, self._ledger, self._manager = volume_id, ledger, manager
+        self._limits, self._checkpoint = limits, checkpoint
 
     def step(self, now: int) -> int | None:
         """Raises nothing that a driver may raise."""
@@ -73,23 +73,23 @@ class VolumeWorker:
         """Where it is served: whatever serves it may have died."""
         if not record.spec.served_to_host_ids or record.progress.observed != VOLUME_HERE:
             return None
-        self._on.manager.serve(disk_of(record.spec), record.spec.served_to_host_ids)
+        self._manager.serve(disk_of(record.spec), record.spec.served_to_host_ids)
         return now + self._limits.export_audit_ms
 
     def _make_true(self, record: Volume, now: int) -> int | None:
         self._checkpoint(f"volume: begin {self.volume_id}")
         if record.spec.desired == VOLUME_DELETED or self._went_with_its_instance():
-            self._on.manager.serve(disk_of(record.spec), ())
-            self._on.manager.remove(self.volume_id)
+            self._manager.serve(disk_of(record.spec), ())
+            self._manager.remove(self.volume_id)
             self._note(record, VOLUME_GONE, made=False, size_bytes=0)
             return None
-        here = self._on.volumes.chain(self.volume_id)
+        here = self._manager.chain(self.volume_id)
         if not here and not record.progress.made:
             self._note(record, VOLUME_MAKING)
         if not here:
-            self._on.manager.make(disk_of(record.spec))
-        self._on.manager.serve(disk_of(record.spec), record.spec.served_to_host_ids)
-        size_bytes = self._on.manager.grow(self.volume_id, record.spec.size_bytes)
+            self._manager.make(disk_of(record.spec))
+        self._manager.serve(disk_of(record.spec), record.spec.served_to_host_ids)
+        size_bytes = self._manager.grow(self.volume_id, record.spec.size_bytes)
         self._checkpoint(f"volume: made {self.volume_id}")
         self._note(record, VOLUME_HERE, made=True, size_bytes=size_bytes)
         return now + self._limits.export_audit_ms if record.spec.served_to_host_ids else None

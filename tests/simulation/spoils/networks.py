@@ -2,8 +2,8 @@
 (test_invariants).
 """
 
+from hostagent.compute.drivers import Power
 from hostagent.compute.hypervisors.fake import Guest
-from hostagent.drivers import Power
 from tests.harness.invariants import networks
 from tests.harness.spoiler import Spoiler
 

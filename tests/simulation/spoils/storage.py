@@ -2,8 +2,8 @@
 rest (test_invariants).
 """
 
+from hostagent.compute.drivers import Power
 from hostagent.compute.hypervisors.fake import Guest
-from hostagent.drivers import Power
 from tests.harness.contents import BLOCK, block_of
 from tests.harness.invariants import holdings, promises, storage
 from tests.harness.spoiler import Spoiler

@@ -15,8 +15,9 @@ from hostagent.events import guest_changed
 from hostagent.ledger import KINDS, HostLedger, open_file
 from hostagent.network.fake import FakeNetwork
 from hostagent.storage.blocks import Blocks, NoBlocks
-from hostagent.storage.images.fake import FakeImages, FakeVolumes
+from hostagent.storage.images.fake import FakeImages
 from hostagent.storage.snapshots.copies import Inline
+from hostagent.storage.volumes.fake import FakeVolumes
 from hostagent.storage.volumes.fake_exports import FakeExports
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import RUNNING, Assignment, HostSpec, InstanceSpec

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hostagent.compute.hypervisors.fake import Faults
-from hostagent.drivers import DriverError, NotYet
+from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.storage.volumes.known import kept_volumes, volumes_here
 from protos.cloud.v1.fleet_pb2 import STOPPED
 from tests.unit.hostagent.rig import Rig, instance

@@ -13,7 +13,8 @@ import pytest
 from hostagent.compute.hypervisors.libvirt import domain_xml
 from hostagent.compute.hypervisors.libvirt.domain_xml import Settings, render, serial_of, uuid_of
 from hostagent.compute.hypervisors.libvirt.xml_elements import Element, Value
-from hostagent.drivers import Disk, Port
+from hostagent.network.drivers import Port
+from hostagent.storage.drivers import Disk
 from protos.cloud.v1.fleet_pb2 import InstanceSpec, RemoteDisk
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
-from hostagent.drivers import DriverError, NotYet
 from hostagent.kernel import shell
+from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.kernel.shell import CommandError
 from hostagent.ledger import HostLedger, open_file
 from hostagent.storage.images.fake import FakeImages

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from hostagent.compute.drivers import Power
 from hostagent.compute.hypervisors.fake import FakeHypervisor, FakeState, Faults
-from hostagent.drivers import Disk, DriverError, Power
+from hostagent.kernel.errors import DriverError
+from hostagent.storage.drivers import Disk
 from protos.cloud.v1 import fleet_pb2
 from tests.unit.hostagent.rig import Clock, instance
 

@@ -7,8 +7,8 @@ from concurrent.futures import Executor, Future
 
 import pytest
 
-from hostagent.drivers import DriverError, NotYet
 from hostagent.kernel import shell
+from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.storage.blocks import Away
 from hostagent.storage.images.cache import REFUSAL_HOLDS_MS, RETRY_MS, Cache, Settings
 from hostagent.storage.images.inspect import Refused, inspect

@@ -12,8 +12,8 @@ from hostagent.compute.instance_kind import INSTANCE
 from hostagent.compute.progress import DeviceFailure, Progress, Seen, note
 from hostagent.kernel.kinds import Change, Record
 from hostagent.kernel.ledger import TOMBSTONES_KEPT
-from hostagent.ledger import HostLedger, open_file
-from hostagent.network.vpc_kind import VPC, VpcProgress
+from hostagent.ledger import VPC, HostLedger, open_file
+from hostagent.network.vpc_kind import VpcProgress
 from protos.cloud.v1.fleet_pb2 import (
     OBSERVED_RUNNING,
     HostSettings,
@@ -40,7 +40,7 @@ def forget(ledger, name):
     change = Change(ledger)
     change.drop(INSTANCE, name)
     for kind in ledger.kinds:
-        kind.forgotten(change, INSTANCE.key(name), ledger.instances.get(name))
+        kind.forgotten(kind, change, INSTANCE.key(name), ledger.instances.get(name))
     ledger.commit("forget", change)
 
 

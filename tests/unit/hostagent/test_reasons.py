@@ -3,7 +3,7 @@
 import pytest
 
 from hostagent.compute.reasons import in_trouble
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from protos.cloud.v1 import fleet_pb2
 
 ROOT, DATA = "ab" * 32, "cd" * 32

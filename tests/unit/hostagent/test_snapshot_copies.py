@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from hostagent.storage.snapshots.copier import Base, Source, copy
 from hostagent.storage.snapshots.restore import restore
 from hostagent.storage.volumes.fake import FakeVolumes

@@ -5,8 +5,8 @@ from dataclasses import fields, replace
 
 import pytest
 
+from hostagent.compute.drivers import Power
 from hostagent.compute.table import ROWS, Do, Situation, choose
-from hostagent.drivers import Power
 from protos.cloud.v1.fleet_pb2 import RUNNING, STOPPED, TERMINATED
 
 FLAGS = [field.name for field in fields(Situation) if field.name not in ("desired", "power")]

@@ -4,7 +4,7 @@ import pytest
 
 from hostagent.audit import Audit
 from hostagent.compute.limits import Limits
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from hostagent.storage.volumes.exports import NoExports
 from hostagent.storage.volumes.known import images_in_use, kept_volumes
 from protos.cloud.v1 import fleet_pb2

@@ -6,10 +6,12 @@ import threading
 
 import pytest
 
-from hostagent.drivers import READ_MOST_BYTES, DriverError, Extent, GuestDisk, NotYet
 from hostagent.kernel import shell
+from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.ledger import HostLedger, open_file
-from hostagent.storage.images.fake import FakeImages, FakeVolumes
+from hostagent.storage.drivers import READ_MOST_BYTES, Extent, GuestDisk
+from hostagent.storage.images.fake import FakeImages
+from hostagent.storage.volumes.fake import FakeVolumes
 from hostagent.storage.volumes.manager import VolumeManager
 from hostagent.storage.volumes.qcow2 import Qcow2Volumes
 from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource

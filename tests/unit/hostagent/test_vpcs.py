@@ -4,11 +4,11 @@ import pytest
 
 from hostagent.compute.instance_kind import INSTANCE
 from hostagent.compute.progress import Progress
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from hostagent.kernel.kinds import Change, Record
-from hostagent.ledger import HostLedger, open_file
+from hostagent.ledger import VPC, HostLedger, open_file
 from hostagent.network.fake import FakeNetwork
-from hostagent.network.vpc_kind import VPC, VpcProgress
+from hostagent.network.vpc_kind import VpcProgress
 from hostagent.network.vpcs import Vpcs
 from protos.cloud.v1.fleet_pb2 import ABSENT, STOPPED, TERMINATED, VPC_FAILED, VPC_HERE, VpcSpec
 from tests.unit.hostagent.rig import HOST, instance

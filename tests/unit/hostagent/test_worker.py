@@ -4,7 +4,7 @@ import pytest
 
 from hostagent.compute.hypervisors.fake import Faults
 from hostagent.compute.limits import Limits
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from hostagent.storage.volumes.known import images_in_use, kept_volumes
 from protos.cloud.v1.fleet_pb2 import RUNNING, STOPPED, TERMINATED
 from tests.unit.hostagent.rig import Rig, host_spec, instance

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from hostagent.network.fake import FakeNetwork
 from tests.unit.network import specs
 

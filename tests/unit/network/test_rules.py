@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 from hostagent.network import dhcp, firewall, uplink
 from hostagent.network.config import Names, NetworkConfig
 from hostagent.network.guests import guests_of

@@ -19,7 +19,7 @@ from concurrent.futures import Future, wait
 import libvirt
 
 from hostagent.compute.hypervisors.libvirt.errors import check_alive, translated
-from hostagent.drivers import DriverError, Unavailable
+from hostagent.kernel.errors import DriverError, Unavailable
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,8 @@ from hostagent.compute.hypervisors.libvirt.domain_xml import (
     target_of,
 )
 from hostagent.compute.hypervisors.libvirt.pci_places import Bus
-from hostagent.drivers import Disk, DriverError, GuestDisk, NotYet
+from hostagent.kernel.errors import DriverError, NotYet
+from hostagent.storage.drivers import Disk, GuestDisk
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,8 @@ from hostagent.compute.hypervisors.libvirt.domain_elements import (
     Serial,
 )
 from hostagent.compute.hypervisors.libvirt.pci_places import Bus, Place
-from hostagent.drivers import Disk, Port
+from hostagent.network.drivers import Port
+from hostagent.storage.drivers import Disk
 from protos.cloud.v1 import fleet_pb2
 from protos.rpc import dns_name
 

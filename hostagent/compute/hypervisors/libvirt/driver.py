@@ -20,6 +20,7 @@ import libvirt
 import libvirt_qemu
 from lxml import etree
 
+from hostagent.compute.drivers import GuestNic, Power
 from hostagent.compute.hypervisors.libvirt import disks as libvirt_disks
 from hostagent.compute.hypervisors.libvirt import nics as libvirt_nics
 from hostagent.compute.hypervisors.libvirt.connection import Connection
@@ -27,7 +28,9 @@ from hostagent.compute.hypervisors.libvirt.domain_elements import NAMESPACE
 from hostagent.compute.hypervisors.libvirt.domain_xml import Settings, render
 from hostagent.compute.hypervisors.libvirt.errors import translated
 from hostagent.compute.hypervisors.libvirt.recovery import Left, Memory
-from hostagent.drivers import Disk, DriverError, GuestDisk, GuestNic, Port, Power
+from hostagent.kernel.errors import DriverError
+from hostagent.network.drivers import Port
+from hostagent.storage.drivers import Disk, GuestDisk
 from protos.cloud.v1 import fleet_pb2
 
 _SHUTOFF = {

@@ -7,7 +7,7 @@ Called by driver.
 
 import libvirt
 
-from hostagent.drivers import DriverError, Unavailable
+from hostagent.kernel.errors import DriverError, Unavailable
 
 # Asking again changes nothing: the domain as described cannot be.
 _LASTING = (

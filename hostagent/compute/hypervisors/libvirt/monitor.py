@@ -19,7 +19,7 @@ from pathlib import Path
 import libvirt
 import libvirt_qemu
 
-from hostagent.drivers import DriverError
+from hostagent.kernel.errors import DriverError
 
 # As libvirt names them; and those that stand in for a volume's layer (recovery).
 _NODE = re.compile(r"libvirt-\d+-(?:storage|format)|vol-[0-9a-f]+\.\d+")

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import libvirt
 from lxml import etree
 
+from hostagent.compute.drivers import GuestNic
 from hostagent.compute.hypervisors.libvirt.domain_xml import ALIAS, interface_of
 from hostagent.compute.hypervisors.libvirt.monitor import QemuMonitor
 from hostagent.compute.hypervisors.libvirt.pci_places import Bus
-from hostagent.drivers import GuestNic, Port
+from hostagent.network.drivers import Port
 
 TAP_FILE = "tapfd-{}0"  # as libvirt names a device's when it hands it to QEMU
 

@@ -29,10 +29,12 @@ from pathlib import Path
 import libvirt
 from lxml import etree
 
+from hostagent.compute.drivers import GuestNic
 from hostagent.compute.hypervisors.libvirt import disks as libvirt_disks
 from hostagent.compute.hypervisors.libvirt.domain_xml import ALIAS
 from hostagent.compute.hypervisors.libvirt.monitor import Drive, QemuMonitor
-from hostagent.drivers import DriverError, GuestDisk, GuestNic, NotYet
+from hostagent.kernel.errors import DriverError, NotYet
+from hostagent.storage.drivers import GuestDisk
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,12 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from hostagent.kernel.kinds import Record
+from hostagent.kernel.records import Records
 from hostagent.storage.snapshots.copier import Base
+from hostagent.storage.volumes.known import VolumeLedger
 from protos.cloud.v1 import fleet_pb2
 
 SETTLED = (
@@ -101,3 +104,10 @@ class CopiedVolumes:
 
     def _delete(self, volume_id: str) -> None:
         self._db.execute("DELETE FROM copied WHERE volume_id = ?", (volume_id,))
+
+
+class SnapshotLedger(VolumeLedger, Protocol):
+    """What the snapshots' workers ask of the ledger."""
+
+    snapshots: Records[fleet_pb2.SnapshotSpec, SnapshotProgress]
+    copied: CopiedVolumes
