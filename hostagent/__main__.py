@@ -33,9 +33,9 @@ JOIN_PATIENCE_S = 60.0  # a controller that is starting too
 
 
 def main(arguments: list[str]) -> int:
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        configs = _configs(asked)
+        configs = _configs(options)
     except ConfigError as wrong:
         print(f"hostagent: {wrong}", file=sys.stderr)
         return 2
@@ -43,9 +43,9 @@ def main(arguments: list[str]) -> int:
         level=configs[0].log_level,
         format="%(asctime)s %(levelname)s %(name)s %(threadName)s: %(message)s",
     )
-    if asked.destroy:
+    if options.destroy:
         return _destroy(configs)
-    return _audit(configs) if asked.audit else _serve(configs)
+    return _audit(configs) if options.audit else _serve(configs)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,16 +58,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _configs(asked: argparse.Namespace) -> list[Config]:
+def _configs(options: argparse.Namespace) -> list[Config]:
     """Raises ConfigError."""
-    token = sys.stdin.readline().strip() if asked.join == "-" else asked.join
+    token = sys.stdin.readline().strip() if options.join == "-" else options.join
     configs = []
-    for path in asked.config:
+    for path in options.config:
         config = load(path)
-        if asked.hosts:
+        if options.hosts:
             if config.hypervisor != "fake":
                 raise ConfigError(f"{path}: --hosts is for fake hosts only")
-            config = replace(config, hosts=asked.hosts)
+            config = replace(config, hosts=options.hosts)
         configs += replace(config, join_token=token or config.join_token).each()
     return configs
 
@@ -124,11 +124,11 @@ def _audit(configs: list[Config]) -> int:
 
 def _destroy(configs: list[Config]) -> int:
     try:
-        strangers = [name for config in configs for name in destroy(config)]
+        unknown = [name for config in configs for name in destroy(config)]
     except (EnrolmentError, DriverError, Unavailable, OSError, ValueError) as failure:
         log.error("not all is gone: %s", failure)
         return 1
-    for name in strangers:
+    for name in unknown:
         print(f"domain {name} is of unknown origin and was left alone")
     return 0
 

@@ -1,12 +1,12 @@
-"""What is on this host that the ledger does not know: leftovers and strangers.
+"""What is on this host that the ledger does not know: leftovers and what is of unknown origin.
 
     audit.findings() -> [Finding("volume", "vol-1", ours=True), ...]
-    audit.tidy() -> names of strangers among the domains (the report's orphans)
+    audit.tidy() -> names of unknown domains (the report's orphans)
 
 A *leftover* is provably ours and forgotten: the ledger remembers that something of that name was
-here and was torn down. The agent clears it away. A *stranger* is anything else; it is reported and
-left alone, for a lost ledger must never cost a guest. Called by agent (at its start, and now and
-then) and by ``python -m hostagent --audit``.
+here and was torn down. The agent clears it away. Anything else is of *unknown origin*; it is
+reported and left alone, for a lost ledger must never cost a guest. Called by host_worker (at its
+start, and now and then) and by ``python -m hostagent --audit``.
 """
 
 import logging
@@ -60,19 +60,19 @@ class Audit:
         ]
 
     def tidy(self) -> list[str]:
-        """Removes leftovers (one that resists: again at the next audit). Lists strangers."""
-        strangers = []
+        """Removes leftovers (one that resists: again at the next audit). Lists unknown domains."""
+        unknown = []
         for finding in self.findings():
             if not finding.ours:
                 if finding.kind == "domain":
-                    strangers.append(finding.name)
+                    unknown.append(finding.name)
                 continue
             try:
                 log.warning("clearing away: %s", finding)
                 self._remove(finding)
             except (DriverError, NotYet) as failure:
                 log.warning("%s stays for now: %s", finding, failure)
-        return strangers
+        return unknown
 
     def _belongs(self) -> dict[str, set[str]]:
         instances = set(self._ledger.instances.all())

@@ -40,10 +40,10 @@ def has_virtualisation(cpuinfo: str) -> bool:
     return False
 
 
-def choose_hypervisor(asked: str, cpuinfo: str, kvm: Path = Path("/dev/kvm")) -> str:
+def choose_hypervisor(configured: str, cpuinfo: str, kvm: Path = Path("/dev/kvm")) -> str:
     """What ``auto`` means here: kvm only where it truly works. Anything else asked for is taken."""
-    if asked != "auto":
-        return asked
+    if configured != "auto":
+        return configured
     return "kvm" if has_virtualisation(cpuinfo) and _opens(kvm) else "qemu"
 
 

@@ -1,4 +1,4 @@
-"""The door: HostAgent over gRPC, for the controller only.
+"""The HostAgent service over gRPC, for the controller only.
 
 Apply is durable before it answers and does not wait for the work. Called by protos.rpc.
 """
@@ -50,5 +50,5 @@ def guard(method: str, request: object, peer: str, caller: Caller) -> None:
     """Only the controller tells a host what to do."""
     if peer != "controller":
         raise CloudError(
-            Kind.DENIED, f"{peer or 'A stranger'} may not call {method}.", because=caller
+            Kind.DENIED, f"{peer or 'An unknown caller'} may not call {method}.", because=caller
         )

@@ -6,7 +6,7 @@
     wanted, not there    made where it is not here yet, attached
     there, not wanted    the guest is asked to let go, again every ask_again_ms; after detach_ms
                          that is a failure (busy), and it is asked on
-    forgotten            as one that is not wanted, and then given anew where it is
+    untracked            as one that is not wanted, and then given anew where it is
     both                 grown and limited where the spec says other than the guest has
 
 ``devices_revision`` becomes the spec's when every device is as it should be, or is named in
@@ -43,11 +43,11 @@ class Round:
     now: int
     failures: list[DeviceFailure] = field(default_factory=list)
     due: int | None = None
-    settled: bool = True
+    done: bool = True
 
     def wait(self, until: int) -> None:
         """Something is not as it should be yet, and may be by then."""
-        self.settled = False
+        self.done = False
         self.look_again(until)
 
     def look_again(self, when: int) -> None:
@@ -57,13 +57,13 @@ class Round:
 class Part(Protocol):
     """All devices of one sort: disks, or interfaces."""
 
-    def settle(self, spec: fleet_pb2.InstanceSpec, round: Round) -> None:
+    def reconcile(self, spec: fleet_pb2.InstanceSpec, round: Round) -> None:
         """Brings the guest's devices of this kind nearer to the spec's. Raises DriverError where it
         cannot even look.
         """
 
     def count_anew(self) -> None:
-        """The guest could not be heard for a while: its time to let go begins again."""
+        """The guest could not be asked for a while: its time to let go begins again."""
 
 
 class Devices:
@@ -84,15 +84,15 @@ class Devices:
             return {}
         round = Round(now)
         for part in self._parts:
-            part.settle(spec, round)
+            part.reconcile(spec, round)
         self._revision = entry.revision
-        self._quiet = round.settled and not round.failures
+        self._quiet = round.done and not round.failures
         audit = now + self._limits.audit_ms
         self.due = audit if round.due is None else min(round.due, audit)
         changes: dict[str, object] = {}
         if tuple(round.failures) != known.device_failures:
             changes["device_failures"] = tuple(round.failures)
-        if round.settled and known.devices_revision < entry.revision:
+        if round.done and known.devices_revision < entry.revision:
             changes["devices_revision"] = entry.revision
         return changes
 
@@ -123,26 +123,26 @@ class DevicePart(ABC, Generic[Have, Want]):
 
     def __init__(self, on: Drivers, limits: Limits):
         self._on, self._limits = on, limits
-        self._asked: dict[str, tuple[int, int]] = {}  # id -> first and last asked to let go
+        self._requests: dict[str, tuple[int, int]] = {}  # id -> first and last asked to let go
         self._troubles: dict[str, _Trouble] = {}
 
-    def settle(self, spec: fleet_pb2.InstanceSpec, round: Round) -> None:
+    def reconcile(self, spec: fleet_pb2.InstanceSpec, round: Round) -> None:
         there, wanted = self._there(spec.instance_id), self._wanted(spec)
-        forgotten = {name for name, have in there.items() if have.forgotten}
-        leaving = sorted(there.keys() - wanted.keys() | forgotten)
-        self._asked = {name: when for name, when in self._asked.items() if name in leaving}
+        untracked = {name for name, have in there.items() if have.untracked}
+        leaving = sorted(there.keys() - wanted.keys() | untracked)
+        self._requests = {name: when for name, when in self._requests.items() if name in leaving}
         for name in self._troubles.keys() - wanted.keys() - set(leaving):
             del self._troubles[name]
         for name in leaving:
             self._try(name, round, functools.partial(self._let_go, spec, name, round))
         for name, device in wanted.items():
-            if name in forgotten:
+            if name in untracked:
                 continue
-            settle = functools.partial(self._give, spec.instance_id, device, there.get(name))
-            self._try(name, round, settle, self._tries(device))
+            reconcile = functools.partial(self._give, spec.instance_id, device, there.get(name))
+            self._try(name, round, reconcile, self._tries(device))
 
     def count_anew(self) -> None:
-        self._asked.clear()
+        self._requests.clear()
 
     def _try(
         self, name: str, round: Round, act: Callable[[], None], tries_most: int | None = None
@@ -171,11 +171,11 @@ class DevicePart(ABC, Generic[Have, Want]):
 
     def _let_go(self, spec: fleet_pb2.InstanceSpec, name: str, round: Round) -> None:
         now, limits = round.now, self._limits
-        first, last = self._asked.get(name, (now, None))
+        first, last = self._requests.get(name, (now, None))
         if last is None or now - last >= limits.ask_again_ms:
             self._ask(spec.instance_id, name)
             last = now
-        self._asked[name] = (first, last)
+        self._requests[name] = (first, last)
         limit = limits.force_ms if name in spec.forced_device_ids else limits.detach_ms
         if now - first < limit:
             round.wait(min(now + limits.poll_ms, first + limit))

@@ -30,7 +30,7 @@ class GuestNic:
     """A network interface as a domain has it."""
 
     network_interface_id: str
-    forgotten: bool = False  # as a disk's
+    untracked: bool = False  # as a disk's
 
 
 class Hypervisor(VolumeUser, Protocol):

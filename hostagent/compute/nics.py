@@ -24,8 +24,8 @@ class NicPart(DevicePart[GuestNic, fleet_pb2.NicSpec]):
         super().__init__(on, limits)
         self._leaving: set[str] = set()  # asked to let go; the taps are still there
 
-    def settle(self, spec: fleet_pb2.InstanceSpec, round: Round) -> None:
-        super().settle(spec, round)
+    def reconcile(self, spec: fleet_pb2.InstanceSpec, round: Round) -> None:
+        super().reconcile(spec, round)
         self._leaving -= self._wanted(spec).keys()
         for name in sorted(self._leaving - self._there(spec.instance_id).keys()):
             self._try(name, round, lambda name=name: self._remove_port(spec, name))

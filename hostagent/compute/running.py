@@ -17,7 +17,7 @@ from hostagent.compute.host import Drivers
 from hostagent.compute.limits import Limits
 from hostagent.compute.nics import NicPart
 from hostagent.compute.progress import Instance, Seen
-from hostagent.compute.status_check import Reach
+from hostagent.compute.status_check import StatusCheck
 from hostagent.compute.steps import Context
 from hostagent.compute.steps.domain import plug
 from protos.cloud.v1 import fleet_pb2
@@ -33,7 +33,7 @@ class RunningGuest:
         self._on, self._limits, self._note = on, limits, note
         self._calm_since: int | None = None
         self._audited_at: int | None = None
-        self._status_check = Reach(on.network, limits, clock)
+        self._status_check = StatusCheck(on.network, limits, clock)
         self._devices = Devices([DiskPart(on, limits), NicPart(on, limits)], limits)
 
     def begin(self, entry: Instance, now: int, *, alive: bool) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """Whether one guest answers on its network: EC2's instance status check.
 
-    reach.begin(spec, now) -> {...}     its machine has just started (anew)
-    reach.look(entry, now) -> {...}     what is new of it, as the ledger notes it; mostly nothing
-    reach.due                           when to look again
+    check.begin(spec, now) -> {...}     its machine has just started (anew)
+    check.look(entry, now) -> {...}     what is new of it, as the ledger notes it; mostly nothing
+    check.due                           when to look again
 
     INITIALIZING   asked every poll_ms, until it answers          -> REACHED
                                         or reach_ms are over      -> UNREACHED
@@ -29,18 +29,18 @@ log = logging.getLogger(__name__)
 Changes = dict[str, int]  # of the ledger's Progress
 
 
-class Reach:
+class StatusCheck:
     """See the module's head. ``clock`` is the wall's, for stamps."""
 
     def __init__(self, network: Network, limits: Limits, clock: Callable[[], int]):
         self._network, self._limits, self._clock = network, limits, clock
         self._begun: int | None = None  # since when it may take its time; None: nobody saw it start
-        self._asked: int | None = None  # an audit's question that is not answered yet
+        self._asked_at: int | None = None  # an audit's question that is not answered yet
         self._missed_ms: int | None = None  # wall's time of an audit that it did not answer
         self.due = 0
 
     def begin(self, spec: fleet_pb2.InstanceSpec, now: int) -> Changes:
-        self._begun, self._asked, self._missed_ms = now, None, None
+        self._begun, self._asked_at, self._missed_ms = now, None, None
         answered = self._answers(spec, anew=True)
         self.due = now + (self._limits.audit_ms if answered else self._limits.poll_ms)
         return self._became(REACHED if answered else INITIALIZING)
@@ -72,14 +72,14 @@ class Reach:
         return {}
 
     def _audit(self, spec: fleet_pb2.InstanceSpec, known: int, now: int) -> Changes:
-        first = self._asked is None
+        first = self._asked_at is None
         if first:
-            self._asked = now
+            self._asked_at = now
         answered = self._answers(spec, anew=first)
         if first and not answered:
             self.due = now + self._limits.poll_ms
             return {}
-        self._asked, self.due = None, self._asked + self._limits.audit_ms
+        self._asked_at, self.due = None, self._asked_at + self._limits.audit_ms
         if answered:
             self._missed_ms = None
             return {} if known == REACHED else self._became(REACHED)

@@ -48,7 +48,7 @@ class Situation:
     rebooting: bool = False  # more reboots were asked for than were done
     reboot_seen: bool = False  # the guest started anew since it was asked to
     machine_rebooted: bool = False  # it was brought up under an earlier boot of this machine
-    asked: bool = False  # the guest was asked (to shut down or to reboot), lately enough
+    requested: bool = False  # the guest was asked (to shut down or to reboot), lately enough
     overdue: bool = False  # ... and its time is up
     forced: bool = False  # the guest is not to be asked
     graceful: bool = False  # terminated, but a disk lives on: the guest may write it back
@@ -106,7 +106,7 @@ ROWS = (
     Row(RUNNING,    _PAUSED,   lambda s: s.spent,                        Do.TAKE_DOWN),
     Row(RUNNING,    _ANY,      lambda s: s.spent,                        Do.HOLD),
     Row(RUNNING,    _ALIVE,    lambda s: s.wanted_off and s.overdue,     Do.POWER_OFF),
-    Row(RUNNING,    _RUNNING,  lambda s: s.wanted_off and not s.asked,   Do.SHUT_DOWN),
+    Row(RUNNING,    _RUNNING,  lambda s: s.wanted_off and not s.requested,   Do.SHUT_DOWN),
     Row(RUNNING,    _ALIVE,    lambda s: s.wanted_off,                   Do.WAIT),
     Row(RUNNING,    _DEAD,     lambda s: s.wanted_off,                   Do.STAY_OFF),  # [8]
     Row(RUNNING,    _NONE,     _always,                                  Do.BRING_UP),
@@ -120,7 +120,7 @@ ROWS = (
     Row(RUNNING,    _RUNNING,  lambda s: not s.begun,                    Do.BRING_UP),  # [5]
     Row(RUNNING,    _ALIVE,    lambda s: s.rebooting and s.reboot_seen,  Do.NOTE_REBOOT),
     Row(RUNNING,    _ALIVE,    lambda s: s.rebooting and s.overdue,      Do.RESET),
-    Row(RUNNING,    _RUNNING,  lambda s: s.rebooting and not s.asked,    Do.REBOOT),
+    Row(RUNNING,    _RUNNING,  lambda s: s.rebooting and not s.requested,Do.REBOOT),
     Row(RUNNING,    _ALIVE,    lambda s: s.rebooting,                    Do.WAIT),
     Row(RUNNING,    _RUNNING,  _always,                                  Do.KEEP),
     Row(RUNNING,    _SHUTTING, _always,                                  Do.WAIT),  # [6]
@@ -128,12 +128,12 @@ ROWS = (
     Row(STOPPED,    _DEAD,     _always,                                  Do.TAKE_DOWN),
     Row(STOPPED,    _PAUSED,   _always,                                  Do.POWER_OFF),  # [7]
     Row(STOPPED,    _ALIVE,    lambda s: s.forced or s.overdue,          Do.POWER_OFF),
-    Row(STOPPED,    _RUNNING,  lambda s: not s.asked,                    Do.SHUT_DOWN),
+    Row(STOPPED,    _RUNNING,  lambda s: not s.requested,                Do.SHUT_DOWN),
     Row(STOPPED,    _ALIVE,    _always,                                  Do.WAIT),
 
     Row(TERMINATED, _ALIVE,    lambda s: not s.graceful,                 Do.TEAR_DOWN),
     Row(TERMINATED, _ALIVE,    lambda s: s.forced or s.overdue,          Do.TEAR_DOWN),
-    Row(TERMINATED, _RUNNING,  lambda s: not s.asked,                    Do.SHUT_DOWN),
+    Row(TERMINATED, _RUNNING,  lambda s: not s.requested,                Do.SHUT_DOWN),
     Row(TERMINATED, _ALIVE,    _always,                                  Do.WAIT),
     Row(TERMINATED, _ANY,      _always,                                  Do.TEAR_DOWN),
 )

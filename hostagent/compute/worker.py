@@ -120,7 +120,7 @@ class InstanceWorker:
             and bool(request)
             and self._on.hypervisor.reboot_seen(self.instance_id),
             machine_rebooted=progress.boot_id != self._ledger.boot_id,
-            asked=request.is_recent(now),
+            requested=request.is_recent(now),
             overdue=request.is_overdue(spec, now),
             forced=spec.force_stop,
             graceful=any(map(outlives, spec.disks)),

@@ -45,8 +45,8 @@ class Result:
 @dataclass(frozen=True)
 class Limits:
     """What the kernel allows the command (setrlimit through prlimit(1)): for programs that read
-    strangers' files. Memory is address space; so that threads do not take 64 MiB of it each before
-    they need any, they share one of the C library's arenas.
+    files of unknown origin. Memory is address space; so that threads do not take 64 MiB of it each
+    before they need any, they share one of the C library's arenas.
     """
 
     memory_mib: int = 1024

@@ -20,13 +20,13 @@ from hostagent.network.linux import LinuxNetwork
 
 
 def main(arguments: list[str]) -> int:
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        config = NetworkConfig(prefix=asked.prefix, pool=asked.pool, transit=asked.transit)
+        config = NetworkConfig(prefix=options.prefix, pool=options.pool, transit=options.transit)
         network = LinuxNetwork(config, run=shell.run)
-        if asked.what == "check":
+        if options.what == "check":
             return _check(config)
-        if asked.what == "destroy":
+        if options.what == "destroy":
             network.destroy_all()
         found = network.inventory()
     except (DriverError, ValueError) as failure:

@@ -84,7 +84,7 @@ class Vpcs:
             known = self._ledger.instances.all().keys()
             self._released = (self._released | {spec.instance_id}) & known
         for vpc_id in sorted({nic.vpc_id for nic in spec.nics}):
-            self._settle(vpc_id)
+            self._reconcile(vpc_id)
 
     def step(self, vpc_id: str, now: int) -> int | None:
         """Makes true what changed. Answers when to look again; None for a VPC that is gone."""
@@ -92,7 +92,7 @@ class Vpcs:
             self._made.pop(vpc_id, None)
             self._audits[vpc_id] = now + self._audit_ms
         try:
-            if self._settle(vpc_id):
+            if self._reconcile(vpc_id):
                 return self._audits[vpc_id]
             self._audits.pop(vpc_id, None)
             return None
@@ -109,7 +109,7 @@ class Vpcs:
             for nic in entry.spec.nics
         }
 
-    def _settle(self, vpc_id: str) -> bool:
+    def _reconcile(self, vpc_id: str) -> bool:
         """Ensures the VPC, or removes it where nobody is left. Answers whether it stays."""
         with self._lock(vpc_id):
             if self._tenants(vpc_id):

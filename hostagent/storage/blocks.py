@@ -49,8 +49,8 @@ class FleetBlocks:
 
     def missing(self, digests: Sequence[str]) -> list[str]:
         with _translated():
-            asked = fleet_pb2.BlockDigests(digests=digests)
-            return list(self._fleet.MissingBlocks(asked, timeout_s=TIMEOUT_S).digests)
+            request = fleet_pb2.BlockDigests(digests=digests)
+            return list(self._fleet.MissingBlocks(request, timeout_s=TIMEOUT_S).digests)
 
     def store(self, blocks: Iterable[tuple[str, bytes]]) -> int:
         stream = (fleet_pb2.Block(digest=digest, data=data) for digest, data in blocks)

@@ -44,7 +44,7 @@ class GuestDisk:
     size_bytes: int = 0
     iops: int = 0
     throughput_mibps: int = 0
-    forgotten: bool = False  # the guest has it and its domain has not: it cannot stay
+    untracked: bool = False  # the guest has it and its domain has not: it cannot stay
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class VolumeUser(Protocol):
 
     def disks(self, holder: str, /) -> Sequence[GuestDisk]:
         """The disks of a guest as it is now (running or not); none where there is no such guest.
-        One that it was asked to let go of is there until it has. One that is ``forgotten``, for
+        One that it was asked to let go of is there until it has. One that is ``untracked``, for
         what plugged it in died meanwhile, is to be let go of before it can be attached.
         """
 
@@ -103,7 +103,7 @@ class VolumeUser(Protocol):
     def freeze_disks(self, holder: str, /, layers: Mapping[str, Path], quiesce: bool) -> None:
         """Moves a running guest to these layers (by volume), each an empty one on the layer that it
         writes. Those are frozen when this returns, all at one moment. ``quiesce`` asks the guest's
-        agent, where one answers, to have its file systems at rest at that moment.
+        agent, where one answers, to quiesce its file systems at that moment.
         """
 
     def commit_disk(self, holder: str, /, volume_id: str, lowest: Path, top: Path) -> None:

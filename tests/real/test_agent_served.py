@@ -111,7 +111,7 @@ def test_what_libvirtd_opened_as_it_was_killed_is_closed(home, host, daemon, wit
     eventually(lambda: progress().devices_revision == host.revision, progress)
     assert progress().device_failures == ()
     there = {disk.volume_id: disk for disk in host.hypervisor.disks(NAME)}[VOLUME]
-    assert (there.size_bytes, there.forgotten) == (8 * MIB, False)
+    assert (there.size_bytes, there.untracked) == (8 * MIB, False)
 
 
 def remote_disk(home) -> DiskSpec:

@@ -2,9 +2,9 @@
 
     read(path) -> Header(size_bytes, backing, backing_format)
 
-For layers that this host made; strangers' files are looked at by images.inspect. protos/qcow2 reads
-the fields. QEMU rewrites a header in one cluster, so that a reader sees the old one or the new one.
-Called by volumes.qcow2.
+For layers that this host made; files of unknown origin are looked at by images.inspect.
+protos/qcow2 reads the fields. QEMU rewrites a header in one cluster, so that a reader
+sees the old one or the new one. Called by volumes.qcow2.
 """
 
 import struct

@@ -1,4 +1,4 @@
-"""What is on the host and should not be: leftovers are cleared away, strangers never."""
+"""What is on the host and should not be: leftovers are cleared away, what is unknown never."""
 
 from protos.cloud.v1.fleet_pb2 import TERMINATED, VpcSpec
 from tests.unit.hostagent.rig import instance

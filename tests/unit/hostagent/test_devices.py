@@ -87,12 +87,12 @@ def test_one_that_was_forgotten_is_let_go_of_and_given_anew(rig):
     tell(rig, wanted(2, EXTRA))
     rig.hypervisor.faults = Faults()
     rig.pass_ms(120_000)
-    assert has(rig)["vol-1"].forgotten
+    assert has(rig)["vol-1"].untracked
     assert (revision(rig), failures(rig)) == (2, [("vol-1", True)])
     assert rig.hypervisor.holder("vol-1") == "i-1"
     rig.hypervisor.state.guests["i-1"].deaf = False
     rig.pass_ms(12_000)
-    assert not has(rig)["vol-1"].forgotten
+    assert not has(rig)["vol-1"].untracked
     assert failures(rig) == []
 
 

@@ -19,14 +19,14 @@ def token(**content) -> str:
     return "pileus-join:" + base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
 
 
-class Door:
+class Controller:
     """The controller's join port. ``lost`` answers get lost."""
 
     def __init__(self, lost: int = 0):
-        self.authority, self.lost, self.asked = Authority(), lost, []
+        self.authority, self.lost, self.requests = Authority(), lost, []
 
     def join(self, parsed, request):
-        self.asked.append(request)
+        self.requests.append(request)
         if self.lost:
             self.lost -= 1
             raise CloudError(Kind.UNAVAILABLE, "lost")
@@ -40,23 +40,26 @@ class Door:
 
 
 def test_a_host_joins_once(tmp_path):
-    door = Door()
-    identity = enrol(tmp_path / "pki", token(), "host-1", "zone-a", door.join)
+    controller = Controller()
+    identity = enrol(tmp_path / "pki", token(), "host-1", "zone-a", controller.join)
     assert (identity.host_id, identity.controller) == (HOST, "c:7701")
-    assert (door.asked[0].host_name, door.asked[0].availability_zone) == ("host-1", "zone-a")
-    assert enrol(tmp_path / "pki", "", "host-1", "", door.join) == identity
-    assert len(door.asked) == 1
+    assert (controller.requests[0].host_name, controller.requests[0].availability_zone) == (
+        "host-1",
+        "zone-a",
+    )
+    assert enrol(tmp_path / "pki", "", "host-1", "", controller.join) == identity
+    assert len(controller.requests) == 1
     assert identity.tls.key.stat().st_mode & 0o077 == 0
 
 
 def test_a_lost_answer_is_asked_for_again_with_the_same_key(tmp_path):
-    door = Door(lost=1)
+    controller = Controller(lost=1)
     with pytest.raises(CloudError):
-        enrol(tmp_path / "pki", token(), "host-1", "", door.join)
-    enrol(tmp_path / "pki", token(), "host-1", "", door.join)
+        enrol(tmp_path / "pki", token(), "host-1", "", controller.join)
+    enrol(tmp_path / "pki", token(), "host-1", "", controller.join)
     keys = [
         x509.load_pem_x509_csr(request.certificate_request_pem).public_key()
-        for request in door.asked
+        for request in controller.requests
     ]
     assert keys[0] == keys[1]
 

@@ -78,7 +78,7 @@ def test_one_that_was_forgotten_is_let_go_of_and_given_anew(rig):
     tell(rig, wanted(2, SECOND))
     rig.hypervisor.faults = Faults()
     rig.pass_ms(12_000)
-    assert not any(nic.forgotten for nic in rig.hypervisor.nics("i-1"))
+    assert not any(nic.untracked for nic in rig.hypervisor.nics("i-1"))
     assert (has(rig), failures(rig)) == ({"eni-i-1", SECOND}, ())
     assert rig.network.ports == {"eni-i-1": True, SECOND: True}
 

@@ -1,4 +1,4 @@
-"""The agent's outer shell on fake drivers: joining, the door, the loops, restarts."""
+"""The agent's outer shell on fake drivers: joining, the server, the loops, restarts."""
 
 import socket
 

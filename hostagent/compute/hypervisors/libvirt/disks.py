@@ -104,7 +104,7 @@ def freeze(domain: libvirt.virDomain, layers: Mapping[str, Path], quiesce: bool)
             domain.snapshotCreateXML(text, _FREEZE | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE)
             return
         except libvirt.libvirtError as failure:  # no agent, or what it cannot: EC2 would not ask
-            log.info("%s: its file systems are not at rest: %s", domain.name(), failure)
+            log.info("%s: its file systems are not quiesced: %s", domain.name(), failure)
             thaw(domain)
     domain.snapshotCreateXML(text, _FREEZE)
 

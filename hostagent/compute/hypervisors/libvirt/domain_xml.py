@@ -177,9 +177,9 @@ def _disks(disks: Sequence[Disk], settings: Settings, bus: Bus | None) -> Iterat
 def target_of(device_name: str, taken: Collection[str]) -> str:
     """virtio's name for what EC2 calls /dev/sdf or /dev/xvdf, or the next that is free."""
     match = DEVICE_NAME.fullmatch(device_name)
-    asked = f"vd{match[1]}" if match else ""
-    if asked and asked not in taken:
-        return asked
+    wanted = f"vd{match[1]}" if match else ""
+    if wanted and wanted not in taken:
+        return wanted
     return next(name for name in map(_letters, itertools.count(1)) if name not in taken)
 
 

@@ -82,7 +82,7 @@ class Memory:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
-        self._whole: set[str] = set()  # UUIDs of domains of which nothing is forgotten
+        self._whole: set[str] = set()  # UUIDs of domains of which nothing is untracked
         self._losses = 0
 
     def lost(self) -> None:
@@ -161,7 +161,7 @@ def _put_right(domain: libvirt.virDomain) -> Left:
     return Left(
         tuple(_disk(name, drives[name]) for name in unknown if name in drives),
         tuple(
-            GuestNic(name.removeprefix(ALIAS), forgotten=True)
+            GuestNic(name.removeprefix(ALIAS), untracked=True)
             for name in unknown
             if name not in drives
         ),
@@ -231,7 +231,7 @@ def _stand_in(monitor: QemuMonitor, move: _Move) -> None:
 
 def _disk(alias: str, drive: Drive) -> GuestDisk:
     path = drive.path if drive.path.is_absolute() else None
-    return GuestDisk(alias.removeprefix(ALIAS), path, drive.size_bytes, forgotten=True)
+    return GuestDisk(alias.removeprefix(ALIAS), path, drive.size_bytes, untracked=True)
 
 
 def _nodes(tree: etree._Element) -> set[str]:

@@ -194,7 +194,7 @@ def test_nodes_of_an_attachment(host, daemon, with_format, wanted):
     killed(host, daemon)
     tell(host, disk(wanted))
     assert failures(host) == []
-    assert not has(host, wanted).forgotten
+    assert not has(host, wanted).untracked
     assert len(open_nodes(host)) == (2 if wanted == VOLUME else 0)
     assert host.greetings(NAME) == 1
 
@@ -205,12 +205,12 @@ def test_a_disk_is_let_go_of_and_attached(host, daemon, agent):
     killed(host, daemon, agent=agent)
     tell(host, disk(iops=300))
     assert failures(host) == [(VOLUME, True)]
-    assert has(host).forgotten
+    assert has(host).untracked
     assert host.hypervisor.holder(VOLUME) == NAME
     with pytest.raises(DriverError, match="open in"):
         manager(host).remove(VOLUME)
     host.hypervisor.reset(NAME)
-    eventually(lambda: not has(host).forgotten if has(host) else False)
+    eventually(lambda: not has(host).untracked if has(host) else False)
     eventually(lambda: failures(host) == [])
     assert (has(host).iops, len(open_nodes(host))) == (300, 2)
 
@@ -236,7 +236,7 @@ def test_a_stop_takes_a_disk_away_that_the_guest_does_not_let_go_of(host, daemon
     tell(host, disk(), starts=2)
     host.until(NAME, OBSERVED_RUNNING)
     assert failures(host) == []
-    assert not has(host).forgotten
+    assert not has(host).untracked
 
 
 def test_a_tap_that_was_handed_over_and_not_used(host, daemon):
