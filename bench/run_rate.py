@@ -1,4 +1,4 @@
-"""RunInstances: answered, running, fifty in one call, and calls per second with 50 fake hosts.
+"""RunInstances: answered, running, 50 and 1,000 in one call, and calls per second; 50 fake hosts.
 
 The rate is set against moto's server, in turn. Instances are terminated between rounds, uncounted.
 """
@@ -22,11 +22,13 @@ def main() -> None:
     with clouds.fake_pileus(hosts=chosen.hosts) as ours, clouds.moto() as theirs:
         image, their_image = ours.image_id(), clouds.moto_image(theirs)
         ec2 = ours.client()  # making one takes boto3 longer than a launch takes
-        answered, running, fifty = [], [], []
+        answered, running, fifty, thousand = [], [], [], []
         for _ in range(chosen.rounds + 1):
             answered.append(duration(lambda: launch(ec2, image, 1)) * 1000)
             running.append(until_running(ec2, image, 1) * 1000)
             fifty.append(until_running(ec2, image, 50))
+            terminate_all(ours)
+            thousand.append(duration(lambda: launch(ec2, image, 1000)))
             terminate_all(ours)
         report(
             f"fake hypervisor, {chosen.hosts} hosts: median (lowest .. highest), the first apart",
@@ -34,6 +36,7 @@ def main() -> None:
                 ("RunInstances answered, ms", f"{Spread.of(answered[1:]):.1f}"),
                 ("RunInstances to running, ms", f"{Spread.of(running[1:]):.1f}"),
                 ("50 in one call, all running, s", f"{Spread.of(fifty[1:]):.2f}"),
+                ("1,000 in one call answered, s", f"{Spread.of(thousand[1:]):.2f}"),
             ],
         )
         ours_rate, moto_rate, ratio = in_turn(

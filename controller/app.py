@@ -44,7 +44,7 @@ from controller.compute.instances.reconcile import InstanceReconciler
 from controller.compute.instances.rules import InstanceRules
 from controller.compute.instances.spec import InstanceSpecs
 from controller.compute.key_pairs.rpc import KeyPairsServicer
-from controller.compute.launch.launcher import Launcher
+from controller.compute.launch.run import Launcher
 from controller.compute.rpc import InstancesServicer
 from controller.compute.scheduling.place import Scheduler
 from controller.compute.types.catalogue import ensure_catalogue

@@ -4,7 +4,7 @@ from controller.compute.instances import credits, metadata_options, monitoring
 from controller.compute.instances.attributes import Attributes
 from controller.compute.instances.describe import Describer
 from controller.compute.instances.rules import InstanceRules, StateChange
-from controller.compute.launch.launcher import Launcher
+from controller.compute.launch.run import Launcher
 from controller.compute.types.describe import Types
 from controller.hosts.delivery import Agents
 from controller.hosts.feed import Feed

@@ -1,6 +1,6 @@
 """Claims on hosts: the only writer of host.vcpus_used, memory_mib_used and disk_gib_used.
 
-Called by compute/launch/launcher, rules and reconcile inside their transactions. A claim is a
+Called by compute/launch/plan, rules and reconcile inside their transactions. A claim is a
 guarded update: it happens only where the host is up and, with the ratios, has room; the scheduler's
 proposal counts for nothing here. What is claimed is written down beside it, in the same
 transaction: vCPUs and memory in the live placement, disk in the volume, so that

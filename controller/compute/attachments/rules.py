@@ -1,7 +1,7 @@
 """Devices come to an instance and leave it: the only writer of attachments.
 
 Called by compute/attachments/volumes and interfaces (the calls of users), by
-compute/attachments/reconcile, and by compute/launch/rows. Coming and going are changes of the
+compute/attachments/reconcile, and by compute/launch/run. Coming and going are changes of the
 instance, stamped with the revision that says so; once its guest has the devices of that revision,
 the one is attached and the other let go of (reconcile). Nothing waits for a guest that is not
 there.

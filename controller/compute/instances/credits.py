@@ -1,7 +1,7 @@
 """How burstable instances are credited: said by a launch, shown by
 DescribeInstanceCreditSpecifications, changed by ModifyInstanceCreditSpecification.
 
-Called by compute/rpc, launch_plan and attributes. No guest is throttled here: the option is kept
+Called by compute/rpc, launch/plan and attributes. No guest is throttled here: the option is kept
 and shown. As EC2 has it, an instance gets its option once, from its launch or with its first
 burstable type, and keeps it whatever its type becomes.
 """

@@ -1,6 +1,6 @@
 """What a caller may set on an instance, at its launch and later. Pure.
 
-Called by compute/launch/checks, attributes and metadata_options.
+Called by compute/launch/request, attributes and metadata_options.
 """
 
 from collections.abc import Mapping

@@ -1,25 +1,39 @@
-"""What a launch is to be, before hosts are looked at: disks, network, and what each instance asks
-of a host.
+"""What each instance of a launch is to be, and where they go.
 
-Called by compute/launch/launcher inside its transaction.
+    Plan     disks, interfaces, what each asks of a host    make_plan
+    Places   a zone and a host for each instance            Placer: proposed by the scheduler,
+                                                            charged to the account, claimed on
+                                                            the hosts
+
+Called by run inside its transaction; what is raised undoes all of it.
 """
 
 import ipaddress
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from peewee import JOIN, Query
+
 from controller.compute.instances import credits
-from controller.compute.launch import checks as launch_checks
-from controller.compute.launch import read as launch_read
 from controller.compute.launch.disks import plan_disks
-from controller.compute.launch.interfaces import Limits, Planned, common_zones, plan_interfaces
-from controller.compute.scheduling.model import Ask
-from controller.hosts.capacity import Amount
+from controller.compute.launch.interfaces import PlannedInterface, common_zones, plan_interfaces
+from controller.compute.launch.request import CheckedRequest, LaunchImage, LaunchType, Named
+from controller.compute.scheduling.model import Ask, Candidate, Proposal
+from controller.compute.scheduling.place import Scheduler
+from controller.config import Zone
+from controller.hosts import capacity
+from controller.identity.quotas.rules import Quotas
 from controller.kernel.database import Transaction
+from controller.kernel.lookup import check_there
+from controller.kernel.prepared import Given, prepared
 from controller.network.interfaces.launch import LaunchNetwork
 from controller.storage.mappings import Disk
+from controller.tables.compute import Instance, Placement
+from controller.tables.hosts import Host
+from controller.tables.storage import HostImage
 from protos.cloud.v1 import instances_pb2
-from protos.errors import invalid_parameter
+from protos.errors import CloudError, Kind, invalid_parameter
 
 HINTS = ("different_host", "same_host", "build_near_host_ip", "cidr")
 
@@ -28,33 +42,41 @@ HINTS = ("different_host", "same_host", "build_near_host_ip", "cidr")
 class Plan:
     """A launch decided but for how many and where."""
 
-    request: instances_pb2.RunInstancesRequest
-    digest: str  # of the request
-    wanted: launch_checks.Wanted
-    known: object  # launch_read's row
-    disks: tuple[Disk, ...]
-    interfaces: tuple[Planned, ...]  # of each instance, the primary one first
-    ask: Ask  # but for the zones, of which launch_place chooses one
+    checked: CheckedRequest
+    named: Named
+    disks: tuple[Disk, ...]  # of each instance, the root disk first
+    interfaces: tuple[PlannedInterface, ...]  # of each instance, the primary one first
+    ask: Ask  # of each instance, but for the zones, of which the Placer chooses one
     cpu_credits: str
+
+    @property
+    def request(self) -> instances_pb2.RunInstancesRequest:
+        return self.checked.request
+
+    @property
+    def image(self) -> LaunchImage:
+        return self.named.image
+
+    @property
+    def instance_type(self) -> LaunchType:
+        return self.named.instance_type
 
     @property
     def network(self) -> LaunchNetwork:
         """The primary interface's."""
         return self.interfaces[0].network
 
-    @property
-    def zones(self) -> frozenset[str]:
-        """Names of those in which all its interfaces can be."""
-        return common_zones(self.interfaces)
-
-    @property
-    def new_interfaces(self) -> int:
-        """How many are made with each instance."""
-        return sum(not one.existing for one in self.interfaces)
-
-    @property
-    def each(self) -> Amount:
-        return Amount(self.ask.vcpus, self.ask.memory_mib, self.ask.disk_gib)
+    def charges(self, count: int) -> dict[str, int]:
+        """What this many instances cost of the account's quotas."""
+        new_interfaces = sum(not one.existing for one in self.interfaces)
+        return {
+            "instances": count,
+            "vcpus": self.ask.vcpus * count,
+            "memory_mib": self.ask.memory_mib * count,
+            "volumes": len(self.disks) * count,
+            "gigabytes": self.ask.disk_gib * count,
+            "network_interfaces": new_interfaces * count,
+        }
 
 
 @dataclass(frozen=True)
@@ -67,37 +89,34 @@ class Places:
     positions: Mapping[str, int]
 
 
-def make_plan(tx: Transaction, request, digest: str, wanted, row) -> Plan:
+def make_plan(tx: Transaction, checked: CheckedRequest, named: Named) -> Plan:
     """Raises NOT_FOUND, INVALID, UNSUPPORTED for what cannot be meant."""
-    disks = plan_disks(tx, request.block_device_mappings, row)
-    limits = Limits(row.type_name, row.maximum_network_interfaces, row.ipv4_addresses_per_interface)
-    interfaces = plan_interfaces(tx, request, limits)
+    request, instance_type, image = checked.request, named.instance_type, named.image
+    disks = plan_disks(tx, request.block_device_mappings, image)
+    interfaces = plan_interfaces(tx, request, instance_type)
     ask = Ask(
-        vcpus=row.vcpus,
-        memory_mib=row.memory_mib,
+        vcpus=instance_type.vcpus,
+        memory_mib=instance_type.memory_mib,
         disk_gib=sum(disk.size_gib for disk in disks),
-        architecture=row.image_architecture,
-        image_id=row.image_id,
+        architecture=image.architecture,
+        image_id=image.image_id,
     )
     ask = _with_hints(tx, ask, request.scheduler_hints)
-    cpu_credits = credits.choose(request.cpu_credits, row.type_name, row.burstable)
-    return Plan(request, digest, wanted, row, disks, interfaces, ask, cpu_credits)
+    cpu_credits = credits.choose(
+        request.cpu_credits, instance_type.name, bool(instance_type.burstable)
+    )
+    return Plan(checked, named, disks, interfaces, ask, cpu_credits)
 
 
-def _with_hints(tx: Transaction, ask: Ask, hints) -> Ask:
+def _with_hints(tx: Transaction, ask: Ask, hints: Mapping[str, str]) -> Ask:
     if unknown := sorted(set(hints) - set(HINTS)):
         raise invalid_parameter(
             f"The scheduler hint '{unknown[0]}' is unknown: {', '.join(HINTS)}."
         )
-
-    def hosts(name: str) -> frozenset[str]:
-        instance_ids = [one.strip() for one in hints[name].split(",") if one.strip()]
-        return launch_read.hosts_of(tx, tx.call.account_id, instance_ids)
-
     if "different_host" in hints:
-        ask = replace(ask, different_host=hosts("different_host"))
+        ask = replace(ask, different_host=_hosts_of(tx, hints["different_host"]))
     if "same_host" in hints:
-        ask = replace(ask, same_host=hosts("same_host"))
+        ask = replace(ask, same_host=_hosts_of(tx, hints["same_host"]))
     if "build_near_host_ip" in hints:
         near = f"{hints['build_near_host_ip']}/{hints.get('cidr', '/24').lstrip('/')}"
         try:
@@ -106,3 +125,164 @@ def _with_hints(tx: Transaction, ask: Ask, hints) -> Ask:
             raise invalid_parameter(f"{near} is not a network.") from unreadable
         ask = replace(ask, near_network=str(network))
     return ask
+
+
+def _hosts_of(tx: Transaction, instances: str) -> frozenset[str]:
+    """Where these instances of the caller are ("i-1, i-2"). Raises NOT_FOUND."""
+    instance_ids = [one.strip() for one in instances.split(",") if one.strip()]
+    query = (
+        Placement.select(Placement.instance_id, Placement.host_id)
+        .join(Instance, on=Instance.instance_id == Placement.instance_id)
+        .where(
+            Instance.account_id == tx.call.account_id,
+            Placement.instance_id.in_(instance_ids),
+            Placement.live,
+        )
+    )
+    found: dict[str, str] = dict(tx.tuples(query))
+    check_there("instance", instance_ids, found)
+    return frozenset(found.values())
+
+
+class Placer:
+    def __init__(self, scheduler: Scheduler, quotas: Quotas, zones: Sequence[Zone]):
+        self._scheduler, self._quotas = scheduler, quotas
+        self._homes = {zone.name: zone.homes for zone in zones}
+
+    def place(self, tx: Transaction, plan: Plan) -> Places:
+        """Where the instances go, charged and claimed: at least min_count of them."""
+        hosts = _candidates(tx, plan.image.digest)
+        zone, proposal = self._choose_zone(hosts, plan)
+        if len(proposal.host_ids) < plan.request.min_count:
+            raise _no_capacity(plan, proposal)
+        count = self._charge(tx, plan, len(proposal.host_ids))
+        first = replace(proposal, host_ids=proposal.host_ids[:count])
+        places, refusals = self._claim(tx, plan, hosts, zone, first)
+        placed = len(places.host_ids)
+        if placed < plan.request.min_count:
+            raise _no_capacity(plan, refusals)
+        if placed < count:  # others were quicker between the proposal and the claim
+            self._quotas.refund(tx, tx.call.account_id, plan.charges(count - placed))
+        return places
+
+    def _choose_zone(self, hosts: Sequence[Candidate], plan: Plan) -> tuple[str, Proposal]:
+        """The zone that the scheduler's first choice is in, or the first other that holds
+        enough."""
+        zones = sorted(common_zones(plan.interfaces))
+        if len(zones) > 1:
+            anywhere = self._scheduler.place(hosts, self._ask_in(plan, *zones), 1).host_ids
+            first = {host.availability_zone for host in hosts if host.host_id in anywhere}
+            zones.sort(key=lambda zone: first.isdisjoint(self._served_by(zone)))
+        best = ("", Proposal(()))
+        for zone in zones:
+            proposal = self._scheduler.place(
+                hosts, self._ask_in(plan, zone), plan.request.max_count
+            )
+            if not best[0] or len(proposal.host_ids) > len(best[1].host_ids):
+                best = (zone, proposal)
+            if len(best[1].host_ids) >= plan.request.min_count:
+                break
+        return best
+
+    def _ask_in(self, plan: Plan, *zones: str) -> Ask:
+        """For the scheduler: each of these zones is where the hosts are that stand for it."""
+        homes = frozenset[str]().union(*map(self._served_by, zones))
+        return replace(plan.ask, availability_zones=homes)
+
+    def _served_by(self, zone: str) -> frozenset[str]:
+        """Also of a zone that the configuration has lost, and that still has a subnet."""
+        return self._homes.get(zone, frozenset({zone}))
+
+    def _charge(self, tx: Transaction, plan: Plan, count: int) -> int:
+        """Charges for ``count`` instances, or as many as the quotas hold but min_count at least;
+        answers how many."""
+        account_id, least = tx.call.account_id, plan.request.min_count
+        if count > least:
+            room = self._quotas.room(tx, account_id)
+            one = {name: amount for name, amount in plan.charges(1).items() if amount}
+            count = max(least, min(count, *(room[name] // amount for name, amount in one.items())))
+        self._quotas.charge(tx, account_id, plan.charges(count))
+        return count
+
+    def _claim(
+        self,
+        tx: Transaction,
+        plan: Plan,
+        hosts: Sequence[Candidate],
+        zone: str,
+        proposal: Proposal,
+    ) -> tuple[Places, Proposal]:
+        """Claims what the scheduler proposes; a host that refuses is left out of the next
+        proposal."""
+        there, vpc_id = self._ask_in(plan, zone), plan.network.vpc_id
+        each = capacity.Amount(plan.ask.vcpus, plan.ask.memory_mib, plan.ask.disk_gib)
+        left = {host.host_id: host for host in hosts}
+        placed: list[str] = []
+        moved: dict[str, int] = {}
+        count, lost = len(proposal.host_ids), 0
+        while proposal.host_ids:
+            for host_id, asked in sorted(Counter(proposal.host_ids).items()):
+                amount = each.times(asked)
+                positions = capacity.claim(tx, host_id, amount, self._scheduler.settings, vpc_id)
+                if positions is None:
+                    del left[host_id]
+                    lost += 1
+                    continue
+                moved |= positions
+                placed += [host_id] * asked
+                for _ in range(asked):
+                    left[host_id] = left[host_id].with_one_more(plan.ask)
+            if len(placed) == count:
+                break
+            proposal = self._scheduler.place(list(left.values()), there, count - len(placed))
+        refusals = Counter(proposal.refusals)
+        refusals["taken by others meanwhile"] += lost
+        return Places(zone, tuple(placed), moved), Proposal((), +refusals)
+
+
+def _no_capacity(plan: Plan, proposal: Proposal) -> CloudError:
+    zone = plan.request.availability_zone or "any zone"
+    return CloudError(
+        Kind.NO_CAPACITY,
+        f"We currently do not have sufficient {plan.instance_type.name} capacity in the "
+        f"Availability Zone you requested ({zone}): {proposal.explanation()}.",
+        noun="instance",
+    )
+
+
+def _candidates(tx: Transaction, digest: str) -> list[Candidate]:
+    """Every host as it is now, and whether it holds the image."""
+    found = []
+    for *as_it_is, endpoint, held, away in tx.tuples(_candidates_query(digest=digest)):
+        address = endpoint.rpartition(":")[0].strip("[]")
+        found.append(Candidate(*[*as_it_is, address, bool(held), bool(away)]))
+    return found
+
+
+@prepared
+def _candidates_query(digest: Given) -> Query:
+    return (
+        Host.select(
+            Host.host_id,
+            Host.name,
+            Host.availability_zone,
+            Host.health,
+            Host.hypervisor,
+            Host.architecture,
+            Host.vcpus,
+            Host.memory_mib,
+            Host.disk_gib,
+            Host.vcpus_used,
+            Host.memory_mib_used,
+            Host.disk_gib_used,
+            Host.endpoint,
+            HostImage.digest,
+            Host.hypervisor_away,
+        )
+        .join(
+            HostImage,
+            JOIN.LEFT_OUTER,
+            on=(HostImage.host_id == Host.host_id) & (HostImage.digest == digest),
+        )
+        .order_by(Host.host_id)
+    )

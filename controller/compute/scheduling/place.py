@@ -1,5 +1,4 @@
-"""place(): proposes a host for each of some equal instances. Called by compute/launch/launcher
-outside its transaction.
+"""place(): proposes a host for each of some equal instances. Called by compute/launch/plan.
 
 A scheduler (``schedulers/``) chooses among the hosts that the filters (``filters/``) let pass, by
 weighers (``weighers/``) where it uses them. Each is a module found by the name that the

@@ -1,8 +1,9 @@
 """Making network interfaces: those of a launch, and one by itself.
 
-Called by compute/launch/rows inside RunInstances' transaction, whose statements are counted, and
-by interface_rules. ``create_interfaces`` takes four statements, the same for fifty instances as for
-one: free addresses found, public ones lent, interfaces, memberships; with secondary addresses five.
+Called by compute/launch/interfaces inside RunInstances' transaction, whose statements are counted,
+and by network/interfaces/attributes. ``create_interfaces`` takes four statements, the same for
+fifty instances as for one: free addresses found, public ones lent, interfaces, memberships; with
+secondary addresses five.
 """
 
 import random
@@ -140,13 +141,15 @@ def create_interfaces(
     return made
 
 
-def attachment_row(tx: Transaction, one: NewInterface, wish: Wish) -> dict:
-    """The row that ties it to the instance that it was made for."""
+def attachment_row(
+    tx: Transaction, network_interface_id: str, attachment_id: str, instance_id: str, wish: Wish
+) -> dict[str, object]:
+    """The row that ties an interface to the instance that is launched with it."""
     return {
         "kind": "network_interface",
-        "device_id": one.network_interface_id,
-        "attachment_id": one.attachment_id,
-        "instance_id": one.instance_id,
+        "device_id": network_interface_id,
+        "attachment_id": attachment_id,
+        "instance_id": instance_id,
         "position": wish.device_index,
         "delete_on_termination": wish.delete_on_termination,
         "attached_ms": tx.call.now_ms,

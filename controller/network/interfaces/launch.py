@@ -1,7 +1,8 @@
 """Where a launch's interface may be, or one made by itself: its subnet and its groups.
 
 Called by compute/launch/interfaces and network/interfaces/attributes inside their transactions,
-whose statements are counted: ``find_launch_network`` is one. new_interfaces makes it.
+whose statements are counted: ``find_launch_network`` is one. What makes the interface is
+network/interfaces/create.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Volumes made and deleted by themselves: CreateVolume and DeleteVolume.
 
-Called by storage/volumes/rpc; launches make their disks in compute/launch/rows. With
+Called by storage/volumes/rpc; launches make their disks in compute/launch/disks. With
 storage/volumes/modify, reconcile and release the only writer of volumes. Each is one transaction:
 quota, home and row, or nothing. What a host is told of a volume in its own right is its row under a
 new revision.

@@ -168,7 +168,8 @@ class World:
             self.quota_rules.charge(tx, account_id, {"network_interfaces": count})
             subnet, wish = network.subnets[0], Wish(**interface)
             made = create_interfaces(tx, self.rng, network, subnet, instance_ids, wish)
-            tx.insert(Attachment, [attachment_row(tx, one, wish) for one in made])
+            ids = [(one.network_interface_id, one.attachment_id, one.instance_id) for one in made]
+            tx.insert(Attachment, [attachment_row(tx, *three, wish) for three in ids])
             return made
 
     def _place(self, tx, instance_ids: Sequence[str], host_id: str, vpc_id: str) -> None:
