@@ -351,7 +351,7 @@ def _kinds(config: Config, feed: Feed) -> list[Kind]:
             vpc_spec.VpcSpecs(_names(config)).render,
             vpc_spec.word,
             vpc_spec.observe,
-            partial(vpc_spec.catch_up, feed),
+            lambda tx, stale: feed.catch_up(tx, nouns.VPC, stale),
             frozenset(vpc_spec.WORDS.values()),
         ),
         Kind(
@@ -367,7 +367,7 @@ def _kinds(config: Config, feed: Feed) -> list[Kind]:
             snapshot_spec.render,
             snapshot_observer.word,
             partial(snapshot_observer.observe, feed),
-            partial(snapshot_observer.catch_up, feed),
+            lambda tx, stale: feed.catch_up(tx, nouns.SNAPSHOT, stale),
             snapshot_observer.PASSING,
         ),
     ]

@@ -15,6 +15,7 @@ lost message costs that much and no more. Positions are this module's and delive
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from controller.hosts.kinds import Stale
 from controller.kernel.database import Transaction
 from controller.tables.hosts import Assignment, Host
 from controller.tables.nouns import Hosted
@@ -55,6 +56,13 @@ class Feed:
         revisions = dict(map(tuple, rows))
         self.announce(tx, noun, revisions, at_once=at_once)
         return revisions
+
+    def catch_up(self, tx: Transaction, noun: Hosted, stale: Sequence[Stale]) -> None:
+        """The resources' revisions go on behind what hosts have seen of them."""
+        for one in stale:
+            is_it = noun.key == one.resource_id
+            tx.advance(noun.table, {"revision": one.observation.revision}, is_it)
+        self.revise(tx, noun, [one.resource_id for one in stale])
 
     def announce(
         self, tx: Transaction, noun: Hosted, revisions: Mapping[str, int], *, at_once: bool = True

@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from peewee import JOIN, fn
 
-from controller.hosts.feed import Feed
-from controller.hosts.kinds import Reading, Stale
+from controller.hosts.kinds import Reading
 from controller.kernel.database import Session, Transaction
 from controller.kernel.prepared import among, prepared
 from controller.network.interfaces.launch import DNS_HOSTNAMES
@@ -46,13 +45,6 @@ def word(one: fleet_pb2.Observation) -> str:
 def observe(tx: Transaction, host_id: str, seen: Sequence[fleet_pb2.Observation]) -> bool:
     """Nothing follows: its assignment says what was seen."""
     return False
-
-
-def catch_up(feed: Feed, tx: Transaction, stale: Sequence[Stale]) -> None:
-    """The VPCs' revisions go on behind what the host has seen."""
-    for one in stale:
-        tx.advance(Vpc, {"revision": one.observation.revision}, Vpc.vpc_id == one.resource_id)
-    feed.revise(tx, VPC, [one.resource_id for one in stale])
 
 
 class VpcSpecs:

@@ -9,18 +9,18 @@ import random
 import shutil
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
 
 from controller.hosts.feed import Feed
-from controller.hosts.kinds import Kind, Reading, Stale
+from controller.hosts.kinds import Kind, Reading
 from controller.hosts.reports import Reports
 from controller.hosts.specs import Specs
 from controller.kernel.call import system_call
-from controller.kernel.database import Transaction, open_sqlite
+from controller.kernel.database import open_sqlite
 from controller.kernel.table import Table, id_key
 from controller.kernel.table import number as number_column
 from controller.tables.hosts import Assignment, Host
@@ -51,12 +51,6 @@ def render(reading: Reading) -> Iterable[fleet_pb2.Assignment]:
     for one in reading.assigned["toy"]:
         revision = revisions[one.resource_id]
         yield one.message(revision, vpc=fleet_pb2.VpcSpec(vpc_id=f"{one.resource_id} {revision}"))
-
-
-def catch_up(feed: Feed, tx: Transaction, stale: Sequence[Stale]) -> None:
-    for one in stale:
-        tx.advance(Toy, {"revision": one.observation.revision}, Toy.toy_id == one.resource_id)
-    feed.revise(tx, NOUNS["source"], sorted({one.resource_id for one in stale}))
 
 
 @dataclass(frozen=True)
@@ -168,7 +162,7 @@ class World:
             render=render,
             word=lambda one: "here" if one.vpc.observed else "",
             observe=lambda tx, host_id, seen: False,
-            catch_up=lambda tx, stale: catch_up(self.feed, tx, stale),
+            catch_up=lambda tx, stale: self.feed.catch_up(tx, NOUNS["source"], stale),
             passing=frozenset(),
         )
         self.specs = Specs([kind], fleet_pb2.HostSettings())

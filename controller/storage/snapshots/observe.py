@@ -8,7 +8,6 @@ import logging
 from collections.abc import Sequence
 
 from controller.hosts.feed import Feed
-from controller.hosts.kinds import Stale
 from controller.kernel.database import Transaction
 from controller.kernel.state_reasons import one_line
 from controller.storage.snapshots.sources import GONE
@@ -74,11 +73,3 @@ def _observe(tx: Transaction, feed: Feed, host_id: str, one: fleet_pb2.Observati
     if ended:
         feed.withdraw(tx, SNAPSHOT, [one.id])
     return ended
-
-
-def catch_up(feed: Feed, tx: Transaction, stale: Sequence[Stale]) -> None:
-    """The snapshots' revisions go on behind what the host has seen."""
-    for one in stale:
-        is_it = Snapshot.snapshot_id == one.resource_id
-        tx.advance(Snapshot, {"revision": one.observation.revision}, is_it)
-    feed.revise(tx, SNAPSHOT, [one.resource_id for one in stale])
