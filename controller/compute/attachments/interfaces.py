@@ -72,12 +72,8 @@ class InterfaceAttachments:
                 id=request.attachment_id,
             )
         instance = find_instances(tx, tx.call.account_id, [nic.instance_id])[0]
-        attachment = tx.one(
-            Attachment.select().where(Attachment.device_id == nic.network_interface_id)
-        )
-        rules.begin_detach(tx, self._feed, attachment)
-        if is_quiesced(instance) or (request.force and _is_stuck(tx, nic, instance)):
-            rules.end(tx, self._feed, [attachment])
+        let_go = is_quiesced(instance) or (request.force and _is_stuck(tx, nic, instance))
+        rules.detach(tx, self._feed, nic.network_interface_id, let_go=let_go)
 
 
 def _check_fits(tx: Transaction, nic, instance, device_index: int) -> None:

@@ -36,6 +36,17 @@ def attach(tx: Transaction, feed: Feed, kind: str, device_id: str, instance_id: 
     _tell_vpc(tx, feed, kind, device_id)
 
 
+def detach(
+    tx: Transaction, feed: Feed, device_id: str, *, force: bool = False, let_go: bool = False
+) -> None:
+    """The guest is to lose the device, as ``begin_detach`` has it; where it has been ``let_go``
+    already, it is attached to nothing at once."""
+    attachment = tx.one(Attachment.select().where(Attachment.device_id == device_id))
+    begin_detach(tx, feed, attachment, force=force)
+    if let_go:
+        end(tx, feed, [attachment])
+
+
 def begin_detach(tx: Transaction, feed: Feed, attachment, *, force: bool = False) -> None:
     """The guest is to lose the device (device_id, instance_id, forced); ``force``: without being
     asked. Asked again, the guest is asked again."""

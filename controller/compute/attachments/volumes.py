@@ -96,10 +96,7 @@ class VolumeAttachments:
                     id=volume_id,
                     reason="root",
                 )
-            attachment = tx.one(Attachment.select().where(Attachment.device_id == row.volume_id))
-            rules.begin_detach(tx, self._feed, attachment, force=force)
-            if is_quiesced(row):
-                rules.end(tx, self._feed, [attachment])
+            rules.detach(tx, self._feed, volume_id, force=force, let_go=is_quiesced(row))
             return row
 
 

@@ -8,9 +8,9 @@ from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.identity.tags.filters import tag_filters
 from controller.kernel.call import Call
-from controller.kernel.database import Database, Session
+from controller.kernel.database import Database
 from controller.kernel.filters import column, where
-from controller.kernel.lookup import check_ids, check_there
+from controller.kernel.lookup import check_found, check_ids
 from controller.tables.compute import KeyPair
 from protos.cloud.v1 import keys_pb2
 
@@ -54,7 +54,10 @@ class KeyPairsServicer:
                 (KeyPair.key_pair_id, list(request.key_pair_ids)),
             ):
                 if asked:
-                    _check_found(session, call.account_id, field, asked)
+                    named = KeyPair.select(field).where(
+                        KeyPair.account_id == call.account_id, field.in_(asked)
+                    )
+                    check_found(session, named, "key-pair", asked, set())
                     mine.append(field.in_(asked))
             rows = session.rows(KeyPair.select().where(*mine).order_by(KeyPair.key_name))
             tagged = tags.tags_of(session, [row.key_pair_id for row in rows])
@@ -74,11 +77,6 @@ class KeyPairsServicer:
             key_pair_id = rules.add(tx, self._rng, self._quotas, name, key, wanted)
             row = tx.one(KeyPair.select().where(KeyPair.key_pair_id == key_pair_id))
             return _message(row, tags.tags_of(tx, [key_pair_id])[key_pair_id])
-
-
-def _check_found(session: Session, account_id: str, field, asked: list[str]) -> None:
-    query = KeyPair.select(field).where(KeyPair.account_id == account_id, field.in_(asked))
-    check_there("key-pair", asked, {row[0] for row in session.tuples(query)})
 
 
 def _message(row, pair_tags) -> keys_pb2.KeyPair:
