@@ -1,10 +1,9 @@
 """The disks of each instance of a launch: chosen from what its image has and what the caller says,
 and their rows.
 
-    plan_disks   Disk, one for each        called by plan; a statement more only where snapshots or
-                                           an image of snapshots are named
-    make_disks   MadeDisk, one for each    called by run; pure
-                 of each instance
+    plan_disks   Disk, one for each of an instance's    called by plan; a statement more only where
+                                                        snapshots or an image of snapshots are named
+    make_disks   MadeDisks, of all instances            called by run; no statement
 
 As EC2 has it, an instance-store disk that the type does not have is left out without a word, and no
 type has one.
