@@ -7,13 +7,13 @@ and ``up`` never writes there.
 import base64
 import json
 import os
-import tomllib
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from cli.cloud import Cloud, bracketed
 from cli.errors import CliError
 from cli.layout import Layout, write_private
+from protos.config import ConfigError, read
 
 Config: TypeAlias = dict[str, Any]  # a TOML table
 
@@ -133,9 +133,9 @@ def _write(layout: Layout, service: str, config: Config) -> None:
     extra = layout.root / "extra" / f"{service}.toml"
     if extra.exists():
         try:
-            config = _merged(config, tomllib.loads(extra.read_text()))
-        except (OSError, tomllib.TOMLDecodeError) as mistake:
-            raise CliError(f"{extra}: {mistake}") from mistake
+            config = _merged(config, read(extra))
+        except ConfigError as mistake:
+            raise CliError(str(mistake)) from mistake
     text = f"# Written by `pileus up`; changes go into extra/{service}.toml.\n" + toml(config)
     path = layout.config(service)
     if not _says_already(path, text):

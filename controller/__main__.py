@@ -23,13 +23,14 @@ import click
 
 from controller import server
 from controller.compute.scheduling.place import UnknownName
-from controller.config import Config, ConfigError, load
+from controller.config import Config, load
 from controller.identity.rules import NewKey
 from controller.identity.sealing import SealError, make_master_key
 from controller.kernel.call import system_call
 from controller.kernel.database import Database, open_sqlite
 from controller.tables.identity import Account
 from controller.tables.migrations import NewerDatabase, migrate
+from protos.config import ConfigError
 from protos.errors import CloudError
 
 

@@ -7,8 +7,9 @@ import sys
 import threading
 from pathlib import Path
 
-from gateway.config import Config, ConfigError, load
+from gateway.config import Config, load
 from gateway.server import Gateway
+from protos.config import ConfigError
 
 
 def main() -> int:

@@ -16,15 +16,17 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from hostagent.audit import describe
-from hostagent.config import Config, ConfigError, load
+from hostagent.config import Config, load
 from hostagent.destroy import destroy
 from hostagent.enrolment import EnrolmentError
 from hostagent.kernel.errors import DriverError, Unavailable
 from hostagent.service import Service
+from protos.config import ConfigError
 from protos.errors import CloudError, Kind
 
 log = logging.getLogger("hostagent")

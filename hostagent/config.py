@@ -1,4 +1,4 @@
-"""Configuration: one TOML file as frozen dataclasses. A key that is not known refuses to start.
+"""Configuration: one TOML file as frozen structs. A key that is not known refuses to start.
 
     name = "host-1"                     as the join token says
     state_dir = "/var/lib/pileus/hosts/host-1"     ledger, pki/, images/, volumes/, instances/
@@ -11,39 +11,31 @@
     [images] [network] [faults]         the cache; the VPCs; what a fake hypervisor does wrong
     [volumes]                           where they are served to other hosts
 
-``load(path)`` raises ConfigError with a sentence for the operator.
+``load(path)`` raises ConfigError with a sentence for the operator (protos/config.py).
 """
 
-import dataclasses
 import ipaddress
-import tomllib
-import types
-import typing
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal
+
+from msgspec.structs import replace
 
 from hostagent.compute.hypervisors.fake import Faults
 from hostagent.compute.limits import Limits
 from hostagent.network.config import NetworkConfig
-
-HYPERVISORS = ("auto", "kvm", "qemu", "fake")
-
-
-class ConfigError(Exception):
-    """The file cannot be what was meant; the message says where and why."""
+from protos import config
+from protos.config import ConfigError, NotNegative, Positive, Section
 
 
-@dataclass(frozen=True)
-class ImagesConfig:
+class ImagesConfig(Section, frozen=True):
     """The cache is kept below ``cache_gib`` where what is in use allows it."""
 
-    cache_gib: int = 50
-    max_virtual_gib: int = 2048  # of an image that may be used at all
-    fetches: int = 2  # at once
+    cache_gib: NotNegative = 50
+    max_virtual_gib: Positive = 2048  # of an image that may be used at all
+    fetches: Positive = 2  # at once
 
 
-@dataclass(frozen=True)
-class VolumesConfig:
+class VolumesConfig(Section, frozen=True):
     """Where other hosts' guests have this host's volumes from (NBD over TLS): ``listen`` is
     ADDRESS:PORT, ``endpoint`` what they call where that is another one. Empty: it serves none.
     libvirt's QEMU is a client with ``nbd_tls_x509_cert_dir = "<state_dir>/run/nbd"``.
@@ -52,20 +44,31 @@ class VolumesConfig:
     listen: str = ""
     endpoint: str = ""
 
+    def __post_init__(self) -> None:
+        if not self.listen:
+            return
+        address, _, port = self.listen.rpartition(":")
+        try:
+            everywhere = ipaddress.ip_address(address.strip("[]")).is_unspecified
+        except ValueError:
+            raise ValueError("listen is ADDRESS:PORT") from None
+        if not port.isdigit():
+            raise ValueError("listen is ADDRESS:PORT")
+        if everywhere and not self.endpoint:
+            raise ValueError("listen is any address: volumes.endpoint says which")
 
-@dataclass(frozen=True)
-class LibvirtConfig:
+
+class LibvirtConfig(Section, frozen=True):
     """How domains are made. ``cache`` is QEMU's cache mode of the disks; ``writeback`` survives a
     guest's flush like any disk does, ``none`` bypasses the host's page cache."""
 
     uri: str = "qemu:///system"
     cache: str = "writeback"
-    tcg_translation_mib: int = 32  # translated code per guest without KVM; QEMU's own is 1 GiB
+    tcg_translation_mib: Positive = 32  # translated code per guest without KVM; QEMU's own is 1 GiB
     machine: str = "pc"
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(Section, frozen=True):
     """See the module's head. ``hosts`` > 1 runs so many fake agents in one process: the n-th has
     ``-n`` on its name and state_dir, the n-th port from ``listen`` on, and the n-th join token."""
 
@@ -77,20 +80,26 @@ class Config:
     availability_zone: str = ""
     join_token: str = ""
     join_tokens: tuple[str, ...] = ()
-    hypervisor: str = "auto"
-    hosts: int = 1
-    threads: int = 8  # instances worked on at once
-    copies: int = 2  # of snapshots, at once
-    report_interval_ms: int = 5_000  # until the controller says otherwise
-    console_bytes: int = 64 * 1024  # of a console's tail that may be read at once
+    hypervisor: Literal["auto", "kvm", "qemu", "fake"] = "auto"
+    hosts: Positive = 1
+    threads: Positive = 8  # instances worked on at once
+    copies: Positive = 2  # of snapshots, at once
+    report_interval_ms: Positive = 5_000  # until the controller says otherwise
+    console_bytes: Positive = 64 * 1024  # of a console's tail that may be read at once
     log_level: str = "INFO"
     fake_seed: int = 0
-    limits: Limits = field(default_factory=Limits)
-    images: ImagesConfig = field(default_factory=ImagesConfig)
-    volumes: VolumesConfig = field(default_factory=VolumesConfig)
-    libvirt: LibvirtConfig = field(default_factory=LibvirtConfig)
-    faults: Faults = field(default_factory=Faults)
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    limits: Limits = Limits()
+    images: ImagesConfig = ImagesConfig()
+    volumes: VolumesConfig = VolumesConfig()
+    libvirt: LibvirtConfig = LibvirtConfig()
+    faults: Faults = Faults()
+    network: NetworkConfig = NetworkConfig()
+
+    def __post_init__(self) -> None:
+        if self.hosts > 1 and self.hypervisor != "fake":
+            raise ValueError("only fake hosts can be several in one process")
+        if not self.listen.rpartition(":")[2].isdigit():
+            raise ValueError("listen is ADDRESS:PORT")
 
     @property
     def pki(self) -> Path:
@@ -120,70 +129,9 @@ class Config:
 
 def load(path: Path) -> Config:
     """Raises ConfigError."""
-    try:
-        table = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as failure:
-        raise ConfigError(f"{path}: {failure}") from failure
-    return parse(table, str(path))
+    return config.load(path, Config)
 
 
-def parse(table: dict, where: str = "config") -> Config:
+def parse(table: dict[str, Any], where: str = "config") -> Config:
     """A table as TOML gives it. Raises ConfigError."""
-    config = _build(Config, table, where)
-    if config.hypervisor not in HYPERVISORS:
-        raise ConfigError(f"{where}: hypervisor is one of {', '.join(HYPERVISORS)}")
-    if config.hosts < 1 or (config.hosts > 1 and config.hypervisor != "fake"):
-        raise ConfigError(f"{where}: only fake hosts can be several in one process")
-    if not config.listen.rpartition(":")[2].isdigit():
-        raise ConfigError(f"{where}: listen is ADDRESS:PORT")
-    _check_volumes(config.volumes, where)
-    if config.threads < 1 or config.copies < 1:
-        raise ConfigError(f"{where}: threads and copies are at least 1")
-    return config
-
-
-def _check_volumes(volumes: VolumesConfig, where: str) -> None:
-    address, _, port = volumes.listen.rpartition(":")
-    if not volumes.listen:
-        return
-    try:
-        everywhere = ipaddress.ip_address(address.strip("[]")).is_unspecified
-    except ValueError:
-        raise ConfigError(f"{where}: volumes.listen is ADDRESS:PORT") from None
-    if not port.isdigit():
-        raise ConfigError(f"{where}: volumes.listen is ADDRESS:PORT")
-    if everywhere and not volumes.endpoint:
-        raise ConfigError(f"{where}: volumes.listen is any address: volumes.endpoint says which")
-
-
-def _build(cls: type, table: dict, where: str):
-    hints = typing.get_type_hints(cls)
-    unknown = sorted(set(table) - set(hints))
-    if unknown:
-        raise ConfigError(f"{where}: unknown: {', '.join(unknown)}")
-    values = {key: _value(hints[key], value, f"{where}: {key}") for key, value in table.items()}
-    try:
-        return cls(**values)
-    except (TypeError, ValueError) as failure:
-        raise ConfigError(f"{where}: {failure}") from failure
-
-
-def _value(wanted, value, where: str):
-    """``value`` as the type that the field declares; nothing is guessed but int for float."""
-    if isinstance(wanted, types.UnionType):
-        (wanted,) = (part for part in wanted.__args__ if part is not types.NoneType)
-    if dataclasses.is_dataclass(wanted):
-        if not isinstance(value, dict):
-            raise ConfigError(f"{where} is a table")
-        return _build(wanted, value, where)
-    if typing.get_origin(wanted) is tuple:
-        if not isinstance(value, list):
-            raise ConfigError(f"{where} is a list")
-        return tuple(_value(typing.get_args(wanted)[0], item, where) for item in value)
-    if wanted is Path and isinstance(value, str):
-        return Path(value)
-    if wanted is float and type(value) is int:
-        return float(value)
-    if type(value) is not wanted:
-        raise ConfigError(f"{where} is of type {wanted.__name__}, not {type(value).__name__}")
-    return value
+    return config.parse(table, Config, where)

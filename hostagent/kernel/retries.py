@@ -1,19 +1,13 @@
 """How often what failed is tried again."""
 
-from dataclasses import dataclass, fields
+from protos.config import Positive, Section
 
 
-@dataclass(frozen=True)
-class Retries:
-    """The pauses between tries. Limits of all kinds begin with these; each is at least 1."""
+class Retries(Section, frozen=True):
+    """The pauses between tries. Limits of all kinds begin with these."""
 
-    backoff_ms: int = 1_000  # after the first failure; doubles
-    backoff_most_ms: int = 30_000
-
-    def __post_init__(self):
-        wrong = [field.name for field in fields(self) if getattr(self, field.name) < 1]
-        if wrong:
-            raise ValueError(f"{', '.join(wrong)} must be at least 1")
+    backoff_ms: Positive = 1_000  # after the first failure; doubles
+    backoff_most_ms: Positive = 30_000
 
     def backoff(self, failures: int) -> int:
         """The pause after so many failures in a row."""

@@ -7,9 +7,12 @@ every file of this room.
 
 import hashlib
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+
+from msgspec.structs import force_setattr
+
+from protos.config import Positive, Section
 
 METADATA_ADDRESS = "169.254.169.254"
 RESOLVER_ADDRESS = (
@@ -24,8 +27,7 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 
-@dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(Section, frozen=True):
     """``run_dir`` holds what lives as long as the namespaces do (DHCP files). The DHCP server reads
     it as its own user, so every folder on the way must be open to all; no secret is in it. Unless
     said it is /run/PREFIX-network, which goes at a reboot, as namespaces do.
@@ -43,19 +45,19 @@ class NetworkConfig:
     region: str = "us-east-1"
     dns_suffix: str = "ec2.internal"
     nameservers: tuple[str, ...] = ()
-    mtu: int | None = None
+    mtu: Positive | None = None
     route_pool: bool = False
     run_dir: Path = Path()
     dhcp_user: str = "dnsmasq"
     resolv_conf: Path = Path("/etc/resolv.conf")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not _PREFIX.fullmatch(self.prefix):
             raise ValueError(
                 f"prefix {self.prefix!r}: at most 12 of a-z, 0-9 and -, a letter first"
             )
         if self.run_dir == Path():
-            object.__setattr__(self, "run_dir", Path("/run") / f"{self.prefix}-network")
+            force_setattr(self, "run_dir", Path("/run") / f"{self.prefix}-network")
         for field, least in (("pool", 4), ("transit", 4)):
             network = IPv4Network(getattr(self, field))
             if network.num_addresses < least:

@@ -14,7 +14,6 @@ default raises all.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import lru_cache
 
 from peewee import Case, fn
@@ -26,7 +25,7 @@ from controller.kernel.prepared import prepared
 from controller.tables.identity import Account, Quota
 from protos.errors import CloudError, Kind
 
-NAMES = tuple(field.name for field in fields(QuotaLimits))
+NAMES = QuotaLimits.__struct_fields__
 COUNTED = ("rules_per_group", "subnets_per_vpc", "route_tables_per_vpc", "routes_per_table")
 CHARGED = tuple(name for name in NAMES if name not in COUNTED)
 

@@ -26,25 +26,25 @@ from hostagent.network.drivers import Port
 from hostagent.storage.drivers import Disk
 from hostagent.storage.volumes.fake import FakeVolumes
 from protos.cloud.v1 import fleet_pb2
+from protos.config import NotNegative, Probability, Section
 
 
-@dataclass(frozen=True)
-class Faults:
+class Faults(Section, frozen=True):
     """Probabilities of what goes wrong, each time that it could; delays in ms. Config: [faults]."""
 
-    create_fails: float = 0.0  # the domain cannot be made this time (transient)
-    never_works: float = 0.0  # ... and never will (an instance is cursed or is not)
-    call_fails: float = 0.0  # any other call: the daemon fails this time
-    away: float = 0.0  # any call: the daemon goes away, and is back after away_ms
-    commit_fails: float = 0.0  # layers that were being committed are not
-    crash: float = 0.0  # a guest that was let go dies within crash_ms
-    powers_off: float = 0.0  # a guest that was let go powers itself off within crash_ms
-    deaf: float = 0.0  # a guest never listens to ACPI
-    lost_event: float = 0.0
-    forgets: float = 0.0  # the daemon dies as it plugs a device in: the guest has it, nobody knows
-    crash_ms: int = 60_000
-    away_ms: int = 40_000
-    shutdown_ms: int = 20  # what a guest that listens takes to go down, or to come again
+    create_fails: Probability = 0.0  # the domain cannot be made this time (transient)
+    never_works: Probability = 0.0  # ... and never will (an instance is cursed or is not)
+    call_fails: Probability = 0.0  # any other call: the daemon fails this time
+    away: Probability = 0.0  # any call: the daemon goes away, and is back after away_ms
+    commit_fails: Probability = 0.0  # layers that were being committed are not
+    crash: Probability = 0.0  # a guest that was let go dies within crash_ms
+    powers_off: Probability = 0.0  # a guest that was let go powers itself off within crash_ms
+    deaf: Probability = 0.0  # a guest never listens to ACPI
+    lost_event: Probability = 0.0
+    forgets: Probability = 0.0  # the daemon dies as it plugs in a device, which nobody knows of
+    crash_ms: NotNegative = 60_000
+    away_ms: NotNegative = 40_000
+    shutdown_ms: NotNegative = 20  # what a guest that listens takes to go down, or to come again
 
 
 @dataclass

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.config import Config, ConfigError, Zone, load
+from controller.config import Config, Zone, load
+from protos.config import ConfigError
 
 
 @pytest.fixture
@@ -55,25 +56,35 @@ def test_every_kind_of_value(written):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("lisen = 'x'", "unknown key 'lisen'"),
-        ("[scheduler]\nfilter = []", "unknown key 'filter'"),
+        ("lisen = 'x'", "unknown: lisen"),
+        ("[scheduler]\nfilter = []", "unknown: filter"),
         ("rpc_threads = 'many'", "rpc_threads"),
         ("rpc_threads = true", "rpc_threads"),
-        ("tls = 1", "expected a table"),
-        ("[region]\nzones = [{naem = 'x'}]", "unknown key 'naem'"),
+        ("tls = 1", "tls: expected a table, got an integer"),
+        ("[region]\nzones = [{naem = 'x'}]", "unknown: naem"),
         ("[region]\nzones = [{name = 'a', hosts_of = 'b'}]", "hosts_of = 'b' of a names no zone"),
         (
             "[region]\nzones = [{name = 'a'}, {name = 'b', hosts_of = 'a'}, "
             "{name = 'c', hosts_of = 'b'}]",
             "hosts_of = 'b' of c names no zone",
         ),
-        ("[images]\nsources = 'https://x'", "sources"),
+        ("[images]\nsources = 'https://x'", "images.sources: expected a list, got a string"),
+        (
+            "[region]\nzones = [{}, {id = 7}]",
+            "region.zones[1].id: expected a string, got an integer",
+        ),
+        (
+            "[scheduler.weighers]\nspread = 'far'",
+            "scheduler.weighers: expected a number, got a string in {'spread': 'far'}",
+        ),
+        ("[tls]\nca_key = 1", "tls.ca_key: expected a string, got an integer"),
         ("not toml", "controller.toml"),
     ],
 )
 def test_a_mistake_is_said_where_it_is(written, text, said):
-    with pytest.raises(ConfigError, match=said.replace("[", r"\[")):
+    with pytest.raises(ConfigError) as refusal:
         load(written(text))
+    assert said in str(refusal.value)
 
 
 def test_a_file_that_is_not_there(tmp_path):

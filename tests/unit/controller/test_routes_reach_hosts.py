@@ -1,8 +1,7 @@
 """What a host is told of its VPCs: each subnet's routes, DNS and DHCP, at once when they change."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from controller.config import Config, RegionConfig
 from controller.kernel.call import system_call

@@ -1,8 +1,7 @@
 """A zone that another zone's hosts stand for (``hosts_of``): its things are placed on them."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from controller.config import Config, RegionConfig, Zone
 from controller.kernel.call import system_call

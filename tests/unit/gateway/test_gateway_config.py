@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.config import ConfigError, load
+from gateway.config import load
+from protos.config import ConfigError
 
 NEEDED = 'controller = "127.0.0.1:7701"\nca = "ca"\ncertificate = "crt"\nkey = "key"\n'
 
@@ -21,25 +22,29 @@ def test_paths_are_relative_to_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "said"),
     [
-        "nonsense = 1",
-        "threads = true",
-        'threads = "4"',
-        "public_hosts = [1]",
-        'listen = "nowhere"',
-        'listen = "127.0.0.1:99999"',
-        'log_level = "LOUD"',
-        'trusted_proxies = ["10.0.0.1/8"]',
-        'tls_certificate = "x"',
-        'tls_certificate = "x"\ntls_key = "y"\nplain_http = true',
-        "[section]\nx = 1",
-        "not toml",
+        ("nonsense = 1\nmore = 2", "unknown: nonsense, more; known: controller, ca, "),
+        ("threads = true", "threads: expected an integer, got true or false"),
+        ("threads = 0", "threads: expected an integer >= 1"),
+        ("rpc_timeout_s = 0", "rpc_timeout_s: expected a number > 0"),
+        ("public_hosts = [1]", "public_hosts[0]: expected a string, got an integer"),
+        ("tls_key = 1", "tls_key: expected a string, got an integer"),
+        ('listen = "nowhere"', "listen: 'nowhere' is not host:port"),
+        ('listen = "127.0.0.1:99999"', "listen: '127.0.0.1:99999' is not host:port"),
+        ('log_level = "LOUD"', "log_level: 'LOUD' is none of DEBUG, INFO, WARNING, ERROR"),
+        ('trusted_proxies = ["10.0.0.1/8"]', "trusted_proxies: 10.0.0.1/8 has host bits set"),
+        ('tls_certificate = "x"', "are given together"),
+        ('tls_certificate = "x"\ntls_key = "y"\nplain_http = true', "exclude each other"),
+        ("[section]\nx = 1", "unknown: section"),
+        ("not toml", "Expected '='"),
     ],
 )
-def test_what_refuses_to_start(tmp_path, text):
-    with pytest.raises(ConfigError):
+def test_what_refuses_to_start_is_said(tmp_path, text, said):
+    with pytest.raises(ConfigError) as refusal:
         read(tmp_path, text)
+    assert str(refusal.value).startswith(f"{tmp_path / 'gateway.toml'}: ")
+    assert said in str(refusal.value)
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -4,7 +4,6 @@ import base64
 import datetime
 import hashlib
 import hmac
-from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -12,6 +11,7 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from lxml import etree
+from msgspec.structs import replace
 
 from gateway.signatures import HostPolicy
 from gateway.signatures.sigv4 import canonical_path, canonical_query

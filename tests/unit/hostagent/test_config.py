@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from hostagent.__main__ import main
-from hostagent.config import ConfigError, load, parse
+from hostagent.config import load, parse
+from protos.config import ConfigError
 
 LEAST = {"name": "host-1", "state_dir": "/state/host-1"}
 
@@ -29,17 +30,19 @@ def test_defaults_and_tables():
 @pytest.mark.parametrize(
     "table, word",
     [
-        ({"nmae": "x"}, "unknown: nmae"),
-        ({"limits": {"shutdown_s": 1}}, "unknown: shutdown_s"),
-        ({"network": {"pool": "100.64.0.0/30", "bridge": "x"}}, "unknown: bridge"),
+        ({"nmae": "x"}, "config: unknown: nmae"),
+        ({"limits": {"shutdown_s": 1}}, "limits: unknown: shutdown_s"),
+        ({"network": {"pool": "100.64.0.0/30", "bridge": "x"}}, "network: unknown: bridge"),
         ({"network": {"prefix": "UPPER"}}, "prefix"),
-        ({"threads": "8"}, "of type int, not str"),
-        ({"threads": True}, "of type int, not bool"),
-        ({"threads": 0}, "at least 1"),
-        ({"limits": 3}, "is a table"),
-        ({"limits": {"poll_ms": 0}}, "poll_ms must be at least 1"),
-        ({"join_tokens": "x"}, "is a list"),
-        ({"hypervisor": "xen"}, "hypervisor is one of"),
+        ({"threads": "8"}, "threads: expected an integer, got a string"),
+        ({"threads": True}, "got true or false"),
+        ({"threads": 0}, "threads: expected an integer >= 1"),
+        ({"limits": 3}, "limits: expected a table"),
+        ({"limits": {"poll_ms": 0}}, "limits.poll_ms: expected an integer >= 1"),
+        ({"limits": {"volume_attempts": 0}}, "limits.volume_attempts"),
+        ({"faults": {"crash": 1.5}}, "faults.crash: expected a number <= 1"),
+        ({"join_tokens": "x"}, "join_tokens: expected a list"),
+        ({"hypervisor": "xen"}, "hypervisor: 'xen' is none of auto, kvm, qemu, fake"),
         ({"hosts": 3}, "only fake hosts"),
         ({"listen": "everywhere"}, "ADDRESS:PORT"),
         ({"volumes": {"listen": "192.0.2.1"}}, "ADDRESS:PORT"),

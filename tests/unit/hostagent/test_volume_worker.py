@@ -3,7 +3,6 @@
 import pytest
 
 from hostagent.audit import Audit
-from hostagent.compute.limits import Limits
 from hostagent.kernel.errors import DriverError
 from hostagent.storage.volumes.exports import NoExports
 from hostagent.storage.volumes.known import images_in_use, kept_volumes
@@ -301,11 +300,6 @@ def test_cut_at_every_point_it_is_made_grown_and_deleted(tmp_path):
         if left[0] > 0:
             return
     raise AssertionError("there are more points")
-
-
-def test_limits_are_numbers_of_tries():
-    with pytest.raises(ValueError, match="volume_attempts"):
-        Limits(volume_attempts=0)
 
 
 def test_a_missing_volume_cannot_be_found(rig):
