@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+import cbor2
+
 from gateway.aws import errors
 from gateway.aws.renderers import escape
 from protos.errors import CloudError, Kind
@@ -104,7 +106,7 @@ def refuse(
     fields = {"__type": answer.code, "message": error.message}
     if dialect is Dialect.CBOR:
         more = {"smithy-protocol": "rpc-v2-cbor"}
-        return Refusal(answer.status, "application/cbor", _cbor(fields), more)
+        return Refusal(answer.status, "application/cbor", cbor2.dumps(fields), more)
     kind = headers.get("content-type", "")
     return Refusal(
         answer.status,
@@ -122,15 +124,3 @@ def _xml(answer: errors.Answer, message: str, request_id: str, alone: bool) -> b
     fault = "Receiver" if answer.status >= 500 else "Sender"
     error = f"<Error><Type>{fault}</Type>{told}</Error>"
     return f"{errors.XML_HEAD}<ErrorResponse>{error}{identifier}</ErrorResponse>".encode()
-
-
-def _cbor(fields: Mapping[str, str]) -> bytes:
-    """A map of texts (RFC 8949)."""
-    texts = [text.encode() for pair in fields.items() for text in pair]
-    return _cbor_head(5, len(fields)) + b"".join(_cbor_head(3, len(t)) + t for t in texts)
-
-
-def _cbor_head(major: int, size: int) -> bytes:
-    if size < 24:
-        return bytes([major << 5 | size])
-    return bytes([major << 5 | 26]) + size.to_bytes(4, "big")
