@@ -6,13 +6,13 @@ one (401); ``http_endpoint = disabled`` refuses all (403); the answer to PUT tra
 ``http_put_response_hop_limit`` hops.
 """
 
-import http.client
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
+
+import httptools
 
 from hostagent.network.metadata_tokens import LONGEST_TTL_S, Tokens
 from hostagent.network.metadata_tree import VERSIONS, Tree, find
@@ -21,6 +21,7 @@ from protos.cloud.v1 import instances_pb2
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN_HEADER = "X-aws-ec2-metadata-token"
 DEFAULT_HOP_LIMIT = 1
+HEADERS_MAX = 100
 _PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
 <!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"
 	"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
@@ -48,7 +49,7 @@ class Caller:
 class Request:
     method: str
     names: Sequence[str]  # of its path, decoded: EC2 does not count slashes
-    headers: Mapping[str, str]  # any case
+    headers: Mapping[str, str]  # names in lower case; of several the first
     keep_alive: bool
 
 
@@ -61,21 +62,44 @@ class Response:
     hop_limit: int | None = None  # IP time to live of the packets that carry it
 
 
+class _Head:
+    """What httptools finds in a request's head: it calls these."""
+
+    def __init__(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.target, self.complete, self.keep_alive = b"", False, False
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    def on_url(self, part: bytes) -> None:
+        self.target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.complete, self.keep_alive = True, self.parser.should_keep_alive()
+
+
 def parse(head: bytes) -> Request:
     """A request's head, up to and with the empty line. Raises ValueError for what is no HTTP/1."""
-    start, _, rest = head.partition(b"\r\n")
-    words = start.decode("iso-8859-1").split(" ")
-    if len(words) != 3 or words[2] not in ("HTTP/1.0", "HTTP/1.1"):
-        raise ValueError("no HTTP/1 request line")
-    method, target, version = words
+    found = _Head()
     try:
-        headers = http.client.parse_headers(io.BytesIO(rest))
-    except http.client.HTTPException as error:
-        raise ValueError(f"headers: {error}") from error
-    connection = headers.get("Connection", "").lower()
-    persistent = connection != "close" if version == "HTTP/1.1" else connection == "keep-alive"
-    has_body = headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
-    return Request(method, _names(target), headers, persistent and not has_body)
+        found.parser.feed_data(head)
+    except httptools.HttpParserUpgrade:
+        pass  # to HTTP/2, as curl and Java offer: whoever offers it takes an answer in HTTP/1
+    except httptools.HttpParserError as mistake:
+        raise ValueError(str(mistake)) from mistake
+    if not found.complete or found.parser.get_http_version() not in ("1.0", "1.1"):
+        raise ValueError("no HTTP/1 request")
+    if len(found.headers) > HEADERS_MAX:
+        raise ValueError(f"more than {HEADERS_MAX} headers")
+    headers: dict[str, str] = {}
+    for name, value in found.headers:
+        headers.setdefault(name.decode("iso-8859-1").lower(), value.decode("iso-8859-1"))
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    names = _names(found.target.decode("iso-8859-1"))
+    method = found.parser.get_method().decode("ascii")
+    return Request(method, names, headers, found.keep_alive and not has_body)
 
 
 def _names(target: str) -> list[str]:
@@ -122,9 +146,9 @@ def encode(response: Response, *, date: str, head_only: bool, keep_alive: bool) 
 
 
 def _token(request: Request, caller: Caller, tokens: Tokens) -> Response:
-    if request.headers.get("X-Forwarded-For") is not None:
+    if request.headers.get("x-forwarded-for") is not None:
         return refusal(HTTPStatus.FORBIDDEN)  # a proxy that guests' guests could ask
-    ttl = request.headers.get(TTL_HEADER, "").strip()
+    ttl = request.headers.get(TTL_HEADER.lower(), "").strip()
     if not (ttl.isascii() and ttl.isdigit() and len(ttl) < 6 and 1 <= int(ttl) <= LONGEST_TTL_S):
         return refusal(HTTPStatus.BAD_REQUEST)
     return Response(
@@ -139,7 +163,7 @@ def _read(
     request: Request, caller: Caller, tokens: Tokens, version: str, rest: Sequence[str]
 ) -> Response:
     headers = {}
-    token = request.headers.get(TOKEN_HEADER)
+    token = request.headers.get(TOKEN_HEADER.lower())
     if token is not None:
         left = tokens.seconds_left(token.strip(), caller.instance_id)
         if left is None:

@@ -360,6 +360,7 @@ def test_on_the_wire(tokens):
         (b"GET / HTTP/1.1\r\nConnection: Close\r\n\r\n", False),
         (b"GET / HTTP/1.0\r\n\r\n", False),
         (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", True),
+        (b"GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n", True),
         (b"PUT / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", False),
         (b"PUT / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", True),
         (b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", False),
@@ -375,6 +376,8 @@ NO_HTTP = [
     b"GET / HTTP/2\r\n\r\n",
     b"x" * 99,
     b"GET http://[/ HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nno header\r\n\r\n",
+    b"PUT / HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\n",
     b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 500 + b"\r\n",
 ]
 
