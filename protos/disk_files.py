@@ -1,6 +1,7 @@
 """Whether a file is the disk that it is declared to be, and what it evidently is otherwise.
 
     found = inspect(file, "qcow2")        DiskFile(disk_format, virtual_size_bytes); raises Refused
+    found = declared(file, "raw")         the same, of a raw file without a look at its content
     disk_format = format_of(start)        qcow2 where it begins as one, else raw
     word = foreign(file)                  "gzip", "vmdk", "text" ...: another kind of file; "" else
 
@@ -65,6 +66,17 @@ class DiskFile:
 
 def inspect(file: BinaryIO, disk_format: str) -> DiskFile:
     """What the file is, which is declared as ``disk_format``. Raises Refused, OSError."""
+    found = declared(file, disk_format)
+    if disk_format == "raw":
+        _check_raw(file, found.virtual_size_bytes)
+    return found
+
+
+def declared(file: BinaryIO, disk_format: str) -> DiskFile:
+    """What the file is if it is what it is declared as. Raises Refused, OSError.
+
+    A raw file is taken as it is: the host agent has it from a store that looked at its content.
+    """
     size_bytes = file.seek(0, os.SEEK_END)
     if not size_bytes:
         raise Refused("it is empty")
@@ -72,14 +84,6 @@ def inspect(file: BinaryIO, disk_format: str) -> DiskFile:
         return DiskFile("qcow2", qcow2.check(file, size_bytes).size)
     if disk_format != "raw":
         raise Refused(f"its format is declared as {disk_format!r}, not raw or qcow2")
-    word = foreign(file)
-    if word and not (word == "iso" and _boots(file)):  # some ISO images are made to be disks, too
-        raise Refused(f"it is declared as raw and begins as {word} does")
-    if size_bytes % SECTOR_BYTES:
-        raise Refused(
-            f"its {size_bytes} bytes are no whole number of {SECTOR_BYTES}-byte sectors, as a raw "
-            "disk's are: it may be cut off, or something else"
-        )
     return DiskFile("raw", size_bytes)
 
 
@@ -100,6 +104,17 @@ def foreign(file: BinaryIO) -> str:
         return "text"
     file.seek(max(0, size_bytes - SECTOR_BYTES))
     return "vhd" if file.read(8) == b"conectix" else ""  # a fixed one says it at its end only
+
+
+def _check_raw(file: BinaryIO, size_bytes: int) -> None:
+    word = foreign(file)
+    if word and not (word == "iso" and _boots(file)):  # some ISO images are made to be disks, too
+        raise Refused(f"it is declared as raw and begins as {word} does")
+    if size_bytes % SECTOR_BYTES:
+        raise Refused(
+            f"its {size_bytes} bytes are no whole number of {SECTOR_BYTES}-byte sectors, as a raw "
+            "disk's are: it may be cut off, or something else"
+        )
 
 
 def _boots(file: BinaryIO) -> bool:

@@ -2,6 +2,7 @@
 
     header = check(file, file_bytes)      header and tables are sound; raises Refused
     header = read_header(start)           the fields only, of any qcow2 file
+    name, format = backing_of(start)      what it stands on; two empty texts for nothing
 
 ``check`` refuses what is unsound and what reaches outside of the file: a backing file, a data file,
 encryption, internal snapshots, a file that was cut off, tables that overlap or lie beyond its end,
@@ -17,7 +18,7 @@ a corruption. Pure.
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -26,9 +27,9 @@ V2_LENGTH, V3_LENGTH = 72, 104
 DIRTY, CORRUPT, DATA_FILE, COMPRESSION_TYPE, EXTENDED_L2 = (1 << bit for bit in range(5))
 ALLOWED_INCOMPATIBLE = COMPRESSION_TYPE | EXTENDED_L2
 COMPRESSION_TYPES = 2  # zlib and zstd
-EXTENSION_END = 0
+EXTENSION_END, BACKING_FORMAT = 0, 0xE2792ACA
 FORBIDDEN_EXTENSIONS = {
-    0xE2792ACA: "a backing file",
+    BACKING_FORMAT: "a backing file",
     0x44415441: "an external data file",
     0x0537BE77: "encryption",
 }
@@ -111,6 +112,21 @@ def read_header(start: bytes) -> Header:
     return Header(version, *fields)
 
 
+def backing_of(start: bytes) -> tuple[str, str]:
+    """The backing file's name and format. Raises Refused, also for one that states no format.
+
+    ``start`` has the header, its extensions and the name: QEMU keeps all in the first cluster.
+    """
+    header = read_header(start)
+    if not header.backing_file_offset:
+        return "", ""
+    name = start[header.backing_file_offset :][: header.backing_file_size].decode()
+    for kind, data in _extensions(start[header.length :]):
+        if kind == BACKING_FORMAT:
+            return name, data.decode()
+    raise Refused("it does not say what format it stands on")
+
+
 def _check_fields(header: Header, file_bytes: int) -> None:
     cluster = 1 << header.cluster_bits
     if header.backing_file_offset or header.backing_file_size:
@@ -171,14 +187,19 @@ def _beyond(name: str, file_bytes: int) -> Refused:
 
 
 def _check_extensions(area: bytes) -> None:
-    """Walks the header extensions (type, length, data padded to 8) up to the end mark."""
+    for kind, _ in _extensions(area):
+        if kind in FORBIDDEN_EXTENSIONS:
+            raise Refused(f"it names {FORBIDDEN_EXTENSIONS[kind]}")
+
+
+def _extensions(area: bytes) -> Iterator[tuple[int, bytes]]:
+    """The header extensions (type, length, data padded to 8) up to the end mark."""
     at = 0
     while at + 8 <= len(area):
         kind, length = struct.unpack_from(">II", area, at)
         if kind == EXTENSION_END:
             return
-        if kind in FORBIDDEN_EXTENSIONS:
-            raise Refused(f"it names {FORBIDDEN_EXTENSIONS[kind]}")
+        yield kind, area[at + 8 : at + 8 + length]
         at += 8 + (length + 7) // 8 * 8
     raise Refused("its header extensions do not end")
 

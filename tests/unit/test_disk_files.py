@@ -20,6 +20,16 @@ def test_sound_qcow2_files_are_taken(what):
     assert look(SOUND[what].build(), "qcow2") == DiskFile("qcow2", SOUND[what].size)
 
 
+def test_what_a_layer_stands_on_is_named_with_its_format():
+    layer = Qcow2(backing_file_offset=512, backing_file_size=4, extensions=[(1, b"x")])
+    start = layer.build()[:512] + b"base" + bytes(100)
+    with pytest.raises(Refused, match="what format it stands on"):
+        qcow2.backing_of(start)
+    layer.extensions.append((0xE2792ACA, b"raw"))
+    assert qcow2.backing_of(layer.build()[:512] + b"base") == ("base", "raw")
+    assert qcow2.backing_of(Qcow2().build()) == ("", "")
+
+
 @pytest.mark.parametrize("what", HOSTILE)
 def test_what_no_guest_could_start_from_is_refused_with_the_reason(what):
     image, why = HOSTILE[what]

@@ -5,7 +5,7 @@ outside of itself.
 
 A qcow2 header can name a backing file or a data file (any file of the host), claim a size or tables
 that make QEMU eat the memory, or carry features that an older QEMU reads wrongly: header and tables
-are checked (protos/qcow2, as the controller does when the file comes in) before any program opens
+are checked (protos/disk_files, as when the controller takes the file in) before any program opens
 the file, then qemu-img has its say within limits of memory and time. The format is never probed:
 raw is raw, whatever its first bytes say. Called by the cache, once a file.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hostagent.kernel.errors import DriverError
 from hostagent.kernel.shell import Limits, Result
-from protos import qcow2
+from protos import disk_files, qcow2
 
 QEMU_IMG_LIMITS = Limits(memory_mib=1024, cpu_s=60)
 QEMU_IMG_TIMEOUT_S = 300.0
@@ -34,17 +34,11 @@ def inspect(
     path: Path, disk_format: str, max_virtual_bytes: int, run: Callable[..., Result]
 ) -> int:
     """The image's virtual size. Raises Refused, or CommandError where qemu-img cannot be run."""
-    file_bytes = path.stat().st_size
-    if disk_format == "raw":
-        size = file_bytes
-    elif disk_format == "qcow2":
-        with open(path, "rb") as file:
-            try:
-                size = qcow2.check(file, file_bytes).size
-            except qcow2.Refused as why:
-                raise Refused(str(why)) from why
-    else:
-        raise Refused(f"its format is declared as {disk_format!r}, not raw or qcow2")
+    with open(path, "rb") as file:
+        try:
+            size = disk_files.declared(file, disk_format).virtual_size_bytes
+        except qcow2.Refused as why:
+            raise Refused(str(why)) from why
     if not 0 < size <= max_virtual_bytes:
         raise Refused(f"its disk of {size} bytes is not between 1 and {max_virtual_bytes}")
     if disk_format == "qcow2":
