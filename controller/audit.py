@@ -12,12 +12,14 @@ run.
 """
 
 import logging
+from typing import NamedTuple
 
 from peewee import JOIN, SQL, Expression, Function, fn
 
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Session
 from controller.kernel.filters import EVERYTHING
+from controller.kernel.rows import columns
 from controller.kernel.table import Table
 from controller.storage.snapshots.sources import GONE
 from controller.tables.compute import Instance, KeyPair, Placement
@@ -62,6 +64,20 @@ class Audit:
         return found
 
 
+class HostRow(NamedTuple):
+    host_id: str
+    name: str
+    vcpus_used: int
+    memory_mib_used: int
+    disk_gib_used: int
+
+
+class QuotaRow(NamedTuple):
+    account_id: str
+    name: str
+    used: int
+
+
 def discrepancies(session: Session) -> list[str]:
     """What is not as it must be, a sentence each."""
     return [
@@ -74,8 +90,8 @@ def discrepancies(session: Session) -> list[str]:
 
 def _hosts(session: Session) -> list[str]:
     claimed = {
-        row.host_id: (row.vcpus, row.memory_mib)
-        for row in session.rows(
+        host_id: (vcpus, memory_mib)
+        for host_id, vcpus, memory_mib in session.tuples(
             Placement.select(
                 Placement.host_id,
                 fn.SUM(Placement.vcpus).alias("vcpus"),
@@ -93,7 +109,7 @@ def _hosts(session: Session) -> list[str]:
         )
     )
     found = []
-    for host in session.rows(Host.select()):
+    for host in session.rows(Host.select(*columns(HostRow, Host)), HostRow):
         used = (host.vcpus_used, host.memory_mib_used, host.disk_gib_used)
         sums = (*claimed.get(host.host_id, (0, 0)), disks.get(host.host_id, 0))
         if used != sums:
@@ -103,8 +119,8 @@ def _hosts(session: Session) -> list[str]:
 
 def _quotas(session: Session) -> list[str]:
     living = {
-        row.account_id: {"vcpus": row.vcpus, "memory_mib": row.memory_mib, "instances": row.living}
-        for row in session.rows(
+        account_id: {"vcpus": vcpus, "memory_mib": memory_mib, "instances": instances}
+        for account_id, vcpus, memory_mib, instances in session.tuples(
             Placement.select(
                 Instance.account_id,
                 fn.SUM(Placement.vcpus).alias("vcpus"),
@@ -117,11 +133,12 @@ def _quotas(session: Session) -> list[str]:
         )
     }
     for name, (model, amount, condition) in _SUMS.items():
-        summed = model.select(model.account_id, amount).where(condition)
-        for account_id, count in session.tuples(summed.group_by(model.account_id)):
+        owner = model._meta.fields["account_id"]
+        summed = model.select(owner, amount).where(condition)
+        for account_id, count in session.tuples(summed.group_by(owner)):
             living.setdefault(account_id, {})[name] = count
     found = []
-    for quota in session.rows(Quota.select()):
+    for quota in session.rows(Quota.select(*columns(QuotaRow, Quota)), QuotaRow):
         if quota.name in ("vcpus", "memory_mib", "instances", *_SUMS):
             there = living.get(quota.account_id, {}).get(quota.name, 0)
             if quota.used != there:

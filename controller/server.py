@@ -20,6 +20,7 @@ import grpc
 from controller import app as wiring
 from controller.config import Config
 from controller.hosts.authority import Authority
+from controller.hosts.delivery import Agents
 from controller.identity.sealing import read_master_key
 from controller.kernel.call import system_call
 from controller.kernel.database import Database, open_sqlite
@@ -75,7 +76,7 @@ def open_database(config: Config) -> Database:
     return db
 
 
-def build_app(config: Config, db: Database, agents=None) -> wiring.App:
+def build_app(config: Config, db: Database, agents: Agents | None = None) -> wiring.App:
     """What the configuration says, wired and prepared."""
     rng = random.SystemRandom()
     made = wiring.build(
@@ -215,7 +216,10 @@ def _tls(config: Config) -> rpc.TlsFiles:
     return rpc.TlsFiles(config.tls.ca, config.tls.certificate, config.tls.key)
 
 
-def _add_to_server(service: str) -> Callable:
+def _add_to_server(service: str) -> Callable[[object, grpc.Server], None]:
     """grpc's function that registers a servicer of this service."""
     name = f"add_{service}Servicer_to_server"
-    return next(getattr(stubs, name) for stubs in STUBS if hasattr(stubs, name))
+    found: Callable[[object, grpc.Server], None] = next(
+        getattr(stubs, name) for stubs in STUBS if hasattr(stubs, name)
+    )
+    return found

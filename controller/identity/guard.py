@@ -15,6 +15,9 @@ about by the rules, through the ``Ask`` that their Call carries.
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import cast
+
+from google.protobuf.message import Message
 
 from controller.identity.authorize import Authorize, Context, Lazy, Resource, arn
 from controller.identity.facts import Facts
@@ -68,11 +71,13 @@ class Question:
         authorize: Authorize,
         region: str,
         permission: Permission,
-        request,
+        request: object,
         principal: Principal,
     ):
         self._authorize, self._region = authorize, region
-        self._permission, self._request, self._principal = permission, request, principal
+        # A stream is asked about without what it brings: its permission names no field of it.
+        self._request = cast(Message, request)
+        self._permission, self._principal = permission, principal
 
     @cached_property
     def _context(self) -> Context:

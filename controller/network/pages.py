@@ -2,43 +2,61 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from controller.identity.tags import rules as tags
 from controller.kernel.database import Session
 from controller.kernel.filters import Condition, page_of, where
 from controller.kernel.lookup import select_page
-from controller.kernel.table import Table
+from controller.kernel.rows import Row, columns
+from controller.kernel.table import Column, Select, Table
+from protos.cloud.v1 import common_pb2
+
+
+class Request(Protocol):
+    """What a Describe's message says of its page (protos)."""
+
+    @property
+    def filters(self) -> Sequence[common_pb2.Filter]: ...
+    @property
+    def page(self) -> common_pb2.Page: ...
 
 
 def owned_page(
     session: Session,
     account_id: str,
-    model: type[Table],
+    row: type[Row],
+    key: Column,
     noun: str,
     filters: Mapping[str, Condition],
     asked: Sequence[str],
-    request,
+    request: Request,
     *,
     largest: int = 1000,
-) -> tuple[list, str, dict]:
-    """(rows, the next page's token, tags by id). ``request`` has filters and a page; ``asked`` are
-    the ids that it names. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
+) -> tuple[list[Row], str, dict[str, list[common_pb2.Tag]]]:
+    """(rows, the next page's token, tags by id). ``asked``: the ids that the request names.
+    Raises INVALID, MALFORMED_ID, NOT_FOUND."""
+    model: type[Table] = key.model
+    owner: Column = model._meta.fields["account_id"]
     rows, token = select_page(
         session,
-        model.select().where(model.account_id == account_id),
-        model._meta.primary_key,
+        model.select(*columns(row, model)).where(owner == account_id),
+        key,
         noun,
         asked,
         where(filters, request.filters),
         page_of(request.page, largest=largest, explicit_ids=asked),
+        row=row,
     )
-    return rows, token, tags.tags_of(session, [row[0] for row in rows])
+    return rows, token, tags.tags_of(session, [str(found[0]) for found in rows])
 
 
-def by_owner(session: Session, query, owner, owner_ids: Sequence[str]) -> dict[str, list]:
+def by_owner(
+    session: Session, query: Select, row: type[Row], owner: Column, owner_ids: Sequence[str]
+) -> dict[str, list[Row]]:
     """The rows of a query that belong to each of the owners, in one statement."""
-    found: dict[str, list] = defaultdict(list)
+    found: dict[str, list[Row]] = defaultdict(list)
     if owner_ids:
-        for row in session.rows(query.where(owner.in_(list(owner_ids)))):
-            found[getattr(row, owner.column_name)].append(row)
+        for one in session.rows(query.where(owner.in_(list(owner_ids))), row):
+            found[getattr(one, owner.column_name)].append(one)
     return found

@@ -21,8 +21,22 @@ from controller.kernel.database import Session, Transaction
 from controller.kernel.filters import EVERYTHING, either
 from controller.kernel.lookup import check_there
 from controller.kernel.prepared import among, prepared
-from controller.tables import schema
+from controller.kernel.table import Clause, Column, Select
+from controller.tables.compute import Instance, KeyPair
 from controller.tables.identity import Tag
+from controller.tables.network import (
+    DhcpOptions,
+    InternetGateway,
+    NetworkAcl,
+    NetworkInterface,
+    PublicAddress,
+    RouteTable,
+    SecurityGroup,
+    SecurityGroupRule,
+    Subnet,
+    Vpc,
+)
+from controller.tables.storage import Image, Snapshot, Volume
 from protos import ids
 from protos.cloud.v1 import common_pb2, tags_pb2
 from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
@@ -31,33 +45,33 @@ RESOURCES_PER_CALL_MAX = 1000  # EC2 API Reference, CreateTags
 TAGS_PER_CALL_MAX = 1000  # of DeleteTags; a resource has 50 at most
 
 # What can be tagged: noun → the column of its ids and that of its owner.
-TAGGABLE = {
-    "instance": (schema.Instance.instance_id, schema.Instance.account_id),
-    "image": (schema.Image.image_id, schema.Image.account_id),
-    "volume": (schema.Volume.volume_id, schema.Volume.account_id),
-    "snapshot": (schema.Snapshot.snapshot_id, schema.Snapshot.account_id),
-    "vpc": (schema.Vpc.vpc_id, schema.Vpc.account_id),
-    "dhcp-options": (schema.DhcpOptions.dhcp_options_id, schema.DhcpOptions.account_id),
-    "subnet": (schema.Subnet.subnet_id, schema.Subnet.account_id),
+TAGGABLE: dict[str, tuple[Column, Column]] = {
+    "instance": (Instance.instance_id, Instance.account_id),
+    "image": (Image.image_id, Image.account_id),
+    "volume": (Volume.volume_id, Volume.account_id),
+    "snapshot": (Snapshot.snapshot_id, Snapshot.account_id),
+    "vpc": (Vpc.vpc_id, Vpc.account_id),
+    "dhcp-options": (DhcpOptions.dhcp_options_id, DhcpOptions.account_id),
+    "subnet": (Subnet.subnet_id, Subnet.account_id),
     "network-interface": (
-        schema.NetworkInterface.network_interface_id,
-        schema.NetworkInterface.account_id,
+        NetworkInterface.network_interface_id,
+        NetworkInterface.account_id,
     ),
-    "security-group": (schema.SecurityGroup.group_id, schema.SecurityGroup.account_id),
-    "security-group-rule": (schema.SecurityGroupRule.rule_id, schema.SecurityGroupRule.account_id),
-    "key-pair": (schema.KeyPair.key_pair_id, schema.KeyPair.account_id),
-    "elastic-ip": (schema.PublicAddress.allocation_id, schema.PublicAddress.account_id),
-    "route-table": (schema.RouteTable.route_table_id, schema.RouteTable.account_id),
+    "security-group": (SecurityGroup.group_id, SecurityGroup.account_id),
+    "security-group-rule": (SecurityGroupRule.rule_id, SecurityGroupRule.account_id),
+    "key-pair": (KeyPair.key_pair_id, KeyPair.account_id),
+    "elastic-ip": (PublicAddress.allocation_id, PublicAddress.account_id),
+    "route-table": (RouteTable.route_table_id, RouteTable.account_id),
     "internet-gateway": (
-        schema.InternetGateway.internet_gateway_id,
-        schema.InternetGateway.account_id,
+        InternetGateway.internet_gateway_id,
+        InternetGateway.account_id,
     ),
-    "network-acl": (schema.NetworkAcl.network_acl_id, schema.NetworkAcl.account_id),
+    "network-acl": (NetworkAcl.network_acl_id, NetworkAcl.account_id),
 }
 # Rows that are kept for a while after their resource is gone.
 _STILL_THERE = {
-    "image": schema.Image.status.not_in(("pending_delete", "deleted")),
-    "snapshot": schema.Snapshot.status != "deleting",
+    "image": Image.status.not_in(("pending_delete", "deleted")),
+    "snapshot": Snapshot.status != "deleting",
 }
 
 
@@ -105,7 +119,7 @@ def tags_of(session: Session, resource_ids: Sequence[str]) -> dict[str, list[com
 
 
 @prepared
-def _tags_query(resource_ids):
+def _tags_query(resource_ids: Sequence[str]) -> Select:
     return (
         Tag.select(Tag.resource_id, Tag.key, Tag.value)
         .where(among(Tag.resource_id, resource_ids))
@@ -139,13 +153,13 @@ def create(
     ]
     tx.insert(Tag, rows, on_conflict=("resource_id", "key"), update=("value",))
     every = [resource_id for owned in found.values() for resource_id in owned]
-    counts = tx.tuples(
+    crowded = tx.exists(
         Tag.select(Tag.resource_id)
         .where(Tag.resource_id.in_(every))
         .group_by(Tag.resource_id)
         .having(fn.COUNT(SQL("1")) > TAGS_PER_RESOURCE_MAX)
     )
-    if counts:
+    if crowded:
         raise too_many_tags()
     return found
 
@@ -169,7 +183,7 @@ def delete(
     return found
 
 
-def _selected(tag: tags_pb2.TagSelector):
+def _selected(tag: tags_pb2.TagSelector) -> Clause:
     """A tag whatever its value, or, where one is given (also the empty one), if it is that."""
     by_key = Tag.key == tag.key
     return by_key & (Tag.value == tag.value) if tag.HasField("value") else by_key
@@ -208,7 +222,7 @@ def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]
             owner == tx.call.account_id,
             _STILL_THERE.get(noun, EVERYTHING),
         )
-        there = {row[0] for row in tx.tuples(query)}
+        there = set(tx.column(query, str))
         check_there(noun, wanted, there)
         tx.authorize(noun, wanted)
     return by_noun

@@ -5,6 +5,7 @@ main one; that is an association too, of the VPC itself (EC2 User Guide, "Subnet
 """
 
 import random
+from typing import NamedTuple
 
 from peewee import SQL, fn
 
@@ -15,6 +16,7 @@ from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.client_tokens import digest_of, made_before
 from controller.kernel.database import Transaction
 from controller.kernel.lookup import find_one
+from controller.kernel.rows import columns
 from controller.network.subnets import rules as subnets
 from controller.network.vpcs import rules as vpcs
 from controller.tables.network import RouteTable, RouteTableAssociation
@@ -24,6 +26,21 @@ from protos.errors import CloudError, Kind
 from protos.ids import new_id
 
 _USE = RouteTableAssociation
+
+
+class TableRow(NamedTuple):
+    route_table_id: str
+    vpc_id: str
+
+
+class UseRow(NamedTuple):
+    """A table's association with a subnet, or, main, with its VPC."""
+
+    association_id: str
+    route_table_id: str
+    vpc_id: str
+    subnet_id: str | None
+    main: bool
 
 
 def create(
@@ -43,7 +60,7 @@ def create(
         return known
     count = RouteTable.select(fn.COUNT(SQL("1"))).where(RouteTable.vpc_id == vpc.vpc_id)
     maximum = quotas.maximum(tx, tx.call.account_id, "route_tables_per_vpc")
-    if tx.value(count) >= maximum:
+    if (tx.value(count, int) or 0) >= maximum:
         message = f"The maximum number of route tables ({maximum}) of '{vpc.vpc_id}'"
         raise exceeded(
             tx.call, "route_tables_per_vpc", f"{message} has been reached.", "route-table"
@@ -65,7 +82,7 @@ def delete(tx: Transaction, table_id: str) -> None:
     """Raises MALFORMED_ID, NOT_FOUND, WRONG_STATE (in-use: associated, or the main one)."""
     find(tx, table_id)
     used = _USE.select(SQL("1")).where(_USE.route_table_id == table_id)
-    if tx.one(used.limit(1)) is not None:
+    if tx.exists(used.limit(1)):
         raise vpcs.in_use("route-table", table_id)
     tx.delete(RouteTable, RouteTable.route_table_id == table_id)
     tags.remove_all(tx, [table_id])
@@ -84,7 +101,8 @@ def associate(
     table = find(tx, request.route_table_id)
     subnet = subnets.find(tx, request.subnet_id)
     _check_together(table.route_table_id, table.vpc_id, f"subnet {subnet.subnet_id}", subnet.vpc_id)
-    there = tx.one(_USE.select().where(_USE.subnet_id == subnet.subnet_id))
+    query = _USE.select(*columns(UseRow, _USE))
+    there = tx.one(query.where(_USE.subnet_id == subnet.subnet_id), UseRow)
     if there is not None and there.route_table_id != table.route_table_id:
         raise CloudError(
             Kind.EXISTS,
@@ -147,22 +165,23 @@ def replace_association(
     return _message(made_id, association.subnet_id or "", bool(association.main))
 
 
-def find(tx: Transaction, table_id: str):
-    """The caller's table, its row. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
-    own = RouteTable.select().where(RouteTable.account_id == tx.call.account_id)
-    return find_one(tx, own, RouteTable.route_table_id, "route-table", table_id, "routeTableId")
+def find(tx: Transaction, table_id: str) -> TableRow:
+    """The caller's table. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
+    query = RouteTable.select(*columns(TableRow, RouteTable))
+    own = query.where(RouteTable.account_id == tx.call.account_id)
+    key, noun = RouteTable.route_table_id, "route-table"
+    return find_one(tx, own, key, noun, table_id, "routeTableId", row=TableRow)
 
 
-def _find_association(tx: Transaction, association_id: str):
+def _find_association(tx: Transaction, association_id: str) -> UseRow:
     own = (
-        _USE.select(
-            _USE.association_id, _USE.route_table_id, _USE.vpc_id, _USE.subnet_id, _USE.main
-        )
+        _USE.select(*columns(UseRow, _USE))
         .join(RouteTable, on=RouteTable.route_table_id == _USE.route_table_id)
         .where(RouteTable.account_id == tx.call.account_id)
     )
     noun = "route-table-association"
-    found = find_one(tx, own, _USE.association_id, noun, association_id, "associationId")
+    key = _USE.association_id
+    found = find_one(tx, own, key, noun, association_id, "associationId", row=UseRow)
     tx.authorize("route-table", [found.route_table_id])
     if found.subnet_id:
         tx.authorize("subnet", [found.subnet_id])
@@ -179,7 +198,9 @@ def _check_together(table_id: str, vpc_id: str, other: str, other_vpc_id: str) -
         )
 
 
-def _message(association_id: str, subnet_id: str, main: bool = False):
+def _message(
+    association_id: str, subnet_id: str, main: bool = False
+) -> networks_pb2.RouteTableAssociation:
     return networks_pb2.RouteTableAssociation(
         association_id=association_id, subnet_id=subnet_id, main=main
     )

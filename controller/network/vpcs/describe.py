@@ -5,6 +5,7 @@ nothing, as it would in EC2.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from peewee import SQL, fn
 
@@ -14,6 +15,7 @@ from controller.identity.tags.filters import tag_filters
 from controller.kernel.database import Session
 from controller.kernel.filters import (
     NOTHING,
+    Condition,
     boolean,
     choice,
     column,
@@ -24,6 +26,8 @@ from controller.kernel.filters import (
     where,
 )
 from controller.kernel.lookup import select_page
+from controller.kernel.rows import columns
+from controller.kernel.table import Clause
 from controller.network.interfaces.private_addresses import usable_addresses
 from controller.tables.network import NetworkInterface, SecondaryAddress, Subnet, Vpc
 from protos.cloud.v1 import networks_pb2
@@ -56,13 +60,26 @@ VPC_FILTERS = {
 }
 
 
+class VpcRow(NamedTuple):
+    vpc_id: str
+    account_id: str
+    cidr_block: str
+    cidr_association_id: str
+    dhcp_options_id: str
+    is_default: bool
+    instance_tenancy: str
+
+
 def describe_vpcs(
     session: Session, account_id: str, request: networks_pb2.DescribeVpcsRequest
 ) -> networks_pb2.DescribeVpcsResponse:
     page = page_of(request.page, explicit_ids=request.vpc_ids)
-    query = Vpc.select().where(Vpc.account_id == account_id)
+    query = Vpc.select(*columns(VpcRow, Vpc)).where(Vpc.account_id == account_id)
     conditions = where(VPC_FILTERS, request.filters)
-    rows, token = select_page(session, query, Vpc.vpc_id, "vpc", request.vpc_ids, conditions, page)
+    asked = request.vpc_ids
+    rows, token = select_page(
+        session, query, Vpc.vpc_id, "vpc", asked, conditions, page, row=VpcRow
+    )
     tagged = tags.tags_of(session, [row.vpc_id for row in rows])
     vpcs = [
         networks_pb2.Vpc(
@@ -89,10 +106,10 @@ _IN_USE = fn.COALESCE(
 ) + fn.COALESCE(_MORE.select(fn.COUNT(_ONE)).where(_MORE.subnet_id == Subnet.subnet_id), 0)
 
 
-def _with_free_addresses(values: Sequence[str]):
+def _with_free_addresses(values: Sequence[str]) -> Clause:
     """Subnets by how many addresses are free, whatever their size: size - used = asked."""
     asked = [int(value) for value in values if value.isascii() and value.isdigit()]
-    found = NOTHING
+    found: Clause = NOTHING
     for prefix in range(16, 29):  # the sizes that a subnet may have
         usable = 2 ** (32 - prefix) - 5
         used = [usable - free for free in asked if 0 <= free <= usable]
@@ -101,7 +118,7 @@ def _with_free_addresses(values: Sequence[str]):
     return found
 
 
-def subnet_filters(zones: Sequence[Zone]) -> Mapping:
+def subnet_filters(zones: Sequence[Zone]) -> Mapping[str, Condition]:
     zone_ids = choice({zone.id: Subnet.availability_zone == zone.name for zone in zones})
     return {
         "subnet-id": column(Subnet.subnet_id),
@@ -137,6 +154,17 @@ def subnet_filters(zones: Sequence[Zone]) -> Mapping:
     }
 
 
+class SubnetRow(NamedTuple):
+    subnet_id: str
+    vpc_id: str
+    account_id: str
+    cidr_block: str
+    availability_zone: str
+    default_for_az: bool
+    map_public_ip_on_launch: bool
+    in_use: int
+
+
 def describe_subnets(
     session: Session,
     account_id: str,
@@ -144,19 +172,12 @@ def describe_subnets(
     request: networks_pb2.DescribeSubnetsRequest,
 ) -> networks_pb2.DescribeSubnetsResponse:
     page = page_of(request.page, explicit_ids=request.subnet_ids)
-    query = Subnet.select(
-        Subnet.subnet_id,
-        Subnet.vpc_id,
-        Subnet.account_id,
-        Subnet.cidr_block,
-        Subnet.availability_zone,
-        Subnet.default_for_az,
-        Subnet.map_public_ip_on_launch,
-        _IN_USE.alias("in_use"),
-    ).where(Subnet.account_id == account_id)
+    query = Subnet.select(*columns(SubnetRow, Subnet), _IN_USE.alias("in_use"))
+    query = query.where(Subnet.account_id == account_id)
+    asked = request.subnet_ids
     conditions = where(subnet_filters(zones), request.filters)
     rows, token = select_page(
-        session, query, Subnet.subnet_id, "subnet", request.subnet_ids, conditions, page
+        session, query, Subnet.subnet_id, "subnet", asked, conditions, page, row=SubnetRow
     )
     tagged = tags.tags_of(session, [row.subnet_id for row in rows])
     zone_ids = {zone.name: zone.id for zone in zones}

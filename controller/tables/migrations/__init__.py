@@ -15,7 +15,7 @@ from collections.abc import Callable
 from peewee import SQL, Select
 
 from controller.kernel.call import system_call
-from controller.kernel.database import Database, Transaction
+from controller.kernel.database import Database, Session, Transaction
 from controller.tables.migrations import (
     m0001_first,
     m0002_hypervisor_away,
@@ -58,6 +58,6 @@ def migrate(db: Database, now_ms: int) -> list[int]:
     return applied
 
 
-def version(session) -> int:
+def version(session: Session) -> int:
     """The number of the newest migration applied, 0 for none."""
-    return session.value(Select([SQL("schema_migration")], [SQL("MAX(number)")])) or 0
+    return session.value(Select([SQL("schema_migration")], [SQL("MAX(number)")]), int) or 0
