@@ -79,7 +79,7 @@ def build(
     )
     for endpoint in parts.endpoints.values():
         endpoint.compile_all()
-    return Built(app.make_app(parts), parts, keys)
+    return Built(app.Application(parts), parts, keys)
 
 
 class Gateway:
@@ -108,9 +108,10 @@ class Gateway:
 
     def start(self) -> int:
         """Listens; gives the port. Raises OSError when it is taken."""
-        port = self._server.start(*split_address(self._config.listen))
+        sockets = http.listen(*split_address(self._config.listen))
+        self._server.start(sockets)
         self._poller.start()
-        return port
+        return sockets[0].getsockname()[1]
 
     def stop(self) -> None:
         self._stopping.set()

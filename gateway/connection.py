@@ -1,0 +1,169 @@
+"""One client's connection: uvicorn's HTTP/1.1 protocol (httptools), and the bounds that it lacks.
+
+uvicorn parses, queues requests that are sent ahead, stops reading what nobody takes, answers
+``Expect: 100-continue`` when the body is wanted. Added here: a deadline for each head and for
+answers that are not taken, a size for heads, a number of connections and of requests sent ahead,
+clients that close their half, refusals in our own dialect, and a close after which the client can
+still read its answer. Bodies have their deadline in gateway/http, which also starts all this.
+
+Everything here runs on the event loop.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+LINGER_S = 2.0  # how long we take what is sent to us after our last word
+AHEAD = 32  # requests that a client may send before it has the answer to the first
+
+
+class TooManyAhead(Exception):
+    """Raised into the parser, which then stops."""
+
+
+class Connection(HttpToolsProtocol):
+    """``config`` is gateway/http's: uvicorn's with ``limits`` and ``refuse``."""
+
+    def __init__(self, config, server_state, app_state, _loop=None):
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits = config.limits
+        self._deadline: asyncio.TimerHandle | None = None  # of the next head, or of lingering
+        self._clogged: asyncio.TimerHandle | None = None  # deadline of an answer that is not taken
+        self._head_bytes = 0  # received of a head that is not complete; -1 while none is expected
+        self._unanswered = 0
+        self._said_all = False  # the client has closed its half
+        self._deaf = False  # what still comes is taken and not looked at
+        self.broken = 0  # what came is no HTTP, or ends too early: the status to refuse it with
+
+    # -- asyncio's calls
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if len(self.connections) >= self._limits.connections:
+            self.transport = transport
+            transport.abort()
+            return
+        super().connection_made(transport)
+        self._within(self._limits.idle_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for deadline in (self._deadline, self._clogged):
+            if deadline is not None:
+                deadline.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        super().data_received(data)
+        if self._head_bytes >= 0 and not self._deaf:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._limits.head_bytes:
+                self._break(431)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """A client that has said all may still be told: True keeps our half open (not with TLS)."""
+        if self._deaf or not self._unanswered or self.scheme == "https":
+            return False
+        self._said_all = True
+        if self.cycle.more_body:
+            self._break(400)
+        return True
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._clogged = self.loop.call_later(self._limits.idle_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._clogged is not None:
+            self._clogged.cancel()
+            self._clogged = None
+
+    # -- the parser's
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        if self._unanswered >= AHEAD:
+            raise TooManyAhead
+        self._unanswered += 1
+        self._head_bytes = -1
+        self._within(None)
+        self.scope["connection"], self.scope["target"] = self, self.url  # type: ignore[typeddict-unknown-key]
+        self.url = b"/"  # uvicorn would read it; it is signed as it was sent, and left so
+        super().on_headers_complete()
+        if self.parser.should_upgrade():  # we never do, and the parser reads no further
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._head_bytes = 0
+
+    # -- uvicorn's
+
+    def on_response_complete(self) -> None:
+        self._unanswered -= 1
+        super().on_response_complete()
+        if self.transport.is_closing() or self._unanswered:
+            return
+        if self.cycle.more_body:
+            self._linger()  # nobody will read the rest
+        elif self.broken:
+            self._refuse()
+        elif self._said_all:
+            self._close()
+        else:
+            self._within(self._limits.idle_s)
+
+    def send_400_response(self, msg: str) -> None:
+        self._break(400)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """uvicorn's own deadline, which any byte puts off. ``_deadline`` is not."""
+
+    # -- the end
+
+    def _break(self, status: int) -> None:
+        """Nothing more is read of this client; it is told when its requests have been answered."""
+        self._deaf, self.broken = True, status
+        if not self._unanswered:
+            self._refuse()
+        elif self.cycle.more_body:
+            self.cycle.message_event.set()  # whoever waits for the body sees ``broken``
+
+    def _refuse(self) -> None:
+        refuse: Callable[[int], tuple[str, bytes]] = self.config.refuse  # type: ignore[attr-defined]
+        kind, body = refuse(self.broken)
+        head = [STATUS_LINE[self.broken]]
+        for name, value in self.server_state.default_headers:
+            head += [name, b": ", value, b"\r\n"]
+        rest = f"content-type: {kind}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(b"".join([*head, rest.encode(), body]))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Closes, but takes what is still being sent for a moment before.
+
+        A close with unread data resets the connection, and the client never sees the answer.
+        """
+        self._deaf = True
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._within(LINGER_S)
+
+    def _within(self, seconds: float | None) -> None:
+        """Closes after so long, unless told otherwise before."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None if seconds is None else self.loop.call_later(seconds, self._close)
+
+    def _close(self) -> None:
+        """Closes once what was written is sent, or at once where nobody takes it."""
+        if self.flow.write_paused:
+            self.transport.abort()
+        else:
+            self.transport.close()
