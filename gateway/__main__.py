@@ -2,13 +2,12 @@
 
 import argparse
 import logging
-import signal
 import sys
-import threading
 from pathlib import Path
 
-from gateway.config import Config, load
-from gateway.server import Gateway
+from gateway.config import load
+from gateway.server import serve
+from gateway.workers import WorkerDied
 from protos.config import ConfigError
 
 
@@ -22,22 +21,13 @@ def main() -> int:
         logging.basicConfig(
             level=config.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
-        return run(config)
+        serve(config)
     except (ConfigError, OSError) as mistake:
         print(f"gateway: {mistake}", file=sys.stderr)
         return 2
-
-
-def run(config: Config) -> int:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    gateway = Gateway(config)
-    port = gateway.start()
-    scheme = "https" if config.tls_files else "http"
-    logging.getLogger("gateway").info("listening on %s, %s, port %d", config.listen, scheme, port)
-    stop.wait()
-    gateway.stop()
+    except WorkerDied as failure:
+        print(f"gateway: {failure}", file=sys.stderr)
+        return 1
     return 0
 
 

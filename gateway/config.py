@@ -35,6 +35,7 @@ class Config(config.Section, frozen=True):
     trusted_proxies: tuple[str, ...] = ()  # networks whose X-Forwarded-* headers are believed
     sigv2: bool = False
     max_skew_s: NotNegative = 900
+    workers: Positive = 2  # processes; the bounds below are of each
     threads: Positive = 32
     max_connections: Positive = 1000
     max_body_bytes: Positive = 256 * 1024  # of a request that is no upload; held in memory

@@ -21,13 +21,13 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import uvicorn
 import uvloop
 
 from gateway.connection import Connection
+from gateway.threads import Threads
 from gateway.wsgi import Answer, Inflow, environ_of, run
 
 log = logging.getLogger(__name__)
@@ -73,8 +73,8 @@ class Server:
     ):
         self.application, self.limits = application, limits
         self.streamed, self.refuse = streamed, refuse
-        self.threads = ThreadPoolExecutor(limits.threads, "http")
-        self.streams = ThreadPoolExecutor(limits.streams, "http-stream")
+        self.threads = Threads(limits.threads, "http")
+        self.streams = Threads(limits.streams, "http-stream")
         config = _Config(self)
         config.load()
         config.ssl = tls
@@ -90,7 +90,7 @@ class Server:
         self._uvicorn.should_exit = True
         self._thread.join()
         for pool in (self.threads, self.streams):
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.stop()
 
     def _run(self, sockets: list[socket.socket]) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -110,12 +110,12 @@ class Server:
         await send({"type": "http.response.body", "body": answer.content})
 
     async def _answer(self, environ: dict, body: "_Body") -> Answer:
-        loop, limits = asyncio.get_running_loop(), self.limits
+        limits = self.limits
         path = environ["REQUEST_URI"].partition("?")[0]
         if self.streamed(environ["REQUEST_METHOD"], path):
-            inflow = Inflow(loop, body.following, limits.body_s)
+            inflow = Inflow(asyncio.get_running_loop(), body.following, limits.body_s)
             environ["wsgi.input"] = io.BufferedReader(inflow, 64 * 1024)
-            return await loop.run_in_executor(self.streams, run, self.application, environ)
+            return await self.streams.run(run, self.application, environ)
         held = b""
         # One that is too large is left unread: the application sees it from the length.
         if int(environ.get("CONTENT_LENGTH") or 0) <= limits.body_bytes:
@@ -129,7 +129,7 @@ class Server:
             if held:
                 environ["CONTENT_LENGTH"] = str(len(held))
         environ["wsgi.input"] = io.BytesIO(held)
-        return await loop.run_in_executor(self.threads, run, self.application, environ)
+        return await self.threads.run(run, self.application, environ)
 
     def _refusal(self, status: int) -> Answer:
         kind, content = self.refuse(status)

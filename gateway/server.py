@@ -1,21 +1,24 @@
 """One gateway, wired: configuration to clients, signatures, endpoints, application and HTTP server.
 
     gateway = Gateway(config);  port = gateway.start();  ...;  gateway.stop()
+    serve(config)                                          config.workers of them, till SIGTERM
 
 ``build`` is the same without network below it: tests and the simulation give it their own clients.
-Threads: the HTTP server's, and one that polls the controller for revoked keys.
+Threads of a process: the HTTP server's, and one that polls the controller for revoked keys. Each
+has signing keys, a channel and limits of its own; they share the sockets and what ``interfaces``
+made before they were forked.
 """
 
+import functools
 import logging
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import flask
-
-from gateway import app, ec2, http, iam, openapi, sts
+from gateway import app, ec2, http, iam, openapi, sts, workers
 from gateway.aws import model
 from gateway.aws.endpoint import Endpoint
 from gateway.call import Clients
@@ -35,9 +38,29 @@ POLL_S = 2.0  # how often revoked keys are asked for; with keys.stale_after_s be
 class Built:
     """The application, and what needs a thread beside it."""
 
-    wsgi: flask.Flask
+    wsgi: app.Application
     parts: app.Parts
     keys: SigningKeys
+
+
+@dataclass(frozen=True)
+class Interfaces:
+    """All that can be called here: the same for every gateway, and never changed."""
+
+    endpoints: dict[str, Endpoint]
+    native: NativeApi
+    openapi: bytes
+
+
+@functools.cache
+def interfaces() -> Interfaces:
+    """Compiles every action, so that a signature that does not fit its model stops the gateway."""
+    native = NativeApi()
+    services = {"ec2": ec2.ACTIONS, "iam": iam.ACTIONS, "sts": sts.ACTIONS}
+    endpoints = {name: Endpoint(model.load(name), actions) for name, actions in services.items()}
+    for endpoint in endpoints.values():
+        endpoint.compile_all()
+    return Interfaces(endpoints, native, openapi.document(native.routes, VERSION))
 
 
 def build(
@@ -49,18 +72,11 @@ def build(
 ) -> Built:
     """Puts a gateway together; nothing is started and nobody called."""
     keys = SigningKeys(clients.identity, monotonic)
-    native = NativeApi()
+    made = interfaces()
     parts = app.Parts(
-        endpoints={
-            name: Endpoint(model.load(name), actions)
-            for name, actions in (
-                ("ec2", ec2.ACTIONS),
-                ("iam", iam.ACTIONS),
-                ("sts", sts.ACTIONS),
-            )
-        },
-        native=native,
-        openapi=openapi.document(native.routes, VERSION),
+        endpoints=made.endpoints,
+        native=made.native,
+        openapi=made.openapi,
         clients=clients,
         authenticator=Authenticator(
             keys,
@@ -77,8 +93,6 @@ def build(
         healthy=lambda: keys.fresh,
         max_body_bytes=config.max_body_bytes,
     )
-    for endpoint in parts.endpoints.values():
-        endpoint.compile_all()
     return Built(app.Application(parts), parts, keys)
 
 
@@ -88,8 +102,7 @@ class Gateway:
     def __init__(self, config: Config, clients: Clients | None = None):
         self._config, self._channel = config, None
         if clients is None:
-            tls = rpc.TlsFiles(config.ca, config.certificate, config.key)
-            self._channel = rpc.connect(config.controller, tls, "controller")
+            self._channel = rpc.connect(config.controller, _own_tls(config), "controller")
             clients = Clients.over(self._channel, config.rpc_timeout_s)
         self.built = build(config, clients)
         self._server = http.Server(
@@ -99,19 +112,21 @@ class Gateway:
                 connections=config.max_connections,
                 body_bytes=config.max_body_bytes,
             ),
-            tls=_tls(config),
+            tls=_clients_tls(config),
             streamed=self.built.parts.native.is_upload,
             refuse=lambda status: _refuse(self.built.parts, status),
         )
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="key-changes", daemon=True)
 
-    def start(self) -> int:
-        """Listens; gives the port. Raises OSError when it is taken."""
-        sockets = http.listen(*split_address(self._config.listen))
+    def start(self, sockets: list[socket.socket] | None = None) -> int:
+        """Serves sockets that listen, by default its own; gives the port. Raises OSError when it
+        is taken."""
+        sockets = sockets or http.listen(*split_address(self._config.listen))
+        port = sockets[0].getsockname()[1]
         self._server.start(sockets)
         self._poller.start()
-        return sockets[0].getsockname()[1]
+        return port
 
     def stop(self) -> None:
         self._stopping.set()
@@ -133,7 +148,29 @@ class Gateway:
             self._stopping.wait(POLL_S)
 
 
-def _tls(config: Config) -> ssl.SSLContext | None:
+def serve(config: Config) -> None:
+    """Serves in several processes until SIGTERM or SIGINT. Raises OSError where it cannot."""
+    sockets = http.listen(*split_address(config.listen))
+    interfaces()
+    _own_tls(config).read()  # what is wrong with the files is said here, not by each worker
+    _clients_tls(config)
+    scheme = "https" if config.tls_files else "http"
+    log.info("listening on %s, %s, %d processes", config.listen, scheme, config.workers)
+
+    def work(stopped: Callable[[], None]) -> None:
+        gateway = Gateway(config)
+        gateway.start(sockets)
+        stopped()
+        gateway.stop()
+
+    workers.run(config.workers, work)
+
+
+def _own_tls(config: Config) -> rpc.TlsFiles:
+    return rpc.TlsFiles(config.ca, config.certificate, config.key)
+
+
+def _clients_tls(config: Config) -> ssl.SSLContext | None:
     if config.tls_files is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

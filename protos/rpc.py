@@ -11,6 +11,7 @@ Identity: a service's certificate carries one DNS name under ``.pileus`` ("contr
 gateway's word, in metadata; only the gateway may say it.
 """
 
+import functools
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -186,7 +187,12 @@ class Client:
         stub_type: Callable[[grpc.Channel], object],
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ):
-        self._stub, self._timeout_s = stub_type(channel), timeout_s
+        self._channel, self._stub_type, self._timeout_s = channel, stub_type, timeout_s
+
+    @functools.cached_property
+    def _stub(self):
+        """Made when first called: all of the gateway's would be 1.5 MB in each process."""
+        return self._stub_type(self._channel)
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         call = getattr(self._stub, method)

@@ -1,9 +1,9 @@
 """Service models: what operations there are and what their members are called on the wire.
 
-botocore ships AWS's own models as data; we read them with its loader and leave the documentation
-out (it is nine tenths of them). Where the model of today falls short of what AWS answers or of what
-old clients read, the difference is declared in PATCHES, one line and one reason each, and nowhere
-else.
+botocore ships AWS's own models as data; we read its files (its loader would bring 4 MB of code) and
+leave the documentation out (it is nine tenths of them). Where the model of today falls short of
+what AWS answers or of what old clients read, the difference is declared in PATCHES, one line and
+one reason each, and nowhere else.
 
 Called by the parsers, the renderers and the endpoint. Promises: a loaded Service never changes.
 """
@@ -11,11 +11,11 @@ Called by the parsers, the renderers and the endpoint. Promises: a loaded Servic
 import functools
 import gzip
 import json
-import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
-from botocore.loaders import JSONFileLoader, Loader
+import botocore
 
 # Members that the model of today has not: (service, shape, member, shape of it, name on the wire).
 # libcloud and boto 2 look for <return>true</return> and take its absence for failure. Eucalyptus
@@ -153,9 +153,9 @@ class Service:
 def load(name: str) -> Service:
     """The model of "ec2", "iam" or "sts". Reading it costs some 100 ms; done once a process."""
     version = API_VERSIONS[name]
-    document = Loader(file_loader=_WithoutDocumentation()).load_service_model(
-        name, "service-2", api_version=version
-    )
+    path = Path(botocore.__file__).parent / "data" / name / version / "service-2.json.gz"
+    with gzip.open(path) as file:
+        document = json.load(file, object_hook=_without_documentation)
     shapes = document["shapes"]
     _patch(name, shapes)
     operations = {
@@ -193,18 +193,6 @@ def _patch(name: str, shapes: dict[str, Shape]) -> None:
     for service, shape in OPEN_ENUMS:
         if service == name:
             del shapes[shape]["enum"]
-
-
-class _WithoutDocumentation(JSONFileLoader):
-    """botocore's reader of model files, leaving out what only people read while it parses."""
-
-    def load_file(self, file_path: str) -> Shape | None:
-        for path, open_file in ((f"{file_path}.json", open), (f"{file_path}.json.gz", gzip.open)):
-            if os.path.isfile(path):
-                with open_file(path, "rb") as file:
-                    model: Shape = json.loads(file.read(), object_hook=_without_documentation)
-                    return model
-        return None  # the loader looks in its next folder
 
 
 def _without_documentation(node: Shape) -> Shape:

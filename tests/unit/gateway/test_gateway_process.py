@@ -1,5 +1,7 @@
-"""``python -m gateway``: starts without its controller, lets nobody in then, stops when told."""
+"""``python -m gateway``: starts without its controller, lets nobody in then, stops when told, and
+its processes end together."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -31,6 +33,24 @@ def config(tmp_path):
     return path, port
 
 
+def there(port):
+    """The gateway's health, as soon as there is one to ask."""
+    http = urllib3.PoolManager(retries=False)
+
+    def health():
+        try:
+            return http.request("GET", f"http://127.0.0.1:{port}/healthz")
+        except urllib3.exceptions.HTTPError:
+            return None
+
+    return wait_until("the gateway", health)
+
+
+def other_process(first):
+    """Of the two that serve, the one that the first has forked."""
+    return int(Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text())
+
+
 def start(path):
     return subprocess.Popen(
         [sys.executable, "-m", "gateway", "--config", str(path)],
@@ -43,16 +63,8 @@ def start(path):
 def test_cut_off_from_the_controller_nobody_is_let_in(config):
     path, port = config
     url, process = f"http://127.0.0.1:{port}", start(path)
-    http = urllib3.PoolManager(retries=False)
-
-    def health():
-        try:
-            return http.request("GET", f"{url}/healthz")
-        except urllib3.exceptions.HTTPError:
-            return None
-
     try:
-        assert wait_until("the gateway", health).status == 503
+        assert there(port).status == 503
         ec2 = boto3.client(
             "ec2",
             endpoint_url=url,
@@ -77,21 +89,35 @@ def test_a_port_that_is_taken_is_said(config):
     path, port = config
     first = start(path)
     try:
-        http = urllib3.PoolManager(retries=False)
-
-        def there():
-            try:
-                return http.request("GET", f"http://127.0.0.1:{port}/healthz")
-            except urllib3.exceptions.HTTPError:
-                return None
-
-        wait_until("the gateway", there)
+        there(port)
         second = start(path)
         _, said = second.communicate(timeout=20)
         assert (second.returncode, str(port) in said) == (2, True)
     finally:
         first.kill()
         first.communicate()
+
+
+def test_a_process_that_dies_takes_the_others_along(config):
+    path, port = config
+    first = start(path)
+    try:
+        there(port)
+        os.kill(other_process(first), signal.SIGKILL)
+        _, said = first.communicate(timeout=20)
+        assert (first.returncode, "worker has died" in said) == (1, True)
+    finally:
+        first.kill()
+
+
+def test_the_first_is_outlived_by_none(config):
+    path, port = config
+    first = start(path)
+    there(port)
+    other = Path(f"/proc/{other_process(first)}")
+    first.kill()
+    first.communicate()
+    wait_until("its end", lambda: not other.exists())
 
 
 def test_a_configuration_that_is_wrong_is_said(tmp_path):
