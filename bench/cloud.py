@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 import boto3
 from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.httpsession import URLLib3Session
@@ -60,19 +60,19 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def pileus(*arguments: str, check: bool = True) -> str:
+def pileus(*arguments: str, check: bool = True, root: Path = ROOT) -> str:
     """Runs ./pileus and answers what it printed; its log goes to standard error."""
     done = subprocess.run(
-        [ROOT / "pileus", *arguments], stdout=subprocess.PIPE, text=True, check=False
+        [root / "pileus", *arguments], stdout=subprocess.PIPE, text=True, check=False
     )
     if check and done.returncode:
         sys.exit(f"./pileus {' '.join(arguments)} failed with {done.returncode}:\n{done.stdout}")
     return done.stdout
 
 
-def running(state_dir: Path) -> Cloud:
+def running(state_dir: Path, root: Path = ROOT) -> Cloud:
     """The cloud that runs from a folder, as its operator's account sees it."""
-    text = pileus("env", "--state-dir", str(state_dir))
+    text = pileus("env", "--state-dir", str(state_dir), root=root)
     exports = dict(re.findall(r"export (\w+)='?([^'\n]*)'?", text))
     return Cloud(
         exports["AWS_ENDPOINT_URL"],
@@ -84,20 +84,24 @@ def running(state_dir: Path) -> Cloud:
 
 
 @contextlib.contextmanager
-def fake_pileus(hosts: int = 1) -> Iterator[Cloud]:
-    """The shipped services with fake hypervisors, in a temporary folder, gone at the end."""
+def fake_pileus(hosts: int = 1, root: Path = ROOT) -> Iterator[Cloud]:
+    """The shipped services with fake hypervisors, in a temporary folder, gone at the end.
+
+    ``root``: the checkout whose services they are.
+    """
     with tempfile.TemporaryDirectory(prefix="pileus-bench-") as folder:
         state = ("--state-dir", folder)
         asked = ("--hypervisor", "fake", "--hosts", str(hosts), "--public-cidr", "100.64.0.0/20")
         try:
-            pileus("up", *state, "--detach", *asked, "--port", str(free_port()))
-            cloud = running(Path(folder))
+            pileus("up", *state, "--detach", *asked, "--port", str(free_port()), root=root)
+            cloud = running(Path(folder), root)
             account = cloud.client("sts").get_caller_identity()["Account"]
             for name in UNBOUNDED:
-                pileus("quota", "set", *state, "--account", account, name, str(10**9))
+                quota = ("quota", "set", *state, "--account", account, name, str(10**9))
+                pileus(*quota, root=root)
             yield cloud
         finally:
-            pileus("down", *state, "--destroy", check=False)
+            pileus("down", *state, "--destroy", check=False, root=root)
 
 
 @contextlib.contextmanager
@@ -132,20 +136,23 @@ def moto_image(cloud: Cloud) -> str:
     return cloud.client().describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
 
 
+def signed(cloud: Cloud, action: str, **parameters: str) -> AWSPreparedRequest:
+    """A call as boto3 would send it, good for some minutes."""
+    body = urlencode({"Action": action, "Version": "2016-11-15", **parameters})
+    kind = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+    request = AWSRequest("POST", cloud.endpoint + "/", headers=kind, data=body)
+    credentials = Credentials(cloud.access_key_id, cloud.secret_access_key)
+    SigV4Auth(credentials, "ec2", cloud.region).add_auth(request)
+    return request.prepare()
+
+
 def raw_call(cloud: Cloud, action: str, **parameters: str) -> Callable[[], bytes]:
     """A signed call over one kept connection that reads the answer and does not parse it."""
     at_once = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as boto3's client has it
     session = URLLib3Session(socket_options=[at_once])
-    body = urlencode({"Action": action, "Version": "2016-11-15", **parameters})
-    signer = SigV4Auth(
-        Credentials(cloud.access_key_id, cloud.secret_access_key), "ec2", cloud.region
-    )
-    kind = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 
     def call() -> bytes:
-        request = AWSRequest("POST", cloud.endpoint + "/", headers=kind, data=body)
-        signer.add_auth(request)
-        answer = session.send(request.prepare())
+        answer = session.send(signed(cloud, action, **parameters))
         if answer.status_code != 200:
             raise SystemExit(f"{action}: {answer.status_code} {answer.text}")
         return answer.content
