@@ -31,6 +31,7 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None  # of the next head, or of lingering
         self._clogged: asyncio.TimerHandle | None = None  # deadline of an answer that is not taken
         self._head_bytes = 0  # received of a head that is not complete; -1 while none is expected
+        self._head_came = False  # one was completed by what has just been received
         self._unanswered = 0
         self._said_all = False  # the client has closed its half
         self._deaf = False  # what still comes is taken and not looked at
@@ -55,9 +56,10 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        before, self._head_came = self._head_bytes, False
         super().data_received(data)
-        if self._head_bytes >= 0 and not self._deaf:
-            self._head_bytes += len(data)
+        if before >= 0 and not self._head_came and not self._deaf:
+            self._head_bytes = before + len(data)
             if self._head_bytes > self._limits.head_bytes:
                 self._break(431)
 
@@ -82,15 +84,11 @@ class Connection(HttpToolsProtocol):
 
     # -- the parser's
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._head_bytes = 0
-
     def on_headers_complete(self) -> None:
         if self._unanswered >= AHEAD:
             raise TooManyAhead
         self._unanswered += 1
-        self._head_bytes = -1
+        self._head_bytes, self._head_came = -1, True
         self._within(None)
         self.scope["connection"], self.scope["target"] = self, self.url  # type: ignore[typeddict-unknown-key]
         self.url = b"/"  # uvicorn would read it; it is signed as it was sent, and left so

@@ -172,6 +172,10 @@ def test_headers_with_underscores_are_dropped():
         b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 TLS to a plain port\r\n\r\n",
         b"GET /" + b"x" * 100_000,
+        b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n folded\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
     ],
 )
 def test_what_is_no_http_is_refused_in_xml(port, sent):
@@ -183,7 +187,60 @@ def test_what_is_no_http_is_refused_in_xml(port, sent):
     assert b"<html" not in text.lower()
 
 
+def test_what_is_no_http_spoils_no_answer_before_it(port):
+    with connect(port) as sock:
+        sock.sendall(b"GET /good HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n")
+        good, _, rest = read_all(sock).partition(b"HTTP/1.1 4")
+    assert b"GET /good" in good
+    assert b"text/xml" in rest
+
+
+def test_requests_sent_ahead_are_bounded(port):
+    with connect(port) as sock:
+        sock.sendall(b"GET /one HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
+        text = read_all(sock)
+    assert 0 < text.count(b"HTTP/1.1 200") < 500
+    assert text.count(b"HTTP/1.1 400") == 1
+
+
+def test_nothing_else_is_spoken(port):
+    with connect(port) as sock:
+        sock.sendall(b"GET /h2 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        text = read_all(sock)
+    assert text.startswith(b"HTTP/1.1 200") and b"GET /h2" in text
+
+
+def test_a_body_that_ends_early_is_refused(port):
+    with connect(port) as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf of")
+        sock.shutdown(socket.SHUT_WR)
+        assert read_all(sock).startswith(b"HTTP/1.1 400")
+
+
 # -- dawdlers
+
+
+@pytest.mark.parametrize(
+    ("begun", "told"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", b"HTTP/1.1 408"),
+        (b"GET /", b""),
+    ],
+)
+def test_bytes_now_and_then_put_nothing_off(port, begun, told):
+    with connect(port) as sock:
+        sock.sendall(begun)
+        sock.settimeout(0.02)
+        text = None
+        while text is None:
+            try:
+                sock.sendall(b"x")
+                text = sock.recv(1000)
+            except TimeoutError:
+                continue  # it still waits for more
+            except ConnectionError:
+                text = b""
+    assert text.startswith(told)
 
 
 def test_bodies_held_back_stall_nobody(port):
@@ -266,6 +323,14 @@ def test_threads_are_bounded():
 def test_an_upload_is_pulled_through_whatever_its_size(port):
     assert ask(port, "POST", "/up", body=io.BytesIO(b"x" * 5_000_000))[1].endswith(b" 5000000")
     assert ask(port, "POST", "/up", body=iter([b"x" * 100_000] * 20))[1].endswith(b" 2000000")
+
+
+def test_the_end_of_an_upload_is_not_the_head_of_the_next_request(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    for _ in range(5):
+        connection.request("POST", "/up", b"x" * 3_000_000)  # in pieces larger than any head
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()[-8:]) == (200, b" 3000000")
 
 
 def test_uploads_that_dawdle_stall_no_requests(port):
