@@ -72,7 +72,7 @@ def rate(cloud: clouds.Cloud, connections: int, seconds: int) -> float:
             [*command, "-s", script.name, request.url], capture_output=True, text=True, check=True
         ).stdout
     found = re.search(r"Requests/sec:\s*([\d.]+)", said)
-    if found is None or "Non-2xx" in said:
+    if found is None or not float(found[1]) or "Non-2xx" in said:
         raise SystemExit(f"{cloud.endpoint} does not answer as it should:\n{said}")
     return float(found[1])
 
