@@ -14,10 +14,10 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import IO
+from typing import IO, cast
 from urllib.parse import parse_qsl
 
 import flask
@@ -30,6 +30,7 @@ from gateway.config import is_loopback
 from gateway.native import NativeApi
 from gateway.signatures import Authenticator, HostPolicy, Identified, SignedRequest
 from gateway.signatures.request import first, without_default_port
+from gateway.wsgi import Environ, StartResponse
 from protos import errors, rpc
 from protos.errors import CloudError, Kind
 
@@ -60,13 +61,13 @@ class Parts:
 class Request:
     """A WSGI environ, read; every part as it stood on the wire."""
 
-    def __init__(self, environ: dict):
+    def __init__(self, environ: Environ):
         self.environ = environ
         self.method: str = environ["REQUEST_METHOD"]
         self.path: str = environ["REQUEST_URI"].partition("?")[0]
         self.query: str = environ["QUERY_STRING"]
         self.remote: str = environ.get("REMOTE_ADDR") or ""
-        self.headers = EnvironHeaders(environ)
+        self.headers = cast(Mapping[str, str], EnvironHeaders(environ))
 
     @property
     def size(self) -> int:
@@ -75,11 +76,11 @@ class Request:
 
     @property
     def body(self) -> IO[bytes]:
-        return self.environ["wsgi.input"]
+        return cast(IO[bytes], self.environ["wsgi.input"])
 
     @property
     def media_type(self) -> str:
-        return self.environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+        return str(self.environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
 
 
 @dataclass
@@ -108,6 +109,18 @@ class Exchange:
     @property
     def query(self) -> str:
         return self.request.query
+
+    @property
+    def who(self) -> Identified:
+        """For what comes after ``identify``."""
+        assert self.identified is not None
+        return self.identified
+
+    @property
+    def sent(self) -> SignedRequest:
+        """For what comes after ``identify``."""
+        assert self.signed is not None
+        return self.signed
 
     def answer(self, status: int, content: bytes, kind: str) -> Answer:
         headers = {
@@ -165,12 +178,12 @@ def identify(exchange: Exchange) -> None:
 
 
 def call_native(exchange: Exchange) -> Answer | None:
-    if exchange.identified.service != "pileus":
+    if exchange.who.service != "pileus":
         return None
     request, native, call = exchange.request, exchange.parts.native, the_call(exchange)
     exchange.did = exchange.path
     if exchange.body is None:
-        promised = exchange.identified.payload_hash
+        promised = exchange.who.payload_hash
         status, content = native.upload(
             exchange.path, exchange.query, request.body, request.size, promised, call
         )
@@ -182,7 +195,7 @@ def call_native(exchange: Exchange) -> Answer | None:
 
 
 def call_aws(exchange: Exchange) -> Answer:
-    endpoint = exchange.parts.endpoints[exchange.identified.service]
+    endpoint = exchange.parts.endpoints[exchange.who.service]
     pairs = parameters(exchange)
     asked = next((value for name, value in pairs if name == "Action"), "-")
     exchange.did = asked if _ACTION.fullmatch(asked) else "-"
@@ -290,7 +303,7 @@ def parameters(exchange: Exchange) -> list[tuple[str, str]]:
     if request.method not in ("GET", "POST"):
         raise CloudError(Kind.INVALID, "The action can be called by GET and POST.", reason="method")
     in_query = _pairs(exchange.query.encode("latin-1"))
-    in_form = list(exchange.signed.form) if request.method == "POST" else []
+    in_form = list(exchange.sent.form) if request.method == "POST" else []
     if not in_form:
         return in_query
     if any(name not in SIGNING_PARAMETERS for name, _ in in_query):
@@ -316,7 +329,7 @@ def _pairs(encoded: bytes) -> list[tuple[str, str]]:
 
 
 def the_call(exchange: Exchange) -> Call:
-    principal = exchange.identified.principal
+    principal = exchange.who.principal
     caller = rpc.Caller(
         request_id=exchange.request_id,
         account_id=principal.account_id,
@@ -324,7 +337,7 @@ def the_call(exchange: Exchange) -> Call:
         operator=principal.operator,
         principal_id=principal.user_id,
     )
-    signed, parts = exchange.signed, exchange.parts
+    signed, parts = exchange.sent, exchange.parts
     host = without_default_port(signed.hosts[0], signed.secure) if signed.hosts else ""
     return Call(parts.clients, caller, principal, parts.region, host, exchange.path)
 
@@ -336,7 +349,7 @@ class Application(flask.Flask):
         super().__init__("gateway", static_folder=None)
         self.parts = parts
 
-    def wsgi_app(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+    def wsgi_app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Before any routing, whose redirects and errors would be HTML."""
         answer = handle(self.parts, Request(environ))
         status = HTTPStatus(answer.status)

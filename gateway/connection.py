@@ -11,8 +11,10 @@ Everything here runs on the event loop.
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
 LINGER_S = 2.0  # how long we take what is sent to us after our last word
 AHEAD = 32  # requests that a client may send before it has the answer to the first
@@ -25,7 +27,13 @@ class TooManyAhead(Exception):
 class Connection(HttpToolsProtocol):
     """``config`` is gateway/http's: uvicorn's with ``limits`` and ``refuse``."""
 
-    def __init__(self, config, server_state, app_state, _loop=None):
+    def __init__(
+        self,
+        config: Any,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ):
         super().__init__(config, server_state, app_state, _loop)
         self._limits = config.limits
         self._deadline: asyncio.TimerHandle | None = None  # of the next head, or of lingering

@@ -20,17 +20,21 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import uvicorn
 import uvloop
 
 from gateway.connection import Connection
 from gateway.threads import Threads
-from gateway.wsgi import Answer, Inflow, environ_of, run
+from gateway.wsgi import Answer, Application, Environ, Inflow, environ_of, run
 
 log = logging.getLogger(__name__)
+
+Receive: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
+Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Server:
 
     def __init__(
         self,
-        application: Callable,
+        application: Application,
         limits: Limits,
         *,
         tls: ssl.SSLContext | None = None,
@@ -96,7 +100,7 @@ class Server:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._uvicorn.serve(sockets))
 
-    async def serve(self, scope, receive, send) -> None:
+    async def serve(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """One request, as uvicorn calls an ASGI application: body, thread, answer."""
         try:
             answer = await self._answer(environ_of(scope), _Body(scope["connection"], receive))
@@ -109,7 +113,7 @@ class Server:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.content})
 
-    async def _answer(self, environ: dict, body: "_Body") -> Answer:
+    async def _answer(self, environ: Environ, body: "_Body") -> Answer:
         limits = self.limits
         path = environ["REQUEST_URI"].partition("?")[0]
         if self.streamed(environ["REQUEST_METHOD"], path):
@@ -148,7 +152,7 @@ class BrokenOff(ConnectionError):
 class _Body:
     """What is still to come of a request."""
 
-    def __init__(self, connection: Connection, receive: Callable):
+    def __init__(self, connection: Connection, receive: Receive):
         self._connection, self._receive, self._more = connection, receive, True
 
     async def following(self) -> bytes:
@@ -161,7 +165,8 @@ class _Body:
             if self._more and self._connection.broken:
                 raise BrokenOff(self._connection.broken)
             if message["body"]:
-                return message["body"]
+                piece: bytes = message["body"]
+                return piece
         return b""
 
     async def whole(self, limit: int) -> bytes:

@@ -123,7 +123,7 @@ class Gateway:
         """Serves sockets that listen, by default its own; gives the port. Raises OSError when it
         is taken."""
         sockets = sockets or http.listen(*split_address(self._config.listen))
-        port = sockets[0].getsockname()[1]
+        port: int = sockets[0].getsockname()[1]
         self._server.start(sockets)
         self._poller.start()
         return port

@@ -10,6 +10,9 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Threads:
@@ -17,13 +20,13 @@ class Threads:
 
     def __init__(self, most: int, name: str):
         self._most, self._name = most, name
-        self._work: queue.SimpleQueue = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._started = self._wanted = 0
 
-    def run(self, function: Callable, *arguments) -> asyncio.Future:
+    def run(self, function: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
         """Calls it in the next thread that is free."""
         loop = asyncio.get_running_loop()
-        result = loop.create_future()
+        result: asyncio.Future[T] = loop.create_future()
         self._wanted += 1
         if self._started < min(self._wanted, self._most):
             self._started += 1
@@ -46,7 +49,7 @@ class Threads:
             if not loop.is_closed():  # which it is when stopping has not waited for us
                 loop.call_soon_threadsafe(self._end, result, value, failure)
 
-    def _end(self, result: asyncio.Future, value: object, failure: BaseException | None) -> None:
+    def _end(self, result: asyncio.Future[T], value: T, failure: BaseException | None) -> None:
         self._wanted -= 1
         if result.cancelled():
             return

@@ -6,11 +6,15 @@ Called by gateway/http. Nothing here waits but an upload's reader, in its own th
 import asyncio
 import io
 import logging
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 log = logging.getLogger(__name__)
+
+Environ: TypeAlias = dict[str, Any]
+StartResponse: TypeAlias = Callable[..., Any]
+Application: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 class Answer(NamedTuple):
@@ -19,12 +23,14 @@ class Answer(NamedTuple):
     content: bytes
 
 
-def run(application: Callable, environ: dict) -> Answer:
+def run(application: Application, environ: Environ) -> Answer:
     """Calls the application. In a thread."""
-    begun: list = []
+    begun: list[tuple[int, list[tuple[str, str]]]] = []
 
-    def start_response(status, headers, exc_info=None):
-        begun[:] = [int(status[:3]), headers]
+    def start_response(
+        status: str, headers: list[tuple[str, str]], exc_info: object = None
+    ) -> Callable[[bytes], None]:
+        begun[:] = [(int(status[:3]), headers)]
         return lambda data: None
 
     chunks = application(environ, start_response)
@@ -33,10 +39,10 @@ def run(application: Callable, environ: dict) -> Answer:
     finally:
         if hasattr(chunks, "close"):
             chunks.close()
-    return Answer(*begun, content)
+    return Answer(*begun[0], content)
 
 
-def environ_of(scope) -> dict:
+def environ_of(scope: dict[str, Any]) -> Environ:
     """All but wsgi.input. REQUEST_URI is the target as it was sent, without scheme and host."""
     target = _origin_form(scope["target"].decode("latin-1"))
     path, _, query = target.partition("?")
@@ -86,7 +92,7 @@ class Inflow(io.RawIOBase):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        following: Callable[[], Awaitable[bytes]],
+        following: Callable[[], Coroutine[Any, Any, bytes]],
         wait_s: float,
     ):
         self._loop, self._following, self._wait_s = loop, following, wait_s
@@ -95,7 +101,7 @@ class Inflow(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         if not self._rest and not self._over:
             piece = asyncio.wait_for(self._following(), self._wait_s)
             # The second bound: the loop may have ended, and the piece with it.

@@ -190,7 +190,7 @@ class Client:
         self._channel, self._stub_type, self._timeout_s = channel, stub_type, timeout_s
 
     @functools.cached_property
-    def _stub(self):
+    def _stub(self) -> object:
         """Made when first called: all of the gateway's would be 1.5 MB in each process."""
         return self._stub_type(self._channel)
 
