@@ -90,7 +90,7 @@ class Places:
 
 
 def make_plan(tx: Transaction, checked: CheckedRequest, named: Named) -> Plan:
-    """Raises NOT_FOUND, INVALID, UNSUPPORTED for what cannot be meant."""
+    """Raises NOT_FOUND, INVALID, UNSUPPORTED for what cannot be meant, and DENIED."""
     request, instance_type, image = checked.request, named.instance_type, named.image
     disks = plan_disks(tx, request.block_device_mappings, image)
     interfaces = plan_interfaces(tx, request, instance_type)
@@ -105,7 +105,23 @@ def make_plan(tx: Transaction, checked: CheckedRequest, named: Named) -> Plan:
     cpu_credits = credits.choose(
         request.cpu_credits, instance_type.name, bool(instance_type.burstable)
     )
-    return Plan(checked, named, disks, interfaces, ask, cpu_credits)
+    plan = Plan(checked, named, disks, interfaces, ask, cpu_credits)
+    _authorize(tx, plan)
+    return plan
+
+
+def _authorize(tx: Transaction, plan: Plan) -> None:
+    """What the request left open is decided now: may the caller use and make all of it? Its subnets
+    and groups were asked about as they were found. Raises DENIED."""
+    tx.authorize("image", [plan.image.image_id])
+    if plan.request.key_name:
+        tx.authorize("key-pair", [plan.request.key_name])
+    tx.authorize("instance", ["*"], context={"ec2:InstanceType": [plan.instance_type.name]})
+    for disk in plan.disks:
+        described = {"ec2:VolumeSize": [str(disk.size_gib)], "ec2:VolumeType": [disk.volume_type]}
+        tx.authorize("volume", ["*"], context=described)
+    if existing := [one.existing for one in plan.interfaces if one.existing]:
+        tx.authorize("network-interface", existing)
 
 
 def _with_hints(tx: Transaction, ask: Ask, hints: Mapping[str, str]) -> Ask:

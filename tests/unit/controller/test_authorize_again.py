@@ -127,7 +127,9 @@ def unnamed(things: Things) -> list[tuple]:
     """Calls that do not name what they do something to by its id, and what that is: (service,
     method, request, noun). All are refused, so that none is in another's way."""
     nets, nics = networks_pb2, network_interfaces_pb2
-    launch = instances_pb2.RunInstancesRequest(image_id=things.image, min_count=1, max_count=1)
+    launch = instances_pb2.RunInstancesRequest(
+        image_id=things.image, min_count=1, max_count=1, key_name="mine"
+    )
     tag = common_pb2.Tag(key="a", value="b")
     group = nets.SecurityGroupSelector(group_name="web")
     spec = common_pb2.TagSpecification(resource_type="security-group-rule", tags=[tag])
@@ -154,6 +156,10 @@ def unnamed(things: Things) -> list[tuple]:
     )
     gone = identity_pb2.AccessKeyRequest(access_key_id=things.access_key)
     return [
+        ("Instances", "Run", launch, "image"),
+        ("Instances", "Run", launch, "key-pair"),
+        ("Instances", "Run", launch, "instance"),
+        ("Instances", "Run", launch, "volume"),
         ("Instances", "Run", launch, "subnet"),
         ("Instances", "Run", launch, "security-group"),
         ("Instances", "Run", launch, "network-interface"),
