@@ -1,6 +1,6 @@
 """Service models: what operations there are and what their members are called on the wire.
 
-botocore ships AWS's own models as data; we read its files (its loader would bring 4 MB of code) and
+botocore ships AWS's own models as data; we read its files (its loader would bring 3 MB of code) and
 leave the documentation out (it is nine tenths of them). Where the model of today falls short of
 what AWS answers or of what old clients read, the difference is declared in PATCHES, one line and
 one reason each, and nowhere else.
