@@ -6,7 +6,7 @@ calls CreateTags and DeleteTags.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from peewee import SQL, fn
 
@@ -18,10 +18,10 @@ from controller.identity.tags.checks import (
     too_many_tags,
 )
 from controller.kernel.database import Session, Transaction
-from controller.kernel.filters import EVERYTHING, either
+from controller.kernel.filters import either
 from controller.kernel.lookup import check_there
 from controller.kernel.prepared import among, prepared
-from controller.tables import schema
+from controller.kernel.resource import Resource
 from controller.tables.identity import Tag
 from protos import ids
 from protos.cloud.v1 import common_pb2, tags_pb2
@@ -29,36 +29,6 @@ from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 
 RESOURCES_PER_CALL_MAX = 1000  # EC2 API Reference, CreateTags
 TAGS_PER_CALL_MAX = 1000  # of DeleteTags; a resource has 50 at most
-
-# What can be tagged: noun → the column of its ids and that of its owner.
-TAGGABLE = {
-    "instance": (schema.Instance.instance_id, schema.Instance.account_id),
-    "image": (schema.Image.image_id, schema.Image.account_id),
-    "volume": (schema.Volume.volume_id, schema.Volume.account_id),
-    "snapshot": (schema.Snapshot.snapshot_id, schema.Snapshot.account_id),
-    "vpc": (schema.Vpc.vpc_id, schema.Vpc.account_id),
-    "dhcp-options": (schema.DhcpOptions.dhcp_options_id, schema.DhcpOptions.account_id),
-    "subnet": (schema.Subnet.subnet_id, schema.Subnet.account_id),
-    "network-interface": (
-        schema.NetworkInterface.network_interface_id,
-        schema.NetworkInterface.account_id,
-    ),
-    "security-group": (schema.SecurityGroup.group_id, schema.SecurityGroup.account_id),
-    "security-group-rule": (schema.SecurityGroupRule.rule_id, schema.SecurityGroupRule.account_id),
-    "key-pair": (schema.KeyPair.key_pair_id, schema.KeyPair.account_id),
-    "elastic-ip": (schema.PublicAddress.allocation_id, schema.PublicAddress.account_id),
-    "route-table": (schema.RouteTable.route_table_id, schema.RouteTable.account_id),
-    "internet-gateway": (
-        schema.InternetGateway.internet_gateway_id,
-        schema.InternetGateway.account_id,
-    ),
-    "network-acl": (schema.NetworkAcl.network_acl_id, schema.NetworkAcl.account_id),
-}
-# Rows that are kept for a while after their resource is gone.
-_STILL_THERE = {
-    "image": schema.Image.status.not_in(("pending_delete", "deleted")),
-    "snapshot": schema.Snapshot.status != "deleting",
-}
 
 
 def add(
@@ -114,7 +84,10 @@ def _tags_query(resource_ids):
 
 
 def create(
-    tx: Transaction, resource_ids: Sequence[str], tags: Sequence[common_pb2.Tag]
+    tx: Transaction,
+    taggable: Collection[Resource],
+    resource_ids: Sequence[str],
+    tags: Sequence[common_pb2.Tag],
 ) -> dict[str, list[str]]:
     """CreateTags: adds or overwrites. Answers which resources were tagged, by noun.
 
@@ -123,7 +96,7 @@ def create(
     if not tags:
         raise missing_parameter("Tag")
     checked = check_tags(tags)
-    found = _owned(tx, resource_ids)
+    found = _owned(tx, taggable, resource_ids)
     now = [(noun, owned, checked) for noun, owned in found.items()]
     rows = [
         {
@@ -151,7 +124,10 @@ def create(
 
 
 def delete(
-    tx: Transaction, resource_ids: Sequence[str], tags: Sequence[tags_pb2.TagSelector]
+    tx: Transaction,
+    taggable: Collection[Resource],
+    resource_ids: Sequence[str],
+    tags: Sequence[tags_pb2.TagSelector],
 ) -> dict[str, list[str]]:
     """DeleteTags. A tag that is not there is no error; resources must be. Answers them by noun."""
     if len(tags) > TAGS_PER_CALL_MAX:
@@ -160,7 +136,7 @@ def delete(
         )
     for tag in tags:
         check_key(tag.key)
-    found = _owned(tx, resource_ids)
+    found = _owned(tx, taggable, resource_ids)
     every = [resource_id for owned in found.values() for resource_id in owned]
     chosen = Tag.resource_id.in_(every)
     if tags:
@@ -175,7 +151,9 @@ def _selected(tag: tags_pb2.TagSelector):
     return by_key & (Tag.value == tag.value) if tag.HasField("value") else by_key
 
 
-def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]:
+def _owned(
+    tx: Transaction, taggable: Collection[Resource], resource_ids: Sequence[str]
+) -> dict[str, list[str]]:
     """The caller's resources of these ids by noun, in one statement a noun.
 
     Raises MALFORMED_ID, NOT_FOUND for those of the first noun that has any which are not theirs.
@@ -190,10 +168,11 @@ def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]
         )
     if not all(resource_ids):
         raise invalid_parameter("Null/empty value for resourceId is invalid")
+    known = {resource.name: resource for resource in taggable}
     by_noun: dict[str, list[str]] = {}
     for resource_id in dict.fromkeys(resource_ids):
         noun = ids.noun_of(resource_id)
-        if noun not in TAGGABLE:
+        if noun not in known:
             raise CloudError(
                 Kind.MALFORMED_ID,
                 f"The ID '{resource_id}' is not valid",
@@ -202,12 +181,8 @@ def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]
             )
         by_noun.setdefault(noun, []).append(resource_id)
     for noun, wanted in by_noun.items():
-        id_column, owner = TAGGABLE[noun]
-        query = id_column.model.select(id_column).where(
-            id_column.in_(wanted),
-            owner == tx.call.account_id,
-            _STILL_THERE.get(noun, EVERYTHING),
-        )
+        key = known[noun].key
+        query = known[noun].of(tx.call.account_id).select(key).where(key.in_(wanted))
         there = {row[0] for row in tx.tuples(query)}
         check_there(noun, wanted, there)
         tx.authorize(noun, wanted)

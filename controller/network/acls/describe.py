@@ -6,7 +6,7 @@ passes. Nothing else makes any yet.
 
 from peewee import SQL
 
-from controller.identity.tags.filters import tag_filters
+from controller.identity.pages import by_owner, owned_page
 from controller.kernel.database import Session
 from controller.kernel.filters import (
     NOTHING,
@@ -18,11 +18,12 @@ from controller.kernel.filters import (
     exists_where,
     integer,
 )
-from controller.network.pages import by_owner, owned_page
+from controller.kernel.resource import Resource
 from controller.tables.network import NetworkAcl, NetworkAclAssociation, NetworkAclEntry
 from protos.cloud.v1 import networks_pb2
 
 _ONE = SQL("1")
+RESOURCE = Resource("network-acl", NetworkAcl.network_acl_id, NetworkAcl.account_id)
 _ABSENT = custom(lambda values: NOTHING)  # known to EC2; nothing here has it
 _ENTRIES = NetworkAclEntry.select(_ONE).where(
     NetworkAclEntry.network_acl_id == NetworkAcl.network_acl_id
@@ -48,7 +49,6 @@ NETWORK_ACL_FILTERS: dict[str, Condition] = {
     "entry.ipv6-cidr": _ABSENT,
     "entry.port-range.from": _ABSENT,
     "entry.port-range.to": _ABSENT,
-    **tag_filters(NetworkAcl.network_acl_id),
 }
 
 
@@ -58,8 +58,7 @@ def describe_network_acls(
     rows, token, tagged = owned_page(
         session,
         account_id,
-        NetworkAcl,
-        "network-acl",
+        RESOURCE,
         NETWORK_ACL_FILTERS,
         request.network_acl_ids,
         request,

@@ -6,7 +6,7 @@ no longer attached to the VPC, or an interface is gone, detached or of an instan
 
 from peewee import JOIN, SQL, Case, fn
 
-from controller.identity.tags.filters import tag_filters
+from controller.identity.pages import by_owner, owned_page
 from controller.kernel.database import Session
 from controller.kernel.filters import (
     NOTHING,
@@ -18,7 +18,7 @@ from controller.kernel.filters import (
     custom,
     exists_where,
 )
-from controller.network.pages import by_owner, owned_page
+from controller.network.routing import internet_gateways, route_tables
 from controller.tables.compute import Attachment, Instance
 from controller.tables.network import (
     InternetGateway,
@@ -95,7 +95,6 @@ ROUTE_TABLE_FILTERS: dict[str, Condition] = {
     "route.nat-gateway-id": _ABSENT,
     "route.transit-gateway-id": _ABSENT,
     "route.vpc-peering-connection-id": _ABSENT,
-    **tag_filters(RouteTable.route_table_id),
 }
 
 
@@ -105,8 +104,7 @@ def describe_route_tables(
     rows, token, tagged = owned_page(
         session,
         account_id,
-        RouteTable,
-        "route-table",
+        route_tables.RESOURCE,
         ROUTE_TABLE_FILTERS,
         request.route_table_ids,
         request,
@@ -170,7 +168,6 @@ INTERNET_GATEWAY_FILTERS: dict[str, Condition] = {
     "owner-id": column(InternetGateway.account_id),
     "attachment.vpc-id": column(InternetGateway.vpc_id),
     "attachment.state": choice({"available": InternetGateway.vpc_id.is_null(False)}),
-    **tag_filters(InternetGateway.internet_gateway_id),
 }
 
 
@@ -180,8 +177,7 @@ def describe_internet_gateways(
     rows, token, tagged = owned_page(
         session,
         account_id,
-        InternetGateway,
-        "internet-gateway",
+        internet_gateways.RESOURCE,
         INTERNET_GATEWAY_FILTERS,
         request.internet_gateway_ids,
         request,

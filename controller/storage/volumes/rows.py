@@ -5,16 +5,21 @@ Called by storage/volumes/rules, attachments, reconcile and describe inside thei
 
 from collections.abc import Sequence
 
-from peewee import JOIN, ModelSelect
+from peewee import JOIN, ModelSelect, fn
 
 from controller.hosts import guests
 from controller.hosts.guests import ATTACHMENT_FIELDS, HOME, with_attachment, with_guest, with_home
 from controller.kernel.database import Session
 from controller.kernel.lookup import check_ids, not_found
+from controller.kernel.resource import Resource
 from controller.tables.compute import Attachment, Instance, Placement
 from controller.tables.hosts import Assignment
 from controller.tables.storage import Volume
 
+RESOURCE = Resource(
+    *("volume", Volume.volume_id, Volume.account_id),
+    sums={"gigabytes": fn.SUM(Volume.size_gib)},
+)
 # What the home has seen of it, and the guest of the instance that it is attached to; None where
 # there is none.
 SEEN_FIELDS = (

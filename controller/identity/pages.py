@@ -1,35 +1,41 @@
-"""A page of an account's rows of one table, with their tags: what most describes begin with."""
+"""A page of what an account has of a noun, with tags: what most describes begin with."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from peewee import ModelSelect
+
 from controller.identity.tags import rules as tags
+from controller.identity.tags.filters import tag_filters
 from controller.kernel.database import Session
 from controller.kernel.filters import Condition, page_of, where
 from controller.kernel.lookup import select_page
-from controller.kernel.table import Table
+from controller.kernel.resource import Resource
 
 
 def owned_page(
     session: Session,
     account_id: str,
-    model: type[Table],
-    noun: str,
+    resource: Resource,
     filters: Mapping[str, Condition],
     asked: Sequence[str],
     request,
     *,
+    query: ModelSelect | None = None,
     largest: int = 1000,
 ) -> tuple[list, str, dict]:
     """(rows, the next page's token, tags by id). ``request`` has filters and a page; ``asked`` are
-    the ids that it names. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
+    the ids that it names; ``filters`` those of the noun, beside which there are those by tags;
+    ``query`` what to read of its rows, the id first, if not all. Raises INVALID, MALFORMED_ID,
+    NOT_FOUND."""
+    own = resource.of(account_id) if query is None else query.where(resource.owner == account_id)
     rows, token = select_page(
         session,
-        model.select().where(model.account_id == account_id),
-        model._meta.primary_key,
-        noun,
+        own,
+        resource.key,
+        resource.name,
         asked,
-        where(filters, request.filters),
+        where({**filters, **tag_filters(resource.key)}, request.filters),
         page_of(request.page, largest=largest, explicit_ids=asked),
     )
     return rows, token, tags.tags_of(session, [row[0] for row in rows])

@@ -1,0 +1,46 @@
+"""Whose the rows of a noun are: what the controller adds to its declaration in ``protos/nouns``.
+
+Declared with the noun's rules and registered in ``app.RESOURCES``, by which CreateTags and
+DeleteTags find what they name. Pages of a noun: ``identity/pages``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from peewee import ColumnBase, Field, ModelSelect
+
+from controller.kernel.database import Session
+from controller.kernel.lookup import find_one
+from protos.noun import Noun
+from protos.nouns import NOUNS
+
+
+@dataclass(frozen=True)
+class Resource:
+    """``key``: the column of its ids; ``owner``: that of the account; ``there``: which rows can be
+    found, where some are kept for a while after their resource is gone; ``sums``: what a quota of
+    the noun counts where that is not such rows."""
+
+    name: str
+    key: Field
+    owner: Field
+    there: ColumnBase | None = None
+    sums: Mapping[str, ColumnBase] = field(default_factory=dict)
+
+    @property
+    def noun(self) -> Noun:
+        return NOUNS[self.name]
+
+    @property
+    def conditions(self) -> tuple[ColumnBase, ...]:
+        return () if self.there is None else (self.there,)
+
+    def of(self, account_id: str) -> ModelSelect:
+        """The account's rows."""
+        return self.key.model.select().where(self.owner == account_id, *self.conditions)
+
+    def find(self, session: Session, account_id: str, identifier: str):
+        """The account's row of this id. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
+        parameter = f"{self.noun.camel}Id"
+        own = self.of(account_id)
+        return find_one(session, own, self.key, self.name, identifier, parameter)
