@@ -200,6 +200,7 @@ def build(
             ensure_catalogue(tx)
             ensure_pool(tx, config.networks.public_pool)
             add_missing_subnets(tx, zones, rng)
+            quotas.add_missing(tx)
             keep_domain(tx, feed, _names(config).private_suffix)
 
     identity = Identity(db, rng, master_key, open_account)

@@ -24,6 +24,7 @@ from controller.tables.hosts import Host
 from controller.tables.identity import Quota
 from controller.tables.network import NetworkInterface, PublicAddress, SecondaryAddress
 from controller.tables.storage import Volume
+from protos.nouns import QUOTAS
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def _quotas(session: Session, resources: Iterable[Resource]) -> list[str]:
     }
     for resource in resources:
         for quota in resource.noun.quotas:
-            if quota.per or quota.name in _OF_PLACEMENTS:
+            if not quota.charged or quota.name in _OF_PLACEMENTS:
                 continue
             amount = resource.sums.get(quota.name, fn.COUNT(resource.key))
             model = resource.key.model
@@ -107,7 +108,8 @@ def _quotas(session: Session, resources: Iterable[Resource]) -> list[str]:
             for account_id, count in session.tuples(summed.group_by(resource.owner)):
                 living.setdefault(account_id, {})[quota.name] = count
     found = []
-    for quota in session.rows(Quota.select()):
+    charged = [name for name, (quota, _) in QUOTAS.items() if quota.charged]
+    for quota in session.rows(Quota.select().where(Quota.name.in_(charged))):
         there = living.get(quota.account_id, {}).get(quota.name, 0)
         if quota.used != there:
             found.append(

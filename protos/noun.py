@@ -25,15 +25,19 @@ class Quota:
     """How much an account may have. ``name``: as the operator sets it, in the plural.
 
     ``default``: where he says nothing; ``follows``: the quota whose maximum it has then, in place
-    of a default. ``per``: what each has as many of, and then nothing is charged. ``words``: EC2's
-    for the refusal, of {maximum}, {used}, {amount} and {total}, where they are not the rule's.
+    of a default. ``words``: EC2's for the refusal, of {maximum}, {used}, {amount} and {total},
+    where they are not the rule's.
     """
 
     name: str
     default: int = 0
     follows: str = ""
-    per: str = ""
     words: str = BY_RULE
+
+    @property
+    def charged(self) -> bool:
+        """False of a bound on each of something, as rules_per_group: what there is, is counted."""
+        return "_per_" not in self.name
 
     def refusal(self, maximum: int, used: int, amount: int) -> str:
         words = self.words or "The maximum number of {plural} ({maximum}) has been reached."

@@ -114,7 +114,7 @@ _NETWORK = (
         tagged=True,
         not_found="InvalidSecurityGroupRuleId.NotFound",
         absent="The security group rule ID{s} '{ids}' {do} not exist",
-        quotas=(Quota("rules_per_group", 60, per="security-group"),),
+        quotas=(Quota("rules_per_group", 60),),
         codes={
             (Kind.NOT_FOUND, "permission"): "InvalidPermission.NotFound",
             _EXISTS: "InvalidPermission.Duplicate",
@@ -157,7 +157,7 @@ _NETWORK = (
         *("subnet", "subnet"),
         tagged=True,
         malformed=None,
-        quotas=(Quota("subnets_per_vpc", 200, per="vpc"),),
+        quotas=(Quota("subnets_per_vpc", 200),),
         codes={
             (Kind.NOT_FOUND, "no-default"): "MissingInput",
             _EXISTS: "InvalidSubnet.Conflict",
@@ -174,7 +174,7 @@ _NETWORK = (
     Noun(
         *("route-table", "rtb"),
         tagged=True,
-        quotas=(Quota("route_tables_per_vpc", 200, per="vpc"),),
+        quotas=(Quota("route_tables_per_vpc", 200),),
     ),
     Noun(
         *("route-table-association", "rtbassoc"),
@@ -186,7 +186,7 @@ _NETWORK = (
     Noun(
         "route",
         not_found="InvalidRoute.NotFound",
-        quotas=(Quota("routes_per_table", 50, per="route-table"),),
+        quotas=(Quota("routes_per_table", 50),),
         codes={_EXISTS: "RouteAlreadyExists"},
     ),
     Noun("network-acl", "acl", tagged=True),
@@ -294,4 +294,5 @@ _NONE_HERE = (
 )
 
 NOUNS = {noun.name: noun for noun in (*_COMPUTE, *_NETWORK, *_STORED, *_HOSTS, *_NONE_HERE)}
+# In the order in which a refusal names what is short: instances first, as EC2 does.
 QUOTAS = {quota.name: (quota, noun) for noun in NOUNS.values() for quota in noun.quotas}

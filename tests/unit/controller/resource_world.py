@@ -12,7 +12,7 @@ from pathlib import Path
 from controller.app import RESOURCES
 from controller.compute.instances.metadata_options import retagged
 from controller.compute.key_pairs.rpc import KeyPairsServicer
-from controller.config import ImagesConfig, QuotaLimits, RegionConfig, Zone
+from controller.config import ImagesConfig, RegionConfig, Zone
 from controller.hosts.feed import Feed
 from controller.hosts.regions import RegionsServicer
 from controller.identity.quotas.rpc import QuotasServicer
@@ -47,7 +47,7 @@ from protos.ids import new_id
 
 ANN, BOB, OPERATOR = "111111111111", "222222222222", "000000000001"
 ZONES = (Zone("us-east-1a", "use1-az1"), Zone("us-east-1b", "use1-az2"))
-DEFAULT_LIMITS = QuotaLimits(addresses=5, rules_per_group=6, key_pairs=4, security_groups=8)
+DEFAULT_LIMITS = {"addresses": 5, "rules_per_group": 6, "key_pairs": 4, "security_groups": 8}
 
 
 class World:

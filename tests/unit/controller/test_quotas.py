@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.config import QuotaLimits
+from controller.tables.identity import Quota
 from protos.cloud.v1 import quotas_pb2 as pb
 from protos.errors import CloudError, Kind
 from tests.unit.controller.resource_world import ANN, BOB, OPERATOR, World
@@ -111,8 +111,8 @@ def test_an_account_gets_its_own_maximum_at_once(world):
 
 def test_internet_gateways_follow_the_number_of_vpcs(world, tmp_path):
     for limits, expected in (
-        (QuotaLimits(vpcs=9), (9, 9)),
-        (QuotaLimits(vpcs=9, internet_gateways=2), (9, 2)),
+        ({"vpcs": 9}, (9, 9)),
+        ({"vpcs": 9, "internet_gateways": 2}, (9, 2)),
     ):
         found = listed(World(tmp_path, limits=limits))
         assert (found["vpcs"][0], found["internet_gateways"][0]) == expected
@@ -147,3 +147,10 @@ def test_giving_back_what_was_never_charged_is_our_mistake(world):
         refund(world, instances=2)
     assert refusal.value.kind is Kind.BUG
     assert listed(world)["instances"] == (100, 1)
+
+
+def test_a_quota_declared_since_is_an_accounts_too(world):
+    with world.db.write(world.call()) as tx:
+        tx.delete(Quota, (Quota.account_id == ANN) & (Quota.name == "volumes"))
+        world.quota_rules.add_missing(tx)
+    assert listed(world)["volumes"] == (500, 0)
