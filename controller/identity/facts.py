@@ -13,116 +13,116 @@ from peewee import Field
 from controller.identity.authorize import NOTHING, Context, Lazy, arn
 from controller.kernel.columns import BooleanField
 from controller.kernel.database import Session
-from controller.tables import schema
+from controller.tables import compute, network, storage
 from controller.tables.identity import Tag
 
-_KEY_PAIR, _GROUP = schema.KeyPair, schema.SecurityGroup
+_KEY_PAIR, _GROUP = compute.KeyPair, network.SecurityGroup
 # noun -> the column of the name that its ARN has, and its condition keys' columns. A pair is a
 # reference: the noun whose ARN is the value. Source: Service Authorization Reference, "Condition
 # keys for Amazon EC2".
 _FACTS: dict[str, tuple[Field, dict[str, Field | tuple[str, Field]]]] = {
     "instance": (
-        schema.Instance.instance_id,
+        compute.Instance.instance_id,
         {
-            "ec2:InstanceID": schema.Instance.instance_id,
-            "ec2:InstanceType": schema.Instance.instance_type,
-            "ec2:AvailabilityZone": schema.Instance.availability_zone,
-            "ec2:Tenancy": schema.Instance.tenancy,
-            "ec2:EbsOptimized": schema.Instance.ebs_optimized,
-            "ec2:MetadataHttpEndpoint": schema.Instance.metadata_http_endpoint,
-            "ec2:MetadataHttpTokens": schema.Instance.metadata_http_tokens,
-            "ec2:MetadataHttpPutResponseHopLimit": schema.Instance.metadata_hop_limit,
-            "ec2:InstanceMetadataTags": schema.Instance.metadata_tags,
+            "ec2:InstanceID": compute.Instance.instance_id,
+            "ec2:InstanceType": compute.Instance.instance_type,
+            "ec2:AvailabilityZone": compute.Instance.availability_zone,
+            "ec2:Tenancy": compute.Instance.tenancy,
+            "ec2:EbsOptimized": compute.Instance.ebs_optimized,
+            "ec2:MetadataHttpEndpoint": compute.Instance.metadata_http_endpoint,
+            "ec2:MetadataHttpTokens": compute.Instance.metadata_http_tokens,
+            "ec2:MetadataHttpPutResponseHopLimit": compute.Instance.metadata_hop_limit,
+            "ec2:InstanceMetadataTags": compute.Instance.metadata_tags,
         },
     ),
     "image": (
-        schema.Image.image_id,
+        storage.Image.image_id,
         {
-            "ec2:ImageID": schema.Image.image_id,
-            "ec2:Owner": schema.Image.account_id,
-            "ec2:Public": schema.Image.public,
+            "ec2:ImageID": storage.Image.image_id,
+            "ec2:Owner": storage.Image.account_id,
+            "ec2:Public": storage.Image.public,
         },
     ),
     "volume": (
-        schema.Volume.volume_id,
+        storage.Volume.volume_id,
         {
-            "ec2:VolumeID": schema.Volume.volume_id,
-            "ec2:AvailabilityZone": schema.Volume.availability_zone,
-            "ec2:Encrypted": schema.Volume.encrypted,
-            "ec2:VolumeSize": schema.Volume.size_gib,
-            "ec2:VolumeType": schema.Volume.volume_type,
-            "ec2:VolumeIops": schema.Volume.iops,
-            "ec2:VolumeThroughput": schema.Volume.throughput_mibps,
-            "ec2:ParentSnapshot": ("snapshot", schema.Volume.snapshot_id),
+            "ec2:VolumeID": storage.Volume.volume_id,
+            "ec2:AvailabilityZone": storage.Volume.availability_zone,
+            "ec2:Encrypted": storage.Volume.encrypted,
+            "ec2:VolumeSize": storage.Volume.size_gib,
+            "ec2:VolumeType": storage.Volume.volume_type,
+            "ec2:VolumeIops": storage.Volume.iops,
+            "ec2:VolumeThroughput": storage.Volume.throughput_mibps,
+            "ec2:ParentSnapshot": ("snapshot", storage.Volume.snapshot_id),
         },
     ),
     "snapshot": (
-        schema.Snapshot.snapshot_id,
+        storage.Snapshot.snapshot_id,
         {
-            "ec2:SnapshotID": schema.Snapshot.snapshot_id,
-            "ec2:Owner": schema.Snapshot.account_id,
-            "ec2:VolumeSize": schema.Snapshot.size_gib,
-            "ec2:ParentVolume": ("volume", schema.Snapshot.volume_id),
+            "ec2:SnapshotID": storage.Snapshot.snapshot_id,
+            "ec2:Owner": storage.Snapshot.account_id,
+            "ec2:VolumeSize": storage.Snapshot.size_gib,
+            "ec2:ParentVolume": ("volume", storage.Snapshot.volume_id),
         },
     ),
     "vpc": (
-        schema.Vpc.vpc_id,
-        {"ec2:VpcID": schema.Vpc.vpc_id, "ec2:Tenancy": schema.Vpc.instance_tenancy},
+        network.Vpc.vpc_id,
+        {"ec2:VpcID": network.Vpc.vpc_id, "ec2:Tenancy": network.Vpc.instance_tenancy},
     ),
     "subnet": (
-        schema.Subnet.subnet_id,
+        network.Subnet.subnet_id,
         {
-            "ec2:SubnetID": schema.Subnet.subnet_id,
-            "ec2:AvailabilityZone": schema.Subnet.availability_zone,
-            "ec2:Vpc": ("vpc", schema.Subnet.vpc_id),
+            "ec2:SubnetID": network.Subnet.subnet_id,
+            "ec2:AvailabilityZone": network.Subnet.availability_zone,
+            "ec2:Vpc": ("vpc", network.Subnet.vpc_id),
         },
     ),
     "network-interface": (
-        schema.NetworkInterface.network_interface_id,
+        network.NetworkInterface.network_interface_id,
         {
-            "ec2:NetworkInterfaceID": schema.NetworkInterface.network_interface_id,
-            "ec2:AvailabilityZone": schema.NetworkInterface.availability_zone,
-            "ec2:Subnet": ("subnet", schema.NetworkInterface.subnet_id),
-            "ec2:Vpc": ("vpc", schema.NetworkInterface.vpc_id),
+            "ec2:NetworkInterfaceID": network.NetworkInterface.network_interface_id,
+            "ec2:AvailabilityZone": network.NetworkInterface.availability_zone,
+            "ec2:Subnet": ("subnet", network.NetworkInterface.subnet_id),
+            "ec2:Vpc": ("vpc", network.NetworkInterface.vpc_id),
         },
     ),
     "security-group": (
         _GROUP.group_id,
         {"ec2:SecurityGroupID": _GROUP.group_id, "ec2:Vpc": ("vpc", _GROUP.vpc_id)},
     ),
-    "security-group-rule": (schema.SecurityGroupRule.rule_id, {}),
+    "security-group-rule": (network.SecurityGroupRule.rule_id, {}),
     "key-pair": (
         _KEY_PAIR.key_name,
         {"ec2:KeyPairName": _KEY_PAIR.key_name, "ec2:KeyPairType": _KEY_PAIR.key_type},
     ),
     "elastic-ip": (
-        schema.PublicAddress.allocation_id,
+        network.PublicAddress.allocation_id,
         {
-            "ec2:AllocationId": schema.PublicAddress.allocation_id,
-            "ec2:PublicIpAddress": schema.PublicAddress.public_ip,
+            "ec2:AllocationId": network.PublicAddress.allocation_id,
+            "ec2:PublicIpAddress": network.PublicAddress.public_ip,
         },
     ),
     "route-table": (
-        schema.RouteTable.route_table_id,
+        network.RouteTable.route_table_id,
         {
-            "ec2:RouteTableID": schema.RouteTable.route_table_id,
-            "ec2:Vpc": ("vpc", schema.RouteTable.vpc_id),
+            "ec2:RouteTableID": network.RouteTable.route_table_id,
+            "ec2:Vpc": ("vpc", network.RouteTable.vpc_id),
         },
     ),
     "internet-gateway": (
-        schema.InternetGateway.internet_gateway_id,
-        {"ec2:InternetGatewayID": schema.InternetGateway.internet_gateway_id},
+        network.InternetGateway.internet_gateway_id,
+        {"ec2:InternetGatewayID": network.InternetGateway.internet_gateway_id},
     ),
     "network-acl": (
-        schema.NetworkAcl.network_acl_id,
+        network.NetworkAcl.network_acl_id,
         {
-            "ec2:NetworkAclID": schema.NetworkAcl.network_acl_id,
-            "ec2:Vpc": ("vpc", schema.NetworkAcl.vpc_id),
+            "ec2:NetworkAclID": network.NetworkAcl.network_acl_id,
+            "ec2:Vpc": ("vpc", network.NetworkAcl.vpc_id),
         },
     ),
     "dhcp-options": (
-        schema.DhcpOptions.dhcp_options_id,
-        {"ec2:DhcpOptionsID": schema.DhcpOptions.dhcp_options_id},
+        network.DhcpOptions.dhcp_options_id,
+        {"ec2:DhcpOptionsID": network.DhcpOptions.dhcp_options_id},
     ),
 }
 
