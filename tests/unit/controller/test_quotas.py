@@ -5,6 +5,7 @@ import pytest
 from controller.tables.identity import Quota
 from protos.cloud.v1 import quotas_pb2 as pb
 from protos.errors import CloudError, Kind
+from protos.nouns import QUOTAS
 from tests.unit.controller.resource_world import ANN, BOB, OPERATOR, World
 from tests.unit.controller.test_security_groups import refused
 
@@ -36,23 +37,16 @@ def listed(world, account_id=ANN):
 
 
 def test_what_an_account_begins_with(world):
-    assert listed(world) == {
-        "instances": (100, 0),
-        "vcpus": (200, 0),
-        "memory_mib": (524288, 0),
+    found = listed(world)
+    assert list(found) == list(QUOTAS)
+    declared = {name: (quota.default, 0) for name, (quota, _) in QUOTAS.items()}
+    assert {name: each for name, each in found.items() if each != declared[name]} == {
         "addresses": (5, 0),
         "key_pairs": (4, 0),
         "security_groups": (8, 1),
-        "volumes": (500, 0),
-        "gigabytes": (51200, 0),
-        "snapshots": (10000, 0),
-        "network_interfaces": (5000, 0),
         "rules_per_group": (6, 0),
         "vpcs": (5, 1),
-        "subnets_per_vpc": (200, 0),
         "internet_gateways": (5, 1),
-        "route_tables_per_vpc": (200, 0),
-        "routes_per_table": (50, 0),
     }
 
 
