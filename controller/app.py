@@ -116,22 +116,22 @@ from protos.cloud.v1 import fleet_pb2
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 # What accounts have, and can tag.
-RESOURCES = (
-    instances.RESOURCE,
-    key_pairs.RESOURCE,
-    addresses.RESOURCE,
-    security_groups.RESOURCE,
-    security_group_rules.RESOURCE,
-    network_interfaces.RESOURCE,
-    vpcs.RESOURCE,
-    subnets.RESOURCE,
-    internet_gateways.RESOURCE,
-    route_tables.RESOURCE,
-    network_acls.RESOURCE,
-    dhcp_options.RESOURCE,
-    images.RESOURCE,
-    volumes.RESOURCE,
-    snapshots.RESOURCE,
+OWNED = (
+    instances.OWNED,
+    key_pairs.OWNED,
+    addresses.OWNED,
+    security_groups.OWNED,
+    security_group_rules.OWNED,
+    network_interfaces.OWNED,
+    vpcs.OWNED,
+    subnets.OWNED,
+    internet_gateways.OWNED,
+    route_tables.OWNED,
+    network_acls.OWNED,
+    dhcp_options.OWNED,
+    images.OWNED,
+    volumes.OWNED,
+    snapshots.OWNED,
 )
 
 
@@ -274,7 +274,7 @@ def _tasks(
         Task("blocks", HOUR, BlockCollector(db, blocks).run_once),
         Task("key changes", HOUR, identity.forget_changes),
         Task("join tokens", HOUR, enrolment.forget_expired),
-        Task("audit", HOUR, Audit(db, RESOURCES).run_once),
+        Task("audit", HOUR, Audit(db, OWNED).run_once),
     ]
 
 
@@ -325,7 +325,7 @@ def _resources(
         "KeyPairs": KeyPairsServicer(db, rng, quotas),
         "Quotas": QuotasServicer(db, quotas),
         "Regions": RegionsServicer(db, region, quotas, GROUPS_PER_INTERFACE_MAX),
-        "Tags": TagsServicer(db, RESOURCES, partial(retagged, feed)),
+        "Tags": TagsServicer(db, OWNED, partial(retagged, feed)),
     }
 
 

@@ -18,7 +18,7 @@ from peewee import JOIN, fn
 
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Session
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.tables.compute import Instance, Placement
 from controller.tables.hosts import Host
 from controller.tables.identity import Quota
@@ -32,7 +32,7 @@ _OF_PLACEMENTS = ("instances", "vcpus", "memory_mib")
 
 
 class Audit:
-    def __init__(self, db: Database, resources: Iterable[Resource]):
+    def __init__(self, db: Database, resources: Iterable[Owned]):
         self._db, self._resources = db, tuple(resources)
 
     def run_once(self, call: Call) -> list[str]:
@@ -43,7 +43,7 @@ class Audit:
         return found
 
 
-def discrepancies(session: Session, resources: Iterable[Resource]) -> list[str]:
+def discrepancies(session: Session, resources: Iterable[Owned]) -> list[str]:
     """What is not as it must be, a sentence each."""
     return [
         *_hosts(session),
@@ -82,7 +82,7 @@ def _hosts(session: Session) -> list[str]:
     return found
 
 
-def _quotas(session: Session, resources: Iterable[Resource]) -> list[str]:
+def _quotas(session: Session, resources: Iterable[Owned]) -> list[str]:
     living = {
         row.account_id: {"vcpus": row.vcpus, "memory_mib": row.memory_mib, "instances": row.living}
         for row in session.rows(

@@ -2,7 +2,7 @@
 
 Read by ``protos/ids``, by the controller's lookup, tags and quotas, by the gateway's error table
 and its coverage page. What needs a table (whose rows they are) is declared in the controller, with
-the noun's rules (``controller/identity/resources``). CONTRIBUTING.md says how to add one.
+the noun's rules (``controller/kernel/owned``). CONTRIBUTING.md says how to add one.
 """
 
 from protos.errors import Kind

@@ -10,13 +10,13 @@ from controller.identity.tags.filters import tag_filters
 from controller.kernel.database import Session
 from controller.kernel.filters import Condition, page_of, where
 from controller.kernel.lookup import select_page
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 
 
 def owned_page(
     session: Session,
     account_id: str,
-    resource: Resource,
+    resource: Owned,
     filters: Mapping[str, Condition],
     asked: Sequence[str],
     request,

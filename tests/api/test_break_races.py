@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from controller import config
-from controller.app import RESOURCES
+from controller.app import OWNED
 from controller.audit import discrepancies
 from controller.kernel.database import open_sqlite
 from tests.api.asking import launch, refused
@@ -43,7 +43,7 @@ def books(cloud) -> list[str]:
     db = open_sqlite(config.load(cloud.files.controller_toml).database)
     try:
         with db.read() as session:
-            return discrepancies(session, RESOURCES)
+            return discrepancies(session, OWNED)
     finally:
         db.close()
 

@@ -44,4 +44,4 @@ def test_what_is_tagged_is_a_type_of_ec2s_and_somebodys():
     types = set(model.load("ec2").shapes["ResourceType"]["enum"])
     tagged = {noun.name for noun in NOUNS.values() if noun.tagged}
     assert tagged <= types
-    assert tagged == {resource.noun.name for resource in app.RESOURCES}
+    assert tagged == {resource.noun.name for resource in app.OWNED}

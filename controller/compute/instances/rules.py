@@ -22,7 +22,7 @@ from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
 from controller.kernel.filters import shown_time
 from controller.kernel.lookup import check_ids, check_there
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.kernel.state_reasons import state_reason
 from controller.network.interfaces import rules as interfaces
 from controller.tables.compute import Attachment, Instance, Placement
@@ -30,7 +30,7 @@ from controller.tables.network import NetworkInterface
 from controller.tables.nouns import INSTANCE, VPC
 from protos.errors import CloudError, Kind, missing_parameter
 
-RESOURCE = Resource("instance", Instance.instance_id, Instance.account_id)
+OWNED = Owned("instance", Instance.instance_id, Instance.account_id)
 USER_SHUTDOWN = state_reason("Client.UserInitiatedShutdown", "User initiated shutdown")
 
 

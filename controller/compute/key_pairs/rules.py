@@ -14,12 +14,12 @@ from controller.identity.quotas.rules import Quotas
 from controller.identity.tags import rules as tags
 from controller.kernel.database import Transaction
 from controller.kernel.lookup import not_found
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.tables.compute import KeyPair
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import is_well_formed, new_id
 
-RESOURCE = Resource("key-pair", KeyPair.key_pair_id, KeyPair.account_id)
+OWNED = Owned("key-pair", KeyPair.key_pair_id, KeyPair.account_id)
 NAME_CHARS_MAX = 255
 KEY_TYPES = ("rsa", "ed25519")
 KEY_FORMATS = ("pem", "ppk")

@@ -7,7 +7,7 @@ from controller.identity.tags.checks import check_keys_in_metadata
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
 from controller.kernel.filters import Page, column, page_of, where
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.tables.identity import Tag
 from protos.cloud.v1 import common_pb2, tags_pb2
 from protos.errors import CloudError, Kind
@@ -29,7 +29,7 @@ class TagsServicer:
     def __init__(
         self,
         db: Database,
-        taggable: Collection[Resource],
+        taggable: Collection[Owned],
         retagged: Callable[[Transaction, list[str]], list[str]],
     ):
         self._db, self._taggable, self._retagged = db, taggable, retagged

@@ -20,8 +20,8 @@ from controller.identity.tags.checks import (
 from controller.kernel.database import Session, Transaction
 from controller.kernel.filters import either
 from controller.kernel.lookup import check_there
+from controller.kernel.owned import Owned
 from controller.kernel.prepared import among, prepared
-from controller.kernel.resource import Resource
 from controller.tables.identity import Tag
 from protos import ids
 from protos.cloud.v1 import common_pb2, tags_pb2
@@ -85,7 +85,7 @@ def _tags_query(resource_ids):
 
 def create(
     tx: Transaction,
-    taggable: Collection[Resource],
+    taggable: Collection[Owned],
     resource_ids: Sequence[str],
     tags: Sequence[common_pb2.Tag],
 ) -> dict[str, list[str]]:
@@ -125,7 +125,7 @@ def create(
 
 def delete(
     tx: Transaction,
-    taggable: Collection[Resource],
+    taggable: Collection[Owned],
     resource_ids: Sequence[str],
     tags: Sequence[tags_pb2.TagSelector],
 ) -> dict[str, list[str]]:
@@ -152,7 +152,7 @@ def _selected(tag: tags_pb2.TagSelector):
 
 
 def _owned(
-    tx: Transaction, taggable: Collection[Resource], resource_ids: Sequence[str]
+    tx: Transaction, taggable: Collection[Owned], resource_ids: Sequence[str]
 ) -> dict[str, list[str]]:
     """The caller's resources of these ids by noun, in one statement a noun.
 

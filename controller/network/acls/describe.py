@@ -18,12 +18,12 @@ from controller.kernel.filters import (
     exists_where,
     integer,
 )
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.tables.network import NetworkAcl, NetworkAclAssociation, NetworkAclEntry
 from protos.cloud.v1 import networks_pb2
 
 _ONE = SQL("1")
-RESOURCE = Resource("network-acl", NetworkAcl.network_acl_id, NetworkAcl.account_id)
+OWNED = Owned("network-acl", NetworkAcl.network_acl_id, NetworkAcl.account_id)
 _ABSENT = custom(lambda values: NOTHING)  # known to EC2; nothing here has it
 _ENTRIES = NetworkAclEntry.select(_ONE).where(
     NetworkAclEntry.network_acl_id == NetworkAcl.network_acl_id
@@ -58,7 +58,7 @@ def describe_network_acls(
     rows, token, tagged = owned_page(
         session,
         account_id,
-        RESOURCE,
+        OWNED,
         NETWORK_ACL_FILTERS,
         request.network_acl_ids,
         request,

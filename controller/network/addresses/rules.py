@@ -24,7 +24,7 @@ from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Transaction
 from controller.kernel.lookup import check_ids, find_one, not_found
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.network import address_pool as pool
 from controller.network.interfaces.rules import may_be_lent_another, several_interfaces, tell_hosts
 from controller.network.routing import internet_gateways as gateways
@@ -34,7 +34,7 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 from protos.ids import new_id
 
-RESOURCE = Resource("elastic-ip", PublicAddress.allocation_id, PublicAddress.account_id)
+OWNED = Owned("elastic-ip", PublicAddress.allocation_id, PublicAddress.account_id)
 _NIC, _MORE = NetworkInterface, SecondaryAddress
 # An address's association: its secondary private address's, or that of the interface's primary one.
 carried_association_id = fn.COALESCE(_MORE.association_id, _NIC.association_id)

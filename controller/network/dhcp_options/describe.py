@@ -7,7 +7,7 @@ from peewee import SQL
 from controller.identity.pages import by_owner, owned_page
 from controller.kernel.database import Session
 from controller.kernel.filters import Condition, any_of, column
-from controller.network.dhcp_options.rules import RESOURCE
+from controller.network.dhcp_options.rules import OWNED
 from controller.tables.network import DhcpOption, DhcpOptions
 from protos.cloud.v1 import networks_pb2
 
@@ -26,7 +26,7 @@ def describe_dhcp_options(
     session: Session, account_id: str, request: networks_pb2.DescribeDhcpOptionsRequest
 ) -> networks_pb2.DescribeDhcpOptionsResponse:
     asked = request.dhcp_options_ids
-    rows, token, tagged = owned_page(session, account_id, RESOURCE, DHCP_FILTERS, asked, request)
+    rows, token, tagged = owned_page(session, account_id, OWNED, DHCP_FILTERS, asked, request)
     set_ids = [row.dhcp_options_id for row in rows]
     values = by_owner(session, DhcpOption.select(), DhcpOption.dhcp_options_id, set_ids)
     sets = [

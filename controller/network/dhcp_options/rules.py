@@ -17,7 +17,7 @@ from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Transaction
 from controller.kernel.lookup import check_ids
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.tables.compute import Placement
 from controller.tables.network import DhcpOption, DhcpOptions, Vpc
 from controller.tables.nouns import INSTANCE, VPC
@@ -25,7 +25,7 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
-RESOURCE = Resource("dhcp-options", DhcpOptions.dhcp_options_id, DhcpOptions.account_id)
+OWNED = Owned("dhcp-options", DhcpOptions.dhcp_options_id, DhcpOptions.account_id)
 OWN_RESOLVER = "AmazonProvidedDNS"  # EC2's word for the VPC's own
 SERVERS_MAX = 4
 TOLD_AT_ONCE = 1000  # instances in one statement
@@ -130,7 +130,7 @@ def _insert(tx: Transaction, rng, account_id: str, options: dict, is_default=Fal
 
 def _find(tx: Transaction, set_id: str) -> None:
     check_ids("dhcp-options", [set_id])
-    RESOURCE.find(tx, tx.call.account_id, set_id)
+    OWNED.find(tx, tx.call.account_id, set_id)
 
 
 def _checked(key: str, values: list[str]) -> list[str]:

@@ -18,8 +18,8 @@ from controller.hosts.feed import Feed
 from controller.hosts.guests import with_attachment, with_guest
 from controller.identity.tags import rules as tags
 from controller.kernel.database import Session, Transaction
+from controller.kernel.owned import Owned
 from controller.kernel.prepared import among, prepared
-from controller.kernel.resource import Resource
 from controller.network import address_pool as pool
 from controller.network.interfaces.create import group_rows
 from controller.network.interfaces.launch import DNS_HOSTNAMES, resolve_groups
@@ -40,7 +40,7 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
 
 _NIC = NetworkInterface
-RESOURCE = Resource("network-interface", _NIC.network_interface_id, _NIC.account_id)
+OWNED = Owned("network-interface", _NIC.network_interface_id, _NIC.account_id)
 INTERFACE_COLUMNS = (
     _NIC.network_interface_id,
     _NIC.account_id,

@@ -104,7 +104,7 @@ def describe_route_tables(
     rows, token, tagged = owned_page(
         session,
         account_id,
-        route_tables.RESOURCE,
+        route_tables.OWNED,
         ROUTE_TABLE_FILTERS,
         request.route_table_ids,
         request,
@@ -177,7 +177,7 @@ def describe_internet_gateways(
     rows, token, tagged = owned_page(
         session,
         account_id,
-        internet_gateways.RESOURCE,
+        internet_gateways.OWNED,
         INTERNET_GATEWAY_FILTERS,
         request.internet_gateway_ids,
         request,

@@ -14,7 +14,7 @@ from controller.identity.quotas.rules import Quotas
 from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Session, Transaction
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.network.vpcs import rules as vpcs
 from controller.tables.network import InternetGateway, NetworkInterface, SecondaryAddress
 from controller.tables.nouns import VPC
@@ -22,9 +22,7 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
 from protos.ids import new_id
 
-RESOURCE = Resource(
-    "internet-gateway", InternetGateway.internet_gateway_id, InternetGateway.account_id
-)
+OWNED = Owned("internet-gateway", InternetGateway.internet_gateway_id, InternetGateway.account_id)
 
 
 def create(
@@ -143,4 +141,4 @@ def _set_vpc(
 
 
 def _find(tx: Transaction, gateway_id: str):
-    return RESOURCE.find(tx, tx.call.account_id, gateway_id)
+    return OWNED.find(tx, tx.call.account_id, gateway_id)

@@ -15,7 +15,7 @@ from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.client_tokens import digest_of, made_before
 from controller.kernel.database import Transaction
 from controller.kernel.lookup import find_one
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.network.subnets import rules as subnets
 from controller.network.vpcs import rules as vpcs
 from controller.tables.network import RouteTable, RouteTableAssociation
@@ -24,7 +24,7 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
 from protos.ids import new_id
 
-RESOURCE = Resource("route-table", RouteTable.route_table_id, RouteTable.account_id)
+OWNED = Owned("route-table", RouteTable.route_table_id, RouteTable.account_id)
 _USE = RouteTableAssociation
 
 
@@ -151,7 +151,7 @@ def replace_association(
 
 def find(tx: Transaction, table_id: str):
     """The caller's table, its row. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
-    return RESOURCE.find(tx, tx.call.account_id, table_id)
+    return OWNED.find(tx, tx.call.account_id, table_id)
 
 
 def _find_association(tx: Transaction, association_id: str):

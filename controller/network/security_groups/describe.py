@@ -185,7 +185,7 @@ def describe_rules(
     rows, token, tagged = owned_page(
         session,
         account_id,
-        group_rules.RESOURCE,
+        group_rules.OWNED,
         RULE_FILTERS,
         request.rule_ids,
         request,

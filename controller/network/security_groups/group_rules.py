@@ -16,7 +16,7 @@ from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Transaction
 from controller.kernel.lookup import check_ids, check_there, not_found
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.network.security_groups.groups import columns_of, find_group, insert_rules
 from controller.network.security_groups.permissions import Permission, canonical, check_text
 from controller.network.view import rule_message
@@ -25,7 +25,7 @@ from controller.tables.nouns import VPC
 from protos.cloud.v1 import common_pb2, networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
 
-RESOURCE = Resource("security-group-rule", SecurityGroupRule.rule_id, SecurityGroupRule.account_id)
+OWNED = Owned("security-group-rule", SecurityGroupRule.rule_id, SecurityGroupRule.account_id)
 RULES_PER_CALL_MAX = 1000
 
 

@@ -17,7 +17,7 @@ from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Session, Transaction
 from controller.kernel.lookup import check_ids, not_found
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.network.security_groups.permissions import Permission, check_text
 from controller.tables.network import NicGroup, SecurityGroup, SecurityGroupRule, Vpc
 from controller.tables.nouns import VPC
@@ -25,7 +25,7 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
-RESOURCE = Resource("security-group", SecurityGroup.group_id, SecurityGroup.account_id)
+OWNED = Owned("security-group", SecurityGroup.group_id, SecurityGroup.account_id)
 EVERYWHERE_OUT = Permission(True, "-1", -1, -1, cidr_ipv4="0.0.0.0/0")
 
 

@@ -13,7 +13,7 @@ from controller.identity.pages import owned_page
 from controller.kernel.database import Session
 from controller.kernel.filters import NOTHING, boolean, choice, column, constant, custom, matches
 from controller.network.interfaces.private_addresses import usable_addresses
-from controller.network.subnets.rules import RESOURCE
+from controller.network.subnets.rules import OWNED
 from controller.network.vpcs.describe import ABSENT
 from controller.tables.network import NetworkInterface, SecondaryAddress, Subnet
 from protos.cloud.v1 import networks_pb2
@@ -90,7 +90,7 @@ def describe_subnets(
     )
     filters, asked = subnet_filters(zones), request.subnet_ids
     rows, token, tagged = owned_page(
-        session, account_id, RESOURCE, filters, asked, request, query=query
+        session, account_id, OWNED, filters, asked, request, query=query
     )
     zone_ids = {zone.name: zone.id for zone in zones}
     subnets = [

@@ -16,7 +16,7 @@ from controller.identity.quotas.rules import Quotas, exceeded
 from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Transaction
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.network.blocks import overlap, subnet_block
 from controller.network.vpcs import rules as vpcs
 from controller.tables.hosts import Host
@@ -33,7 +33,7 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
-RESOURCE = Resource("subnet", Subnet.subnet_id, Subnet.account_id)
+OWNED = Owned("subnet", Subnet.subnet_id, Subnet.account_id)
 _ONE = SQL("1")
 
 
@@ -147,7 +147,7 @@ def modify(tx: Transaction, request: networks_pb2.ModifySubnetAttributeRequest) 
 
 def find(tx: Transaction, subnet_id: str):
     """The caller's subnet, its row. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
-    return RESOURCE.find(tx, tx.call.account_id, subnet_id)
+    return OWNED.find(tx, tx.call.account_id, subnet_id)
 
 
 def _check_room(tx: Transaction, quotas: Quotas, vpc_id: str, there: int) -> None:

@@ -7,7 +7,7 @@ nothing, as it would in EC2.
 from controller.identity.pages import owned_page
 from controller.kernel.database import Session
 from controller.kernel.filters import NOTHING, boolean, column, constant, custom
-from controller.network.vpcs.rules import RESOURCE
+from controller.network.vpcs.rules import OWNED
 from controller.tables.network import Vpc
 from protos.cloud.v1 import networks_pb2
 
@@ -38,7 +38,7 @@ def describe_vpcs(
     session: Session, account_id: str, request: networks_pb2.DescribeVpcsRequest
 ) -> networks_pb2.DescribeVpcsResponse:
     rows, token, tagged = owned_page(
-        session, account_id, RESOURCE, VPC_FILTERS, request.vpc_ids, request
+        session, account_id, OWNED, VPC_FILTERS, request.vpc_ids, request
     )
     vpcs = [
         networks_pb2.Vpc(

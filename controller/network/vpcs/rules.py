@@ -15,7 +15,7 @@ from controller.identity.quotas.rules import Quotas
 from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Session, Transaction
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.network.blocks import ANYWHERE, vpc_block
 from controller.network.dhcp_options import rules as dhcp_options
 from controller.network.security_groups.groups import insert_group, insert_rules
@@ -40,7 +40,7 @@ from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 from protos.nouns import NOUNS
 
-RESOURCE = Resource("vpc", Vpc.vpc_id, Vpc.account_id)
+OWNED = Owned("vpc", Vpc.vpc_id, Vpc.account_id)
 _ONE = SQL("1")
 
 
@@ -250,7 +250,7 @@ def find(tx: Transaction, vpc_id: str):
 
 
 def find_of(session: Session, account_id: str, vpc_id: str):
-    return RESOURCE.find(session, account_id, vpc_id)
+    return OWNED.find(session, account_id, vpc_id)
 
 
 def in_use(noun: str, identifier: str) -> CloudError:

@@ -10,7 +10,7 @@ from controller.identity.shares import Shares
 from controller.kernel.call import Call
 from controller.kernel.database import Session, Transaction
 from controller.kernel.lookup import check_ids, not_found
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.storage.images.devices import disks_of
 from controller.storage.images.words import IMDS_SUPPORT, check_among, check_description
 from controller.storage.states import GONE
@@ -18,7 +18,7 @@ from controller.tables.storage import Image, ImageShare
 from protos.cloud.v1 import images_pb2
 from protos.errors import CloudError, Kind
 
-RESOURCE = Resource("image", Image.image_id, Image.account_id, Image.status.not_in(GONE))
+OWNED = Owned("image", Image.image_id, Image.account_id, Image.status.not_in(GONE))
 SHARES = Shares(Image.image_id, ImageShare.image_id, "image")
 
 

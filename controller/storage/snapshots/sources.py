@@ -11,14 +11,14 @@ from controller.identity.shares import Shares
 from controller.kernel.call import Call
 from controller.kernel.database import Session
 from controller.kernel.lookup import check_ids, check_there
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.kernel.units import GIB
 from controller.tables.storage import Snapshot, SnapshotShare
 from protos.errors import CloudError, Kind
 
 DISK_FORMAT = "blocks"  # fleet.ImageSource: the digest is a manifest's
 GONE = "deleting"
-RESOURCE = Resource("snapshot", Snapshot.snapshot_id, Snapshot.account_id, Snapshot.status != GONE)
+OWNED = Owned("snapshot", Snapshot.snapshot_id, Snapshot.account_id, Snapshot.status != GONE)
 SHARES = Shares(Snapshot.snapshot_id, SnapshotShare.snapshot_id, "snapshot")
 
 

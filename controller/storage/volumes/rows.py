@@ -11,12 +11,12 @@ from controller.hosts import guests
 from controller.hosts.guests import ATTACHMENT_FIELDS, HOME, with_attachment, with_guest, with_home
 from controller.kernel.database import Session
 from controller.kernel.lookup import check_ids, not_found
-from controller.kernel.resource import Resource
+from controller.kernel.owned import Owned
 from controller.tables.compute import Attachment, Instance, Placement
 from controller.tables.hosts import Assignment
 from controller.tables.storage import Volume
 
-RESOURCE = Resource(
+OWNED = Owned(
     *("volume", Volume.volume_id, Volume.account_id),
     sums={"gigabytes": fn.SUM(Volume.size_gib)},
 )

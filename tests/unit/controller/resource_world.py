@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from controller.app import RESOURCES
+from controller.app import OWNED
 from controller.compute.instances.metadata_options import retagged
 from controller.compute.key_pairs.rpc import KeyPairsServicer
 from controller.config import ImagesConfig, RegionConfig, Zone
@@ -86,7 +86,7 @@ class World:
             self.db, self.rng, self.quota_rules, self.feed, "us-east-1"
         )
         self.keys = KeyPairsServicer(self.db, self.rng, self.quota_rules)
-        self.tags = TagsServicer(self.db, RESOURCES, partial(retagged, self.feed))
+        self.tags = TagsServicer(self.db, OWNED, partial(retagged, self.feed))
         self.quotas = QuotasServicer(self.db, self.quota_rules)
         self.regions = RegionsServicer(self.db, region, self.quota_rules, GROUPS_PER_INTERFACE_MAX)
 

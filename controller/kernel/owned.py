@@ -1,6 +1,6 @@
 """Whose the rows of a noun are: what the controller adds to its declaration in ``protos/nouns``.
 
-Declared with the noun's rules and registered in ``app.RESOURCES``, by which CreateTags and
+Declared with the noun's rules and registered in ``app.OWNED``, by which CreateTags and
 DeleteTags find what they name. Pages of a noun: ``identity/pages``.
 """
 
@@ -16,7 +16,7 @@ from protos.nouns import NOUNS
 
 
 @dataclass(frozen=True)
-class Resource:
+class Owned:
     """``key``: the column of its ids; ``owner``: that of the account; ``there``: which rows can be
     found, where some are kept for a while after their resource is gone; ``sums``: what a quota of
     the noun counts where that is not such rows."""
