@@ -115,7 +115,7 @@ from controller.storage.volumes.rules import VolumeRules
 from protos.cloud.v1 import fleet_pb2
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
-# What accounts have, and can tag.
+# What accounts have: tagged, counted by quotas, asked about by policies.
 OWNED = (
     instances.OWNED,
     key_pairs.OWNED,
@@ -195,14 +195,6 @@ def build(
         quotas.make(tx, account_id)
         make_default_vpc(tx, account_id, zones, rng, quotas, _names(config).private_suffix)
 
-    def prepare(call: Call) -> None:
-        with db.write(call) as tx:
-            ensure_catalogue(tx)
-            ensure_pool(tx, config.networks.public_pool)
-            add_missing_subnets(tx, zones, rng)
-            quotas.add_missing(tx)
-            keep_domain(tx, feed, _names(config).private_suffix)
-
     identity = Identity(db, rng, master_key, open_account)
     enrolment = Enrolment(db, rng, config, authority)
     streams = threading.BoundedSemaphore(max(1, config.rpc_threads // 2))
@@ -218,7 +210,7 @@ def build(
         **_resources(config, db, rng, quotas, feed, snapshots, store),
     }
     fetcher = ImageFetcher(db, store, config.images, HttpReader(config.images.sources).read, clock)
-    guard = Guard(authorize, config.region.name)
+    guard = Guard(authorize, config.region.name, OWNED)
     wrapped = {
         name: Middleware(servicer, clock, guard.asks_of(name))
         for name, servicer in servicers.items()
@@ -232,9 +224,20 @@ def build(
         ),
         identity=identity,
         enrolment=enrolment,
-        prepare=prepare,
+        prepare=partial(_prepare, config, db, rng, quotas, feed),
         fetch_image=fetcher.run_once,
     )
+
+
+def _prepare(
+    config: Config, db: Database, rng: random.Random, quotas: Quotas, feed: Feed, call: Call
+) -> None:
+    with db.write(call) as tx:
+        ensure_catalogue(tx)
+        ensure_pool(tx, config.networks.public_pool)
+        add_missing_subnets(tx, config.region.zones, rng)
+        quotas.add_missing(tx)
+        keep_domain(tx, feed, _names(config).private_suffix)
 
 
 def _reconcilers(

@@ -13,7 +13,7 @@ change (ListKeyChanges). So it asks with what the request tells; what has to be 
 about by the rules, through the ``Ask`` that their Call carries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from controller.identity.authorize import Authorize, Context, Lazy, Resource, arn
@@ -22,6 +22,7 @@ from controller.identity.permissions import ANY, Permission, permissions, tags_f
 from controller.kernel.call import Ask, Principal, consent
 from controller.kernel.database import Session
 from controller.kernel.middleware import Asks, principal_of
+from controller.kernel.owned import Owned
 from protos.errors import CloudError, Kind
 from protos.rpc import Caller
 
@@ -30,10 +31,12 @@ CREATE_TAGS = "ec2:CreateTags"
 
 
 class Guard:
-    """protos/rpc.Guard. Raises UnknownField where a permission does not fit its request."""
+    """protos/rpc.Guard. ``owned``: whose facts can be read. Raises UnknownField where a permission
+    does not fit its request."""
 
-    def __init__(self, authorize: Authorize, region: str):
+    def __init__(self, authorize: Authorize, region: str, owned: Iterable[Owned] = ()):
         self._authorize, self._region = authorize, region
+        self._owned = {each.name: each for each in owned}
         self._permissions = permissions()
 
     def __call__(self, method: str, request: object, peer: str, caller: Caller) -> None:
@@ -43,7 +46,7 @@ class Guard:
         if permission.action:
             if peer != "gateway" or not caller.account_id:
                 raise _denied(f"{method} from {peer!r} for account {caller.account_id!r}")
-            Question(self._authorize, self._region, permission, request, principal_of(caller)).ask()
+            self._question(permission, request, principal_of(caller)).ask()
         elif not _is_peer(permission.peer, peer):
             raise _denied(f"{method} from {peer!r}")
 
@@ -54,10 +57,13 @@ class Guard:
             permission = self._permissions.get(f"/pileus.cloud.v1.{service}/{method}")
             if permission is None or not permission.action:
                 return consent
-            question = Question(self._authorize, self._region, permission, request, principal)
+            question = self._question(permission, request, principal)
             return question.ask_again
 
         return asks
+
+    def _question(self, permission: Permission, request, principal: Principal) -> "Question":
+        return Question(self._authorize, self._region, self._owned, permission, request, principal)
 
 
 class Question:
@@ -67,11 +73,12 @@ class Question:
         self,
         authorize: Authorize,
         region: str,
+        owned: Mapping[str, Owned],
         permission: Permission,
         request,
         principal: Principal,
     ):
-        self._authorize, self._region = authorize, region
+        self._authorize, self._region, self._owned = authorize, region, owned
         self._permission, self._request, self._principal = permission, request, principal
 
     @cached_property
@@ -103,7 +110,7 @@ class Question:
         elif not action:
             return
         service = action.partition(":")[0]
-        facts = Facts(session, noun, identifiers, self._region)
+        facts = Facts(session, self._owned.get(noun), identifiers, self._region)
         resources = [
             Resource(
                 arn(service, self._region, self._principal.account_id, noun, one),

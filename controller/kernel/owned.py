@@ -1,7 +1,7 @@
 """Whose the rows of a noun are: what the controller adds to its declaration in ``protos/nouns``.
 
-Declared with the noun's rules and registered in ``app.OWNED``, by which CreateTags and
-DeleteTags find what they name. Pages of a noun: ``identity/pages``.
+Declared with the noun's rules and registered in ``app.OWNED``, which tags, the audit of quotas and
+the guard are given. Pages of a noun: ``identity/pages``.
 """
 
 from collections.abc import Mapping
@@ -14,18 +14,27 @@ from controller.kernel.lookup import find_one
 from protos.noun import Noun
 from protos.nouns import NOUNS
 
+Fact = Field | tuple[str, Field]
+
 
 @dataclass(frozen=True)
 class Owned:
     """``key``: the column of its ids; ``owner``: that of the account; ``there``: which rows can be
     found, where some are kept for a while after their resource is gone; ``sums``: what a quota of
-    the noun counts where that is not such rows."""
+    the noun counts where that is not such rows.
+
+    ``facts``: the columns of its condition keys in IAM (Service Authorization Reference, "Condition
+    keys for Amazon EC2"); a pair is a reference, the noun whose ARN is the value. ``arn_name``: the
+    column of what its ARN names it by, where not by its id.
+    """
 
     name: str
     key: Field
     owner: Field
     there: ColumnBase | None = None
     sums: Mapping[str, ColumnBase] = field(default_factory=dict)
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    arn_name: Field | None = None
 
     @property
     def noun(self) -> Noun:

@@ -23,7 +23,15 @@ from controller.tables.network import NetworkAcl, NetworkAclAssociation, Network
 from protos.cloud.v1 import networks_pb2
 
 _ONE = SQL("1")
-OWNED = Owned("network-acl", NetworkAcl.network_acl_id, NetworkAcl.account_id)
+OWNED = Owned(
+    "network-acl",
+    NetworkAcl.network_acl_id,
+    NetworkAcl.account_id,
+    facts={
+        "ec2:NetworkAclID": NetworkAcl.network_acl_id,
+        "ec2:Vpc": ("vpc", NetworkAcl.vpc_id),
+    },
+)
 _ABSENT = custom(lambda values: NOTHING)  # known to EC2; nothing here has it
 _ENTRIES = NetworkAclEntry.select(_ONE).where(
     NetworkAclEntry.network_acl_id == NetworkAcl.network_acl_id

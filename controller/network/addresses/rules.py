@@ -34,7 +34,15 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 from protos.ids import new_id
 
-OWNED = Owned("elastic-ip", PublicAddress.allocation_id, PublicAddress.account_id)
+OWNED = Owned(
+    "elastic-ip",
+    PublicAddress.allocation_id,
+    PublicAddress.account_id,
+    facts={
+        "ec2:AllocationId": PublicAddress.allocation_id,
+        "ec2:PublicIpAddress": PublicAddress.public_ip,
+    },
+)
 _NIC, _MORE = NetworkInterface, SecondaryAddress
 # An address's association: its secondary private address's, or that of the interface's primary one.
 carried_association_id = fn.COALESCE(_MORE.association_id, _NIC.association_id)

@@ -25,7 +25,12 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
-OWNED = Owned("dhcp-options", DhcpOptions.dhcp_options_id, DhcpOptions.account_id)
+OWNED = Owned(
+    "dhcp-options",
+    DhcpOptions.dhcp_options_id,
+    DhcpOptions.account_id,
+    facts={"ec2:DhcpOptionsID": DhcpOptions.dhcp_options_id},
+)
 OWN_RESOLVER = "AmazonProvidedDNS"  # EC2's word for the VPC's own
 SERVERS_MAX = 4
 TOLD_AT_ONCE = 1000  # instances in one statement

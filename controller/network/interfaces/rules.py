@@ -40,7 +40,17 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
 
 _NIC = NetworkInterface
-OWNED = Owned("network-interface", _NIC.network_interface_id, _NIC.account_id)
+OWNED = Owned(
+    "network-interface",
+    _NIC.network_interface_id,
+    _NIC.account_id,
+    facts={
+        "ec2:NetworkInterfaceID": NetworkInterface.network_interface_id,
+        "ec2:AvailabilityZone": NetworkInterface.availability_zone,
+        "ec2:Subnet": ("subnet", NetworkInterface.subnet_id),
+        "ec2:Vpc": ("vpc", NetworkInterface.vpc_id),
+    },
+)
 INTERFACE_COLUMNS = (
     _NIC.network_interface_id,
     _NIC.account_id,

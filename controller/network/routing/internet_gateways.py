@@ -22,7 +22,12 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
 from protos.ids import new_id
 
-OWNED = Owned("internet-gateway", InternetGateway.internet_gateway_id, InternetGateway.account_id)
+OWNED = Owned(
+    "internet-gateway",
+    InternetGateway.internet_gateway_id,
+    InternetGateway.account_id,
+    facts={"ec2:InternetGatewayID": InternetGateway.internet_gateway_id},
+)
 
 
 def create(

@@ -24,7 +24,15 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
 from protos.ids import new_id
 
-OWNED = Owned("route-table", RouteTable.route_table_id, RouteTable.account_id)
+OWNED = Owned(
+    "route-table",
+    RouteTable.route_table_id,
+    RouteTable.account_id,
+    facts={
+        "ec2:RouteTableID": RouteTable.route_table_id,
+        "ec2:Vpc": ("vpc", RouteTable.vpc_id),
+    },
+)
 _USE = RouteTableAssociation
 
 

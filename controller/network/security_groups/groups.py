@@ -25,7 +25,12 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
-OWNED = Owned("security-group", SecurityGroup.group_id, SecurityGroup.account_id)
+OWNED = Owned(
+    "security-group",
+    SecurityGroup.group_id,
+    SecurityGroup.account_id,
+    facts={"ec2:SecurityGroupID": SecurityGroup.group_id, "ec2:Vpc": ("vpc", SecurityGroup.vpc_id)},
+)
 EVERYWHERE_OUT = Permission(True, "-1", -1, -1, cidr_ipv4="0.0.0.0/0")
 
 

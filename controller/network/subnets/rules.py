@@ -33,7 +33,16 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
-OWNED = Owned("subnet", Subnet.subnet_id, Subnet.account_id)
+OWNED = Owned(
+    "subnet",
+    Subnet.subnet_id,
+    Subnet.account_id,
+    facts={
+        "ec2:SubnetID": Subnet.subnet_id,
+        "ec2:AvailabilityZone": Subnet.availability_zone,
+        "ec2:Vpc": ("vpc", Subnet.vpc_id),
+    },
+)
 _ONE = SQL("1")
 
 

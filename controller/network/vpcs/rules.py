@@ -40,7 +40,12 @@ from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 from protos.nouns import NOUNS
 
-OWNED = Owned("vpc", Vpc.vpc_id, Vpc.account_id)
+OWNED = Owned(
+    "vpc",
+    Vpc.vpc_id,
+    Vpc.account_id,
+    facts={"ec2:VpcID": Vpc.vpc_id, "ec2:Tenancy": Vpc.instance_tenancy},
+)
 _ONE = SQL("1")
 
 

@@ -18,7 +18,17 @@ from controller.tables.storage import Image, ImageShare
 from protos.cloud.v1 import images_pb2
 from protos.errors import CloudError, Kind
 
-OWNED = Owned("image", Image.image_id, Image.account_id, Image.status.not_in(GONE))
+OWNED = Owned(
+    "image",
+    Image.image_id,
+    Image.account_id,
+    Image.status.not_in(GONE),
+    facts={
+        "ec2:ImageID": Image.image_id,
+        "ec2:Owner": Image.account_id,
+        "ec2:Public": Image.public,
+    },
+)
 SHARES = Shares(Image.image_id, ImageShare.image_id, "image")
 
 

@@ -18,7 +18,18 @@ from protos.errors import CloudError, Kind
 
 DISK_FORMAT = "blocks"  # fleet.ImageSource: the digest is a manifest's
 GONE = "deleting"
-OWNED = Owned("snapshot", Snapshot.snapshot_id, Snapshot.account_id, Snapshot.status != GONE)
+OWNED = Owned(
+    "snapshot",
+    Snapshot.snapshot_id,
+    Snapshot.account_id,
+    Snapshot.status != GONE,
+    facts={
+        "ec2:SnapshotID": Snapshot.snapshot_id,
+        "ec2:Owner": Snapshot.account_id,
+        "ec2:VolumeSize": Snapshot.size_gib,
+        "ec2:ParentVolume": ("volume", Snapshot.volume_id),
+    },
+)
 SHARES = Shares(Snapshot.snapshot_id, SnapshotShare.snapshot_id, "snapshot")
 
 

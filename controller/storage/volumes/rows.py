@@ -19,6 +19,16 @@ from controller.tables.storage import Volume
 OWNED = Owned(
     *("volume", Volume.volume_id, Volume.account_id),
     sums={"gigabytes": fn.SUM(Volume.size_gib)},
+    facts={
+        "ec2:VolumeID": Volume.volume_id,
+        "ec2:AvailabilityZone": Volume.availability_zone,
+        "ec2:Encrypted": Volume.encrypted,
+        "ec2:VolumeSize": Volume.size_gib,
+        "ec2:VolumeType": Volume.volume_type,
+        "ec2:VolumeIops": Volume.iops,
+        "ec2:VolumeThroughput": Volume.throughput_mibps,
+        "ec2:ParentSnapshot": ("snapshot", Volume.snapshot_id),
+    },
 )
 # What the home has seen of it, and the guest of the instance that it is attached to; None where
 # there is none.
