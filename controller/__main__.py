@@ -98,7 +98,8 @@ def rotate_master_key(config: Config) -> None:
 
 def _operator_account(db: Database) -> str:
     with db.read() as session:
-        return session.value(Account.select(Account.account_id).where(Account.operator))
+        (found,) = session.column(Account.select(Account.account_id).where(Account.operator), str)
+        return found
 
 
 def _write_credentials(path: Path, key: NewKey) -> None:

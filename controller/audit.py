@@ -13,12 +13,14 @@ run.
 
 import logging
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from peewee import JOIN, fn
 
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Session
 from controller.kernel.owned import Owned
+from controller.kernel.rows import columns
 from controller.tables.compute import Instance, Placement
 from controller.tables.hosts import Host
 from controller.tables.identity import Quota
@@ -43,6 +45,20 @@ class Audit:
         return found
 
 
+class HostRow(NamedTuple):
+    host_id: str
+    name: str
+    vcpus_used: int
+    memory_mib_used: int
+    disk_gib_used: int
+
+
+class QuotaRow(NamedTuple):
+    account_id: str
+    name: str
+    used: int
+
+
 def discrepancies(session: Session, resources: Iterable[Owned]) -> list[str]:
     """What is not as it must be, a sentence each."""
     return [
@@ -55,8 +71,8 @@ def discrepancies(session: Session, resources: Iterable[Owned]) -> list[str]:
 
 def _hosts(session: Session) -> list[str]:
     claimed = {
-        row.host_id: (row.vcpus, row.memory_mib)
-        for row in session.rows(
+        host_id: (vcpus, memory_mib)
+        for host_id, vcpus, memory_mib in session.tuples(
             Placement.select(
                 Placement.host_id,
                 fn.SUM(Placement.vcpus).alias("vcpus"),
@@ -74,7 +90,7 @@ def _hosts(session: Session) -> list[str]:
         )
     )
     found = []
-    for host in session.rows(Host.select()):
+    for host in session.rows(Host.select(*columns(HostRow, Host)), HostRow):
         used = (host.vcpus_used, host.memory_mib_used, host.disk_gib_used)
         sums = (*claimed.get(host.host_id, (0, 0)), disks.get(host.host_id, 0))
         if used != sums:
@@ -84,8 +100,8 @@ def _hosts(session: Session) -> list[str]:
 
 def _quotas(session: Session, resources: Iterable[Owned]) -> list[str]:
     living = {
-        row.account_id: {"vcpus": row.vcpus, "memory_mib": row.memory_mib, "instances": row.living}
-        for row in session.rows(
+        account_id: {"vcpus": vcpus, "memory_mib": memory_mib, "instances": instances}
+        for account_id, vcpus, memory_mib, instances in session.tuples(
             Placement.select(
                 Instance.account_id,
                 fn.SUM(Placement.vcpus).alias("vcpus"),
@@ -109,12 +125,11 @@ def _quotas(session: Session, resources: Iterable[Owned]) -> list[str]:
                 living.setdefault(account_id, {})[quota.name] = count
     found = []
     charged = [name for name, (quota, _) in QUOTAS.items() if quota.charged]
-    for quota in session.rows(Quota.select().where(Quota.name.in_(charged))):
-        there = living.get(quota.account_id, {}).get(quota.name, 0)
-        if quota.used != there:
-            found.append(
-                f"account {quota.account_id} is charged {quota.used} {quota.name}, has {there}"
-            )
+    query = Quota.select(*columns(QuotaRow, Quota)).where(Quota.name.in_(charged))
+    for row in session.rows(query, QuotaRow):
+        there = living.get(row.account_id, {}).get(row.name, 0)
+        if row.used != there:
+            found.append(f"account {row.account_id} is charged {row.used} {row.name}, has {there}")
     return found
 
 

@@ -20,6 +20,7 @@ import grpc
 from controller import app as wiring
 from controller.config import Config
 from controller.hosts.authority import Authority
+from controller.hosts.delivery import Agents
 from controller.identity.sealing import read_master_key
 from controller.kernel.call import system_call
 from controller.kernel.database import Database, open_sqlite
@@ -50,7 +51,7 @@ def open_database(config: Config) -> Database:
     return db
 
 
-def build_app(config: Config, db: Database, agents=None) -> wiring.App:
+def build_app(config: Config, db: Database, agents: Agents | None = None) -> wiring.App:
     """What the configuration says, wired and prepared."""
     rng = random.SystemRandom()
     made = wiring.build(

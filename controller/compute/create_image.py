@@ -6,28 +6,38 @@ makes the image available when they are completed. Source: EC2 API Reference, Cr
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from controller.compute.instances import rules as instances
 from controller.compute.instances.state import RUNNING, STOPPED, STOPPING
-from controller.compute.instances.view import state_of
+from controller.compute.instances.view import InstanceRow, state_of
 from controller.hosts.feed import Feed
-from controller.hosts.guests import ATTACHMENT_FIELDS, is_quiesced, with_attachment
+from controller.hosts.guests import is_quiesced
 from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Transaction
+from controller.kernel.rows import columns
 from controller.storage.images.devices import columns_of_disks, insert_disks
 from controller.storage.images.rules import location_of
 from controller.storage.images.words import check_name_is_free, check_words
 from controller.storage.mappings import Disk, check_mappings, choose_disks, sources_of
 from controller.storage.snapshots.rules import Moment, SnapshotRules
 from controller.storage.snapshots.sources import DISK_FORMAT
+from controller.storage.volumes.rows import VolumeRow, volumes_query
 from controller.tables.compute import Attachment
-from controller.tables.storage import Image, Volume
+from controller.tables.storage import Image
 from protos.cloud.v1 import images_pb2
 from protos.errors import CloudError, Kind
 from protos.ids import new_id
+
+
+class Inherited(NamedTuple):
+    ena_support: bool
+    sriov_net_support: str
+    boot_mode: str
+    imds_support: str
 
 
 class ImageMaker:
@@ -80,7 +90,12 @@ class ImageMaker:
         return image_id
 
     def _take(
-        self, tx: Transaction, instance, disks: Sequence[Disk], wanted: dict, moment: Moment
+        self,
+        tx: Transaction,
+        instance: InstanceRow,
+        disks: Sequence[Disk],
+        wanted: Mapping[str, str],
+        moment: Moment,
     ) -> list[Disk]:
         """The disks, with the snapshots that they are to begin as."""
         description = f"Created by CreateImage({instance.instance_id}) for {moment.image_id}"
@@ -93,7 +108,7 @@ class ImageMaker:
         ]
 
 
-def _checked_state(instance) -> str:
+def _checked_state(instance: InstanceRow) -> str:
     state = state_of(instance)
     if state not in (RUNNING, STOPPING, STOPPED):
         why = "Instance is not in state 'running' or 'stopping' or 'stopped'"
@@ -101,18 +116,18 @@ def _checked_state(instance) -> str:
     return state
 
 
-def _volumes_of(tx: Transaction, instance) -> list:
+def _volumes_of(tx: Transaction, instance: InstanceRow) -> list[VolumeRow]:
     """Those attached, the root disk first."""
-    query = with_attachment(Volume.select(Volume, *ATTACHMENT_FIELDS), Volume.volume_id).where(
+    query = volumes_query().where(
         Attachment.instance_id == instance.instance_id, ~Attachment.detaching
     )
-    volumes = tx.rows(query.order_by(Attachment.position, Attachment.device_name))
+    volumes = tx.rows(query.order_by(Attachment.position, Attachment.device_name), VolumeRow)
     if not volumes or volumes[0].position != 0:
         raise instances.no_root(instance)
     return volumes
 
 
-def _check_at_home(instance, volumes: Sequence) -> None:
+def _check_at_home(instance: InstanceRow, volumes: Sequence[VolumeRow]) -> None:
     """Where a volume is served to its guest by another host, that one does not know when the guest
     is off."""
     away = [one.volume_id for one in volumes if one.host_id != instance.host_id]
@@ -126,10 +141,10 @@ def _check_at_home(instance, volumes: Sequence) -> None:
         )
 
 
-def _disks_of(volumes: Sequence) -> list[Disk]:
+def _disks_of(volumes: Sequence[VolumeRow]) -> list[Disk]:
     return [
         Disk(
-            volume.device_name,
+            volume.device_name or "",
             volume.size_gib,
             volume.volume_type,
             bool(volume.delete_on_termination),
@@ -142,11 +157,8 @@ def _disks_of(volumes: Sequence) -> list[Disk]:
     ]
 
 
-def _inherited(tx: Transaction, image_id: str) -> dict:
+def _inherited(tx: Transaction, image_id: str) -> dict[str, object]:
     """What the image has from the one that the instance was launched from, while that is known."""
-    columns = (
-        *(Image.ena_support, Image.sriov_net_support),
-        *(Image.boot_mode, Image.imds_support),
-    )
-    source = tx.one(Image.select(*columns).where(Image.image_id == image_id))
+    query = Image.select(*columns(Inherited, Image))
+    source = tx.one(query.where(Image.image_id == image_id), Inherited)
     return source._asdict() if source is not None else {"ena_support": True}

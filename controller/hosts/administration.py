@@ -3,19 +3,49 @@ succeed now."""
 
 import json
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from peewee import Case, fn
 
 from controller.config import Zone
 from controller.hosts.enrolment import Enrolment
-from controller.hosts.overcommit import Settings, room
+from controller.hosts.overcommit import HostUse, Settings, Size, room
 from controller.kernel.call import Call
 from controller.kernel.database import Database
 from controller.kernel.filters import page_of
+from controller.kernel.rows import columns
 from controller.tables.compute import InstanceType, Placement
 from controller.tables.hosts import Host
 from controller.tables.storage import Image
 from protos.cloud.v1 import hosts_pb2
+
+
+class HostRow(NamedTuple):
+    host_id: str
+    name: str
+    availability_zone: str
+    health: str
+    hypervisor: str
+    hypervisor_away: str
+    last_seen_ms: int
+    vcpus: int
+    vcpus_used: int
+    memory_mib: int
+    memory_mib_used: int
+    disk_gib: int
+    disk_gib_used: int
+    orphans: str
+    version: str
+    living: int
+
+
+class Counted(NamedTuple):
+    """The hosts of one health; ``there``: those whose hypervisor is."""
+
+    health: str
+    hosts: int
+    there: int
+    why_away: str
 
 
 class HostsServicer:
@@ -25,31 +55,35 @@ class HostsServicer:
         self._db, self._enrolment = db, enrolment
         self._zones, self._settings = zones, settings
 
-    def List(self, request, call: Call) -> hosts_pb2.ListHostsResponse:
+    def List(self, request: hosts_pb2.ListHostsRequest, call: Call) -> hosts_pb2.ListHostsResponse:
         page = page_of(request.page)
         living = Placement.select(fn.COUNT(Placement.placement_id)).where(
             Placement.host_id == Host.host_id, Placement.live
         )
         with self._db.read() as session:
-            rows = session.rows(page.of(Host.select(Host, living.alias("living")), Host.host_id))
+            query = Host.select(*columns(HostRow, Host), living.alias("living"))
+            rows = session.rows(page.of(query, Host.host_id), HostRow)
         rows, next_token = page.cut(rows, lambda row: row.host_id)
         return hosts_pb2.ListHostsResponse(
             hosts=[_message(row, self._zones) for row in rows], next_token=next_token
         )
 
-    def CreateJoinToken(self, request, call: Call) -> hosts_pb2.CreateJoinTokenResponse:
+    def CreateJoinToken(
+        self, request: hosts_pb2.CreateJoinTokenRequest, call: Call
+    ) -> hosts_pb2.CreateJoinTokenResponse:
         token = self._enrolment.create_token(
             call, request.host_name, request.availability_zone, request.valid_s
         )
         return hosts_pb2.CreateJoinTokenResponse(token=token.text, expires_ms=token.expires_ms)
 
-    def Room(self, request, call: Call) -> hosts_pb2.RoomResponse:
-        wanted = InstanceType.select().order_by(InstanceType.name)
+    def Room(self, request: hosts_pb2.RoomRequest, call: Call) -> hosts_pb2.RoomResponse:
+        wanted = InstanceType.select(*columns(Size, InstanceType)).order_by(InstanceType.name)
         if request.instance_types:
             wanted = wanted.where(InstanceType.name.in_(list(request.instance_types)))
         with self._db.read() as session:
-            hosts = session.rows(Host.select().where(Host.health == "up"))
-            types = session.rows(wanted)
+            of_hosts = Host.select(*columns(HostUse, Host)).where(Host.health == "up")
+            hosts = session.rows(of_hosts, HostUse)
+            types = session.rows(wanted, Size)
         zones = sorted({host.availability_zone for host in hosts})
         rooms = []
         for kind in types:
@@ -69,7 +103,9 @@ class HostsServicer:
                 )
         return hosts_pb2.RoomResponse(rooms=rooms)
 
-    def Readiness(self, request, call: Call) -> hosts_pb2.ReadinessResponse:
+    def Readiness(
+        self, request: hosts_pb2.ReadinessRequest, call: Call
+    ) -> hosts_pb2.ReadinessResponse:
         with self._db.read() as session:
             counted = Host.select(
                 Host.health,
@@ -77,9 +113,10 @@ class HostsServicer:
                 fn.SUM(Case(None, [(Host.hypervisor_away == "", 1)], 0)).alias("there"),
                 fn.MAX(Host.hypervisor_away).alias("why_away"),
             )
-            health = {row.health: row for row in session.rows(counted.group_by(Host.health))}
+            rows = session.rows(counted.group_by(Host.health), Counted)
+            health = {row.health: row for row in rows}
             images = session.value(
-                Image.select(fn.COUNT(Image.image_id)).where(Image.status == "active")
+                Image.select(fn.COUNT(Image.image_id)).where(Image.status == "active"), int
             )
         reasons, up = [], health.get("up")
         if up is None:
@@ -93,11 +130,11 @@ class HostsServicer:
             ready=not reasons,
             reasons=reasons,
             hosts_up=up.hosts if up else 0,
-            images_available=images,
+            images_available=images or 0,
         )
 
 
-def _message(row, zones: Sequence[Zone]) -> hosts_pb2.Host:
+def _message(row: HostRow, zones: Sequence[Zone]) -> hosts_pb2.Host:
     stands_for = [zone.name for zone in zones if row.availability_zone in zone.homes]
     return hosts_pb2.Host(
         host_id=row.host_id,

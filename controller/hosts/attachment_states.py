@@ -13,9 +13,11 @@ EC2 has no "busy" for network interfaces.
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
-from peewee import Expression, fn
+from peewee import fn
 
+from controller.kernel.table import Clause
 from controller.tables.compute import Attachment, Placement
 from controller.tables.hosts import Assignment
 
@@ -23,11 +25,30 @@ VOLUME, INTERFACE = "volume", "network_interface"  # kinds of devices
 ATTACHING, ATTACHED, DETACHING, BUSY = "attaching", "attached", "detaching", "busy"
 
 
+class Attached(Protocol):
+    """A row with a device's attachment; all None where it has none."""
+
+    @property
+    def detaching(self) -> bool | None: ...
+    @property
+    def busy(self) -> bool | None: ...
+    @property
+    def attach_revision(self) -> int | None: ...
+
+
+class WithGuest(Attached, Protocol):
+    """And what was observed of its instance's live placement; None where there is none."""
+
+    @property
+    def observed(self) -> str | None: ...
+    @property
+    def devices_revision(self) -> int | None: ...
+
+
 def volume_attachment_state(
-    row, ran_ms: int | None, guest: str | None, devices_revision: int | None
+    row: Attached, ran_ms: int | None, guest: str | None, devices_revision: int | None
 ) -> str:
-    """Of a row with detaching, busy and attach_revision, and what was observed of its instance's
-    live placement; all None where there is none."""
+    """With what was observed of its instance's live placement; all None where there is none."""
     if row.detaching:
         return BUSY if row.busy else DETACHING
     if ran_ms == 0:
@@ -35,15 +56,14 @@ def volume_attachment_state(
     return _has_come(row.attach_revision, guest, devices_revision)
 
 
-def interface_attachment_state(row) -> str:
-    """Of a row with detaching, attach_revision, and its guest's observed and devices_revision."""
+def interface_attachment_state(row: WithGuest) -> str:
     if row.detaching:
         return DETACHING
     return _has_come(row.attach_revision, row.observed, row.devices_revision)
 
 
-def _has_come(revision: int, guest: str | None, devices_revision: int | None) -> str:
-    behind = revision > (devices_revision or 0)
+def _has_come(revision: int | None, guest: str | None, devices_revision: int | None) -> str:
+    behind = (revision or 0) > (devices_revision or 0)
     return ATTACHING if behind and guest == "running" else ATTACHED
 
 
@@ -54,13 +74,13 @@ _BEHIND = (fn.COALESCE(Assignment.observed, "") == "running") & (
 _NEVER_RAN = fn.COALESCE(Placement.ran_ms, 1) == 0
 _STAYS = _IS & ~Attachment.detaching
 # On attachments joined with their guests.
-VOLUME_STATES: Mapping[str, Expression] = {
+VOLUME_STATES: Mapping[str, Clause] = {
     BUSY: _IS & Attachment.detaching & Attachment.busy,
     DETACHING: _IS & Attachment.detaching & ~Attachment.busy,
     ATTACHING: _STAYS & (_NEVER_RAN | _BEHIND),
     ATTACHED: _STAYS & ~(_NEVER_RAN | _BEHIND),
 }
-INTERFACE_STATES: Mapping[str, Expression] = {
+INTERFACE_STATES: Mapping[str, Clause] = {
     DETACHING: _IS & Attachment.detaching,
     ATTACHING: _STAYS & _BEHIND,
     ATTACHED: _STAYS & ~_BEHIND,

@@ -26,7 +26,10 @@ class Authority:
     def __init__(self, certificate_pem: bytes, key_pem: bytes, valid_days: int, rng: random.Random):
         self.certificate_pem = certificate_pem
         self._certificate = x509.load_pem_x509_certificate(certificate_pem)
-        self._key = serialization.load_pem_private_key(key_pem, password=None)
+        key = serialization.load_pem_private_key(key_pem, password=None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+            raise ValueError("the authority's key is neither EC nor RSA")
+        self._key = key
         self._valid, self._rng = timedelta(days=valid_days), rng
 
     def sign(self, request_pem: bytes, peer: str, now_ms: int) -> bytes:
@@ -57,7 +60,7 @@ class Authority:
         return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _public_key(request_pem: bytes):
+def _public_key(request_pem: bytes) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey:
     if len(request_pem) > MAX_REQUEST_BYTES:
         raise _refused("it is too long")
     try:

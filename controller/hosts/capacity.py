@@ -13,11 +13,13 @@ transaction: vCPUs and memory in the live placement, disk in the volume, so that
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from peewee import Case, Expression
+from peewee import Case, Expression, Update
 
+from controller.hosts.feed import Moved
 from controller.hosts.overcommit import Settings
 from controller.kernel.database import Transaction
 from controller.kernel.prepared import prepared
+from controller.kernel.table import Clause, Column
 from controller.tables.hosts import Assignment, Host
 
 
@@ -57,7 +59,8 @@ def claim(
             ram_permille=round(settings.ram_ratio * 1000),
             disk_permille=round(settings.disk_ratio * 1000),
             vpc_id=vpc_id,
-        )
+        ),
+        Moved,
     )
     positions = {row.host_id: row.position for row in rows}
     return positions if host_id in positions else None
@@ -65,8 +68,15 @@ def claim(
 
 @prepared
 def _claim_query(
-    host_id, vcpus, memory_mib, disk_gib, cpu_permille, ram_permille, disk_permille, vpc_id
-):
+    host_id: object,
+    vcpus: object,
+    memory_mib: object,
+    disk_gib: object,
+    cpu_permille: object,
+    ram_permille: object,
+    disk_permille: object,
+    vpc_id: object,
+) -> Update:
     """Compared in whole numbers: how a database rounds is its own affair. Asking for nothing of a
     kind always fits, also on a host that has shrunk below what is used of it."""
     is_it = Host.host_id == host_id
@@ -83,7 +93,7 @@ def _claim_query(
     )
     neighbour = (Host.host_id != host_id) & Host.host_id.in_(of_vpc)
 
-    def more(column, asked):
+    def more(column: Column, asked: object) -> Clause:
         return column + Case(None, [(is_it, asked)], 0)
 
     return (

@@ -12,11 +12,13 @@ import hashlib
 import json
 import random
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from controller.config import Config
 from controller.hosts.authority import Authority
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
+from controller.kernel.rows import columns
 from controller.tables.hosts import Assignment, Host, JoinToken
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
@@ -31,6 +33,15 @@ LONGEST_VALID_S = 30 * 24 * 3600
 class Token:
     text: str
     expires_ms: int
+
+
+class TokenRow(NamedTuple):
+    host_name: str
+    availability_zone: str
+    expires_ms: int
+    csr_digest: str
+    host_id: str
+    certificate: str
 
 
 class Enrolment:
@@ -81,7 +92,8 @@ class Enrolment:
         digest = _digest(_secret(request.token).encode())
         csr_digest = _digest(request.certificate_request_pem)
         with self._db.write(call) as tx:
-            token = tx.one(JoinToken.select().where(JoinToken.secret_digest == digest))
+            query = JoinToken.select(*columns(TokenRow, JoinToken))
+            token = tx.one(query.where(JoinToken.secret_digest == digest), TokenRow)
             if token is None or (not token.csr_digest and token.expires_ms < call.now_ms):
                 raise _refused("is unknown or has expired")
             if request.host_name and request.host_name != token.host_name:
@@ -111,20 +123,20 @@ class Enrolment:
         with self._db.write(call) as tx:
             tx.delete(JoinToken, JoinToken.expires_ms < call.now_ms - 24 * 3600 * 1000)
 
-    def _host(self, tx: Transaction, token) -> str:
+    def _host(self, tx: Transaction, token: TokenRow) -> str:
         """The host row of that name; its zone is the token's from now on, where it has no instances
         to contradict."""
-        known = tx.one(Host.select(Host.host_id).where(Host.name == token.host_name))
+        known = tx.value(Host.select(Host.host_id).where(Host.name == token.host_name), str)
         if known is not None:
-            _hear_anew(tx, known.host_id)
+            _hear_anew(tx, known)
             tx.advance(
                 Host,
                 {"availability_zone": token.availability_zone},
-                Host.host_id == known.host_id,
+                Host.host_id == known,
                 Host.vcpus_used == 0,
                 Host.disk_gib_used == 0,
             )
-            return known.host_id
+            return known
         host_id = new_id("host", self._rng)
         row = {
             "host_id": host_id,

@@ -14,13 +14,31 @@ lost message costs that much and no more. Positions are this module's and delive
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 from controller.hosts.kinds import Stale
 from controller.kernel.database import Transaction
+from controller.kernel.table import Clause
 from controller.tables.hosts import Assignment, Host
 from controller.tables.nouns import Hosted
 
 _POSITION_OF_HOST = "(SELECT host.position FROM host WHERE host.host_id = old.host_id)"
+
+
+class Revised(NamedTuple):
+    resource_id: str
+    revision: int
+
+
+class Told(NamedTuple):
+    host_id: str
+
+
+class Moved(NamedTuple):
+    """A host, and the new position in its feed."""
+
+    host_id: str
+    position: int
 
 
 class Feed:
@@ -34,7 +52,7 @@ class Feed:
         tx: Transaction,
         noun: Hosted,
         ids: Collection[str],
-        changes: Mapping | None = None,
+        changes: Mapping[str, object] | None = None,
         *,
         stamps: Sequence[str] = (),
         at_once: bool = True,
@@ -46,14 +64,12 @@ class Feed:
         """
         if not ids:
             return {}
-        revision = noun.table.revision + 1
-        rows = tx.advance_returning(
-            noun.table,
-            {**(changes or {}), "revision": revision, **dict.fromkeys(stamps, revision)},
-            noun.key.in_(list(ids)),
-            returning=[noun.key, noun.table.revision],
-        )
-        revisions = dict(map(tuple, rows))
+        revision = noun.revision + 1
+        query = noun.table.update(
+            **{**(changes or {}), "revision": revision, **dict.fromkeys(stamps, revision)}
+        ).where(noun.key.in_(list(ids)))
+        changed = query.returning(noun.key.alias("resource_id"), noun.revision)
+        revisions = {row.resource_id: row.revision for row in tx.rows(changed, Revised)}
         self.announce(tx, noun, revisions, at_once=at_once)
         return revisions
 
@@ -83,7 +99,7 @@ class Feed:
                 for name, revision in revisions.items()
             ],
             sets={"position": _POSITION_OF_HOST},
-            returning=("host_id",),
+            returning=Told,
         )
         if at_once:
             self.send(tx, hosts)
@@ -137,12 +153,10 @@ class Feed:
             where.append(Assignment.host_id.in_(list(host_ids)))
         tx.delete(Assignment, *where)
 
-    def move(self, tx: Transaction, which) -> dict[str, int]:
+    def move(self, tx: Transaction, which: Clause) -> dict[str, int]:
         """Makes an entry's place in the feeds of the hosts for which ``which`` holds: host id ->
         its new position."""
-        rows = tx.advance_returning(
-            Host, {"position": Host.position + 1}, which, returning=[Host.host_id, Host.position]
-        )
+        rows = tx.advance_returning(Host, {"position": Host.position + 1}, which, returning=Moved)
         return {row.host_id: row.position for row in rows}
 
     def send(self, tx: Transaction, host_ids: Iterable[str]) -> None:

@@ -11,12 +11,14 @@ whatever is wanted.
 Called by volumes, networks, images and instances.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import NamedTuple, Protocol
 
-from peewee import JOIN, SQL, Expression, Field, ModelSelect
+from peewee import JOIN, SQL
 
 from controller.hosts.feed import Feed
 from controller.kernel.database import Transaction
+from controller.kernel.table import Clause, Column, Select
 from controller.tables.compute import Attachment, Instance, Placement
 from controller.tables.hosts import Assignment
 from controller.tables.nouns import INSTANCE
@@ -44,23 +46,23 @@ _AT_HOME = (
     & (HOME.host_id == Volume.host_id)
 )
 # Of a device joined with its attachment (``with_attachment``); NULL where it has none.
-ATTACHMENT_FIELDS = (
-    Attachment.instance_id,
-    Attachment.attachment_id,
-    Attachment.device_name,
-    Attachment.position,
-    Attachment.delete_on_termination,
-    Attachment.attached_ms,
-    Attachment.revision.alias("attach_revision"),
-    Attachment.detaching,
-    Attachment.forced,
-    Attachment.busy,
-    Attachment.failed,
-    Attachment.message.alias("attach_message"),
-)
+ATTACHMENT_FIELDS: Mapping[str, Clause] = {
+    "instance_id": Attachment.instance_id,
+    "attachment_id": Attachment.attachment_id,
+    "device_name": Attachment.device_name,
+    "position": Attachment.position,
+    "delete_on_termination": Attachment.delete_on_termination,
+    "attached_ms": Attachment.attached_ms,
+    "attach_revision": Attachment.revision.alias("attach_revision"),
+    "detaching": Attachment.detaching,
+    "forced": Attachment.forced,
+    "busy": Attachment.busy,
+    "failed": Attachment.failed,
+    "attach_message": Attachment.message.alias("attach_message"),
+}
 
 
-def with_guest(query: ModelSelect, instance_id: Field | Expression) -> ModelSelect:
+def with_guest(query: Select, instance_id: Clause) -> Select:
     """Adds the live placement of the instance and its assignment, or NULLs."""
     live = (Placement.instance_id == instance_id) & Placement.live
     return query.join(Placement, JOIN.LEFT_OUTER, on=live).join(
@@ -68,12 +70,12 @@ def with_guest(query: ModelSelect, instance_id: Field | Expression) -> ModelSele
     )
 
 
-def with_attachment(query: ModelSelect, device_id: Field) -> ModelSelect:
+def with_attachment(query: Select, device_id: Column) -> Select:
     """Adds a volume's or network interface's attachment, or NULLs."""
     return query.join(Attachment, JOIN.LEFT_OUTER, on=Attachment.device_id == device_id)
 
 
-def with_home(query: ModelSelect) -> ModelSelect:
+def with_home(query: Select) -> Select:
     """Adds what a volume's home has seen of it, or NULLs."""
     return query.join(HOME, JOIN.LEFT_OUTER, on=_AT_HOME)
 
@@ -91,11 +93,27 @@ def quiesced(
     return observed == desired == "stopped" and fresh
 
 
-def is_quiesced(instance) -> bool:
-    """Of a row with an instance's desired, intent_revision and its guest's columns."""
+class Guest(Protocol):
+    """An instance's row with its guest's columns, None where it has none."""
+
+    @property
+    def desired(self) -> str: ...
+    @property
+    def intent_revision(self) -> int: ...
+    @property
+    def observed(self) -> str | None: ...
+    @property
+    def observed_revision(self) -> int | None: ...
+
+
+def is_quiesced(instance: Guest) -> bool:
     return quiesced(
         instance.desired, instance.observed, instance.observed_revision, instance.intent_revision
     )
+
+
+class Revised(NamedTuple):
+    instance_id: str
 
 
 def revise_devices(
@@ -110,6 +128,6 @@ def revise_devices(
             ("instance_id",),
             [{"instance_id": one, "devices_wanted": number} for one, number in revisions.items()],
             guard="old.live",
-            returning=("instance_id",),
+            returning=Revised,
         )
     return revisions

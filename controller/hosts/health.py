@@ -8,10 +8,11 @@ earliest.
 from controller.config import HostsConfig
 from controller.kernel.call import Call
 from controller.kernel.database import Database
+from controller.kernel.table import Clause
 from controller.tables.hosts import Host
 
 
-def given_up(config: HostsConfig, started_ms: int, now_ms: int):
+def given_up(config: HostsConfig, started_ms: int, now_ms: int) -> Clause | None:
     """The condition on a host under which nobody waits for it any more: what was given to it and
     never came about is given up. None: it can be fulfilled by no host (yet).
     """
@@ -35,7 +36,7 @@ class HostHealth:
         if self._started_ms < lost_ms:
             overdue = overdue | ((Host.health == "silent") & (Host.last_seen_ms < lost_ms))
         with self._db.read() as session:
-            if session.one(Host.select(Host.host_id).where(overdue)) is None:
+            if not session.exists(Host.select(Host.host_id).where(overdue)):
                 return 0
         with self._db.write(call) as tx:
             changed = 0

@@ -4,11 +4,13 @@ seen of it. app registers one for each kind; nothing in hosts/ names any.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 from controller.kernel.database import Session, Transaction
 from controller.tables.nouns import Hosted
 from protos.cloud.v1 import fleet_pb2
+
+T = TypeVar("T")
 
 
 class Assigned(NamedTuple):
@@ -18,11 +20,11 @@ class Assigned(NamedTuple):
     resource_id: str
     role: str
 
-    def message(self, revision: int, **spec) -> fleet_pb2.Assignment:
-        """With the resource's revision as it was read, and its spec under the kind's name."""
-        return fleet_pb2.Assignment(
-            kind=self.kind, id=self.resource_id, role=self.role, revision=revision, **spec
-        )
+    def message(self, revision: int, spec: fleet_pb2.Assignment) -> fleet_pb2.Assignment:
+        """With the resource's revision as it was read. ``spec``: one with the kind's spec alone."""
+        spec.kind, spec.id, spec.role = self.kind, self.resource_id, self.role
+        spec.revision = revision
+        return spec
 
 
 class Stale(NamedTuple):
@@ -39,16 +41,16 @@ class Reading:
     session: Session
     host_id: str
     assigned: Mapping[str, Sequence[Assigned]]
-    _read: dict[str, Any] = field(default_factory=dict)
+    _read: dict[str, object] = field(default_factory=dict)
 
     def ids(self, noun: Hosted) -> list[str]:
         return [one.resource_id for one in self.assigned.get(noun.kind, ())]
 
-    def once(self, name: str, read: Callable[[], Any]) -> Any:
+    def once(self, name: str, read: Callable[[], T]) -> T:
         """What ``read`` answers, read once however many kinds need it."""
         if name not in self._read:
             self._read[name] = read()
-        return self._read[name]
+        return cast(T, self._read[name])
 
 
 @dataclass(frozen=True)

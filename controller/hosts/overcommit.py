@@ -1,6 +1,7 @@
 """How far hosts may be oversold, as the operator set it, and how much room that leaves. Pure."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -15,11 +16,31 @@ class Settings:
     isolated_images: frozenset[str] = frozenset()  # image ids
 
 
-def room(host, kind, settings: Settings) -> tuple[int, int]:
+class HostUse(NamedTuple):
+    """What a host has, and what is claimed of it."""
+
+    availability_zone: str
+    vcpus: int
+    vcpus_used: int
+    memory_mib: int
+    memory_mib_used: int
+    disk_gib: int
+    disk_gib_used: int
+
+
+class Size(NamedTuple):
+    """What an instance type takes, with the root disk that it has by default."""
+
+    name: str
+    vcpus: int
+    memory_mib: int
+    default_disk_gib: int
+
+
+def room(host: HostUse, kind: Size, settings: Settings) -> tuple[int, int]:
     """(how many more fit, how many would if the host were empty), as the claim counts them.
 
-    ``host``: what it has and what is used of it; ``kind``: an instance type with the root disk that
-    it has by default. A host that has shrunk below what is used of it has room for none.
+    A host that has shrunk below what is used of it has room for none.
     """
     counts = [
         (max(0, limit - used) // asked, limit // asked)

@@ -5,8 +5,9 @@ few, so filters are matched here and not in SQL, by the same rules (kernel/filte
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
-from controller.config import RegionConfig
+from controller.config import RegionConfig, Zone
 from controller.identity.quotas.rules import Quotas
 from controller.kernel.call import Call
 from controller.kernel.database import Database
@@ -16,14 +17,15 @@ from controller.tables.network import Vpc
 from protos.cloud.v1 import common_pb2, regions_pb2
 from protos.errors import CloudError, Kind
 
+T = TypeVar("T")
 OPT_IN_STATUS = "opt-in-not-required"
 
 # filter → what of a message it compares
-_REGION_FILTERS: Mapping[str, Callable] = {
+_REGION_FILTERS: Mapping[str, Callable[[regions_pb2.Region], Sequence[str]]] = {
     "region-name": lambda region: [region.region_name],
     "opt-in-status": lambda region: [region.opt_in_status],
 }
-_ZONE_FILTERS: Mapping[str, Callable] = {
+_ZONE_FILTERS: Mapping[str, Callable[[regions_pb2.AvailabilityZone], Sequence[str]]] = {
     "zone-name": lambda zone: [zone.zone_name],
     "zone-id": lambda zone: [zone.zone_id],
     "region-name": lambda zone: [zone.region_name],
@@ -47,21 +49,22 @@ class RegionsServicer:
         self._db, self._region, self._quotas = db, region, quotas
         self._groups_per_interface = groups_per_interface
 
-    def Describe(self, request: regions_pb2.DescribeRegionsRequest, call: Call):
+    def Describe(
+        self, request: regions_pb2.DescribeRegionsRequest, call: Call
+    ) -> regions_pb2.DescribeRegionsResponse:
         region = regions_pb2.Region(region_name=self._region.name, opt_in_status=OPT_IN_STATUS)
         filters = {**_REGION_FILTERS, "endpoint": lambda _: [request.endpoint]}
         if strange := [name for name in request.region_names if name != region.region_name]:
             raise _invalid(f"Invalid region name: [{', '.join(strange)}]", "region", strange[0])
-        return regions_pb2.DescribeRegionsResponse(
-            regions=_kept([region], filters, request.filters)
-        )
+        regions = _kept([region], filters, request.filters)
+        return regions_pb2.DescribeRegionsResponse(regions=regions)
 
     def DescribeAvailabilityZones(
         self, request: regions_pb2.DescribeAvailabilityZonesRequest, call: Call
-    ):
+    ) -> regions_pb2.DescribeAvailabilityZonesResponse:
         with self._db.read() as session:
             query = Host.select(Host.availability_zone).where(Host.health == "up").distinct()
-            up = {row[0] for row in session.tuples(query)}
+            up = set(session.column(query, str))
         zones = [self._zone(zone, not up.isdisjoint(zone.homes)) for zone in self._region.zones]
         _check_named(request.zone_names, {zone.zone_name for zone in zones}, "zone")
         _check_named(request.zone_ids, {zone.zone_id for zone in zones}, "zone ID")
@@ -71,17 +74,17 @@ class RegionsServicer:
             if zone.zone_name in (request.zone_names or [zone.zone_name])
             and zone.zone_id in (request.zone_ids or [zone.zone_id])
         ]
-        return regions_pb2.DescribeAvailabilityZonesResponse(
-            zones=_kept(asked, _ZONE_FILTERS, request.filters)
-        )
+        kept = _kept(asked, _ZONE_FILTERS, request.filters)
+        return regions_pb2.DescribeAvailabilityZonesResponse(zones=kept)
 
     def DescribeAccountAttributes(
         self, request: regions_pb2.DescribeAccountAttributesRequest, call: Call
-    ):
+    ) -> regions_pb2.DescribeAccountAttributesResponse:
         with self._db.read() as session:
             quotas = {name: most for name, most, _ in self._quotas.list(session, call.account_id)}
             default_vpc = session.value(
-                Vpc.select(Vpc.vpc_id).where(Vpc.account_id == call.account_id, Vpc.is_default)
+                Vpc.select(Vpc.vpc_id).where(Vpc.account_id == call.account_id, Vpc.is_default),
+                str,
             )
         values = {
             "supported-platforms": "VPC",
@@ -102,7 +105,7 @@ class RegionsServicer:
             ]
         )
 
-    def _zone(self, zone, is_up: bool) -> regions_pb2.AvailabilityZone:
+    def _zone(self, zone: Zone, is_up: bool) -> regions_pb2.AvailabilityZone:
         return regions_pb2.AvailabilityZone(
             zone_name=zone.name,
             zone_id=zone.id,
@@ -112,7 +115,11 @@ class RegionsServicer:
         )
 
 
-def _kept(items: list, table: Mapping[str, Callable], filters: Sequence[common_pb2.Filter]) -> list:
+def _kept(
+    items: list[T],
+    table: Mapping[str, Callable[[T], Sequence[str]]],
+    filters: Sequence[common_pb2.Filter],
+) -> list[T]:
     """The items that all filters keep. Raises INVALID for an unknown filter."""
     check_limits(filters)
     for one in filters:

@@ -11,11 +11,15 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
+
+from peewee import Update
 
 from controller.hosts.kinds import Kind, Stale
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
 from controller.kernel.prepared import prepared
+from controller.kernel.rows import columns
 from controller.tables.hosts import Assignment, Host
 from controller.tables.nouns import Hosted
 from controller.tables.storage import HostImage
@@ -25,9 +29,24 @@ from protos.errors import Kind as ErrorKind
 
 log = logging.getLogger(__name__)
 
-_RECEIVED = (Host.host_id, Host.position, Host.epoch, Host.sequence)
 # An observation is taken in where it is newer than the newest that was.
 _NEWER = "old.epoch < new.epoch OR (old.epoch = new.epoch AND old.sequence < new.sequence)"
+
+
+class HostRow(NamedTuple):
+    host_id: str
+    position: int
+    epoch: int
+    sequence: int
+
+
+class Advanced(NamedTuple):
+    """An assignment that took in what was observed, and the resource's revision."""
+
+    kind: str
+    resource_id: str
+    role: str
+    revision: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +109,7 @@ class Reports:
     def _receive(self, tx: Transaction, report: fleet_pb2.HostReport) -> Received | None:
         """Notes that the host lives and what it says of itself; None where something newer was
         heard before."""
-        changes = {
+        changes: dict[str, object] = {
             "last_seen_ms": tx.call.now_ms,
             "health": "up",
             "epoch": report.epoch,
@@ -107,11 +126,12 @@ class Reports:
             }
         if report.orphans_known:
             changes["orphans"] = json.dumps(sorted(report.orphans))
-        rows = tx.rows(_receive_query(tuple(changes))(about=report.host_id, **changes))
-        return Received(*rows[0]) if rows else None
+        row = tx.one(_receive_query(tuple(changes))(about=report.host_id, **changes), HostRow)
+        return Received(*row) if row else None
 
     def _received_before(self, tx: Transaction, report: fleet_pb2.HostReport) -> Received:
-        row = tx.one(Host.select(*_RECEIVED).where(Host.host_id == report.host_id))
+        query = Host.select(*columns(HostRow, Host))
+        row = tx.one(query.where(Host.host_id == report.host_id), HostRow)
         if row is None:
             raise CloudError(
                 ErrorKind.NOT_FOUND,
@@ -131,7 +151,7 @@ class Reports:
                 ("kind", "resource_id", "host_id", "role"),
                 [self._row(report, one) for one in known],
                 guard=_NEWER,
-                returning=("kind", "resource_id", "role", "revision"),
+                returning=Advanced,
             )
         }
         follows = False
@@ -151,7 +171,7 @@ class Reports:
                 follows |= kind.observe(tx, report.host_id, list(mine.values()))
         return follows
 
-    def _row(self, report: fleet_pb2.HostReport, one: fleet_pb2.Observation) -> dict:
+    def _row(self, report: fleet_pb2.HostReport, one: fleet_pb2.Observation) -> dict[str, object]:
         return {
             "kind": one.kind,
             "resource_id": one.id,
@@ -185,7 +205,7 @@ def _say_all_again(tx: Transaction, report: fleet_pb2.HostReport) -> int:
 
 def _note_images(tx: Transaction, report: fleet_pb2.HostReport) -> None:
     mine = HostImage.host_id == report.host_id
-    known = {row[0] for row in tx.tuples(HostImage.select(HostImage.digest).where(mine))}
+    known = set(tx.column(HostImage.select(HostImage.digest).where(mine), str))
     held = set(report.cached_images)
     if gone := known - held:
         tx.delete(HostImage, mine, HostImage.digest.in_(sorted(gone)))
@@ -195,16 +215,20 @@ def _note_images(tx: Transaction, report: fleet_pb2.HostReport) -> None:
 
 
 @lru_cache(maxsize=64)
-def _receive_query(columns: tuple[str, ...]) -> prepared:
+def _receive_query(changed: tuple[str, ...]) -> prepared:
     """The update of these columns of a host, where the report is newer than the newest received."""
 
-    def build(about, **changes):
-        fields = {getattr(Host, name): changes[name] for name in columns}
+    def build(about: object, **changes: object) -> Update:
+        fields = {getattr(Host, name): changes[name] for name in changed}
         epoch, sequence = changes["epoch"], changes["sequence"]
         newer = (Host.epoch < epoch) | ((Host.epoch == epoch) & (Host.sequence < sequence))
-        return Host.update(fields).where(Host.host_id == about, newer).returning(*_RECEIVED)
+        return (
+            Host.update(fields)
+            .where(Host.host_id == about, newer)
+            .returning(*columns(HostRow, Host))
+        )
 
-    return prepared(build, names=("about", *columns))
+    return prepared(build, names=("about", *changed))
 
 
 def suppose(
@@ -217,7 +241,7 @@ def suppose(
     tx.advance(Assignment, supposed, *where)
 
 
-def _facts(facts: fleet_pb2.HostFacts) -> dict:
+def _facts(facts: fleet_pb2.HostFacts) -> dict[str, object]:
     """The zone is the join token's word, and the name too: what a host says of itself does not move
     it."""
     return {

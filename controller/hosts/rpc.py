@@ -16,11 +16,21 @@ from protos.errors import CloudError, Kind
 class Blocks(Protocol):
     """The service's rpcs about snapshots' blocks (storage/blocks)."""
 
-    MissingBlocks: Callable
-    StoreBlocks: Callable
-    StoreManifest: Callable
-    FetchManifest: Callable
-    FetchBlocks: Callable
+    def MissingBlocks(
+        self, request: fleet_pb2.BlockDigests, call: Call
+    ) -> fleet_pb2.BlockDigests: ...
+    def StoreBlocks(
+        self, requests: Iterator[fleet_pb2.Block], call: Call
+    ) -> fleet_pb2.StoreBlocksResponse: ...
+    def StoreManifest(
+        self, requests: Iterator[fleet_pb2.ManifestChunk], call: Call
+    ) -> fleet_pb2.StoreManifestResponse: ...
+    def FetchManifest(
+        self, request: fleet_pb2.FetchImageRequest, call: Call
+    ) -> Iterator[fleet_pb2.ImageChunk]: ...
+    def FetchBlocks(
+        self, request: fleet_pb2.BlockDigests, call: Call
+    ) -> Iterator[fleet_pb2.Block]: ...
 
 
 class FleetServicer:
@@ -55,7 +65,8 @@ class FleetServicer:
         if received.position == request.position and not received.has_consequences:
             return self._specs.nothing_new(received)
         with self._db.read() as session:
-            return self._specs.read(session, request.host_id, request.position).spec
+            outgoing = self._specs.read(session, request.host_id, request.position)
+        return outgoing.spec if outgoing else self._specs.nothing_new(received)
 
     def FetchImage(
         self, request: fleet_pb2.FetchImageRequest, call: Call

@@ -6,12 +6,15 @@ Called by hosts/rpc (the answer to a report) and hosts/delivery, inside one snap
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from peewee import JOIN
 
 from controller.hosts.kinds import Assigned, Kind, Reading
 from controller.kernel.database import Session
 from controller.kernel.prepared import prepared
+from controller.kernel.rows import columns
+from controller.kernel.table import Select
 from controller.tables.hosts import Assignment, Host
 from protos.cloud.v1 import fleet_pb2
 
@@ -28,6 +31,33 @@ class Outgoing:
         return self.spec.base != self.spec.position
 
 
+class HeardHost(Protocol):
+    """A host, up to which report it was heard, and its position in its feed."""
+
+    @property
+    def host_id(self) -> str: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def sequence(self) -> int: ...
+
+
+class ToTell(NamedTuple):
+    """A host, with one of its assignments or none."""
+
+    host_id: str
+    endpoint: str
+    position: int
+    known_position: int
+    epoch: int
+    sequence: int
+    kind: str | None
+    resource_id: str | None
+    role: str | None
+
+
 class Specs:
     """settings: what is said to every host alike."""
 
@@ -42,7 +72,8 @@ class Specs:
         compare equal.
         """
         rows = session.rows(
-            _from_known(host_id=host_id) if base is None else _from(host_id=host_id, base=base)
+            _from_known(host_id=host_id) if base is None else _from(host_id=host_id, base=base),
+            ToTell,
         )
         if not rows:
             return None
@@ -54,8 +85,8 @@ class Specs:
         spec.base = base
         assigned: dict[str, list[Assigned]] = {}
         for row in rows:
-            if row.kind is not None:
-                one = Assigned(row.kind, row.resource_id, row.role)
+            if row.kind is not None:  # it has an assignment
+                one = Assigned(row.kind, row.resource_id or "", row.role or "")
                 assigned.setdefault(row.kind, []).append(one)
         reading = Reading(session, host_id, {name: sorted(own) for name, own in assigned.items()})
         for kind in self._kinds:
@@ -63,8 +94,8 @@ class Specs:
                 spec.assignments.extend(kind.render(reading))
         return Outgoing(spec, host.endpoint)
 
-    def nothing_new(self, host) -> fleet_pb2.HostSpec:
-        """For a host (host_id, position, epoch, sequence) that holds all that there is to know."""
+    def nothing_new(self, host: HeardHost) -> fleet_pb2.HostSpec:
+        """For a host that holds all that there is to know."""
         return fleet_pb2.HostSpec(
             host_id=host.host_id,
             position=host.position,
@@ -75,19 +106,11 @@ class Specs:
         )
 
 
-def _host_and_assignments(host_id, base):
+def _host_and_assignments(host_id: object, base: object) -> Select:
     changed = (Assignment.host_id == Host.host_id) & (Assignment.position > base)
     return (
         Host.select(
-            Host.host_id,
-            Host.endpoint,
-            Host.position,
-            Host.known_position,
-            Host.epoch,
-            Host.sequence,
-            Assignment.kind,
-            Assignment.resource_id,
-            Assignment.role,
+            *columns(ToTell, Host), Assignment.kind, Assignment.resource_id, Assignment.role
         )
         .join(Assignment, JOIN.LEFT_OUTER, on=changed)
         .where(Host.host_id == host_id)

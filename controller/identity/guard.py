@@ -15,6 +15,9 @@ about by the rules, through the ``Ask`` that their Call carries.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import cast
+
+from google.protobuf.message import Message
 
 from controller.identity.authorize import Authorize, Context, Lazy, Resource, arn
 from controller.identity.facts import Facts
@@ -62,7 +65,9 @@ class Guard:
 
         return asks
 
-    def _question(self, permission: Permission, request, principal: Principal) -> "Question":
+    def _question(
+        self, permission: Permission, request: object, principal: Principal
+    ) -> "Question":
         return Question(self._authorize, self._region, self._owned, permission, request, principal)
 
 
@@ -75,11 +80,13 @@ class Question:
         region: str,
         owned: Mapping[str, Owned],
         permission: Permission,
-        request,
+        request: object,
         principal: Principal,
     ):
         self._authorize, self._region, self._owned = authorize, region, owned
-        self._permission, self._request, self._principal = permission, request, principal
+        # A stream is asked about without what it brings: its permission names no field of it.
+        self._request = cast(Message, request)
+        self._permission, self._principal = permission, principal
 
     @cached_property
     def _context(self) -> Context:

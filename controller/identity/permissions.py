@@ -72,7 +72,11 @@ class Permission:
         return found
 
     def _of_any_noun(
-        self, identifiers: Sequence[str], region: str, account_id: str, tagged: Mapping
+        self,
+        identifiers: Sequence[str],
+        region: str,
+        account_id: str,
+        tagged: Mapping[str, Context],
     ) -> Iterator[Resource]:
         """What has no id's shape is left to the rules, which refuse it."""
         for identifier in identifiers:
@@ -105,7 +109,8 @@ def permissions() -> dict[str, Permission]:
 
 def compile_permission(said: options_pb2.Permission, request: Descriptor) -> Permission:
     """Raises UnknownField."""
-    context, tags = [], _no_tags
+    context: list[tuple[str, tuple[str, Values]]] = []
+    tags: Tags = _no_tags
     for one in said.context:
         if one.key == REQUEST_TAGS:
             tags = _tags(request, _field(one.value))
@@ -201,6 +206,7 @@ def _tags(message: Descriptor, name: str) -> Tags:
     return lambda given: {"": requested(map(_pair, getattr(given, name)))}
 
 
-def _pair(tag: Message) -> tuple[str, str | None]:
-    said = not tag.DESCRIPTOR.fields_by_name["value"].has_presence or tag.HasField("value")
-    return tag.key, tag.value if said else None
+def _pair(tag: common_pb2.Tag | tags_pb2.TagSelector) -> tuple[str, str | None]:
+    if isinstance(tag, tags_pb2.TagSelector) and not tag.HasField("value"):
+        return tag.key, None
+    return tag.key, tag.value

@@ -1,20 +1,38 @@
 """The Identity service: accounts, access keys, and what the gateway asks to verify signatures."""
 
+from typing import NamedTuple
+
 from controller.identity import rules
 from controller.kernel.call import Call, Principal
 from controller.kernel.database import Database
 from controller.kernel.filters import page_of
+from controller.kernel.rows import columns
 from controller.tables.identity import AccessKey, Account
 from controller.tables.identity import Principal as PrincipalRow
 from protos.cloud.v1 import common_pb2, identity_pb2
 from protos.errors import CloudError, Kind
 
 
+class AccountRow(NamedTuple):
+    account_id: str
+    name: str
+    operator: bool
+    created_ms: int
+
+
+class KeyRow(NamedTuple):
+    access_key_id: str
+    status: str
+    created_ms: int
+
+
 class IdentityServicer:
     def __init__(self, db: Database, identity: rules.Identity):
         self._db, self._identity = db, identity
 
-    def CreateAccount(self, request, call: Call) -> identity_pb2.CreateAccountResponse:
+    def CreateAccount(
+        self, request: identity_pb2.CreateAccountRequest, call: Call
+    ) -> identity_pb2.CreateAccountResponse:
         account_id, key = self._identity.create_account(call, request.name)
         return identity_pb2.CreateAccountResponse(
             account=identity_pb2.Account(
@@ -23,10 +41,13 @@ class IdentityServicer:
             access_key=_new_key(key),
         )
 
-    def ListAccounts(self, request, call: Call) -> identity_pb2.ListAccountsResponse:
+    def ListAccounts(
+        self, request: identity_pb2.ListAccountsRequest, call: Call
+    ) -> identity_pb2.ListAccountsResponse:
         page = page_of(request.page)
+        query = Account.select(*columns(AccountRow, Account))
         with self._db.read() as session:
-            rows = session.rows(page.of(Account.select(), Account.account_id))
+            rows = session.rows(page.of(query, Account.account_id), AccountRow)
         rows, next_token = page.cut(rows, lambda row: row.account_id)
         accounts = [
             identity_pb2.Account(
@@ -39,19 +60,24 @@ class IdentityServicer:
         ]
         return identity_pb2.ListAccountsResponse(accounts=accounts, next_token=next_token)
 
-    def CreateAccessKey(self, request, call: Call) -> identity_pb2.AccessKey:
+    def CreateAccessKey(
+        self, request: identity_pb2.AccountRequest, call: Call
+    ) -> identity_pb2.AccessKey:
         return _new_key(self._identity.create_key(call, request.account_id))
 
-    def ListAccessKeys(self, request, call: Call) -> identity_pb2.ListAccessKeysResponse:
+    def ListAccessKeys(
+        self, request: identity_pb2.AccountRequest, call: Call
+    ) -> identity_pb2.ListAccessKeysResponse:
         with self._db.read() as session:
             is_it = Account.account_id == request.account_id
-            if session.one(Account.select(Account.name).where(is_it)) is None:
+            if not session.exists(Account.select(Account.name).where(is_it)):
                 raise rules.no_account(request.account_id)
             rows = session.rows(
-                AccessKey.select(AccessKey.access_key_id, AccessKey.status, AccessKey.created_ms)
+                AccessKey.select(*columns(KeyRow, AccessKey))
                 .join(PrincipalRow, on=PrincipalRow.principal_id == AccessKey.principal_id)
                 .where(PrincipalRow.account_id == request.account_id)
-                .order_by(AccessKey.access_key_id)
+                .order_by(AccessKey.access_key_id),
+                KeyRow,
             )
         keys = [
             identity_pb2.AccessKey(
@@ -64,15 +90,21 @@ class IdentityServicer:
         ]
         return identity_pb2.ListAccessKeysResponse(access_keys=keys)
 
-    def SetAccessKeyStatus(self, request, call: Call) -> common_pb2.Empty:
+    def SetAccessKeyStatus(
+        self, request: identity_pb2.SetAccessKeyStatusRequest, call: Call
+    ) -> common_pb2.Empty:
         self._identity.set_status(call, request.access_key_id, request.status)
         return common_pb2.Empty()
 
-    def DeleteAccessKey(self, request, call: Call) -> common_pb2.Empty:
+    def DeleteAccessKey(
+        self, request: identity_pb2.AccessKeyRequest, call: Call
+    ) -> common_pb2.Empty:
         self._identity.delete_key(call, request.access_key_id)
         return common_pb2.Empty()
 
-    def GetSigningKey(self, request, call: Call) -> identity_pb2.SigningKey:
+    def GetSigningKey(
+        self, request: identity_pb2.GetSigningKeyRequest, call: Call
+    ) -> identity_pb2.SigningKey:
         if not (len(request.date) == 8 and request.date.isascii() and request.date.isdigit()):
             raise CloudError(Kind.INVALID, "A credential's date is YYYYMMDD.", noun="parameter")
         key, principal, sequence = self._identity.signing_key(
@@ -82,14 +114,18 @@ class IdentityServicer:
             key=key, principal=_principal(principal), change_sequence=sequence
         )
 
-    def ListKeyChanges(self, request, call: Call) -> identity_pb2.ListKeyChangesResponse:
+    def ListKeyChanges(
+        self, request: identity_pb2.ListKeyChangesRequest, call: Call
+    ) -> identity_pb2.ListKeyChangesResponse:
         with self._db.read() as session:
             newest, keys, everything = rules.changes_after(session, request.after_sequence)
         return identity_pb2.ListKeyChangesResponse(
             sequence=newest, access_key_ids=keys, everything=everything
         )
 
-    def VerifySigV2(self, request, call: Call) -> identity_pb2.Principal:
+    def VerifySigV2(
+        self, request: identity_pb2.VerifySigV2Request, call: Call
+    ) -> identity_pb2.Principal:
         return _principal(
             self._identity.verify_sigv2(
                 request.access_key_id, request.algorithm, request.string_to_sign, request.signature

@@ -9,6 +9,7 @@ import random
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from peewee import fn
 
@@ -16,6 +17,7 @@ from controller.identity import signing
 from controller.identity.sealing import MasterKey
 from controller.kernel.call import Call, Principal
 from controller.kernel.database import Database, Session, Transaction
+from controller.kernel.rows import columns
 from controller.tables.identity import AccessKey, Account, KeyChange
 from controller.tables.identity import Principal as PrincipalRow
 from protos.errors import CloudError, Kind
@@ -35,6 +37,19 @@ class NewKey:
     created_ms: int
 
 
+class SealedRow(NamedTuple):
+    access_key_id: str
+    sealed_secret: bytes
+
+
+class SecretRow(NamedTuple):
+    sealed_secret: bytes
+    principal_id: str
+    arn: str
+    account_id: str
+    operator: bool
+
+
 class Identity:
     """open_account(tx, account_id): what else a new account gets (quotas, default VPC), in the same
     transaction."""
@@ -49,12 +64,14 @@ class Identity:
         self._db, self._rng, self._master_key = db, rng, master_key
         self._open_account = open_account
 
-    def create_account(self, call: Call, name: str, *, operator: bool = False):
+    def create_account(
+        self, call: Call, name: str, *, operator: bool = False
+    ) -> tuple[str, NewKey]:
         """An account with a first key: (account_id, NewKey). Raises EXISTS where the name is
         taken."""
         _check_name(name)
         with self._db.write(call) as tx:
-            if tx.one(Account.select(Account.account_id).where(Account.name == name)):
+            if tx.exists(Account.select(Account.account_id).where(Account.name == name)):
                 raise CloudError(
                     Kind.EXISTS, f"The account '{name}' already exists.", noun="account", id=name
                 )
@@ -68,7 +85,7 @@ class Identity:
     def operator_key(self, call: Call, name: str = "operator") -> NewKey | None:
         """The operator's account with a first key, or None where it is there already."""
         with self._db.read() as session:
-            if session.one(Account.select(Account.account_id).where(Account.operator)):
+            if session.exists(Account.select(Account.account_id).where(Account.operator)):
                 return None
         return self.create_account(call, name, operator=True)[1]
 
@@ -78,13 +95,12 @@ class Identity:
             root = PrincipalRow.select(PrincipalRow.principal_id).where(
                 PrincipalRow.account_id == account_id, PrincipalRow.kind == ROOT
             )
-            principal_id = tx.value(root)
+            principal_id = tx.value(root, str)
             if principal_id is None:
                 raise no_account(account_id)
             own = AccessKey.principal_id == principal_id
-            if tx.value(AccessKey.select(fn.COUNT(AccessKey.access_key_id)).where(own)) >= (
-                KEYS_PER_ACCOUNT
-            ):
+            count = tx.value(AccessKey.select(fn.COUNT(AccessKey.access_key_id)).where(own), int)
+            if (count or 0) >= KEYS_PER_ACCOUNT:
                 raise CloudError(
                     Kind.QUOTA,
                     f"Cannot exceed quota for access keys per account: {KEYS_PER_ACCOUNT}",
@@ -110,7 +126,9 @@ class Identity:
             tx.delete(AccessKey, AccessKey.access_key_id == access_key_id)
             _note_change(tx, access_key_id)
 
-    def signing_key(self, access_key_id: str, date: str, region: str, service: str):
+    def signing_key(
+        self, access_key_id: str, date: str, region: str, service: str
+    ) -> tuple[bytes, Principal, int]:
         """(key, Principal, change sequence). Raises NOT_FOUND for an unknown or inactive key."""
         with self._db.read() as session:
             secret, principal = self._active(session, access_key_id)
@@ -145,9 +163,7 @@ class Identity:
         with self._db.write(call) as tx:
             old = [
                 row
-                for row in tx.rows(
-                    AccessKey.select(AccessKey.access_key_id, AccessKey.sealed_secret)
-                )
+                for row in tx.rows(AccessKey.select(*columns(SealedRow, AccessKey)), SealedRow)
                 if not self._master_key.is_newest(row.sealed_secret)
             ]
             for row in old:
@@ -192,7 +208,8 @@ class Identity:
             )
             .join(PrincipalRow, on=PrincipalRow.principal_id == AccessKey.principal_id)
             .join(Account, on=Account.account_id == PrincipalRow.account_id)
-            .where(AccessKey.access_key_id == access_key_id, AccessKey.status == ACTIVE)
+            .where(AccessKey.access_key_id == access_key_id, AccessKey.status == ACTIVE),
+            SecretRow,
         )
         if row is None:
             raise _no_key(access_key_id)
@@ -201,20 +218,21 @@ class Identity:
 
 
 def newest_change(session: Session) -> int:
-    return session.value(KeyChange.select(fn.MAX(KeyChange.sequence))) or 0
+    return session.value(KeyChange.select(fn.MAX(KeyChange.sequence)), int) or 0
 
 
 def changes_after(session: Session, sequence: int) -> tuple[int, list[str], bool]:
     """(newest sequence, access keys changed after ``sequence``, whether that is too old or unknown
     to tell)."""
     newest = newest_change(session)
-    rows = session.rows(
-        KeyChange.select(KeyChange.sequence, KeyChange.access_key_id)
+    changed = session.column(
+        KeyChange.select(KeyChange.access_key_id)
         .where(KeyChange.sequence > sequence)
-        .order_by(KeyChange.sequence)
+        .order_by(KeyChange.sequence),
+        str,
     )
-    complete = sequence <= newest and len(rows) == newest - sequence
-    return newest, [row.access_key_id for row in rows] if complete else [], not complete
+    complete = sequence <= newest and len(changed) == newest - sequence
+    return newest, changed if complete else [], not complete
 
 
 def _root_of(account_id: str, now_ms: int) -> dict[str, object]:
@@ -234,7 +252,7 @@ def _require_key(tx: Transaction, access_key_id: str) -> None:
         .join(PrincipalRow, on=PrincipalRow.principal_id == AccessKey.principal_id)
         .where(AccessKey.access_key_id == access_key_id)
     )
-    account_id = tx.value(owner)
+    account_id = tx.value(owner, str)
     if account_id is None:
         raise _no_key(access_key_id)
     tx.authorize("account", [account_id])

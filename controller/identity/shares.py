@@ -4,13 +4,11 @@ Called by the rules and describes of images and snapshots, which have a table of
 (image_share, snapshot_share). Accounts that are not here are taken too, as EC2 does.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Protocol
-
-from peewee import Field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Literal, Protocol
 
 from controller.kernel.database import Session, Transaction
-from controller.kernel.table import Table
+from controller.kernel.table import Clause, Column, Table
 from controller.tables.identity import Account
 from protos.errors import CloudError, Kind
 
@@ -21,32 +19,36 @@ OPERATOR_ALIAS = "amazon"  # whose the images and snapshots are that the cloud o
 class Changes(Protocol):
     """What a Modify…Attribute's message says of it (protos)."""
 
-    add_account_ids: Iterable[str]
-    remove_account_ids: Iterable[str]
-    public: bool
-
-    def HasField(self, name: str) -> bool: ...
+    @property
+    def add_account_ids(self) -> Iterable[str]: ...
+    @property
+    def remove_account_ids(self) -> Iterable[str]: ...
+    @property
+    def public(self) -> bool: ...
+    @property
+    def HasField(self) -> Callable[[Literal["public"]], bool]: ...
 
 
 class Shares:
     """``key``: of the resource's table; ``shared``: the same column of the table of shares."""
 
-    def __init__(self, key: Field, shared: Field, noun: str):
+    def __init__(self, key: Column, shared: Column, noun: str):
         self._key, self._shared, self._noun = key, shared, noun
         self._table = shared.model
 
     @property
-    def with_all(self):
+    def with_all(self) -> Clause:
         """The condition for resources that everybody may use. Written out as a comparison, as
         ``with_account`` is as a list: so that an index leads to each, past all others'."""
-        return self._key.model.public == True  # noqa: E712 - SQL's
+        shared: Clause = self._key.model.public == True  # noqa: E712 - SQL's
+        return shared
 
-    def with_account(self, account_id):
+    def with_account(self, account_id: str | Column) -> Clause:
         """The condition for resources that are shared with this account by name."""
         named = self._table.select(self._shared).where(self._table.account_id == account_id)
         return self._key.in_(named)
 
-    def shown_with(self, who: str, caller: str):
+    def shown_with(self, who: str, caller: str) -> Clause:
         """The condition for resources that a caller sees to be shared with ``who``: "all", "self"
         or an account. With whom others share theirs is for their owners to see only. Raises
         INVALID."""
@@ -60,7 +62,7 @@ class Shares:
     def of(self, session: Session, resource_id: str) -> list[str]:
         """The accounts that it is shared with by name."""
         query = self._table.select(self._table.account_id).where(self._shared == resource_id)
-        return sorted(row[0] for row in session.tuples(query))
+        return sorted(session.column(query, str))
 
     def change(self, tx: Transaction, resource_id: str, changes: Changes) -> None:
         """Raises INVALID for what is no account, QUOTA."""
@@ -87,7 +89,9 @@ class Shares:
         tx.advance(self._key.model, {"public": False}, self._key == resource_id)
 
 
-def owned_by(owner: Field, owners: Sequence[str], caller: str, aliases: Collection[str] = ()):
+def owned_by(
+    owner: Column, owners: Sequence[str], caller: str, aliases: Collection[str] = ()
+) -> Clause:
     """The condition for resources, joined with their owner's account, of any of these owners:
     account ids, "self", OPERATOR_ALIAS and ``aliases``, which are nobody here. Raises INVALID for
     anything else."""
@@ -99,10 +103,11 @@ def owned_by(owner: Field, owners: Sequence[str], caller: str, aliases: Collecti
     return owned | offered(owner.model) if OPERATOR_ALIAS in owners else owned
 
 
-def offered(resource: type[Table]):
+def offered(resource: type[Table]) -> Clause:
     """The condition for resources, joined with their owner's account, that bear OPERATOR_ALIAS: the
     operator's public ones. What he keeps to himself is an account's like any other's."""
-    return Account.operator & resource.public
+    public: Column = resource._meta.fields["public"]
+    return Account.operator & public
 
 
 def check_account_id(account_id: str) -> None:

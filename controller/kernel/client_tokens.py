@@ -6,17 +6,23 @@ long as that row is there.
 """
 
 import hashlib
+from typing import NamedTuple
 
 from google.protobuf.message import Message
-from peewee import Field
 
 from controller.kernel.database import Transaction
+from controller.kernel.table import Column
 from protos.errors import CloudError, Kind
 
 TOKEN_CHARS_MAX = 64
 
 
-def made_before(tx: Transaction, key: Field, token: str, digest: str) -> str:
+class Earlier(NamedTuple):
+    made: str
+    request_digest: str
+
+
+def made_before(tx: Transaction, key: Column, token: str, digest: str) -> str:
     """The id (``key``) of what the caller's token has made, "" for nothing. Its table has the
     columns account_id, client_token and request_digest. Raises INVALID, EXISTS where it was made by
     another request."""
@@ -27,7 +33,8 @@ def made_before(tx: Transaction, key: Field, token: str, digest: str) -> str:
     earlier = tx.one(
         table.select(key.alias("made"), table.request_digest).where(
             table.account_id == tx.call.account_id, table.client_token == token
-        )
+        ),
+        Earlier,
     )
     if earlier is None:
         return ""

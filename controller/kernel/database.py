@@ -1,8 +1,8 @@
 """Sessions: how queries of ``tables/schema`` run. The only way to the database.
 
     with db.read() as session:              a snapshot: all reads in it see one moment
-        row = session.one(query)            a namedtuple, or None
-        rows = session.rows(query)          a list of them
+        row = session.one(query, VpcRow)    a row (kernel/rows), or None
+        rows = session.rows(query, VpcRow)  a list of them
     with db.write(call) as tx:              one transaction; what is raised inside undoes all of it
         tx.insert(Image, [{"image_id": …}])     columns not named get the schema's defaults
         tx.advance(Image, {"status": "active"}, Image.image_id == wanted, Image.status == "saving")
@@ -16,25 +16,27 @@ are handed in unbound; SQL is what both SQLite and PostgreSQL understand.
 
 import logging
 import threading
-from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, TypeVar, overload
 
 import peewee
 
+from controller.kernel import statements
 from controller.kernel.call import Call, system_call
 from controller.kernel.prepared import Bound
-from controller.kernel.statements import columns_of, insert_sql, update_many_sql
+from controller.kernel.rows import Row, columns, maker
+from controller.kernel.statements import Cursor, execute
 from controller.kernel.table import Table
 from protos.errors import CloudError, Kind
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+Query = peewee.Query | Bound
 _ITSELF = system_call(0)
-_ALL = peewee.SQL("*")
 MAX_VARIABLES = 30_000  # of one statement: SQLite takes 32,766, PostgreSQL 65,535
 
 
@@ -78,38 +80,56 @@ class Session:
         """
         self.call.ask(self, noun, identifiers, action, context)
 
-    def rows(self, query: peewee.Query | Bound) -> list:
-        """All rows as namedtuples; name columns with ``.alias()`` where two have the same name."""
-        sql, cursor = self._query(query)
-        return list(map(_row_type(sql, _names(cursor))._make, cursor.fetchall()))
+    @overload
+    def rows(self, query: Query, row: type[Row]) -> list[Row]: ...
+    @overload
+    def rows(self, query: Query) -> list[Any]: ...
+    def rows(self, query: Query, row: type[Any] | None = None) -> list[Any]:
+        """All rows, each a ``row``; without one (tests) a namedtuple of the columns."""
+        cursor = self._query(query)
+        return list(map(maker(cursor, row), cursor.fetchall()))
 
-    def tuples(self, query: peewee.Query | Bound) -> list[tuple]:
-        """All rows as plain tuples: for the widest pages."""
-        return self._query(query)[1].fetchall()
-
-    def one(self, query: peewee.Query | Bound):
+    @overload
+    def one(self, query: Query, row: type[Row]) -> Row | None: ...
+    @overload
+    def one(self, query: Query) -> Any: ...
+    def one(self, query: Query, row: type[Any] | None = None) -> Any:
         """The first row, or None."""
-        sql, cursor = self._query(query)
-        row = cursor.fetchone()
-        return None if row is None else _row_type(sql, _names(cursor))._make(row)
+        cursor = self._query(query)
+        found = cursor.fetchone()
+        return None if found is None else maker(cursor, row)(found)
 
-    def value(self, query: peewee.Query | Bound):
-        """The first column of the first row, or None."""
-        row = self._query(query)[1].fetchone()
-        return None if row is None else row[0]
+    def tuples(self, query: Query) -> list[tuple[Any, ...]]:
+        """All rows as plain tuples: for the widest pages."""
+        return self._query(query).fetchall()
 
-    def _query(self, query: peewee.Query | Bound) -> tuple[str, object]:
+    @overload
+    def value(self, query: Query, kind: type[T]) -> T | None: ...
+    @overload
+    def value(self, query: Query) -> Any: ...
+    def value(self, query: Query, kind: type[Any] = object) -> Any:
+        """The first column, which holds a ``kind``, of the first row; None where there is none."""
+        found = self._query(query).fetchone()
+        return None if found is None else found[0]
+
+    def column(self, query: Query, kind: type[T]) -> list[T]:
+        """The first column, which holds a ``kind``, of all rows."""
+        return [found[0] for found in self._query(query).fetchall()]
+
+    def exists(self, query: Query) -> bool:
+        """Whether the query has a row."""
+        return self._query(query).fetchone() is not None
+
+    def _query(self, query: Query) -> Cursor:
         if isinstance(query, Bound):
-            sql, parameters = query.compile(self._backend)
-        else:
-            sql, parameters = self._backend.get_sql_context().sql(query).query()
-        return sql, self._execute(sql, parameters)
+            return self._execute(*query.compile(self._backend))
+        return self._execute(*self._backend.get_sql_context().sql(query).query())
 
-    def _execute(self, sql: str, parameters: Sequence = ()):
+    def _execute(self, sql: str, parameters: Sequence[object] = ()) -> Cursor:
         if self._on_statement is not None:
             self._on_statement(sql)
         try:
-            return self._backend.execute_sql(sql, parameters)
+            return execute(self._backend, sql, parameters)
         except peewee.IntegrityError as refusal:
             raise Conflict(refusal, integrity=True) from refusal
         except peewee.OperationalError as failure:
@@ -119,14 +139,16 @@ class Session:
 class Transaction(Session):
     """A session that may write. Made by ``Database.write``."""
 
-    def __init__(self, backend, on_statement, call: Call):
+    def __init__(
+        self, backend: peewee.Database, on_statement: Callable[[str], None] | None, call: Call
+    ):
         super().__init__(backend, on_statement, call)
         self._after_commit: list[Callable[[], None]] = []
 
     def insert(
         self,
         model: type[Table],
-        rows: Iterable[Mapping],
+        rows: Iterable[Mapping[str, object]],
         *,
         on_conflict: Sequence[str] = (),
         update: Sequence[str] = (),
@@ -136,7 +158,8 @@ class Transaction(Session):
         on_conflict: the columns of a unique index; a row that it refuses is skipped, or, where
         ``update`` names columns, those columns of the row that is there take the new values.
         """
-        names, defaults = columns_of(model)
+        names, defaults = statements.columns_of(model)
+        rows = list(rows)
         values = [[row.get(name, default) for name, default in defaults] for row in rows]
         for row in rows:
             if not names.issuperset(row):
@@ -144,58 +167,71 @@ class Transaction(Session):
         done, at_once = 0, max(1, MAX_VARIABLES // len(defaults))
         for start in range(0, len(values), at_once):
             part = values[start : start + at_once]
-            sql = insert_sql(model, len(part), self._backend.param, on_conflict, update)
+            sql = statements.insert(
+                model, len(part), self._backend.param, tuple(on_conflict), tuple(update)
+            )
             done += self._execute(sql, [value for row in part for value in row]).rowcount
         return done
 
-    def advance(self, model: type[Table], changes: Mapping, *where) -> int:
+    def advance(
+        self, model: type[Table], changes: Mapping[str, object], *where: peewee.Node
+    ) -> int:
         """Guarded update: changes the rows for which ``where`` still holds and answers how many
         that were (so: whether).
 
         changes: column name -> value or expression over the model's fields.
         """
-        return self._query(_update(model, changes, where))[1].rowcount
+        return self._query(statements.update(model, changes, where)).rowcount
 
     def advance_by(self, query: Bound) -> int:
         """``advance`` by a prepared update."""
-        return self._query(query)[1].rowcount
+        return self._query(query).rowcount
 
-    def advance_returning(self, model: type[Table], changes: Mapping, *where, returning: Sequence):
-        """``advance``, answering the given fields of the changed rows, as they are afterwards."""
-        return self.rows(_update(model, changes, where).returning(*returning))
+    def advance_returning(
+        self,
+        model: type[Table],
+        changes: Mapping[str, object],
+        *where: peewee.Node,
+        returning: type[Row],
+    ) -> list[Row]:
+        """``advance``, answering the fields that ``returning`` names of the changed rows, as they
+        are afterwards."""
+        query = statements.update(model, changes, where)
+        return self.rows(query.returning(*columns(returning, model)), returning)
 
     def advance_many(
         self,
         model: type[Table],
         keys: Sequence[str],
-        rows: Sequence[Mapping],
+        rows: Sequence[Mapping[str, object]],
         *,
         guard: str = "TRUE",
         sets: Mapping[str, str] | None = None,
-        returning: Sequence[str],
-    ) -> list:
+        returning: type[Row],
+    ) -> list[Row]:
         """``advance`` of many rows to values of their own, in one statement: each row of the table
         whose ``keys`` are those of one of ``rows``, and for which the guard holds. Answers the
-        ``returning`` columns of the changed ones, as they are afterwards.
+        columns of the changed ones that ``returning`` names, as they are afterwards.
 
         rows: column name -> value, all with the same names. In ``guard`` and ``sets`` (column ->
         its new value as SQL; else what the row says), ``old.x`` is a column as it is, ``new.x``
         what the row says.
         """
-        changed, at_once = [], max(1, MAX_VARIABLES // max(1, len(rows[0]))) if rows else 1
+        changed: list[Row] = []
+        at_once = max(1, MAX_VARIABLES // max(1, len(rows[0]))) if rows else 1
         for start in range(0, len(rows), at_once):
             part = rows[start : start + at_once]
-            names, more = tuple(part[0]), tuple((sets or {}).items())
-            shape = (tuple(keys), names, len(part), self._backend.param, guard, more)
-            sql = update_many_sql(model, *shape, tuple(returning))
+            names, own = tuple(part[0]), tuple((sets or {}).items())
+            shape = (tuple(keys), names, len(part), self._backend.param, guard, own)
+            sql = statements.update_many(model, *shape, returning._fields)
             cursor = self._execute(sql, [row[name] for row in part for name in names])
-            changed += map(_row_type(sql, tuple(returning))._make, cursor.fetchall())
+            changed += map(maker(cursor, returning), cursor.fetchall())
         return changed
 
-    def delete(self, model: type[Table], *where) -> int:
+    def delete(self, model: type[Table], *where: peewee.Node) -> int:
         """Removes the rows for which ``where`` holds; answers how many."""
         query = model.delete()
-        return self._query(query.where(*where) if where else query)[1].rowcount
+        return self._query(query.where(*where) if where else query).rowcount
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Runs ``act`` once the transaction is durable; never after a rollback or a dry run."""
@@ -208,7 +244,7 @@ class Transaction(Session):
     def create_table(self, model: type[Table]) -> None:
         """A table with its plain indexes: for migrations."""
         with self._backend.bind_ctx([model], bind_refs=False, bind_backrefs=False):
-            schema = model._schema
+            schema = model._schema  # type: ignore[attr-defined]  # its stub has not that
             statements = [schema._create_table(safe=False), *schema._create_indexes(safe=False)]
             for sql, parameters in [statement.query() for statement in statements]:
                 self._execute(sql, parameters)
@@ -272,19 +308,21 @@ class Database:
         them. References are checked at the end; raises ValueError where one leads nowhere."""
         with self._references_unwatched(), self.write(call) as tx:
             yield tx
-            if lost := tx.rows(peewee.Select([peewee.SQL("pragma_foreign_key_check")], [_ALL])):
+            if lost := tx.rows(
+                peewee.Select([peewee.SQL("pragma_foreign_key_check")], [peewee.SQL("*")])
+            ):
                 raise ValueError(f"references that lead nowhere: {lost[:5]}")
 
     @contextmanager
     def _references_unwatched(self) -> Iterator[None]:
         """Outside of a transaction, as SQLite wants it; a rename leaves other tables alone."""
         for pragma in ("foreign_keys = OFF", "legacy_alter_table = ON"):
-            self._backend.execute_sql(f"PRAGMA {pragma}")
+            execute(self._backend, f"PRAGMA {pragma}")
         try:
             yield
         finally:
             for pragma in ("legacy_alter_table = OFF", "foreign_keys = ON"):
-                self._backend.execute_sql(f"PRAGMA {pragma}")
+                execute(self._backend, f"PRAGMA {pragma}")
 
     def close(self) -> None:
         """Closes this thread's connection; the others go with their threads."""
@@ -308,26 +346,26 @@ class Database:
 
     def _begin(self, sql: str) -> None:
         try:
-            self._backend.execute_sql(sql)
+            execute(self._backend, sql)
         except peewee.OperationalError as failure:
             raise _translated(failure) from failure
 
     def _commit(self) -> None:
         try:
-            self._backend.execute_sql("COMMIT")
+            execute(self._backend, "COMMIT")
         except peewee.DatabaseError as failure:
             self._end("ROLLBACK")
             raise _translated(failure) from failure
 
     def _end(self, sql: str) -> None:
         try:
-            self._backend.execute_sql(sql)
+            execute(self._backend, sql)
         except peewee.OperationalError as failure:  # SQLite has already rolled back by itself
             log.info("%s: %s", sql, failure)
 
 
 def open_sqlite(
-    path: Path | str, *, lock_timeout_s: float = 10.0, synchronous: str = "full", **seams
+    path: Path | str, *, lock_timeout_s: float = 10.0, synchronous: str = "full", **seams: Any
 ) -> Database:
     """A database in one file (made where there is none), or ":memory:" for one thread's tests.
 
@@ -349,23 +387,7 @@ def open_sqlite(
     return Database(backend, lock_timeout_s=lock_timeout_s, **seams)
 
 
-def _update(model: type[Table], changes: Mapping, where: Sequence) -> peewee.Query:
-    if not where:
-        raise ValueError("an update without a guard")
-    fields = model._meta.fields
-    return model.update({fields[name]: value for name, value in changes.items()}).where(*where)
-
-
-def _translated(failure: peewee.OperationalError) -> Exception:
+def _translated(failure: peewee.DatabaseError) -> Exception:
     """A lock not had in time is a Conflict (SQLite says so in words only); anything else is
     itself."""
     return Conflict(failure) if "locked" in str(failure) else failure
-
-
-def _names(cursor) -> tuple[str, ...]:
-    return tuple(column[0] for column in cursor.description)
-
-
-@lru_cache(maxsize=2048)
-def _row_type(sql: str, names: tuple[str, ...]) -> type:
-    return namedtuple("Row", names, rename=True)

@@ -21,17 +21,20 @@ literally; a filter without values matches nothing; an unknown name is refused. 
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar, cast
 
-from peewee import SQL, Expression, Field, ModelSelect, NodeList, Value, fn
+from peewee import SQL, Expression, NodeList, Value, fn
 
+from controller.kernel.table import Clause, Column, Select
 from protos.cloud.v1 import common_pb2
 from protos.errors import CloudError, Kind
 from protos.ids import noun_of
 
-Condition = Callable[[Sequence[str]], object]  # values -> an SQL expression
+T = TypeVar("T")
+Condition = Callable[[Sequence[str]], Clause]  # values -> an SQL expression
 # EC2 User Guide, "Filtering resources"; the values are counted over a whole call, as the refusal
 # of EC2 says: "The maximum number of filter values specified on a single call is 200".
 MAX_FILTERS, MAX_VALUES, MAX_VALUE_CHARS = 50, 200, 255
@@ -40,7 +43,7 @@ NOTHING, EVERYTHING = SQL("1 = 0"), SQL("1 = 1")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")  # what fits a column
 
 
-def where(table: Mapping[str, Condition], filters: Sequence[common_pb2.Filter]) -> list:
+def where(table: Mapping[str, Condition], filters: Sequence[common_pb2.Filter]) -> list[Clause]:
     """The conditions that all must hold. Raises INVALID for a name that the table has not, and for
     more than a call may have."""
     check_limits(filters)
@@ -67,7 +70,8 @@ def _too_many(what: str) -> CloudError:
 def _condition(table: Mapping[str, Condition], name: str) -> Condition:
     known = table.get(name)
     if known is None and name.startswith("tag:") and "tag:" in table:
-        known = table["tag:"](name.removeprefix("tag:"))
+        of_key = cast(Callable[[str], Condition], table["tag:"])  # of_key's
+        known = of_key(name.removeprefix("tag:"))
     if known is None or name == "tag:":
         raise CloudError(Kind.INVALID, f"The filter '{name}' is invalid", noun="parameter", id=name)
     return lambda values: known(values) if values else NOTHING
@@ -76,25 +80,25 @@ def _condition(table: Mapping[str, Condition], name: str) -> Condition:
 # --- what a filter may compare --------------------------------------------------------------------
 
 
-def column(field: Field | Expression) -> Condition:
+def column(field: Clause) -> Condition:
     """A text column."""
     return lambda values: either([matches(field, value) for value in values])
 
 
-def integer(field: Field | Expression) -> Condition:
+def integer(field: Clause) -> Condition:
     """A number, compared as the text that the answer shows."""
 
-    def condition(values: Sequence[str]):
+    def condition(values: Sequence[str]) -> Clause:
         numbers = [int(value) for value in values if _NUMBER.fullmatch(value)]
         return field.in_(numbers) if numbers else NOTHING
 
     return condition
 
 
-def boolean(field: Field | Expression) -> Condition:
+def boolean(field: Clause) -> Condition:
     """A flag, "true" or "false"; any other value matches nothing."""
 
-    def condition(values: Sequence[str]):
+    def condition(values: Sequence[str]) -> Clause:
         wanted = {value for value in values if value in ("true", "false")}
         if len(wanted) == 2:
             return EVERYTHING
@@ -108,17 +112,17 @@ def constant(shown: str) -> Condition:
     return lambda values: EVERYTHING if any(like(value, shown) for value in values) else NOTHING
 
 
-def choice(words: Mapping[str, object]) -> Condition:
+def choice(words: Mapping[str, Clause]) -> Condition:
     """A derived word: for each word that the answer may show, the expression that holds for such
     rows."""
 
-    def condition(values: Sequence[str]):
+    def condition(values: Sequence[str]) -> Clause:
         return either([e for word, e in words.items() if any(like(v, word) for v in values)])
 
     return condition
 
 
-def timestamp(field: Field) -> Condition:
+def timestamp(field: Column) -> Condition:
     """A time of milliseconds, asked for as answers show it: "2026-01-31T12:00:00.000Z" or a
     beginning, "2026-01-3*".
 
@@ -128,7 +132,7 @@ def timestamp(field: Field) -> Condition:
     return lambda values: either([_time_range(field, value) for value in values])
 
 
-def any_of(related: ModelSelect, field: Field | Expression) -> Condition:
+def any_of(related: Select, field: Clause) -> Condition:
     """Any of the related rows: ``related`` is a correlated SELECT, which gets the condition on
     ``field`` added."""
     return lambda values: fn.EXISTS(
@@ -136,9 +140,14 @@ def any_of(related: ModelSelect, field: Field | Expression) -> Condition:
     )
 
 
-def exists_where(related: ModelSelect, condition: Condition) -> Condition:
+def exists_where(related: Select, condition: Condition) -> Condition:
     """As ``any_of``, with any other condition on the related rows (boolean, integer ...)."""
     return lambda values: fn.EXISTS(related.where(condition(values)))
+
+
+def of_key(conditions: Callable[[str], Condition]) -> Condition:
+    """For the filters ``tag:KEY``, which a table has as "tag:": KEY -> what that compares."""
+    return cast(Condition, conditions)
 
 
 def custom(condition: Condition) -> Condition:
@@ -152,7 +161,7 @@ _EPOCH = datetime(1970, 1, 1)
 _LAST_MS = 253402300799999  # the end of the year 9999
 
 
-def _time_range(field: Field, value: str):
+def _time_range(field: Column, value: str) -> Clause:
     letters = list(_letters(value))
     ends_wild = bool(letters) and letters[-1] == ("*", True)
     text = "".join(letter for letter, _ in (letters[:-1] if ends_wild else letters))
@@ -184,7 +193,7 @@ def shown_time(ms: int) -> str:
 # --- wild cards -----------------------------------------------------------------------------------
 
 
-def matches(field: Field | Expression, value: str):
+def matches(field: Clause, value: str) -> Clause:
     """``field`` equals the value or fits its wild cards, as SQL that both databases read alike."""
     text, wild = pattern(value)
     if not wild:
@@ -203,7 +212,7 @@ def like(value: str, shown: str) -> bool:
     return len(shown) in rest
 
 
-def _letters(value: str):
+def _letters(value: str) -> Iterator[tuple[str, bool]]:
     """Each letter with whether it is a wild card."""
     at = 0
     while at < len(value):
@@ -227,7 +236,7 @@ def pattern(value: str) -> tuple[str, bool]:
     ), True
 
 
-def either(conditions: Sequence):
+def either(conditions: Sequence[Clause]) -> Clause:
     """Any of the conditions, joined as a balanced tree: a chain of some hundred would be deeper
     than what peewee can write and SQLite reads."""
     if not conditions:
@@ -253,7 +262,7 @@ class Page:
         """For a prepared query: one row more than the page, to know whether there is a next."""
         return ALL_ROWS if self.limit is None else self.limit + 1
 
-    def of(self, query: ModelSelect, key: Field) -> ModelSelect:
+    def of(self, query: Select, key: Clause) -> Select:
         """The query for this page, ordered by key, with one row more than the page to know whether
         there is a next."""
         if self.after:
@@ -267,7 +276,7 @@ class Page:
         if self.after and (noun_of(self.after) or "") != noun:
             raise _bad_token()
 
-    def cut(self, rows: list, key: Callable[[object], str]) -> tuple[list, str]:
+    def cut(self, rows: list[T], key: Callable[[T], str]) -> tuple[list[T], str]:
         """The page's rows and the token of the next page ("" on the last)."""
         if self.limit is None or len(rows) <= self.limit:
             return rows, ""

@@ -6,11 +6,12 @@ beside filters; what belongs to another account is not there.
 """
 
 from collections.abc import Container, Iterable, Sequence
-
-from peewee import Field, ModelSelect
+from typing import cast
 
 from controller.kernel.database import Session
 from controller.kernel.filters import Page
+from controller.kernel.rows import Row
+from controller.kernel.table import Clause, Select
 from protos import ids
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.nouns import NOUNS
@@ -51,53 +52,62 @@ def check_ids(noun: str, identifiers: Sequence[str]) -> None:
 
 def select_page(
     session: Session,
-    query: ModelSelect,
-    key: Field,
+    query: Select,
+    key: Clause,
     noun: str,
     identifiers: Sequence[str],
-    conditions: Sequence,
+    conditions: Sequence[Clause],
     page: Page,
     *,
+    row: type[Row],
     absent: str = "",
-    known: ModelSelect | None = None,
-) -> tuple[list, str]:
+    known: Select | None = None,
+) -> tuple[list[Row], str]:
     """A Describe's rows and the token of its next page.
 
-    ``query`` selects the caller's rows of the noun, its first column ``key``; ``identifiers``
-    those asked for, or none; ``conditions`` the filters; ``absent`` what is not there, where that
-    is another noun; ``known`` the rows that can be named, ``key`` alone, where that is more than
-    ``query`` shows. Raises MALFORMED_ID, INVALID for another list's token, and NOT_FOUND for ids
-    that name nothing, whatever the filters say.
+    ``query`` selects the caller's rows of the noun, each a ``row``, its first column ``key``;
+    ``identifiers`` those asked for, or none; ``conditions`` the filters; ``absent`` what is not
+    there, where that is another noun; ``known`` the rows that can be named, ``key`` alone, where
+    that is more than ``query`` shows. Raises MALFORMED_ID, INVALID for another list's token, and
+    NOT_FOUND for ids that name nothing, whatever the filters say.
     """
     page.expect(noun)
     check_ids(noun, identifiers)
     wanted = query.where(key.in_(list(identifiers))) if identifiers else query
-    rows = session.rows(page.of(wanted.where(*conditions) if conditions else wanted, key))
+    wanted_page = page.of(wanted.where(*conditions) if conditions else wanted, key)
+    rows = session.rows(wanted_page, row)
     if identifiers and known is not None:
         wanted = known.where(key.in_(list(identifiers)))
-    check_found(session, wanted, absent or noun, identifiers, {row[0] for row in rows})
-    return page.cut(rows, lambda row: row[0])
+    check_found(session, wanted, absent or noun, identifiers, {found[0] for found in rows})
+    return page.cut(rows, lambda found: cast(str, found[0]))
 
 
 def find_one(
-    session: Session, query: ModelSelect, key: Field, noun: str, identifier: str, parameter: str
-):
-    """The row of ``query``, which selects the caller's rows of the noun, of this id, a value of
-    ``key``, and asks whether he may have done to it what the call does. ``parameter``: what names
+    session: Session,
+    query: Select,
+    key: Clause,
+    noun: str,
+    identifier: str,
+    parameter: str,
+    *,
+    row: type[Row],
+) -> Row:
+    """The row of this id, a value of ``key``, among the caller's rows of the noun, which ``query``
+    selects, and asks whether he may have done to it what the call does. ``parameter``: what names
     it in a request. Raises INVALID where nothing does, MALFORMED_ID, NOT_FOUND, DENIED."""
     if not identifier:
         raise missing_parameter(parameter)
     check_ids(noun, [identifier])
-    row = session.one(query.where(key == identifier))
-    if row is None:
+    found = session.one(query.where(key == identifier), row)
+    if found is None:
         raise not_found(noun, identifier)
     session.authorize(noun, [identifier])
-    return row
+    return found
 
 
 def check_found(
-    session: Session, wanted: ModelSelect, noun: str, asked: Sequence[str], found: set[str]
+    session: Session, wanted: Select, noun: str, asked: Sequence[str], found: set[str]
 ) -> None:
     """Raises NOT_FOUND for those of ``asked`` that ``wanted``, without filters, has not."""
     if any(identifier not in found for identifier in asked):
-        check_there(noun, asked, {row[0] for row in session.tuples(wanted)})
+        check_there(noun, asked, set(session.column(wanted, str)))

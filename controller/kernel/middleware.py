@@ -7,6 +7,7 @@ transaction is retried.
 
 import logging
 from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 from controller.kernel.call import Ask, Call, Principal, consent
 from controller.kernel.database import Conflict
@@ -34,10 +35,10 @@ class Middleware:
     def __init__(self, servicer: object, clock: Callable[[], int], asks: Asks = _no_questions):
         self._servicer, self._clock, self._asks = servicer, clock, asks
 
-    def __getattr__(self, method: str) -> Callable:
+    def __getattr__(self, method: str) -> Callable[[Any, CallContext], Any]:
         handler = getattr(self._servicer, method, _refuse)
 
-        def enter(request, context: CallContext):
+        def enter(request: Any, context: CallContext) -> Any:
             def new_call() -> Call:
                 caller, principal = context.caller, principal_of(context.caller)
                 return Call(
@@ -57,7 +58,9 @@ class Middleware:
         return enter
 
 
-def _attempt(handler: Callable, request, new_call: Callable[[], Call]):
+def _attempt(
+    handler: Callable[[Any, Call], Any], request: object, new_call: Callable[[], Call]
+) -> Any:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return handler(request, new_call())
@@ -73,6 +76,6 @@ def principal_of(caller: Caller) -> Principal:
     return Principal(caller.principal_id, caller.account_id, caller.principal_arn, caller.operator)
 
 
-def _refuse(request, call: Call):
+def _refuse(request: object, call: Call) -> NoReturn:
     """The contract names it, and this controller is older than that or not that far yet."""
     raise CloudError(Kind.UNSUPPORTED, "This controller cannot do that yet.")

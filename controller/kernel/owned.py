@@ -7,14 +7,14 @@ the guard are given. Pages of a noun: ``identity/pages``.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from peewee import ColumnBase, Field, ModelSelect
-
 from controller.kernel.database import Session
 from controller.kernel.lookup import find_one
+from controller.kernel.rows import Row, columns
+from controller.kernel.table import Clause, Column, Table
 from protos.noun import Noun
 from protos.nouns import NOUNS
 
-Fact = Field | tuple[str, Field]
+Fact = Column | tuple[str, Column]
 
 
 @dataclass(frozen=True)
@@ -29,27 +29,33 @@ class Owned:
     """
 
     name: str
-    key: Field
-    owner: Field
-    there: ColumnBase | None = None
-    sums: Mapping[str, ColumnBase] = field(default_factory=dict)
+    key: Column
+    owner: Column
+    there: Clause | None = None
+    sums: Mapping[str, Clause] = field(default_factory=dict)
     facts: Mapping[str, Fact] = field(default_factory=dict)
-    arn_name: Field | None = None
+    arn_name: Column | None = None
 
     @property
     def noun(self) -> Noun:
         return NOUNS[self.name]
 
     @property
-    def conditions(self) -> tuple[ColumnBase, ...]:
+    def table(self) -> type[Table]:
+        model: type[Table] = self.key.model
+        return model
+
+    @property
+    def conditions(self) -> tuple[Clause, ...]:
         return () if self.there is None else (self.there,)
 
-    def of(self, account_id: str) -> ModelSelect:
-        """The account's rows."""
-        return self.key.model.select().where(self.owner == account_id, *self.conditions)
+    def of(self, account_id: str) -> tuple[Clause, ...]:
+        """The conditions for the account's rows."""
+        return (self.owner == account_id, *self.conditions)
 
-    def find(self, session: Session, account_id: str, identifier: str):
-        """The account's row of this id. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
+    def find(self, session: Session, account_id: str, identifier: str, row: type[Row]) -> Row:
+        """The account's row of this id. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND,
+        DENIED."""
+        own = self.table.select(*columns(row, self.table)).where(*self.of(account_id))
         parameter = f"{self.noun.camel}Id"
-        own = self.of(account_id)
-        return find_one(session, own, self.key, self.name, identifier, parameter)
+        return find_one(session, own, self.key, self.name, identifier, parameter, row=row)

@@ -16,41 +16,44 @@ Values go to the database as they are: no field converts them.
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from peewee import Database, Node, Query
+from peewee import ColumnBase, Context, Database, Query
+
+from controller.kernel.table import Clause
 
 
-class Given(Node):
+class Given(ColumnBase):
     """Stands for a value while a query is built."""
 
     def __init__(self, name: str):
         self.name = name
 
-    def __sql__(self, ctx):
-        ctx._values.append(self)
+    def __sql__(self, ctx: Context) -> Context:
+        _values(ctx).append(self)
         return ctx.literal(ctx.state.param or "?")
 
 
-class Among(Node):
+class Among(ColumnBase):
     """``field IN (…)`` for a list of any length; nothing is in an empty one."""
 
-    def __init__(self, field: Node, values: Sequence | Given):
+    def __init__(self, field: Clause, values: Sequence[object] | Given):
         self.field, self.values = field, values
 
-    def __sql__(self, ctx):
+    def __sql__(self, ctx: Context) -> Context:
         mark = ctx.state.param or "?"
-        ctx.sql(self.field)
+        ctx.sql(self.field)  # type: ignore[no-untyped-call]  # its stub says nothing
         if isinstance(self.values, Given):
-            ctx._values.append(self)
+            _values(ctx).append(self)
             return ctx.literal(f" IN ({_token(self.values.name)})")
-        ctx._values.extend(self.values)
+        _values(ctx).extend(self.values)
         return ctx.literal(f" IN ({_marks(mark, len(self.values))})")
 
     def clone(self) -> "Among":
         return self
 
 
-def among(field: Node, values: Sequence | Given) -> Among:
+def among(field: Clause, values: Sequence[object] | Given) -> Among:
     """As ``field.in_(values)``, compiled in no time however long the list."""
     return Among(field, values if isinstance(values, Given) else list(values))
 
@@ -60,15 +63,15 @@ class Bound:
     """A prepared query with its values: what a session runs."""
 
     prepared: "prepared"
-    values: Mapping[str, object]
+    values: Mapping[str, Any]
 
-    def compile(self, backend: Database) -> tuple[str, list]:
+    def compile(self, backend: Database) -> tuple[str, list[object]]:
         sql, slots, lists = self.prepared.compiled(backend)
-        parameters: list = []
+        parameters: list[object] = []
         for slot in slots:
             if isinstance(slot, Given):
                 parameters.append(self.values[slot.name])
-            elif isinstance(slot, Among):
+            elif isinstance(slot, Among) and isinstance(slot.values, Given):
                 parameters.extend(self.values[slot.values.name])
             else:
                 parameters.append(slot)
@@ -85,22 +88,28 @@ class prepared:
     def __init__(self, build: Callable[..., Query], names: Sequence[str] = ()):
         self._build = build
         self._names = tuple(names) or tuple(inspect.signature(build).parameters)
-        self._compiled: dict[str, tuple[str, list, list[str]]] = {}
+        self._compiled: dict[str, tuple[str, list[object], list[str]]] = {}
 
-    def __call__(self, **values) -> Bound:
+    def __call__(self, **values: object) -> Bound:
         if values.keys() != set(self._names):
             raise TypeError(f"expected the values {self._names}, got {tuple(values)}")
         return Bound(self, values)
 
-    def compiled(self, backend: Database) -> tuple[str, list, list[str]]:
+    def compiled(self, backend: Database) -> tuple[str, list[object], list[str]]:
         """SQL, what stands for its parameters, and the names of lists among them."""
         found = self._compiled.get(backend.param)
         if found is None:
             query = self._build(**{name: Given(name) for name in self._names})
             sql, slots = backend.get_sql_context().sql(query).query()
-            lists = [slot.values.name for slot in slots if isinstance(slot, Among)]
+            among = [slot.values for slot in slots if isinstance(slot, Among)]
+            lists = [values.name for values in among if isinstance(values, Given)]
             found = self._compiled[backend.param] = sql, slots, lists
         return found
+
+
+def _values(ctx: Context) -> list[object]:
+    values: list[object] = ctx._values  # type: ignore[attr-defined]  # its stub has not that
+    return values
 
 
 def _token(name: str) -> str:

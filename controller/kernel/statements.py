@@ -1,11 +1,40 @@
-"""The SQL of inserting and updating many rows in one statement. Pure; kept once made.
+"""The statements that a session writes itself, and how one is executed: the edge to peewee.
 
-Called by ``kernel/database`` alone. The same words on SQLite and PostgreSQL.
+Called by kernel/database alone.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any, Protocol
+
+import peewee
 
 from controller.kernel.table import Table
+
+
+class Cursor(Protocol):
+    """What a database's driver answers (PEP 249)."""
+
+    @property
+    def description(self) -> Sequence[Sequence[Any]]: ...
+    @property
+    def rowcount(self) -> int: ...
+    def fetchall(self) -> list[tuple[Any, ...]]: ...
+    def fetchone(self) -> tuple[Any, ...] | None: ...
+
+
+def execute(backend: peewee.Database, sql: str, parameters: Sequence[object] = ()) -> Cursor:
+    cursor: Cursor = backend.execute_sql(sql, parameters)  # type: ignore[no-untyped-call]
+    return cursor
+
+
+def update(
+    model: type[Table], changes: Mapping[str, object], where: Sequence[peewee.Node]
+) -> peewee.Update:
+    if not where:
+        raise ValueError("an update without a guard")
+    fields = model._meta.fields
+    return model.update({fields[name]: value for name, value in changes.items()}).where(*where)
 
 
 @lru_cache(maxsize=256)
@@ -19,7 +48,13 @@ def columns_of(model: type[Table]) -> tuple[frozenset[str], tuple[tuple[str, obj
 
 
 @lru_cache(maxsize=2048)
-def insert_sql(model: type[Table], count: int, mark: str, on_conflict, update) -> str:
+def insert(
+    model: type[Table],
+    count: int,
+    mark: str,
+    on_conflict: tuple[str, ...],
+    update: tuple[str, ...],
+) -> str:
     names = [name for name, _ in columns_of(model)[1]]
     row = f"({', '.join([mark] * len(names))})"
     sql = f'INSERT INTO "{model._meta.table_name}" ({", ".join(map(_quoted, names))}) VALUES '
@@ -32,8 +67,15 @@ def insert_sql(model: type[Table], count: int, mark: str, on_conflict, update) -
 
 
 @lru_cache(maxsize=2048)
-def update_many_sql(
-    model: type[Table], keys, names, count: int, mark: str, guard: str, sets, returning
+def update_many(
+    model: type[Table],
+    keys: tuple[str, ...],
+    names: tuple[str, ...],
+    count: int,
+    mark: str,
+    guard: str,
+    sets: tuple[tuple[str, str], ...],
+    returning: tuple[str, ...],
 ) -> str:
     table, own = _quoted(model._meta.table_name), dict(sets)
     guard = guard.replace("old.", f"{table}.")

@@ -9,7 +9,7 @@ handed out first, so that an address rests before its next owner.
 import ipaddress
 from collections.abc import Sequence
 
-from peewee import fn
+from peewee import Update, fn
 
 from controller.kernel.database import Transaction
 from controller.kernel.prepared import prepared
@@ -36,12 +36,8 @@ def ensure_pool(tx: Transaction, block: str) -> int:
         PublicAddress,
         PublicAddress.account_id.is_null() & ((position < first) | (position > last)),
     )
-    there = {
-        row[0]
-        for row in tx.tuples(
-            PublicAddress.select(position).where(position >= first, position <= last)
-        )
-    }
+    query = PublicAddress.select(position).where(position >= first, position <= last)
+    there = set(tx.column(query, int))
     missing = [
         address
         for address in network.hosts()
@@ -71,12 +67,12 @@ def take(tx: Transaction, account_id: str, count: int) -> list[str]:
     """As ``lend``, but as many as there are."""
     if not count:
         return []
-    rows = tx.rows(_take_query(account_id=account_id, now_ms=tx.call.now_ms, count=count))
-    return [row.public_ip for row in rows]
+    query = _take_query(account_id=account_id, now_ms=tx.call.now_ms, count=count)
+    return tx.column(query, str)
 
 
 @prepared
-def _take_query(account_id, now_ms, count):
+def _take_query(account_id: str, now_ms: int, count: int) -> Update:
     """The free ones in the index's order; what guards the update keeps it from that index."""
     free = (
         PublicAddress.select(PublicAddress.public_ip)

@@ -11,19 +11,31 @@ import ipaddress
 import json
 import random
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from controller.config import Zone
 from controller.hosts.feed import Feed
 from controller.identity.quotas.rules import Quotas
 from controller.kernel.database import Transaction
+from controller.kernel.rows import columns
+from controller.kernel.table import Select
 from controller.network.blocks import ANYWHERE, overlap
 from controller.network.routing import internet_gateways as gateways
 from controller.network.subnets import rules as subnets
 from controller.network.vpcs import rules as vpcs
+from controller.network.vpcs.rules import VpcRow
 from controller.tables.network import Route, RouteTableAssociation, Subnet, Vpc
 from controller.tables.nouns import VPC
 from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
+
+
+class SubnetRow(NamedTuple):
+    subnet_id: str
+    cidr_block: str
+    availability_zone: str
+    default_for_az: bool
+
 
 VPC_BLOCK = "172.31.0.0/16"
 SUBNET_PREFIX = 20
@@ -41,7 +53,7 @@ def make_default_vpc(
 
     Raises EXISTS (there is one), QUOTA.
     """
-    if _default_vpc(tx, account_id) is not None:
+    if tx.exists(_default_vpc(account_id)):
         raise CloudError(
             Kind.EXISTS,
             "A Default VPC already exists for this account in this region.",
@@ -58,11 +70,12 @@ def make_default_vpc(
         is_default=True,
         enable_dns_hostnames=True,
     )
-    _insert_subnets(tx, rng, _default_vpc(tx, account_id), zones, ())
+    vpc = vpcs.find_of(tx, account_id, vpc_id)
+    _insert_subnets(tx, rng, vpc, zones, ())
     gateway_id = gateways.insert_gateway(tx, rng, quotas, account_id, vpc_id)
     main = RouteTableAssociation.vpc_id == vpc_id, RouteTableAssociation.main
     table_id = tx.value(
-        RouteTableAssociation.select(RouteTableAssociation.route_table_id).where(*main)
+        RouteTableAssociation.select(RouteTableAssociation.route_table_id).where(*main), str
     )
     outside = {"route_table_id": table_id, "destination_cidr_block": ANYWHERE}
     tx.insert(Route, [outside | {"gateway_id": gateway_id, "origin": "CreateRoute"}])
@@ -82,7 +95,7 @@ def create_default_subnet(
     """
     name, zone_id = request.availability_zone, request.availability_zone_id
     chosen = subnets.choose_zone(tx, zones, name, zone_id)
-    vpc = _default_vpc(tx, tx.call.account_id)
+    vpc = tx.one(_default_vpc(tx.call.account_id), VpcRow)
     if vpc is None:
         raise CloudError(
             Kind.NOT_FOUND,
@@ -90,7 +103,8 @@ def create_default_subnet(
             noun="vpc",
             reason="default",
         )
-    there = tx.rows(Subnet.select().where(Subnet.vpc_id == vpc.vpc_id))
+    query = Subnet.select(*columns(SubnetRow, Subnet)).where(Subnet.vpc_id == vpc.vpc_id)
+    there = tx.rows(query, SubnetRow)
     for subnet in there:
         if subnet.default_for_az and subnet.availability_zone == chosen:
             raise CloudError(
@@ -114,22 +128,23 @@ def add_missing_subnets(tx: Transaction, zones: Sequence[Zone], rng: random.Rand
     """A default subnet in every zone for every default VPC that never had one there; answers how
     many were missing. What a user has deleted stays so."""
     made = 0
-    for vpc in tx.rows(Vpc.select().where(Vpc.is_default)):
+    for vpc in tx.rows(Vpc.select(*columns(VpcRow, Vpc)).where(Vpc.is_default), VpcRow):
         given = json.loads(vpc.default_zones)
         missing = [zone for zone in zones if zone.name not in given]
         if missing:
             blocks = Subnet.select(Subnet.cidr_block).where(Subnet.vpc_id == vpc.vpc_id)
-            taken = [row[0] for row in tx.tuples(blocks)]
+            taken = tx.column(blocks, str)
             made += len(_insert_subnets(tx, rng, vpc, missing, taken))
     return made
 
 
-def _default_vpc(tx: Transaction, account_id: str):
-    return tx.one(Vpc.select().where(Vpc.account_id == account_id, Vpc.is_default))
+def _default_vpc(account_id: str) -> Select:
+    query = Vpc.select(*columns(VpcRow, Vpc))
+    return query.where(Vpc.account_id == account_id, Vpc.is_default)
 
 
 def _insert_subnets(
-    tx: Transaction, rng: random.Random, vpc, zones: Sequence[Zone], taken: Sequence[str]
+    tx: Transaction, rng: random.Random, vpc: VpcRow, zones: Sequence[Zone], taken: Sequence[str]
 ) -> list[str]:
     """Default subnets in free blocks; there are sixteen, and zones come first."""
     blocks = (

@@ -14,8 +14,11 @@ from peewee import JOIN, fn
 from controller.hosts.kinds import Reading
 from controller.kernel.database import Session, Transaction
 from controller.kernel.prepared import among, prepared
+from controller.kernel.rows import columns
+from controller.kernel.table import Select
 from controller.network.interfaces.launch import DNS_HOSTNAMES
 from controller.network.names import DnsNames
+from controller.network.security_groups.spec import RuleRow, group_specs, read_rules
 from controller.tables.compute import Attachment, Placement
 from controller.tables.network import (
     DhcpOption,
@@ -27,7 +30,6 @@ from controller.tables.network import (
     RouteTableAssociation,
     SecondaryAddress,
     SecurityGroup,
-    SecurityGroupRule,
     Subnet,
     Vpc,
 )
@@ -47,6 +49,52 @@ def observe(tx: Transaction, host_id: str, seen: Sequence[fleet_pb2.Observation]
     return False
 
 
+class VpcRow(NamedTuple):
+    """A VPC with one of its subnets and one of that one's routes, or None."""
+
+    vpc_id: str
+    revision: int
+    account_id: str
+    vpc_cidr_block: str
+    enable_dns_support: bool
+    dhcp_options_id: str
+    has_default_options: bool
+    subnet_id: str | None
+    cidr_block: str | None
+    destination_cidr_block: str | None
+    internet_gateway_id: str | None
+    next_hop: str | None
+
+
+class NicRow(NamedTuple):
+    """An interface with one of its groups and one of its secondary addresses, or None."""
+
+    network_interface_id: str
+    instance_id: str
+    device_index: int
+    mac_address: str
+    private_ip: str
+    subnet_id: str
+    vpc_id: str
+    public_ip: str | None
+    source_dest_check: bool
+    attachment_id: str
+    group_id: str | None
+    position: int | None
+    group_name: str | None
+    dns_hostnames: bool
+    secondary_ip: str | None
+    secondary_position: int | None
+    secondary_public_ip: str | None
+    is_here: bool
+
+
+class OptionRow(NamedTuple):
+    dhcp_options_id: str
+    key: str
+    value: str
+
+
 class VpcSpecs:
     """names: those of public addresses."""
 
@@ -56,11 +104,11 @@ class VpcSpecs:
     def render(self, reading: Reading) -> Iterable[fleet_pb2.Assignment]:
         """The specs of VPCs that the host has instances of."""
         session, ids = reading.session, reading.ids(VPC)
-        rows = session.rows(_vpcs(ids=ids))
+        rows = session.rows(_vpcs(ids=ids), VpcRow)
         found = {vpc_id: list(group) for vpc_id, group in groupby(rows, lambda row: row.vpc_id)}
         nics = [row for row in interfaces(reading) if row.is_here and row.vpc_id in found]
         groups = sorted({row.group_id for row in nics if row.group_id})
-        rules = _folded(session.tuples(_rules(group_ids=groups))) if groups else []
+        rules = read_rules(session, groups)
         options = _read_dhcp(session, rows)
         for one in reading.assigned[VPC.kind]:
             if own := found.get(one.resource_id):
@@ -70,15 +118,23 @@ class VpcSpecs:
                     [rule for rule in rules if rule.vpc_id == one.resource_id],
                     options,
                 )
-                yield one.message(own[0].revision, vpc=spec)
+                yield one.message(own[0].revision, fleet_pb2.Assignment(vpc=spec))
 
-    def _spec(self, routes: list, nics: list, rules: list, options: Sequence) -> fleet_pb2.VpcSpec:
+    def _spec(
+        self,
+        routes: Sequence[VpcRow],
+        nics: Sequence[NicRow],
+        rules: Sequence[RuleRow],
+        options: Sequence[OptionRow],
+    ) -> fleet_pb2.VpcSpec:
         """routes: a row for each subnet and route."""
         row = routes[0]
         named = any(nic.dns_hostnames for nic in nics)  # all rows say the same: it is the VPC's
         public = {nic.public_ip: nic.private_ip for nic in nics if nic.public_ip}
         public |= {
-            nic.secondary_public_ip: nic.secondary_ip for nic in nics if nic.secondary_public_ip
+            nic.secondary_public_ip: nic.secondary_ip or ""
+            for nic in nics
+            if nic.secondary_public_ip
         }
         return fleet_pb2.VpcSpec(
             vpc_id=row.vpc_id,
@@ -87,7 +143,7 @@ class VpcSpecs:
             subnets=_subnets(routes),
             dns_disabled=not row.enable_dns_support,
             dhcp_options=_dhcp(row, options),
-            security_groups=_groups(rules),
+            security_groups=group_specs(rules),
             public_addresses=[
                 fleet_pb2.PublicAddress(
                     public_ip=public_ip,
@@ -99,7 +155,7 @@ class VpcSpecs:
         )
 
 
-def interfaces(reading: Reading) -> Sequence:
+def interfaces(reading: Reading) -> Sequence[NicRow]:
     """The interfaces of the instances that the host is told of, and those that it has in the VPCs
     that it is told of: a row for each group and secondary address, read once for both kinds. Those
     on their way out are in none."""
@@ -110,13 +166,14 @@ def interfaces(reading: Reading) -> Sequence:
                 host_id=reading.host_id,
                 instance_ids=reading.ids(INSTANCE),
                 vpc_ids=reading.ids(VPC),
-            )
+            ),
+            NicRow,
         ),
     )
 
 
 @prepared
-def _vpcs(ids):
+def _vpcs(ids: Sequence[str]) -> Select:
     """A row for each subnet and route, in order."""
     leads_on = (Route.route_table_id == fn.COALESCE(_OWN.route_table_id, _MAIN.route_table_id)) & (
         Route.gateway_id != "local"
@@ -140,7 +197,7 @@ def _vpcs(ids):
             InternetGateway.internet_gateway_id,
             NetworkInterface.private_ip.alias("next_hop"),
         )
-        .join(DhcpOptions, JOIN.LEFT_OUTER, on=DhcpOptions.dhcp_options_id == Vpc.dhcp_options_id)
+        .join(DhcpOptions, on=DhcpOptions.dhcp_options_id == Vpc.dhcp_options_id)
         .join(Subnet, JOIN.LEFT_OUTER, on=Subnet.vpc_id == Vpc.vpc_id)
         .join(_OWN, JOIN.LEFT_OUTER, on=_OWN.subnet_id == Subnet.subnet_id)
         .join(_MAIN, JOIN.LEFT_OUTER, on=(_MAIN.vpc_id == Vpc.vpc_id) & _MAIN.main)
@@ -153,7 +210,7 @@ def _vpcs(ids):
 
 
 @prepared
-def _interfaces(host_id, instance_ids, vpc_ids):
+def _interfaces(host_id: str, instance_ids: Sequence[str], vpc_ids: Sequence[str]) -> Select:
     nic = NetworkInterface
     is_here = (Placement.host_id == host_id) & Placement.live
     return (
@@ -203,121 +260,18 @@ def _interfaces(host_id, instance_ids, vpc_ids):
     )
 
 
-class RuleRow(NamedTuple):
-    """A rule of a group (rule_id None: the group has none) with the addresses of the members of
-    the group that it refers to."""
-
-    group_id: str
-    group_name: str
-    vpc_id: str
-    rule_id: str | None
-    egress: bool
-    protocol: str
-    from_port: int
-    to_port: int
-    peer_kind: str
-    peer: str
-    members: Sequence[str]
-
-
-def _folded(rows: Sequence[tuple]) -> list[RuleRow]:
-    """A group may have thousands of members, and each is a row: nothing is made of it but its
-    address. Sorted here, as a database would sort the whole rows."""
-    members: dict[tuple, set[str]] = {}
-    for row in rows:
-        members.setdefault(row[:10], set()).update(row[10:])
-    return [
-        RuleRow(*rule, sorted(filter(None, addresses)))
-        for rule, addresses in sorted(members.items(), key=lambda item: (item[0][0], item[0][3]))
-    ]
-
-
-@prepared
-def _rules(group_ids):
-    member, member_group = NetworkInterface.alias("member"), NicGroup.alias("member_group")
-    more = SecondaryAddress.alias("more")
-    return (
-        SecurityGroup.select(
-            SecurityGroup.group_id,
-            SecurityGroup.group_name,
-            SecurityGroup.vpc_id,
-            SecurityGroupRule.rule_id,
-            SecurityGroupRule.egress,
-            SecurityGroupRule.protocol,
-            SecurityGroupRule.from_port,
-            SecurityGroupRule.to_port,
-            SecurityGroupRule.peer_kind,
-            SecurityGroupRule.peer,
-            member.private_ip.alias("member_address"),
-            more.private_ip.alias("other_address"),
-        )
-        .join(
-            SecurityGroupRule,
-            JOIN.LEFT_OUTER,
-            on=SecurityGroupRule.group_id == SecurityGroup.group_id,
-        )
-        .join(
-            member_group,
-            JOIN.LEFT_OUTER,
-            on=member_group.group_id == SecurityGroupRule.peer_group_id,
-        )
-        .join(
-            member,
-            JOIN.LEFT_OUTER,
-            on=member.network_interface_id == member_group.network_interface_id,
-        )
-        .join(
-            more,
-            JOIN.LEFT_OUTER,
-            on=more.network_interface_id == member_group.network_interface_id,
-        )
-        .where(among(SecurityGroup.group_id, group_ids))
-    )
-
-
-def _groups(rows: list) -> list[fleet_pb2.SecurityGroupSpec]:
-    """The groups with their rules, and the groups that rules refer to with their members'
-    addresses."""
-    groups: dict[str, fleet_pb2.SecurityGroupSpec] = {}
-    members: dict[str, dict[str, None]] = {}
-    for row in rows:
-        spec = groups.setdefault(row.group_id, fleet_pb2.SecurityGroupSpec(group_id=row.group_id))
-        spec.group_name = row.group_name
-        if row.rule_id is None:
-            continue
-        spec.rules.append(_rule(row))
-        if row.peer_kind == "group":
-            members.setdefault(row.peer, {}).update(dict.fromkeys(row.members))
-    for group_id, addresses in members.items():
-        spec = groups.setdefault(group_id, fleet_pb2.SecurityGroupSpec(group_id=group_id))
-        spec.member_addresses.extend(addresses)
-    return list(groups.values())
-
-
-def _rule(row) -> fleet_pb2.RuleSpec:
-    rule = fleet_pb2.RuleSpec(
-        egress=row.egress, protocol=row.protocol, from_port=row.from_port, to_port=row.to_port
-    )
-    if row.peer_kind == "cidr_ipv4":
-        rule.cidr_ipv4 = row.peer
-    elif row.peer_kind == "cidr_ipv6":
-        rule.cidr_ipv6 = row.peer
-    else:
-        rule.group_id = row.peer
-    return rule
-
-
-def _read_dhcp(session: Session, rows: Iterable) -> Sequence:
+def _read_dhcp(session: Session, rows: Iterable[VpcRow]) -> Sequence[OptionRow]:
     """The options of sets that accounts have made, where the VPCs of these rows have any: mostly
     none, and no statement."""
     own = {row.dhcp_options_id for row in rows if not row.has_default_options}
     if not own:
         return ()
-    query = DhcpOption.select().where(DhcpOption.dhcp_options_id.in_(sorted(own)))
-    return session.rows(query.order_by(DhcpOption.key, DhcpOption.position))
+    query = DhcpOption.select(*columns(OptionRow, DhcpOption))
+    query = query.where(DhcpOption.dhcp_options_id.in_(sorted(own)))
+    return session.rows(query.order_by(DhcpOption.key, DhcpOption.position), OptionRow)
 
 
-def _subnets(rows: Iterable) -> list[fleet_pb2.SubnetSpec]:
+def _subnets(rows: Iterable[VpcRow]) -> list[fleet_pb2.SubnetSpec]:
     """Of the rows of one VPC."""
     found = []
     for subnet_id, group in groupby(rows, key=lambda row: row.subnet_id):
@@ -329,7 +283,7 @@ def _subnets(rows: Iterable) -> list[fleet_pb2.SubnetSpec]:
     return found
 
 
-def _route(row) -> fleet_pb2.RouteSpec:
+def _route(row: VpcRow) -> fleet_pb2.RouteSpec:
     route = fleet_pb2.RouteSpec(destination_cidr_block=row.destination_cidr_block)
     if row.internet_gateway_id:
         route.internet_gateway = True
@@ -340,7 +294,7 @@ def _route(row) -> fleet_pb2.RouteSpec:
     return route
 
 
-def _dhcp(row, options: Iterable) -> fleet_pb2.DhcpSpec | None:
+def _dhcp(row: VpcRow, options: Iterable[OptionRow]) -> fleet_pb2.DhcpSpec | None:
     """Of a VPC's set, or None where it is the account's first: hosts know that by themselves."""
     if row.has_default_options:
         return None

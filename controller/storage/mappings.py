@@ -122,20 +122,19 @@ def _overridden(
             least_gib=source.size_gib,
             volume_id="",
         )
-    said: dict[str, object] = {}
     if mapping.HasField("volume_size_gib"):
-        said["size_gib"] = mapping.volume_size_gib
+        disk = replace(disk, size_gib=mapping.volume_size_gib)
     elif not disk.size_gib:
         raise missing_parameter("size or snapshotId")
     if mapping.HasField("delete_on_termination"):
-        said["delete_on_termination"] = mapping.delete_on_termination
+        disk = replace(disk, delete_on_termination=mapping.delete_on_termination)
     if mapping.volume_type and mapping.volume_type != disk.volume_type:
-        said |= {"volume_type": mapping.volume_type, "iops": None, "throughput_mibps": None}
+        disk = replace(disk, volume_type=mapping.volume_type, iops=None, throughput_mibps=None)
     if mapping.HasField("iops"):
-        said["iops"] = mapping.iops
+        disk = replace(disk, iops=mapping.iops)
     if mapping.HasField("throughput_mibps"):
-        said["throughput_mibps"] = mapping.throughput_mibps
-    return replace(disk, **said)
+        disk = replace(disk, throughput_mibps=mapping.throughput_mibps)
+    return disk
 
 
 def _shaped(disk: Disk) -> Disk:

@@ -3,7 +3,17 @@
 from peewee import CompositeKey
 
 from controller.kernel.columns import TextField
-from controller.kernel.table import Table, flag, id_key, maybe_text, number, ref, small, text
+from controller.kernel.table import (
+    Table,
+    flag,
+    id_key,
+    maybe_ref,
+    maybe_text,
+    number,
+    ref,
+    small,
+    text,
+)
 from controller.tables.identity import Account
 
 
@@ -87,7 +97,7 @@ class SecurityGroupRule(Table):
     to_port = small(default=-1)
     peer_kind = TextField()  # cidr_ipv4 | cidr_ipv6 | group
     peer = TextField()
-    peer_group_id = ref(SecurityGroup.group_id, null=True)  # no cascade: a group in use stays
+    peer_group_id = maybe_ref(SecurityGroup.group_id)  # no cascade: a group in use stays
     description = text()
     created_ms = number()
     position = small()  # among the rules of its call: shown in the order in which they were made
@@ -110,7 +120,7 @@ class PublicAddress(Table):
 
     public_ip = id_key()
     position = number(unique=True)  # order in the pool
-    account_id = ref(Account.account_id, null=True)
+    account_id = maybe_ref(Account.account_id)
     allocation_id = maybe_text(unique=True)
     reserved_ms = number()  # when it last changed hands: the longest free is lent first
 
@@ -133,7 +143,7 @@ class NetworkInterface(Table):
     created_ms = number()
     client_token = text()
     request_digest = text()  # of the request that the token came with
-    public_ip = ref(PublicAddress.public_ip, null=True)
+    public_ip = maybe_ref(PublicAddress.public_ip)
     association_id = text()  # '' where the address was lent at launch
     auto_public = flag()  # wants a public address lent at each start
 
@@ -154,7 +164,7 @@ class SecondaryAddress(Table):
     private_ip = TextField()
     network_interface_id = ref(NetworkInterface.network_interface_id, cascade=True)
     position = small()  # in the order in which they came
-    public_ip = ref(PublicAddress.public_ip, null=True)
+    public_ip = maybe_ref(PublicAddress.public_ip)
     association_id = text()
 
     class Meta:
@@ -175,7 +185,7 @@ class NicGroup(Table):
 class InternetGateway(Table):
     internet_gateway_id = id_key()
     account_id = ref(Account.account_id)
-    vpc_id = ref(Vpc.vpc_id, null=True)  # attached to
+    vpc_id = maybe_ref(Vpc.vpc_id)  # attached to
     created_ms = number()
 
     class Meta:
@@ -211,7 +221,7 @@ class RouteTableAssociation(Table):
     association_id = id_key()
     route_table_id = ref(RouteTable.route_table_id, cascade=True)
     vpc_id = ref(Vpc.vpc_id)
-    subnet_id = ref(Subnet.subnet_id, null=True)  # NULL: the VPC's main one
+    subnet_id = maybe_ref(Subnet.subnet_id)  # NULL: the VPC's main one
     main = flag()
 
     class Meta:

@@ -7,9 +7,7 @@ groups, an address) can say so. How a kind is rendered and observed is registere
 
 from dataclasses import dataclass
 
-from peewee import Field
-
-from controller.kernel.table import Table
+from controller.kernel.table import Column, Table
 from controller.tables.compute import Instance
 from controller.tables.network import Vpc
 from controller.tables.storage import Snapshot, Volume
@@ -22,7 +20,12 @@ class Hosted:
     kind: str
     role: str
     table: type[Table]
-    key: Field
+    key: Column
+
+    @property
+    def revision(self) -> Column:
+        column: Column = self.table._meta.fields["revision"]
+        return column
 
 
 INSTANCE = Hosted("instance", "guest", Instance, Instance.instance_id)

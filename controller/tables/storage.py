@@ -3,7 +3,17 @@
 from peewee import CompositeKey
 
 from controller.kernel.columns import TextField
-from controller.kernel.table import Table, flag, id_key, maybe_text, number, ref, small, text
+from controller.kernel.table import (
+    Table,
+    flag,
+    id_key,
+    maybe_ref,
+    maybe_text,
+    number,
+    ref,
+    small,
+    text,
+)
 from controller.tables.hosts import Host
 from controller.tables.identity import Account
 
@@ -126,7 +136,7 @@ class Volume(Table):
 
     volume_id = id_key()
     account_id = ref(Account.account_id)
-    host_id = ref(Host.host_id, null=True)  # its home: where its file is
+    host_id = maybe_ref(Host.host_id)  # its home: where its file is
     availability_zone = TextField()
     size_gib = number()
     volume_type = text(default="gp2")
@@ -185,7 +195,7 @@ class Snapshot(Table):
     snapshot_id = id_key()
     account_id = ref(Account.account_id)
     volume_id = text()  # no reference: volumes go
-    host_id = ref(Host.host_id, null=True)  # that copies it; NULL once it need not know of it
+    host_id = maybe_ref(Host.host_id)  # that copies it; NULL once it need not know of it
     revision = number(default=1)
     size_gib = number()
     description = text()

@@ -74,6 +74,17 @@ def test_outside_things_have_one_door(path):
         assert not reaches(names, "peewee", "playhouse"), "only the controller has a database"
 
 
+@pytest.mark.parametrize("path", [path for path in SOURCES if under(path, "controller")], ids=name)
+def test_rows_have_a_type(path):
+    """``Session.rows``, ``one`` and ``value`` answer Any where they are not told (0412)."""
+    if under(path, "controller/kernel"):
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            untold = node.func.attr in ("rows", "one", "value") and len(node.args) == 1
+            assert not untold, f"line {node.lineno}: {ast.unparse(node)}"
+
+
 @pytest.mark.parametrize("place", PURE)
 def test_pure_parts_are_pure(place):
     paths = [path for path in SOURCES if under(path, place)]

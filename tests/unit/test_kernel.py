@@ -50,7 +50,8 @@ def render(reading: Reading) -> Iterable[fleet_pb2.Assignment]:
     revisions = dict(reading.session.tuples(Toy.select(Toy.toy_id, Toy.revision)))
     for one in reading.assigned["toy"]:
         revision = revisions[one.resource_id]
-        yield one.message(revision, vpc=fleet_pb2.VpcSpec(vpc_id=f"{one.resource_id} {revision}"))
+        spec = fleet_pb2.VpcSpec(vpc_id=f"{one.resource_id} {revision}")
+        yield one.message(revision, fleet_pb2.Assignment(vpc=spec))
 
 
 @dataclass(frozen=True)

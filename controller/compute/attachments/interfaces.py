@@ -5,19 +5,22 @@ compute/attachments/rules.
 """
 
 import random
+from typing import NamedTuple
 
 from controller.compute.attachments import rules
 from controller.compute.instances.rules import find as find_instances
 from controller.compute.instances.rules import wrong_state
 from controller.compute.instances.state import RUNNING, STOPPED
-from controller.compute.instances.view import state_of
+from controller.compute.instances.view import InstanceRow, state_of
 from controller.hosts.attachment_states import INTERFACE
 from controller.hosts.feed import Feed
 from controller.hosts.guests import is_quiesced
 from controller.kernel.database import Transaction
+from controller.kernel.rows import columns
 from controller.network.interfaces import attributes as interface_rules
-from controller.network.interfaces.limits import check_limits
+from controller.network.interfaces.limits import TypeRow, check_limits
 from controller.network.interfaces.rules import in_use
+from controller.network.view import InterfaceRow
 from controller.tables.compute import Attachment, InstanceType
 from controller.tables.hosts import Host
 from controller.tables.network import NetworkInterface
@@ -26,6 +29,11 @@ from protos.errors import CloudError, Kind, invalid_parameter
 from protos.ids import new_id
 
 _NIC = NetworkInterface
+
+
+class OtherNic(NamedTuple):
+    position: int
+    vpc_id: str
 
 
 class InterfaceAttachments:
@@ -71,12 +79,14 @@ class InterfaceAttachments:
                 reason="primary",
                 id=request.attachment_id,
             )
-        instance = find_instances(tx, tx.call.account_id, [nic.instance_id])[0]
+        instance = find_instances(tx, tx.call.account_id, [nic.instance_id or ""])[0]
         let_go = is_quiesced(instance) or (request.force and _is_stuck(tx, nic, instance))
         rules.detach(tx, self._feed, nic.network_interface_id, let_go=let_go)
 
 
-def _check_fits(tx: Transaction, nic, instance, device_index: int) -> None:
+def _check_fits(
+    tx: Transaction, nic: InterfaceRow, instance: InstanceRow, device_index: int
+) -> None:
     if device_index < 0:
         raise invalid_parameter(f"Value ({device_index}) for parameter deviceIndex is invalid.")
     if nic.availability_zone != instance.availability_zone:
@@ -88,7 +98,8 @@ def _check_fits(tx: Transaction, nic, instance, device_index: int) -> None:
     others = tx.rows(
         _NIC.select(Attachment.position, _NIC.vpc_id)
         .join(Attachment, on=Attachment.device_id == _NIC.network_interface_id)
-        .where(Attachment.instance_id == instance.instance_id)
+        .where(Attachment.instance_id == instance.instance_id),
+        OtherNic,
     )
     if any(other.vpc_id != nic.vpc_id for other in others):
         raise CloudError(
@@ -101,12 +112,13 @@ def _check_fits(tx: Transaction, nic, instance, device_index: int) -> None:
             f"Instance '{instance.instance_id}' already has an interface attached at device index "
             f"'{device_index}'."
         )
-    kind = tx.one(InstanceType.select().where(InstanceType.name == instance.instance_type))
+    query = InstanceType.select(*columns(TypeRow, InstanceType))
+    (kind,) = tx.rows(query.where(InstanceType.name == instance.instance_type), TypeRow)
     check_limits(tx, kind, len(others) + 1, [nic.network_interface_id])
 
 
-def _is_stuck(tx: Transaction, nic, instance) -> bool:
+def _is_stuck(tx: Transaction, nic: InterfaceRow, instance: InstanceRow) -> bool:
     if nic.busy or nic.attach_message:
         return True
     health = Host.select(Host.health).where(Host.host_id == instance.host_id)
-    return tx.value(health) != "up"
+    return tx.value(health, str) != "up"

@@ -9,14 +9,15 @@ A reconcile task; also run right after a report that brings something.
 import logging
 from collections.abc import Callable
 
-from peewee import ModelSelect
-
 from controller.compute.attachments import rules
+from controller.compute.attachments.rules import AttachedDevice
 from controller.hosts.feed import Feed
 from controller.hosts.guests import QUIESCED, with_guest
 from controller.kernel.call import Call
 from controller.kernel.database import Database
 from controller.kernel.prepared import prepared
+from controller.kernel.rows import columns
+from controller.kernel.table import Select
 from controller.tables.compute import Attachment, Instance, Placement
 
 log = logging.getLogger(__name__)
@@ -31,11 +32,12 @@ class AttachmentReconciler:
     def run_once(self, call: Call) -> int:
         """Answers how many attachments that were."""
         with self._db.read() as session:
-            found = any(session.one(query()) for query in (_DETACHED, _FAILED))
+            found = any(session.exists(query()) for query in (_DETACHED, _FAILED))
         if not found:
             return 0
         with self._db.write(call) as tx:
-            detached, failed = tx.rows(_DETACHED()), tx.rows(_FAILED())
+            detached = tx.rows(_DETACHED(), AttachedDevice)
+            failed = tx.rows(_FAILED(), AttachedDevice)
             rules.end(tx, self._feed, detached)
             for row in failed:
                 log.warning(
@@ -45,18 +47,13 @@ class AttachmentReconciler:
         return len(detached) + len(failed)
 
 
-def _attachments() -> ModelSelect:
-    query = Attachment.select(
-        Attachment.device_id,
-        Attachment.kind,
-        Attachment.instance_id,
-        Attachment.forced,
-        Attachment.message,
-    ).join(Instance, on=Instance.instance_id == Attachment.instance_id)
+def _attachments() -> Select:
+    query = Attachment.select(*columns(AttachedDevice, Attachment))
+    query = query.join(Instance, on=Instance.instance_id == Attachment.instance_id)
     return with_guest(query, Instance.instance_id)
 
 
-def _detached() -> ModelSelect:
+def _detached() -> Select:
     """A message says that the guest has not let go."""
     newer = Placement.devices_revision >= Attachment.revision
     return _attachments().where(
@@ -64,11 +61,11 @@ def _detached() -> ModelSelect:
     )
 
 
-def _failed() -> ModelSelect:
+def _failed() -> Select:
     return _attachments().where(Attachment.failed, ~Attachment.detaching)
 
 
-def _in_order(build: Callable[[], ModelSelect]) -> prepared:
+def _in_order(build: Callable[[], Select]) -> prepared:
     return prepared(lambda: build().order_by(Attachment.device_id).limit(AT_ONCE))
 
 

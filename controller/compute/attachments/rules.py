@@ -8,11 +8,13 @@ there.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from controller.hosts.attachment_states import INTERFACE, VOLUME
 from controller.hosts.feed import Feed
 from controller.hosts.guests import revise_devices
 from controller.kernel.database import Transaction
+from controller.kernel.rows import columns
 from controller.network.interfaces import rules as interfaces
 from controller.storage.volumes import release as volumes
 from controller.tables.compute import Attachment
@@ -20,11 +22,21 @@ from controller.tables.network import NetworkInterface
 from controller.tables.nouns import VPC
 
 
-def attach(tx: Transaction, feed: Feed, kind: str, device_id: str, instance_id: str, **how) -> None:
+class AttachedDevice(NamedTuple):
+    device_id: str
+    kind: str
+    instance_id: str
+    forced: bool
+    message: str
+
+
+def attach(
+    tx: Transaction, feed: Feed, kind: str, device_id: str, instance_id: str, **how: object
+) -> None:
     """The guest is to have the device. ``how``: the columns of its attachment. The caller has
     checked that it has none."""
     revision = revise_devices(tx, feed, [instance_id])[instance_id]
-    row = {
+    row: dict[str, object] = {
         "kind": kind,
         "device_id": device_id,
         "instance_id": instance_id,
@@ -41,15 +53,18 @@ def detach(
 ) -> None:
     """The guest is to lose the device, as ``begin_detach`` has it; where it has been ``let_go``
     already, it is attached to nothing at once."""
-    attachment = tx.one(Attachment.select().where(Attachment.device_id == device_id))
+    query = Attachment.select(*columns(AttachedDevice, Attachment))
+    (attachment,) = tx.rows(query.where(Attachment.device_id == device_id), AttachedDevice)
     begin_detach(tx, feed, attachment, force=force)
     if let_go:
         end(tx, feed, [attachment])
 
 
-def begin_detach(tx: Transaction, feed: Feed, attachment, *, force: bool = False) -> None:
-    """The guest is to lose the device (device_id, instance_id, forced); ``force``: without being
-    asked. Asked again, the guest is asked again."""
+def begin_detach(
+    tx: Transaction, feed: Feed, attachment: AttachedDevice, *, force: bool = False
+) -> None:
+    """The guest is to lose the device; ``force``: without being asked. Asked again, the guest is
+    asked again."""
     instance_id = attachment.instance_id
     going = {
         "detaching": True,
@@ -63,8 +78,8 @@ def begin_detach(tx: Transaction, feed: Feed, attachment, *, force: bool = False
     _tell_vpc(tx, feed, attachment.kind, attachment.device_id)
 
 
-def end(tx: Transaction, feed: Feed, attachments: Sequence) -> None:
-    """No guest has these devices (device_id, kind) any more: they are attached to nothing."""
+def end(tx: Transaction, feed: Feed, attachments: Sequence[AttachedDevice]) -> None:
+    """No guest has these devices any more: they are attached to nothing."""
     if not attachments:
         return
     ids = [one.device_id for one in attachments]
@@ -77,5 +92,5 @@ def _tell_vpc(tx: Transaction, feed: Feed, kind: str, device_id: str) -> None:
     """An interface's groups and addresses come to its VPC's hosts with it, and go with it."""
     if kind == INTERFACE:
         interface = NetworkInterface.network_interface_id == device_id
-        vpc_id = tx.value(NetworkInterface.select(NetworkInterface.vpc_id).where(interface))
-        feed.revise(tx, VPC, [vpc_id], at_once=False)
+        query = NetworkInterface.select(NetworkInterface.vpc_id).where(interface)
+        feed.revise(tx, VPC, tx.column(query, str), at_once=False)

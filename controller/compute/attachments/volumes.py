@@ -4,29 +4,37 @@ Called by storage/volumes/rpc. What an attachment is, and what becomes of it:
 compute/attachments/rules.
 """
 
+from typing import NamedTuple
+
 from controller.compute.attachments import rules
 from controller.compute.instances.rules import find as find_instances
 from controller.compute.instances.state import RUNNING, STOPPED
-from controller.compute.instances.view import state_of
+from controller.compute.instances.view import InstanceRow, state_of
 from controller.hosts.attachment_states import VOLUME
 from controller.hosts.feed import Feed
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
+from controller.kernel.rows import columns
 from controller.storage.devices import ATTACHED_MAX, canonical_name, is_device_name
 from controller.storage.volumes import state
 from controller.storage.volumes.revisions import revise
-from controller.storage.volumes.rows import find_volume, is_quiesced
+from controller.storage.volumes.rows import VolumeRow, find_volume, is_quiesced
 from controller.storage.volumes.rules import wrong_state
 from controller.tables.compute import Attachment
 from controller.tables.hosts import Host
 from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 
 
+class OtherVolume(NamedTuple):
+    device_name: str
+    position: int
+
+
 class VolumeAttachments:
     def __init__(self, db: Database, feed: Feed):
         self._db, self._feed = db, feed
 
-    def attach(self, call: Call, volume_id: str, instance_id: str, device: str) -> object:
+    def attach(self, call: Call, volume_id: str, instance_id: str, device: str) -> VolumeRow:
         """The volume's row with its attachment. Raises INVALID, NOT_FOUND, WRONG_STATE, QUOTA,
         UNSUPPORTED."""
         for value, name in ((volume_id, "volume"), (instance_id, "instance"), (device, "device")):
@@ -47,7 +55,7 @@ class VolumeAttachments:
                     reason="zone-mismatch",
                 )
             position = _position(tx, instance, device)
-            served_to = "" if volume.host_id == instance.host_id else instance.host_id
+            served_to = "" if volume.host_id == instance.host_id else instance.host_id or ""
             if served_to:
                 _check_served(tx, volume)
             if served_to:
@@ -61,7 +69,7 @@ class VolumeAttachments:
 
     def detach(
         self, call: Call, volume_id: str, instance_id: str, device: str, force: bool
-    ) -> object:
+    ) -> VolumeRow:
         """The volume's row with its attachment as it is now: gone already where no guest runs.
         Asked again, the guest is asked again. Raises NOT_FOUND, WRONG_STATE."""
         with self._db.write(call) as tx:
@@ -69,7 +77,7 @@ class VolumeAttachments:
             if row.desired == "deleted" or row.instance_id is None:
                 raise wrong_state(row, "detached")
             if (instance_id and instance_id != row.instance_id) or (
-                device and canonical_name(device) != canonical_name(row.device_name)
+                device and canonical_name(device) != canonical_name(row.device_name or "")
             ):
                 raise CloudError(
                     Kind.NOT_FOUND,
@@ -100,7 +108,7 @@ class VolumeAttachments:
             return row
 
 
-def _check_volume(row) -> None:
+def _check_volume(row: VolumeRow) -> None:
     seen = state.volume_state(row)
     if seen == state.IN_USE:
         raise CloudError(
@@ -114,12 +122,12 @@ def _check_volume(row) -> None:
         raise wrong_state(row, "attached")
 
 
-def _check_instance(row) -> None:
+def _check_instance(row: InstanceRow) -> None:
     if state_of(row) not in (RUNNING, STOPPED):
         raise _not_running(row)
 
 
-def _not_running(row) -> CloudError:
+def _not_running(row: InstanceRow) -> CloudError:
     return CloudError(
         Kind.WRONG_STATE,
         f"Instance '{row.instance_id}' is not 'running'.",
@@ -129,7 +137,7 @@ def _not_running(row) -> CloudError:
     )
 
 
-def _position(tx: Transaction, instance, device: str) -> int:
+def _position(tx: Transaction, instance: InstanceRow, device: str) -> int:
     """0 for the root disk, else the first that is free: a guest gives what is plugged in the first
     name that is free, and has it at its next start if the disks are then in this order. Raises
     INVALID for a name that is none or is taken, QUOTA."""
@@ -139,9 +147,10 @@ def _position(tx: Transaction, instance, device: str) -> int:
             "name."
         )
     there = tx.rows(
-        Attachment.select(Attachment.device_name, Attachment.position).where(
+        Attachment.select(*columns(OtherVolume, Attachment)).where(
             Attachment.instance_id == instance.instance_id, Attachment.kind == VOLUME
-        )
+        ),
+        OtherVolume,
     )
     name = canonical_name(device)
     if name in {canonical_name(row.device_name) for row in there}:
@@ -166,9 +175,10 @@ def _position(tx: Transaction, instance, device: str) -> int:
     return next(position for position in range(1, ATTACHED_MAX + 1) if position not in taken)
 
 
-def _check_served(tx: Transaction, volume) -> None:
+def _check_served(tx: Transaction, volume: VolumeRow) -> None:
     """A volume at home elsewhere comes over the network, where its home serves volumes."""
-    if not tx.value(Host.select(Host.volume_endpoint).where(Host.host_id == volume.host_id)):
+    home = Host.select(Host.volume_endpoint).where(Host.host_id == volume.host_id)
+    if not tx.value(home, str):
         raise CloudError(
             Kind.UNSUPPORTED,
             f"The volume '{volume.volume_id}' is on another host than the instance, and that host "

@@ -4,17 +4,21 @@ stopped instances only      instance type, user data, ebs_optimized, ena_support
 any that is not going       the rest
 """
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 from controller.compute.instances import credits
 from controller.compute.instances.rules import find_staying, wrong_state
 from controller.compute.instances.settings import check_shutdown_behavior, check_user_data
 from controller.compute.instances.state import STOPPED
-from controller.compute.instances.view import state_of
+from controller.compute.instances.view import InstanceRow, state_of
 from controller.compute.types.rules import no_such_type, runs_on
 from controller.hosts.feed import Feed
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
+from controller.kernel.rows import columns
 from controller.network.interfaces import rules as interfaces
-from controller.network.interfaces.limits import check_type
+from controller.network.interfaces.limits import TypeRow, check_type
 from controller.storage.devices import canonical_name
 from controller.storage.mappings import bad_mapping
 from controller.tables.compute import Attachment, Instance, InstanceType
@@ -24,6 +28,21 @@ from protos.errors import CloudError, Kind, invalid_parameter
 
 STOPPED_ONLY = {"instance_type", "user_data", "ebs_optimized", "ena_support"}
 PLAIN = {"disable_api_termination", "disable_api_stop", "ebs_optimized"}  # nothing a host must know
+
+
+class Device(NamedTuple):
+    device_id: str
+    device_name: str
+
+
+class WantedType(NamedTuple):
+    vcpus: int
+    memory_mib: int
+    burstable: bool
+    architecture: str
+    name: str
+    maximum_network_interfaces: int
+    ipv4_addresses_per_interface: int
 
 
 class Attributes:
@@ -46,31 +65,43 @@ class Attributes:
                     noun="instance",
                     id=row.instance_id,
                 )
-            self._set(tx, row, attribute, getattr(request, attribute))
+            self._set(tx, row, attribute, request)
 
-    def _set(self, tx: Transaction, row, attribute: str, value) -> None:
+    def _set(
+        self,
+        tx: Transaction,
+        row: InstanceRow,
+        attribute: str,
+        request: instances_pb2.ModifyInstanceAttributeRequest,
+    ) -> None:
         if attribute == "instance_type":
-            self._set_type(tx, row, value)
+            self._set_type(tx, row, request.instance_type)
         elif attribute == "source_dest_check":
-            interfaces.set_source_dest_check(tx, self._feed, row.instance_id, value)
+            wanted = request.source_dest_check
+            interfaces.set_source_dest_check(tx, self._feed, row.instance_id, wanted)
         elif attribute == "security_groups":
-            interfaces.set_groups(tx, self._feed, row.instance_id, list(value.group_ids))
+            group_ids = list(request.security_groups.group_ids)
+            interfaces.set_groups(tx, self._feed, row.instance_id, group_ids)
         elif attribute == "delete_on_termination":
-            self._set_deletions(tx, row, value.devices)
+            self._set_deletions(tx, row, request.delete_on_termination.devices)
         elif attribute == "ena_support":
-            _check_ena_support(value)
+            _check_ena_support(request.ena_support)
         else:
+            is_it = Instance.instance_id == row.instance_id
             if attribute == "instance_initiated_shutdown_behavior":
-                check_shutdown_behavior(value)
-                attribute = "shutdown_behavior"
+                behavior = request.instance_initiated_shutdown_behavior
+                check_shutdown_behavior(behavior)
+                tx.advance(Instance, {"shutdown_behavior": behavior}, is_it)
+                return
             if attribute == "user_data":
-                check_user_data(value)
-            tx.advance(Instance, {attribute: value}, Instance.instance_id == row.instance_id)
-            if attribute not in PLAIN | {"shutdown_behavior"}:
+                check_user_data(request.user_data)
+            tx.advance(Instance, {attribute: getattr(request, attribute)}, is_it)
+            if attribute not in PLAIN:
                 self._feed.revise(tx, INSTANCE, [row.instance_id])
 
-    def _set_type(self, tx: Transaction, row, name: str) -> None:
-        wanted = tx.one(InstanceType.select().where(InstanceType.name == name))
+    def _set_type(self, tx: Transaction, row: InstanceRow, name: str) -> None:
+        query = InstanceType.select(*columns(WantedType, InstanceType))
+        wanted = tx.one(query.where(InstanceType.name == name), WantedType)
         if wanted is None:
             raise no_such_type(name)
         if not runs_on(row.architecture, wanted.architecture):
@@ -78,20 +109,27 @@ class Attributes:
                 f"The architecture '{wanted.architecture}' of the instance type '{name}' does not "
                 f"match the architecture '{row.architecture}' of the instance."
             )
-        check_type(tx, row.instance_id, wanted)
+        check_type(tx, row.instance_id, TypeRow(*wanted[-3:]))
         if row.claimed_vcpus:  # seen stopped this moment; what it had is given back before the next
             raise wrong_state(row, "modified")
-        changes = {"instance_type": name, "vcpus": wanted.vcpus, "memory_mib": wanted.memory_mib}
+        changes: dict[str, object] = {
+            "instance_type": name,
+            "vcpus": wanted.vcpus,
+            "memory_mib": wanted.memory_mib,
+        }
         if not row.cpu_credits:
             changes["cpu_credits"] = credits.choose("", name, wanted.burstable)
         tx.advance(Instance, changes, Instance.instance_id == row.instance_id)
         self._feed.revise(tx, INSTANCE, [row.instance_id])
 
-    def _set_deletions(self, tx: Transaction, row, devices) -> None:
+    def _set_deletions(
+        self, tx: Transaction, row: InstanceRow, devices: Iterable[instances_pb2.BlockDeviceMapping]
+    ) -> None:
         attached = tx.rows(
-            Attachment.select(Attachment.device_id, Attachment.device_name).where(
+            Attachment.select(*columns(Device, Attachment)).where(
                 Attachment.instance_id == row.instance_id, Attachment.kind == "volume"
-            )
+            ),
+            Device,
         )
         there = {canonical_name(one.device_name): one.device_id for one in attached}
         for device in devices:

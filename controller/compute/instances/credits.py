@@ -6,6 +6,8 @@ and shown. As EC2 has it, an instance gets its option once, from its launch or w
 burstable type, and keeps it whatever its type becomes.
 """
 
+from typing import NamedTuple
+
 from controller.compute.instances.rules import find_staying
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
@@ -18,6 +20,12 @@ from protos.errors import CloudError, Kind, missing_parameter, to_detail
 STANDARD, UNLIMITED = "standard", "unlimited"
 _FILTERS = {"instance-id": column(Instance.instance_id)}
 _STANDARD_FAMILIES = {"t2"}  # EC2 User Guide, "Burstable performance instances"; later ones are not
+
+
+class CreditRow(NamedTuple):
+    instance_id: str
+    cpu_credits: str
+    burstable: bool
 
 
 def choose(asked: str, type_name: str, burstable: bool) -> str:
@@ -53,12 +61,7 @@ def describe(
     page = page_of(request.page, explicit_ids=ids)
     conditions = where(_FILTERS, request.filters)
     query = (
-        Instance.select(
-            Instance.instance_id,
-            Instance.instance_type,
-            Instance.cpu_credits,
-            InstanceType.burstable,
-        )
+        Instance.select(Instance.instance_id, Instance.cpu_credits, InstanceType.burstable)
         .join(InstanceType, on=InstanceType.name == Instance.instance_type)
         .where(Instance.account_id == call.account_id)
     )
@@ -66,7 +69,7 @@ def describe(
         query = query.where(Instance.cpu_credits == UNLIMITED)
     with db.read() as session:
         rows, next_token = select_page(
-            session, query, Instance.instance_id, "instance", ids, conditions, page
+            session, query, Instance.instance_id, "instance", ids, conditions, page, row=CreditRow
         )
     for row in rows:
         if ids and not row.burstable:
@@ -112,7 +115,7 @@ def _modify(tx: Transaction, one: instances_pb2.CreditSpecification) -> None:
     burstable = InstanceType.select(InstanceType.burstable).where(
         InstanceType.name == row.instance_type
     )
-    if not tx.value(burstable):
+    if not tx.value(burstable, bool):
         raise _not_burstable(row.instance_type)
     named = Instance.instance_id == row.instance_id
     tx.advance(Instance, {"cpu_credits": one.cpu_credits}, named)

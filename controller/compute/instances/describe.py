@@ -6,13 +6,15 @@ Called by compute/rpc, and by launch for the answer to a token used before. Page
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from peewee import JOIN, ModelSelect
+from peewee import JOIN
 
 from controller.compute.instances import status_checks as checks
 from controller.compute.instances import view
 from controller.compute.instances.filters import instance_filters, status_filters
 from controller.compute.instances.state import RUNNING
+from controller.compute.instances.view import AttachedVolume, InstanceRow
 from controller.config import Zone
 from controller.hosts.guests import with_guest
 from controller.identity.tags.rules import tags_of
@@ -21,32 +23,51 @@ from controller.kernel.database import Database, Session
 from controller.kernel.filters import page_of, where
 from controller.kernel.lookup import check_ids, not_found, select_page
 from controller.kernel.prepared import among, prepared
+from controller.kernel.table import Clause, Select
 from controller.network.interfaces.rules import groups_of, interfaces_query, secondary_of
 from controller.network.names import DnsNames
-from controller.network.view import interface_message
+from controller.network.view import InterfaceRow, interface_message
 from controller.tables.compute import Attachment, Instance, Placement
 from controller.tables.hosts import Assignment, Host
 from protos.cloud.v1 import instances_pb2, networks_pb2
 
-# All but user_data, which may be large and which only its attribute shows.
-INSTANCE_FIELDS = tuple(
-    field for field in Instance._meta.sorted_fields if field is not Instance.user_data
-)
-PLACEMENT_FIELDS = (
-    Placement.placement_id,
-    Placement.host_id,
-    Assignment.observed,
-    Assignment.observed_revision,
-    Placement.ran_ms,
-    Placement.devices_revision,
-    Placement.network_revision,
-)
-_CHECKED = (Host.health, Host.last_seen_ms, Placement.reach, Placement.reach_since_ms)
+# What can be selected of an instance, by name: its own columns and its guest's, NULL where it has
+# none.
+_FIELDS: Mapping[str, Clause] = {
+    **Instance._meta.fields,
+    "placement_id": Placement.placement_id,
+    "host_id": Placement.host_id,
+    "observed": Assignment.observed,
+    "observed_revision": Assignment.observed_revision,
+    "ran_ms": Placement.ran_ms,
+    "devices_revision": Placement.devices_revision,
+    "network_revision": Placement.network_revision,
+    "claimed_vcpus": Placement.vcpus.alias("claimed_vcpus"),
+    "reach": Placement.reach,
+    "reach_since_ms": Placement.reach_since_ms,
+}
 
 
-def instances_query(*more) -> ModelSelect:
-    """All instances with their guests: the rows that view and rules take."""
-    query = Instance.select(*INSTANCE_FIELDS, *PLACEMENT_FIELDS, *more)
+class StatusRow(NamedTuple):
+    """An instance with its guest and the host of that, or None."""
+
+    instance_id: str
+    availability_zone: str
+    desired: str
+    intent_revision: int
+    observed: str | None
+    observed_revision: int | None
+    reach: str
+    reach_since_ms: int
+    health: str
+    last_seen_ms: int
+
+
+def instances_query(row: type[NamedTuple] = InstanceRow, **more: Clause) -> Select:
+    """All instances, each a ``row``, joined with their guests. ``more``: what it names of tables
+    that the caller joins."""
+    fields = {**_FIELDS, **more}
+    query = Instance.select(*(fields[name] for name in row._fields))
     return with_guest(query, Instance.instance_id)
 
 
@@ -71,11 +92,13 @@ class Describer:
                     request.instance_ids,
                     conditions,
                     page,
+                    row=InstanceRow,
                 )
             else:  # the commonest question, of one shape
                 page.expect("instance")
                 asked = {"account_id": call.account_id, "after": page.after}
-                rows = session.rows(_page_query(**asked, limit=page.limit_of_query))
+                query = _page_query(**asked, limit=page.limit_of_query)
+                rows = session.rows(query, InstanceRow)
                 rows, next_token = page.cut(rows, lambda row: row.instance_id)
             instances = self._messages(session, call, rows)
         return instances_pb2.DescribeInstancesResponse(
@@ -87,22 +110,23 @@ class Describer:
     ) -> instances_pb2.Reservation:
         """All instances of one launch."""
         query = _own(call).where(Instance.reservation_id == reservation_id)
-        rows = session.rows(query.order_by(Instance.ami_launch_index))
+        rows = session.rows(query.order_by(Instance.ami_launch_index), InstanceRow)
         return view.reservations(self._messages(session, call, rows))[0]
 
     def attributes(self, call: Call, instance_id: str) -> instances_pb2.InstanceAttributes:
         check_ids("instance", [instance_id])
         with self._db.read(call) as session:
-            query = _own(call, Instance.user_data).where(Instance.instance_id == instance_id)
-            rows = session.rows(query)
+            is_it = Instance.instance_id == instance_id
+            rows = session.rows(_own(call).where(is_it), InstanceRow)
             if not rows:
                 raise not_found("instance", instance_id)
             session.authorize("instance", [instance_id])
+            user_data = session.value(Instance.select(Instance.user_data).where(is_it), bytes)
             instance = self._messages(session, call, rows)[0]
         row = rows[0]
         return instances_pb2.InstanceAttributes(
             instance=instance,
-            user_data=bytes(row.user_data),
+            user_data=bytes(user_data or b""),
             disable_api_termination=row.disable_api_termination,
             disable_api_stop=row.disable_api_stop,
             instance_initiated_shutdown_behavior=row.shutdown_behavior,
@@ -116,8 +140,10 @@ class Describer:
         if not request.include_all_instances:
             conditions.append(self._status_filters["instance-state-name"](["running"]))
         with self._db.read() as session:
-            query = _own(call, *_CHECKED).join(
-                Host, JOIN.LEFT_OUTER, on=Host.host_id == Placement.host_id
+            query = (
+                instances_query(StatusRow, health=Host.health, last_seen_ms=Host.last_seen_ms)
+                .join(Host, JOIN.LEFT_OUTER, on=Host.host_id == Placement.host_id)
+                .where(Instance.account_id == call.account_id)
             )
             rows, next_token = select_page(
                 session,
@@ -127,13 +153,14 @@ class Describer:
                 request.instance_ids,
                 conditions,
                 page,
+                row=StatusRow,
             )
         return instances_pb2.DescribeInstanceStatusResponse(
             statuses=[_status(row) for row in rows], next_token=next_token
         )
 
     def _messages(
-        self, session: Session, call: Call, rows: Sequence
+        self, session: Session, call: Call, rows: Sequence[InstanceRow]
     ) -> list[instances_pb2.Instance]:
         instance_ids = [row.instance_id for row in rows]
         nics = self._nics(session, instance_ids)
@@ -157,36 +184,36 @@ class Describer:
         """Interfaces by instance, without their tags: EC2 shows none of them here."""
         found: dict[str, list[networks_pb2.NetworkInterface]] = defaultdict(list)
         if instance_ids:
-            rows = session.rows(_nics_query(instance_ids=instance_ids))
+            rows = session.rows(_nics_query(instance_ids=instance_ids), InterfaceRow)
             nic_ids = [row.network_interface_id for row in rows]
             groups, more = groups_of(session, nic_ids), secondary_of(session, nic_ids)
             for nic_id, row in zip(nic_ids, rows, strict=True):
                 message = interface_message(row, self._names, groups[nic_id], (), more[nic_id])
-                found[row.instance_id].append(message)
+                found[row.instance_id or ""].append(message)
         return found
 
 
-def _own(call: Call, *more) -> ModelSelect:
-    return instances_query(*more).where(Instance.account_id == call.account_id)
+def _own(call: Call) -> Select:
+    return instances_query().where(Instance.account_id == call.account_id)
 
 
 @prepared
-def _page_query(account_id, after, limit) -> ModelSelect:
+def _page_query(account_id: str, after: str, limit: int) -> Select:
     key = Instance.instance_id
     own = instances_query().where(Instance.account_id == account_id, key > after)
     return own.order_by(key).limit(limit)
 
 
-def _volumes(session: Session, instance_ids: Sequence[str]) -> Mapping[str, list]:
-    found = defaultdict(list)
+def _volumes(session: Session, instance_ids: Sequence[str]) -> Mapping[str, list[AttachedVolume]]:
+    found: dict[str, list[AttachedVolume]] = defaultdict(list)
     if instance_ids:
-        for row in session.rows(_volumes_query(instance_ids=instance_ids)):
+        for row in session.rows(_volumes_query(instance_ids=instance_ids), AttachedVolume):
             found[row.instance_id].append(row)
     return found
 
 
 @prepared
-def _volumes_query(instance_ids) -> ModelSelect:
+def _volumes_query(instance_ids: Sequence[str]) -> Select:
     return (
         Attachment.select(
             Attachment.instance_id,
@@ -204,12 +231,12 @@ def _volumes_query(instance_ids) -> ModelSelect:
 
 
 @prepared
-def _nics_query(instance_ids) -> ModelSelect:
+def _nics_query(instance_ids: Sequence[str]) -> Select:
     of_instances = interfaces_query().where(among(Attachment.instance_id, instance_ids))
     return of_instances.order_by(Attachment.instance_id, Attachment.position)
 
 
-def _status(row) -> instances_pb2.InstanceStatus:
+def _status(row: StatusRow) -> instances_pb2.InstanceStatus:
     """A host's silence changes the checks, never the state: not seeing is not knowing."""
     state = view.state_of(row)
     message = instances_pb2.InstanceStatus(

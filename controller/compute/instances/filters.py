@@ -5,7 +5,7 @@ A filter by state is the table of ``state.py`` read backwards: for each cell tha
 the condition on desired and observed under which a row is in that cell.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 
 from peewee import SQL
@@ -18,6 +18,7 @@ from controller.hosts.attachment_states import INTERFACE_STATES, VOLUME_STATES
 from controller.hosts.guests import FRESH
 from controller.identity.tags.filters import tag_filters
 from controller.kernel.filters import (
+    Condition,
     any_of,
     boolean,
     choice,
@@ -27,6 +28,7 @@ from controller.kernel.filters import (
     integer,
     timestamp,
 )
+from controller.kernel.table import Clause, Select
 from controller.network.names import DnsNames
 from controller.network.view import LENDER
 from controller.tables.compute import Attachment, Instance, Placement
@@ -53,7 +55,7 @@ _COLUMNS = {
 }
 
 
-def in_state(name: str):
+def in_state(name: str) -> Clause:
     """The condition under which an instance, joined with its live placement, shows this state.
 
     Where all cells want the same it is said once more, before them: so an index leads to the few
@@ -61,7 +63,7 @@ def in_state(name: str):
     """
     cells = state.cells(name)
     shown = [(Instance.desired == desired) & _COLUMNS[cell] for desired, cell in cells]
-    condition = reduce(lambda one, other: one | other, shown)
+    condition: Clause = reduce(lambda one, other: one | other, shown)
     wanted = {desired for desired, _ in cells}
     return (Instance.desired == wanted.pop()) & condition if len(wanted) == 1 else condition
 
@@ -74,7 +76,7 @@ _BY_NAME = {name: in_state(name) for name in state.STATES}
 _BY_CODE = {str(code): _BY_NAME[name] for name, code in state.CODES.items()}
 
 
-def instance_filters(names: DnsNames, zones: Sequence[Zone] = ()) -> Mapping[str, Callable]:
+def instance_filters(names: DnsNames, zones: Sequence[Zone] = ()) -> Mapping[str, Condition]:
     return {
         **_own(),
         **_in_zone(zones),
@@ -85,7 +87,7 @@ def instance_filters(names: DnsNames, zones: Sequence[Zone] = ()) -> Mapping[str
     }
 
 
-def status_filters(zones: Sequence[Zone] = ()) -> Mapping[str, Callable]:
+def status_filters(zones: Sequence[Zone] = ()) -> Mapping[str, Condition]:
     running = _BY_NAME[state.RUNNING]
     systems = {checks.system_status(one): running & (Host.health == one) for one in checks.SYSTEM}
     instances = {status: running & _checked(status) for status in checks.STATUSES}
@@ -102,7 +104,7 @@ def status_filters(zones: Sequence[Zone] = ()) -> Mapping[str, Callable]:
     }
 
 
-def _checked(status: str):
+def _checked(status: str) -> Clause:
     """The condition under which a running instance's own status is this one."""
     shown = [
         (Host.health == health) & (Placement.reach == reach)
@@ -111,11 +113,11 @@ def _checked(status: str):
     return reduce(lambda one, other: one | other, shown)
 
 
-def _reachability(conditions: Mapping[str, object]) -> Mapping[str, object]:
+def _reachability(conditions: Mapping[str, Clause]) -> Mapping[str, Clause]:
     return {checks.REACHABILITY[status]: each for status, each in conditions.items()}
 
 
-def _in_zone(zones: Sequence[Zone]) -> Mapping[str, Callable]:
+def _in_zone(zones: Sequence[Zone]) -> Mapping[str, Condition]:
     by_id = {zone.id: Instance.availability_zone == zone.name for zone in zones}
     return {
         "availability-zone": column(Instance.availability_zone),
@@ -123,7 +125,7 @@ def _in_zone(zones: Sequence[Zone]) -> Mapping[str, Callable]:
     }
 
 
-def _own() -> Mapping[str, Callable]:
+def _own() -> Mapping[str, Condition]:
     return {
         "architecture": column(Instance.architecture),
         "client-token": column(Instance.client_token),
@@ -157,7 +159,7 @@ def _own() -> Mapping[str, Callable]:
     }
 
 
-def _network(names: DnsNames) -> Mapping[str, Callable]:
+def _network(names: DnsNames) -> Mapping[str, Condition]:
     nic = NetworkInterface
     has = (Attachment.device_id == nic.network_interface_id) & (
         Attachment.instance_id == Instance.instance_id
@@ -219,7 +221,7 @@ def _network(names: DnsNames) -> Mapping[str, Callable]:
     }
 
 
-def _interface_tags(nics) -> Mapping[str, Callable]:
+def _interface_tags(nics: Select) -> Mapping[str, Condition]:
     tagged = nics.join_from(
         NetworkInterface, Tag, on=Tag.resource_id == NetworkInterface.network_interface_id
     )
@@ -229,12 +231,12 @@ def _interface_tags(nics) -> Mapping[str, Callable]:
     }
 
 
-def _addresses(nics, names: DnsNames) -> Mapping[str, Callable]:
+def _addresses(nics: Select, names: DnsNames) -> Mapping[str, Condition]:
     """Of any interface: its primary address or any other one."""
     nic, more = NetworkInterface, SecondaryAddress
     others = nics.join_from(nic, more, on=more.network_interface_id == nic.network_interface_id)
 
-    def of_any(primary, secondary) -> Callable:
+    def of_any(primary: Clause, secondary: Clause) -> Condition:
         first, second = any_of(nics, primary), any_of(others, secondary)
         return lambda values: first(values) | second(values)
 
@@ -249,7 +251,7 @@ def _addresses(nics, names: DnsNames) -> Mapping[str, Callable]:
         others.join(PublicAddress, on=PublicAddress.public_ip == more.public_ip), held
     )
 
-    def allocation(values: Sequence[str]):
+    def allocation(values: Sequence[str]) -> Clause:
         return primary_held(values) | secondary_held(values)
 
     named = nics.join_from(nic, Vpc, on=Vpc.vpc_id == nic.vpc_id).where(_NAMED)
@@ -266,7 +268,7 @@ def _addresses(nics, names: DnsNames) -> Mapping[str, Callable]:
     own = any_of(nics.where(nic.public_ip.is_null(False), nic.association_id != ""), nic.account_id)
     secondary_own = any_of(others.where(more.public_ip.is_null(False)), nic.account_id)
 
-    def by_owner(values: Sequence[str]):
+    def by_owner(values: Sequence[str]) -> Clause:
         return lent(values) | own(values) | secondary_own(values)
 
     return {
@@ -293,7 +295,7 @@ def _addresses(nics, names: DnsNames) -> Mapping[str, Callable]:
     }
 
 
-def _devices() -> Mapping[str, Callable]:
+def _devices() -> Mapping[str, Condition]:
     has = Attachment
     volumes = has.select(ONE).where(has.instance_id == Instance.instance_id, has.kind == "volume")
     return {
@@ -307,11 +309,11 @@ def _devices() -> Mapping[str, Callable]:
     }
 
 
-def _by_address(by_address: Callable, suffix: str) -> Callable:
+def _by_address(by_address: Condition, suffix: str) -> Condition:
     """A name "ip-172-31-0-5.ec2.internal", or a beginning of one with "*", as the address that
     it spells."""
 
-    def condition(values: Sequence[str]):
+    def condition(values: Sequence[str]) -> Clause:
         addresses = []
         for value in values:
             name = value.removesuffix(suffix)

@@ -46,6 +46,6 @@ def retagged(feed: Feed, tx: Transaction, instance_ids: list[str]) -> list[str]:
     query = Instance.select(Instance.instance_id).where(
         Instance.instance_id.in_(instance_ids), Instance.metadata_tags == "enabled"
     )
-    if shown := [row[0] for row in tx.tuples(query)]:
+    if shown := tx.column(query, str):
         feed.revise(tx, INSTANCE, shown)
     return shown

@@ -6,12 +6,14 @@ wrong with the devices of one.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from peewee import Case, Field
+from peewee import Case
 
 from controller.hosts.feed import Feed
 from controller.hosts.kinds import Stale
 from controller.kernel.database import Transaction
+from controller.kernel.table import Column
 from controller.tables.compute import Attachment, Instance, Placement
 from controller.tables.nouns import INSTANCE
 from protos.cloud.v1 import fleet_pb2
@@ -36,6 +38,11 @@ PASSING = frozenset(["unseen", "preparing", "stopping"])
 HAS_CONSEQUENCES = frozenset(["stopped", "exited", "failed", "absent"])
 
 
+class Seen(NamedTuple):
+    instance_id: str
+    devices_wanted: int
+
+
 def word(one: fleet_pb2.Observation) -> str:
     return WORDS[one.instance.observed]
 
@@ -54,7 +61,7 @@ def observe(tx: Transaction, host_id: str, seen: Sequence[fleet_pb2.Observation]
             "devices_revision": "CASE WHEN old.devices_revision < new.devices_revision"
             " THEN new.devices_revision ELSE old.devices_revision END",
         },
-        returning=("instance_id", "devices_wanted"),
+        returning=Seen,
     )
     changing = {row.instance_id for row in rows if row.devices_wanted}
     for one in seen:
@@ -82,11 +89,11 @@ def catch_up(feed: Feed, tx: Transaction, stale: Sequence[Stale]) -> None:
             tx.advance(Placement, {"devices_wanted": revision}, *waits)
 
 
-def _at_least(column: Field, least: int) -> Case:
+def _at_least(column: Column, least: int) -> Case:
     return Case(None, [(column < least, least)], column)
 
 
-def _row(host_id: str, one: fleet_pb2.Observation) -> dict:
+def _row(host_id: str, one: fleet_pb2.Observation) -> dict[str, object]:
     seen = one.instance
     return {
         "instance_id": one.id,

@@ -11,6 +11,7 @@ however late (docs/decisions/0463). The time in which no controller was there do
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from controller.compute.instances.rules import InstanceRules
 from controller.config import HostsConfig
@@ -19,12 +20,18 @@ from controller.hosts.health import given_up
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
 from controller.kernel.state_reasons import SERVER_ERROR, state_reason
+from controller.kernel.table import Clause, Select
 from controller.tables.compute import Instance, Placement
 from controller.tables.hosts import Assignment, Host
 
 AT_ONCE = 200
 TOO_LONG = "The host did not start the instance in time"
 LOST = "The host of the instance was lost before the instance ran"
+
+
+class PendingRow(NamedTuple):
+    instance_id: str
+    ran_ms: int
 
 
 class Overdue:
@@ -43,7 +50,8 @@ class Overdue:
 
     def run_once(self, call: Call) -> int:
         """Answers how many were given up."""
-        causes, before_ms = [], call.now_ms - self._limit_ms
+        causes: list[tuple[Clause, str]] = []
+        before_ms = call.now_ms - self._limit_ms
         if self._limit_ms and self._started_ms < before_ms:
             causes.append((Instance.launched_ms < before_ms, TOO_LONG))
         lost = given_up(self._hosts, self._started_ms, call.now_ms)
@@ -51,22 +59,23 @@ class Overdue:
             causes.append((lost, LOST))
         return sum(self._give_up(call, condition, why) for condition, why in causes)
 
-    def _give_up(self, call: Call, condition, why: str) -> int:
+    def _give_up(self, call: Call, condition: Clause, why: str) -> int:
         query = _pending().where(condition).limit(AT_ONCE)
         with self._db.read() as session:
-            if not session.rows(query):
+            if not session.exists(query):
                 return 0
         with self._db.write(call) as tx:
-            rows = tx.rows(query)
-            self._end(tx, [row for row in rows if not row.ran_ms], "terminated", why)
-            self._end(tx, [row for row in rows if row.ran_ms], "stopped", why)
+            rows = tx.rows(query, PendingRow)
+            never_ran = [row.instance_id for row in rows if not row.ran_ms]
+            self._end(tx, never_ran, "terminated", why)
+            self._end(tx, [row.instance_id for row in rows if row.ran_ms], "stopped", why)
         return len(rows)
 
-    def _end(self, tx: Transaction, rows: Sequence, desired: str, why: str) -> None:
-        self._rules.end(tx, rows, desired, *state_reason(SERVER_ERROR, why))
+    def _end(self, tx: Transaction, instance_ids: Sequence[str], desired: str, why: str) -> None:
+        self._rules.end(tx, instance_ids, desired, *state_reason(SERVER_ERROR, why))
 
 
-def _pending():
+def _pending() -> Select:
     """Wanted running, and not seen to run since."""
     return (
         Placement.select(Placement.instance_id, Placement.ran_ms)

@@ -20,10 +20,10 @@ class Purge:
             Instance.terminated_ms.is_null(False), old
         )
         with self._db.read() as session:
-            if session.one(query.limit(1)) is None:
+            if not session.exists(query.limit(1)):
                 return 0
         with self._db.write(call) as tx:
-            gone = [row[0] for row in tx.tuples(query.limit(AT_ONCE))]
+            gone = tx.column(query.limit(AT_ONCE), str)
             tags.remove_all(tx, gone)
             tx.delete(Instance, Instance.instance_id.in_(gone))  # its placements go with it
         return len(gone)

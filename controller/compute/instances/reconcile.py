@@ -13,7 +13,8 @@ Only an observation under the newest intent counts.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from peewee import SQL
 
@@ -27,8 +28,9 @@ from controller.kernel.call import Call
 from controller.kernel.database import Conflict, Database, Transaction
 from controller.kernel.prepared import among, prepared
 from controller.kernel.state_reasons import SERVER_ERROR, state_reason
+from controller.kernel.table import Clause, Select
 from controller.network.interfaces import rules as interfaces
-from controller.storage.volumes.release import detached, forget
+from controller.storage.volumes.release import GoneVolume, detached, forget
 from controller.storage.volumes.rows import volumes_query
 from controller.storage.volumes.rules import condemn
 from controller.tables.compute import Attachment, Instance, Placement
@@ -45,6 +47,39 @@ SHUT_DOWN_BY_ITSELF = state_reason(
 )
 
 
+class EndedRow(NamedTuple):
+    """A placement whose guest has come to an end, with its instance."""
+
+    placement_id: str
+    host_id: str
+    observed: str
+    reason_code: str
+    reason_message: str
+    ran_ms: int
+    claimed_vcpus: int
+    claimed_memory_mib: int
+    instance_id: str
+    account_id: str
+    shutdown_behavior: str
+
+
+class EndedVolume(NamedTuple):
+    """A volume of an instance that has ended, with its attachment."""
+
+    volume_id: str
+    account_id: str
+    host_id: str
+    size_gib: int
+    revision: int
+    attach_revision: int
+    delete_on_termination: bool
+    detaching: bool
+
+
+class Advanced(NamedTuple):
+    placement_id: str
+
+
 class InstanceReconciler:
     def __init__(self, db: Database, rules: InstanceRules, quotas: Quotas, feed: Feed):
         self._db, self._rules, self._quotas, self._feed = db, rules, quotas, feed
@@ -56,15 +91,15 @@ class InstanceReconciler:
         settled keeps no other.
         """
         with self._db.read() as session:
-            found = session.rows(_FIRST())
+            found = session.column(_FIRST(), str)
         if not found:
             return 0
         try:
-            return self._reconcile(call, [row.placement_id for row in found])
+            return self._reconcile(call, found)
         except Exception as failure:
             _raise_if_busy(failure)
             log.exception("%d placements cannot be settled together", len(found))
-        return sum(self._reconcile_alone(call, row.placement_id) for row in found)
+        return sum(self._reconcile_alone(call, placement_id) for placement_id in found)
 
     def _reconcile_alone(self, call: Call, placement_id: str) -> int:
         try:
@@ -76,13 +111,13 @@ class InstanceReconciler:
 
     def _reconcile(self, call: Call, placement_ids: Sequence[str]) -> int:
         with self._db.write(call) as tx:
-            rows = tx.rows(_NAMED(ids=placement_ids))
+            rows = tx.rows(_NAMED(ids=placement_ids), EndedRow)
             self._finish(tx, [row for row in rows if row.observed == "absent"])
             self._rest(tx, [row for row in rows if row.observed == "stopped"])
             self._end(tx, [row for row in rows if row.observed in ("exited", "failed")])
         return len(rows)
 
-    def _end(self, tx: Transaction, rows: Sequence) -> None:
+    def _end(self, tx: Transaction, rows: Sequence[EndedRow]) -> None:
         for row in rows:
             if row.observed == "exited":
                 desired = "terminated" if row.shutdown_behavior == "terminate" else "stopped"
@@ -92,16 +127,16 @@ class InstanceReconciler:
                 code = row.reason_code if "." in row.reason_code else SERVER_ERROR
                 cause = row.reason_message or "Internal error on launch"
                 code, message = state_reason(code, cause)
-            self._rules.end(tx, [row], desired, code, message)
+            self._rules.end(tx, [row.instance_id], desired, code, message)
 
-    def _rest(self, tx: Transaction, rows: Sequence) -> None:
+    def _rest(self, tx: Transaction, rows: Sequence[EndedRow]) -> None:
         """Seen stopped as wanted."""
         released = self._release(tx, rows)
         changed = interfaces.give_back_lent(tx, [row.instance_id for row in released])
         self._feed.revise(tx, INSTANCE, changed, at_once=False)
         self._network_changed(tx, changed)
 
-    def _finish(self, tx: Transaction, rows: Sequence) -> None:
+    def _finish(self, tx: Transaction, rows: Sequence[EndedRow]) -> None:
         """Seen absent as wanted: nothing of it is on any host."""
         over = _advanced(tx, rows, {"live": False}, Placement.live)
         if not over:
@@ -109,7 +144,8 @@ class InstanceReconciler:
         instance_ids = [row.instance_id for row in over]
         self._feed.withdraw(tx, INSTANCE, instance_ids)
         self._release(tx, over)
-        volumes = tx.rows(volumes_query().where(Attachment.instance_id.in_(instance_ids)))
+        attached = volumes_query(EndedVolume).where(Attachment.instance_id.in_(instance_ids))
+        volumes = tx.rows(attached, EndedVolume)
         released = interfaces.release_interfaces(tx, instance_ids)
         tx.delete(Attachment, Attachment.instance_id.in_(instance_ids))
         self._remove_volumes(tx, volumes)
@@ -123,7 +159,7 @@ class InstanceReconciler:
         ended = {"terminated_ms": tx.call.now_ms}
         tx.advance(Instance, ended, Instance.instance_id.in_(instance_ids))
 
-    def _release(self, tx: Transaction, rows: Sequence) -> list:
+    def _release(self, tx: Transaction, rows: Sequence[EndedRow]) -> list[EndedRow]:
         """Gives back the vCPUs and memory that these placements still claim; answers those that
         did."""
         done = _advanced(tx, rows, {"vcpus": 0, "memory_mib": 0}, Placement.vcpus > 0)
@@ -139,16 +175,20 @@ class InstanceReconciler:
             self._quotas.refund(tx, account_id, refunds)
         return done
 
-    def _remove_volumes(self, tx: Transaction, rows: Sequence) -> None:
+    def _remove_volumes(self, tx: Transaction, rows: Sequence[EndedVolume]) -> None:
         """Volumes of instances that are gone: those to be deleted with them go, at once where their
         host knew them by the instance alone, and has removed them with it; else once their home
         has. The others stay, attached to nothing."""
         going = [row for row in rows if row.delete_on_termination and not row.detaching]
-        removed = [row for row in going if not row.revision and not row.attach_revision]
+        removed = [
+            GoneVolume(row.volume_id, row.account_id, row.host_id, row.size_gib)
+            for row in going
+            if not row.revision and not row.attach_revision
+        ]
         forget(tx, self._feed, self._quotas, removed)
         gone = {row.volume_id for row in removed}
         detached(tx, self._feed, [row.volume_id for row in rows if row.volume_id not in gone])
-        condemn(tx, self._feed, [row for row in going if row.volume_id not in gone])
+        condemn(tx, self._feed, [row.volume_id for row in going if row.volume_id not in gone])
 
     def _withdraw_vpc(self, tx: Transaction, vpc_id: str, host_ids: Sequence[str]) -> None:
         """Hosts that have no instance of the VPC any more need not be told of it."""
@@ -161,7 +201,7 @@ class InstanceReconciler:
             )
             .where(NetworkInterface.vpc_id == vpc_id, Placement.live)
         )
-        having = {row[0] for row in tx.tuples(still)}
+        having = set(tx.column(still, str))
         if emptied := [host_id for host_id in host_ids if host_id not in having]:
             self._feed.withdraw(tx, VPC, [vpc_id], emptied)
 
@@ -178,14 +218,14 @@ def _raise_if_busy(failure: Exception) -> None:
         raise failure
 
 
-def _advanced(tx: Transaction, rows: Sequence, changes: dict, guard) -> list:
+def _advanced(
+    tx: Transaction, rows: Sequence[EndedRow], changes: Mapping[str, object], guard: Clause
+) -> list[EndedRow]:
     """Those of the rows whose placements could be advanced: each consequence happens once."""
     if not rows:
         return []
     named = Placement.placement_id.in_([row.placement_id for row in rows])
-    done = tx.advance_returning(
-        Placement, changes, named, guard, returning=[Placement.placement_id]
-    )
+    done = tx.advance_returning(Placement, changes, named, guard, returning=Advanced)
     ids = {row.placement_id for row in done}
     return [row for row in rows if row.placement_id in ids]
 
@@ -195,7 +235,7 @@ _ENDS = ("exited", "failed", "absent", "stopped")
 _ENDED = Assignment.observed.in_([SQL(f"'{word}'") for word in _ENDS])
 
 
-def _unsettled():
+def _unsettled() -> Select:
     return (
         Placement.select(
             Placement.placement_id,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from controller.compute.instances.describe import instances_query
 from controller.compute.instances.state import PENDING, RUNNING, STOPPED, STOPPING, visible_state
-from controller.compute.instances.view import state_of
+from controller.compute.instances.view import InstanceRow, state_of
 from controller.hosts import capacity as claims
 from controller.hosts.capacity import Amount
 from controller.hosts.feed import Feed
@@ -77,9 +77,10 @@ class InstanceRules:
             if stopped:
                 _require_roots(tx, stopped)
                 self._claim_again(tx, stopped)
-                interfaces.lend_again(tx, call.account_id, [row.instance_id for row in stopped])
-                self._intend(tx, stopped, "running", "", ("", ""), again=True)
-                for vpc_id in vpcs_of(tx, [row.instance_id for row in stopped]):
+                named = [row.instance_id for row in stopped]
+                interfaces.lend_again(tx, call.account_id, named)
+                self._intend(tx, named, "running", "", ("", ""), again=True)
+                for vpc_id in vpcs_of(tx, named):
                     self._feed.revise(tx, VPC, [vpc_id], at_once=False)
             return _changed(rows, stopped, "running")
 
@@ -93,7 +94,8 @@ class InstanceRules:
             for row in running:
                 if row.disable_api_stop:
                     raise _protected(row, "stop", "disableApiStop")
-            self._intend(tx, running, "stopped", _by_user(call), USER_SHUTDOWN, force=force)
+            named = [row.instance_id for row in running]
+            self._intend(tx, named, "stopped", _by_user(call), USER_SHUTDOWN, force=force)
             stubborn = [row for row in rows if state_of(row) == STOPPING and not row.force_stop]
             if force and stubborn:
                 named = [row.instance_id for row in stubborn]
@@ -118,20 +120,24 @@ class InstanceRules:
             for row in living:
                 if row.disable_api_termination:
                     raise _protected(row, "terminated", "disableApiTermination")
-            self._intend(tx, living, "terminated", _by_user(call), USER_SHUTDOWN)
+            named = [row.instance_id for row in living]
+            self._intend(tx, named, "terminated", _by_user(call), USER_SHUTDOWN)
             return _changed(rows, living, "terminated")
 
-    def end(self, tx: Transaction, rows: Sequence, desired: str, code: str, message: str) -> None:
+    def end(
+        self, tx: Transaction, instance_ids: Sequence[str], desired: str, code: str, message: str
+    ) -> None:
         """A guest went by itself or could not be made to run: what its user would have asked for is
         intended now."""
         initiated = code.rpartition(".")[2] == "InstanceInitiatedShutdown"
         transition = _at(tx.call.now_ms, "User initiated") if initiated else ""
-        self._intend(tx, rows, desired, transition or _at(tx.call.now_ms, code), (code, message))
+        transition = transition or _at(tx.call.now_ms, code)
+        self._intend(tx, instance_ids, desired, transition, (code, message))
 
     def _intend(
         self,
         tx: Transaction,
-        rows: Sequence,
+        instance_ids: Sequence[str],
         desired: str,
         transition: str,
         reason: tuple[str, str],
@@ -141,10 +147,7 @@ class InstanceRules:
     ) -> None:
         """Sets what is wanted, under new revisions; their hosts are sent it at once. ``again``: a
         start."""
-        if not rows:
-            return
-        named = [row.instance_id for row in rows]
-        changes = {
+        changes: dict[str, object] = {
             "desired": desired,
             "force_stop": force,
             "state_transition_reason": transition,
@@ -153,13 +156,13 @@ class InstanceRules:
         }
         if again:
             changes |= {"starts": Instance.starts + 1, "launched_ms": tx.call.now_ms}
-        self._feed.revise(tx, INSTANCE, named, changes, stamps=("intent_revision",))
+        self._feed.revise(tx, INSTANCE, instance_ids, changes, stamps=("intent_revision",))
 
-    def _claim_again(self, tx: Transaction, rows: Sequence) -> None:
+    def _claim_again(self, tx: Transaction, rows: Sequence[InstanceRow]) -> None:
         """vCPUs and memory on the hosts where the disks are; those that were not given back yet are
         theirs still."""
         freed = [row for row in rows if not row.claimed_vcpus]
-        for host_id in sorted({row.host_id for row in freed}):
+        for host_id in sorted({row.host_id or "" for row in freed}):
             here = [row for row in freed if row.host_id == host_id]
             amount = Amount(sum(r.vcpus for r in here), sum(r.memory_mib for r in here))
             if claims.claim(tx, host_id, amount, self._settings) is None:
@@ -180,25 +183,25 @@ class InstanceRules:
         self._quotas.charge(tx, tx.call.account_id, charges)
 
 
-def find(tx: Transaction, account_id: str, instance_ids: Sequence[str]) -> list:
+def find(tx: Transaction, account_id: str, instance_ids: Sequence[str]) -> list[InstanceRow]:
     """The account's instances of these ids with their live placements, in their order, each once.
-
-    Rows of ``instances_query`` with claimed_vcpus. Raises MALFORMED_ID, NOT_FOUND, DENIED.
-    """
+    Raises MALFORMED_ID, NOT_FOUND, DENIED."""
     wanted = list(dict.fromkeys(instance_ids))
     if not wanted:
         raise missing_parameter("InstanceId")
     check_ids("instance", wanted)
-    query = instances_query(Placement.vcpus.alias("claimed_vcpus")).where(
+    query = instances_query().where(
         Instance.account_id == account_id, Instance.instance_id.in_(wanted)
     )
-    found = {row.instance_id: row for row in tx.rows(query)}
+    found = {row.instance_id: row for row in tx.rows(query, InstanceRow)}
     check_there("instance", wanted, found)
     tx.authorize("instance", wanted)
     return [found[instance_id] for instance_id in wanted]
 
 
-def find_staying(tx: Transaction, account_id: str, instance_ids: Sequence[str], done: str) -> list:
+def find_staying(
+    tx: Transaction, account_id: str, instance_ids: Sequence[str], done: str
+) -> list[InstanceRow]:
     """As ``find``. Raises WRONG_STATE for one that is to be terminated: it cannot be ``done``."""
     rows = find(tx, account_id, instance_ids)
     for row in rows:
@@ -212,7 +215,7 @@ def ask_reboot(tx: Transaction, feed: Feed, instance_ids: Sequence[str]) -> None
     feed.revise(tx, INSTANCE, instance_ids, {"reboots": Instance.reboots + 1})
 
 
-def wrong_state(row, done: str) -> CloudError:
+def wrong_state(row: InstanceRow, done: str) -> CloudError:
     return CloudError(
         Kind.WRONG_STATE,
         f"The instance '{row.instance_id}' is not in a state from which it can be {done}.",
@@ -221,13 +224,13 @@ def wrong_state(row, done: str) -> CloudError:
     )
 
 
-def _require(rows: Sequence, states: set[str], done: str) -> None:
+def _require(rows: Sequence[InstanceRow], states: set[str], done: str) -> None:
     for row in rows:
         if state_of(row) not in states:
             raise wrong_state(row, done)
 
 
-def _require_roots(tx: Transaction, rows: Sequence) -> None:
+def _require_roots(tx: Transaction, rows: Sequence[InstanceRow]) -> None:
     """A root disk may have been detached while its instance was stopped."""
     roots = Attachment.select(Attachment.instance_id).where(
         Attachment.instance_id.in_([row.instance_id for row in rows]),
@@ -235,13 +238,13 @@ def _require_roots(tx: Transaction, rows: Sequence) -> None:
         Attachment.position == 0,
         ~Attachment.detaching,
     )
-    having = {row[0] for row in tx.tuples(roots)}
+    having = set(tx.column(roots, str))
     for row in rows:
         if row.instance_id not in having:
             raise no_root(row)
 
 
-def no_root(row) -> CloudError:
+def no_root(row: InstanceRow) -> CloudError:
     why = f"Instance does not have a volume attached at root ({row.root_device_name})"
     return bad_instance(row.instance_id, why)
 
@@ -251,7 +254,9 @@ def bad_instance(instance_id: str, why: str) -> CloudError:
     return CloudError(Kind.INVALID, message, noun="parameter", id=instance_id)
 
 
-def _changed(rows: Sequence, changed: Sequence, desired: str) -> list[StateChange]:
+def _changed(
+    rows: Sequence[InstanceRow], changed: Sequence[InstanceRow], desired: str
+) -> list[StateChange]:
     """What each was, and is now that ``changed`` are desired so (an intent newer than any
     observation)."""
     touched = {row.instance_id for row in changed}
@@ -271,7 +276,7 @@ def vpcs_of(tx: Transaction, instance_ids: Sequence[str]) -> list[str]:
     """The VPCs that these instances have interfaces in."""
     query = NetworkInterface.select(NetworkInterface.vpc_id).distinct()
     attached = interfaces.of_instances(instance_ids)
-    return sorted(row[0] for row in tx.tuples(query.where(attached)))
+    return sorted(tx.column(query.where(attached), str))
 
 
 def _by_user(call: Call) -> str:
@@ -283,7 +288,7 @@ def _at(now_ms: int, why: str) -> str:
     return f"{why} ({shown_time(now_ms)[:19].replace('T', ' ')} GMT)"
 
 
-def _protected(row, done: str, attribute: str) -> CloudError:
+def _protected(row: InstanceRow, done: str, attribute: str) -> CloudError:
     verb = "stopped" if done == "stop" else "terminated"
     return CloudError(
         Kind.WRONG_STATE,

@@ -2,9 +2,9 @@
 the gateway's views show them, and those that none answers: a tool that asks for what EC2 has may
 find nothing, and is not told that there is no such filter. Called by compute/instances/filters."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 
-from controller.kernel.filters import NOTHING, constant
+from controller.kernel.filters import NOTHING, Condition, constant
 
 _ALIKE = {
     "capacity-reservation-specification.capacity-reservation-preference": "open",
@@ -72,15 +72,15 @@ _EVENTS = (
 )
 
 
-def uniform_filters() -> Mapping[str, Callable]:
+def uniform_filters() -> Mapping[str, Condition]:
     """Of DescribeInstances."""
     return {name: constant(shown) for name, shown in _ALIKE.items()} | _nobodys(_NOBODYS)
 
 
-def uniform_status_filters() -> Mapping[str, Callable]:
+def uniform_status_filters() -> Mapping[str, Condition]:
     """Of DescribeInstanceStatus: nothing is scheduled for any instance."""
     return {"operator.managed": constant("false")} | _nobodys(_EVENTS)
 
 
-def _nobodys(names) -> dict[str, Callable]:
+def _nobodys(names: Iterable[str]) -> dict[str, Condition]:
     return dict.fromkeys(names, lambda values: NOTHING)

@@ -1,26 +1,93 @@
-"""Rows → Instance messages. Pure; called by describe and, for the answer of a launch, by launch.
-
-An instance's row has the columns of ``INSTANCE_FIELDS`` and its guest's (host_id, observed,
-observed_revision, ran_ms, devices_revision, network_revision; None where it has none).
-"""
+"""Rows → Instance messages. Pure; called by describe and, for the answer of a launch, by launch."""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from controller.compute.instances.state import TERMINATED, visible_state
-from controller.hosts.attachment_states import volume_attachment_state
+from controller.hosts.attachment_states import Attached, volume_attachment_state
+from controller.hosts.guests import Guest
 from controller.network.names import DnsNames
 from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2
 
 
-def state_of(row) -> str:
-    """The visible state of a row with desired, intent_revision and its guest's columns."""
+class InstanceRow(NamedTuple):
+    """An instance with its guest, or None. Not its user data, which may be large."""
+
+    instance_id: str
+    account_id: str
+    reservation_id: str
+    ami_launch_index: int
+    client_token: str
+    image_id: str
+    instance_type: str
+    vcpus: int
+    memory_mib: int
+    architecture: str
+    availability_zone: str
+    key_name: str
+    root_device_name: str
+    desired: str
+    force_stop: bool
+    launched_ms: int
+    created_ms: int
+    state_reason_code: str
+    state_reason_message: str
+    state_transition_reason: str
+    intent_revision: int
+    metadata_revision: int
+    disable_api_termination: bool
+    disable_api_stop: bool
+    shutdown_behavior: str
+    monitoring: bool
+    ebs_optimized: bool
+    tenancy: str
+    cpu_credits: str
+    metadata_http_endpoint: str
+    metadata_http_tokens: str
+    metadata_hop_limit: int
+    metadata_tags: str
+    metadata_ipv6: str
+    placement_id: str | None
+    host_id: str | None
+    observed: str | None
+    observed_revision: int | None
+    ran_ms: int | None
+    devices_revision: int | None
+    network_revision: int | None
+    claimed_vcpus: int | None
+
+
+class ShownVolume(Attached, Protocol):
+    @property
+    def volume_id(self) -> str: ...
+    @property
+    def device_name(self) -> str: ...
+    @property
+    def attached_ms(self) -> int: ...
+    @property
+    def delete_on_termination(self) -> bool: ...
+
+
+class AttachedVolume(NamedTuple):
+    instance_id: str
+    volume_id: str
+    device_name: str
+    attached_ms: int
+    delete_on_termination: bool
+    attach_revision: int
+    detaching: bool
+    busy: bool
+
+
+def state_of(row: Guest) -> str:
+    """What the user sees of an instance."""
     return visible_state(row.desired, row.observed, row.observed_revision or 0, row.intent_revision)
 
 
 def instance_message(
-    row,
+    row: InstanceRow,
     nics: Sequence[networks_pb2.NetworkInterface],
-    volumes: Iterable,
+    volumes: Iterable[ShownVolume],
     tags: Sequence[common_pb2.Tag],
     names: DnsNames,
     *,
@@ -92,7 +159,7 @@ def _add_network(
         message.public_dns_name = primary.association.public_dns_name
 
 
-def metadata_options(row) -> instances_pb2.MetadataOptions:
+def metadata_options(row: InstanceRow) -> instances_pb2.MetadataOptions:
     return instances_pb2.MetadataOptions(
         http_endpoint=row.metadata_http_endpoint,
         http_tokens=row.metadata_http_tokens,
@@ -103,12 +170,12 @@ def metadata_options(row) -> instances_pb2.MetadataOptions:
     )
 
 
-def metadata_state(row) -> str:
+def metadata_state(row: InstanceRow) -> str:
     """Derived: a service that is to answer otherwise does so once the host has seen it; a new one
     with its guest."""
     if row.observed is None:
         return "applied"
-    waits = not row.ran_ms or row.metadata_revision > row.network_revision
+    waits = not row.ran_ms or row.metadata_revision > (row.network_revision or 0)
     return "pending" if waits else "applied"
 
 

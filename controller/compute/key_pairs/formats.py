@@ -59,8 +59,8 @@ def create_key(key_type: str, key_format: str, comment: str) -> CreatedKey:
     everybody's.
     """
     if key_type == "rsa":
-        private = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
-        fingerprint = _colons(hashlib.sha1(_pkcs8(private), usedforsecurity=False))
+        private: PrivateKey = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+        fingerprint = _colons(hashlib.sha1(_pkcs8(private), usedforsecurity=False).digest())
     else:
         private = ed25519.Ed25519PrivateKey.generate()
         fingerprint = _openssh_fingerprint(private.public_key())
@@ -85,7 +85,9 @@ def import_key(material: bytes) -> ImportedKey:
     der = key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    return ImportedKey("rsa", _openssh_line(key), _colons(hashlib.md5(der, usedforsecurity=False)))
+    return ImportedKey(
+        "rsa", _openssh_line(key), _colons(hashlib.md5(der, usedforsecurity=False).digest())
+    )
 
 
 def _read_public_key(material: bytes) -> object:
@@ -142,8 +144,8 @@ def _openssh_fingerprint(key: PublicKey) -> str:
     return base64.b64encode(hashlib.sha256(_wire_form(key)).digest()).decode()
 
 
-def _colons(digest) -> str:
-    return digest.digest().hex(":")
+def _colons(digest: bytes) -> str:
+    return digest.hex(":")
 
 
 def _pkcs8(key: PrivateKey) -> bytes:

@@ -8,13 +8,15 @@ is not there is no error).
 
 import random
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from controller.compute.key_pairs.formats import ImportedKey
 from controller.identity.quotas.rules import Quotas
 from controller.identity.tags import rules as tags
-from controller.kernel.database import Transaction
+from controller.kernel.database import Session, Transaction
 from controller.kernel.lookup import not_found
 from controller.kernel.owned import Owned
+from controller.kernel.rows import columns
 from controller.tables.compute import KeyPair
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import is_well_formed, new_id
@@ -29,6 +31,11 @@ OWNED = Owned(
 NAME_CHARS_MAX = 255
 KEY_TYPES = ("rsa", "ed25519")
 KEY_FORMATS = ("pem", "ppk")
+
+
+class Pair(NamedTuple):
+    key_pair_id: str
+    key_name: str
 
 
 def add(
@@ -62,12 +69,12 @@ def add(
     return key_pair_id
 
 
-def check_free(session, account_id: str, name: str) -> None:
+def check_free(session: Session, account_id: str, name: str) -> None:
     """Raises EXISTS where the account has a pair of this name."""
     query = KeyPair.select(KeyPair.key_pair_id).where(
         KeyPair.account_id == account_id, KeyPair.key_name == name
     )
-    if taken := session.value(query):
+    if taken := session.value(query, str):
         raise CloudError(
             Kind.EXISTS, f"The keypair '{name}' already exists.", noun="key-pair", id=taken
         )
@@ -87,7 +94,7 @@ def delete(tx: Transaction, quotas: Quotas, key_pair_id: str, name: str) -> str:
         mine.append(KeyPair.key_pair_id == key_pair_id)
     if name:
         mine.append(KeyPair.key_name == name)
-    found = tx.one(KeyPair.select(KeyPair.key_pair_id, KeyPair.key_name).where(*mine))
+    found = tx.one(KeyPair.select(*columns(Pair, KeyPair)).where(*mine), Pair)
     if found is None:
         return ""
     tx.authorize("key-pair", [found.key_name])

@@ -31,7 +31,7 @@ from controller.network.interfaces.create import (
 )
 from controller.network.interfaces.launch import LaunchNetwork, LaunchSubnet, find_launch_network
 from controller.network.names import DnsNames
-from controller.network.view import interface_message
+from controller.network.view import InterfaceRow, SecondaryRow, interface_message
 from controller.tables.compute import Attachment
 from controller.tables.network import NetworkInterface, SecondaryAddress, Subnet
 from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2
@@ -60,42 +60,6 @@ class ExistingInterface(NamedTuple):
     cidr_block: str
     instance_id: str | None  # None: it is attached to nothing
     secondary_count: int
-
-
-class ShownAddress(NamedTuple):
-    """A secondary address of a new interface, as network/view shows it."""
-
-    private_ip: str
-    public_ip: str | None = None
-    association_id: str = ""
-    allocation_id: str | None = None
-
-
-class ShownInterface(NamedTuple):
-    """A new interface, as network/view shows it."""
-
-    network_interface_id: str
-    account_id: str
-    vpc_id: str
-    subnet_id: str
-    availability_zone: str
-    mac_address: str
-    private_ip: str
-    public_ip: str
-    description: str
-    instance_id: str | None
-    attachment_id: str
-    device_index: int
-    delete_on_termination: bool
-    attached_ms: int
-    dns_hostnames: bool
-    source_dest_check: bool = True
-    attach_revision: int = 0
-    detaching: bool = False
-    devices_revision: int = 0
-    observed: str = "unseen"
-    association_id: str = ""
-    allocation_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -283,7 +247,8 @@ def show_interfaces(
     if any(one.existing for one in planned):
         (instance_id,) = {row["instance_id"] for row in made.attachments}
         own = interfaces.interfaces_query().where(Attachment.instance_id == instance_id)
-        return [interfaces.messages(tx, tx.rows(own.order_by(Attachment.position)), names)]
+        rows = tx.rows(own.order_by(Attachment.position), InterfaceRow)
+        return [interfaces.messages(tx, rows, names)]
     shown = [
         [_shown(tx, names, one, one.network.subnet_in(zone), nic, tags) for nic in nics]
         for one, nics in made.new
@@ -303,7 +268,7 @@ def _shown(
         networks_pb2.GroupIdentifier(group_id=group_id, group_name=name)
         for group_id, name in planned.network.groups.items()
     ]
-    row = ShownInterface(
+    row = InterfaceRow(
         network_interface_id=nic.network_interface_id,
         account_id=tx.call.account_id,
         vpc_id=planned.network.vpc_id,
@@ -319,6 +284,19 @@ def _shown(
         delete_on_termination=planned.wish.delete_on_termination,
         attached_ms=tx.call.now_ms,
         dns_hostnames=planned.network.dns_hostnames,
+        source_dest_check=True,
+        association_id="",
+        allocation_id=None,
+        auto_public=False,
+        attach_revision=0,
+        detaching=False,
+        busy=False,
+        attach_message="",
+        devices_revision=0,
+        observed="unseen",
     )
-    secondary = [ShownAddress(private_ip) for private_ip in nic.secondary_ips]
+    secondary = [
+        SecondaryRow(nic.network_interface_id, private_ip, None, "", None)
+        for private_ip in nic.secondary_ips
+    ]
     return interface_message(row, names, groups, tags, secondary)

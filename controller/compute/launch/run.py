@@ -14,8 +14,7 @@ Raising is the undo, so fewer than min_count leave nothing. Hosts are read insid
 
 import random
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from controller.compute.instances import view
 from controller.compute.instances.describe import Describer
@@ -52,7 +51,13 @@ _UNSEEN: dict[str, Any] = {
     "ran_ms": 0,
     "devices_revision": 0,
     "network_revision": 0,
+    "placement_id": None,
+    "claimed_vcpus": None,
 }
+
+
+class Revised(NamedTuple):
+    revision: int
 
 
 class Launcher:
@@ -156,7 +161,7 @@ class Launcher:
             Vpc,
             {"revision": Vpc.revision + 1},
             Vpc.vpc_id == vpc_id,
-            returning=[Vpc.revision],
+            returning=Revised,
         )
         assignments = [(INSTANCE, name, host_id, 1) for name, host_id in hosts.items()]
         assignments += [(VPC, vpc_id, host_id, revised.revision) for host_id in places.positions]
@@ -186,7 +191,7 @@ class Launcher:
             owner_id=tx.call.account_id,
             instances=[
                 view.instance_message(
-                    SimpleNamespace(**_UNSEEN | row, host_id=host_id),
+                    _new_row(row, host_id),
                     own_nics,
                     own_disks,
                     tagged["instance"],
@@ -196,6 +201,11 @@ class Launcher:
                 for row, host_id, own_nics, own_disks in each
             ],
         )
+
+
+def _new_row(row: Mapping[str, Any], host_id: str) -> view.InstanceRow:
+    known = {**_UNSEEN, **row, "host_id": host_id}
+    return view.InstanceRow(**{name: known[name] for name in view.InstanceRow._fields})
 
 
 def _columns_alike(tx: Transaction, plan: Plan) -> dict[str, Any]:

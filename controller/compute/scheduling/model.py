@@ -1,7 +1,16 @@
 """What the scheduler reasons about: hosts as they were a moment ago, and what is asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Dice(Protocol):
+    """What a random.Random can do: it is passed in."""
+
+    def choice(self, seq: Sequence[T]) -> T: ...
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 from controller.compute.scheduling import filters, schedulers, weighers
-from controller.compute.scheduling.model import Ask, Candidate, Proposal
+from controller.compute.scheduling.model import Ask, Candidate, Dice, Proposal
 from controller.hosts.overcommit import Settings
 
 
@@ -41,12 +41,12 @@ class Scheduler:
         filter_names: Sequence[str],
         multipliers: Mapping[str, float],
         settings: Settings,
-        rng,  # random.Random, passed in
+        dice: Dice,
     ):
         self._scheduler = load(schedulers, name)
         self._filters = [load(filters, one) for one in filter_names]
         self._weighers = [(load(weighers, one), by) for one, by in multipliers.items()]
-        self.settings, self._rng = settings, rng
+        self.settings, self._dice = settings, dice
 
     def place(self, candidates: Sequence[Candidate], ask: Ask, count: int) -> Proposal:
         """Hosts for ``count`` instances, one after the other, each seeing what the ones before it
@@ -66,7 +66,7 @@ class Scheduler:
             if not fitting:
                 break
             fitting = [host for host in fitting if not host.is_away] or fitting
-            best = self._scheduler.choose(fitting, self._scores(fitting, weights), self._rng)
+            best: str = self._scheduler.choose(fitting, self._scores(fitting, weights), self._dice)
             chosen.append(best)
             hosts[best] = hosts[best].with_one_more(ask)
             stale = [best]
@@ -75,11 +75,14 @@ class Scheduler:
     def refusal(self, host: Candidate, ask: Ask) -> str:
         """Why this host cannot take it, in a few words, or ""."""
         for one in self._filters:
-            if reason := one.refuses(host, ask, self.settings):
+            reason: str = one.refuses(host, ask, self.settings)
+            if reason:
                 return reason
         return ""
 
-    def _scores(self, fitting: Sequence[Candidate], weights: Mapping[str, list[float]]):
+    def _scores(
+        self, fitting: Sequence[Candidate], weights: Mapping[str, list[float]]
+    ) -> list[float]:
         """Each host's sum of weights, each weigher's brought to 0..1 over the hosts and
         multiplied."""
         scores = [0.0] * len(fitting)

@@ -1,6 +1,7 @@
 """DescribeInstanceTypes and DescribeInstanceTypeOfferings. Called by compute/rpc."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from controller.config import Zone
 from controller.kernel.call import Call
@@ -15,6 +16,7 @@ from controller.kernel.filters import (
     page_of,
     where,
 )
+from controller.kernel.rows import columns
 from controller.tables.compute import InstanceType
 from protos.cloud.v1 import instances_pb2
 from protos.errors import CloudError, Kind
@@ -46,6 +48,20 @@ _FILTERS = {
 _LOCATION_TYPES = ("region", "availability-zone", "availability-zone-id")
 
 
+class TypeRow(NamedTuple):
+    name: str
+    vcpus: int
+    memory_mib: int
+    burstable: bool
+    current_generation: bool
+    architecture: str
+    default_disk_gib: int
+    network_performance: str
+    maximum_network_interfaces: int
+    ipv4_addresses_per_interface: int
+    free_tier_eligible: bool
+
+
 class Types:
     def __init__(self, db: Database, region: str, zones: Sequence[Zone]):
         self._db, self._region, self._zones = db, region, zones
@@ -55,13 +71,13 @@ class Types:
     ) -> instances_pb2.DescribeInstanceTypesResponse:
         page = page_of(request.page, largest=LARGEST_PAGE, explicit_ids=request.names)
         page.expect("")
-        wanted = InstanceType.select()
+        wanted = InstanceType.select(*columns(TypeRow, InstanceType))
         if request.names:
             wanted = wanted.where(InstanceType.name.in_(list(request.names)))
         filtered = wanted.where(*where(_FILTERS, request.filters)) if request.filters else wanted
         with self._db.read() as session:
-            rows = session.rows(page.of(filtered, InstanceType.name))
-            there = {row[0] for row in session.tuples(wanted)} if request.names else set()
+            rows = session.rows(page.of(filtered, InstanceType.name), TypeRow)
+            there = set(session.column(wanted, str)) if request.names else set()
         if missing := [name for name in request.names if name not in there]:
             raise CloudError(
                 Kind.NOT_FOUND,
@@ -105,7 +121,7 @@ class Types:
         query = InstanceType.select(InstanceType.name)
         with self._db.read() as session:
             query = query.where(*conditions) if conditions else query
-            names = [row[0] for row in session.tuples(query.order_by(InstanceType.name))]
+            names = session.column(query.order_by(InstanceType.name), str)
         keys = sorted(f"{name} {at}" for name in names for at in locations)
         keys = [key for key in keys if key > page.after]
         keys, next_token = page.cut(keys, lambda key: key)

@@ -10,7 +10,9 @@ class QuotasServicer:
     def __init__(self, db: Database, quotas: Quotas):
         self._db, self._quotas = db, quotas
 
-    def List(self, request: quotas_pb2.ListQuotasRequest, call: Call):
+    def List(
+        self, request: quotas_pb2.ListQuotasRequest, call: Call
+    ) -> quotas_pb2.ListQuotasResponse:
         with self._db.read() as session:
             found = self._quotas.list(session, request.account_id)
         return quotas_pb2.ListQuotasResponse(
@@ -20,7 +22,7 @@ class QuotasServicer:
             ]
         )
 
-    def Set(self, request: quotas_pb2.SetQuotaRequest, call: Call):
+    def Set(self, request: quotas_pb2.SetQuotaRequest, call: Call) -> quotas_pb2.Quota:
         with self._db.write(call) as tx:
             used = self._quotas.set(tx, request.account_id, request.name, request.limit)
         return quotas_pb2.Quota(name=request.name, limit=request.limit, used=used)

@@ -11,14 +11,17 @@ A quota without an own maximum has the configured default, read at each charge: 
 default raises all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
-from peewee import Case, fn
+from peewee import Case, Update, fn
 
 from controller.kernel.call import Call
 from controller.kernel.database import Session, Transaction
 from controller.kernel.prepared import prepared
+from controller.kernel.rows import columns
+from controller.kernel.table import Clause
 from controller.tables.identity import Account, Quota
 from protos.errors import CloudError, Kind
 from protos.nouns import QUOTAS
@@ -28,6 +31,12 @@ FOLLOWERS = {
     name: tuple(other for other, (quota, _) in QUOTAS.items() if quota.follows == name)
     for name in QUOTAS
 }
+
+
+class QuotaRow(NamedTuple):
+    name: str
+    maximum: int | None
+    used: int
 
 
 class Quotas:
@@ -92,11 +101,12 @@ class Quotas:
         own = session.value(
             Quota.select(Quota.maximum).where(
                 (Quota.account_id == account_id) & (Quota.name == name)
-            )
+            ),
+            int,
         )
         return self._defaults[name] if own is None else own
 
-    def list(self, session: Session, account_id: str) -> list[tuple[str, int, int]]:
+    def list(self, session: Session, account_id: str) -> Sequence[tuple[str, int, int]]:
         """(name, maximum, used) of every quota. Raises NOT_FOUND for an unknown account."""
         _check_account(session, account_id)
         found = {quota.name: quota for quota in self._rows(session, account_id)}
@@ -123,16 +133,14 @@ class Quotas:
         ]
         tx.insert(Quota, rows, on_conflict=("account_id", "name"), update=("maximum",))
         mine = (Quota.account_id == account_id) & (Quota.name == name)
-        return tx.value(Quota.select(Quota.used).where(mine))
+        return tx.value(Quota.select(Quota.used).where(mine), int) or 0
 
-    def _rows(self, session: Session, account_id: str) -> list:
+    def _rows(self, session: Session, account_id: str) -> Sequence[QuotaRow]:
         return session.rows(
-            Quota.select(Quota.name, Quota.maximum, Quota.used).where(
-                Quota.account_id == account_id
-            )
+            Quota.select(*columns(QuotaRow, Quota)).where(Quota.account_id == account_id), QuotaRow
         )
 
-    def _maximum(self, quota) -> int:
+    def _maximum(self, quota: QuotaRow) -> int:
         return self._defaults[quota.name] if quota.maximum is None else quota.maximum
 
     def _refuse(self, tx: Transaction, account_id: str, amounts: Mapping[str, int]) -> None:
@@ -153,7 +161,7 @@ class Quotas:
 def _charge_query(names: tuple[str, ...]) -> prepared:
     """One guarded update of these quotas: as many rows as names, where all have room."""
 
-    def build(account_id, **given):
+    def build(account_id: object, **given: object) -> Update:
         room = _any(
             (Quota.name == name)
             & (Quota.used + given[name] <= fn.COALESCE(Quota.maximum, given[f"{name}_default"]))
@@ -171,7 +179,7 @@ def _charge_query(names: tuple[str, ...]) -> prepared:
 def _refund_query(names: tuple[str, ...]) -> prepared:
     """One guarded update of these quotas: as many rows as names, where all were charged."""
 
-    def build(account_id, **given):
+    def build(account_id: object, **given: object) -> Update:
         charged = _any((Quota.name == name) & (Quota.used >= given[name]) for name in names)
         step = Case(Quota.name, [(name, given[name]) for name in names], 0)
         return Quota.update({Quota.used: Quota.used - step}).where(
@@ -181,7 +189,7 @@ def _refund_query(names: tuple[str, ...]) -> prepared:
     return prepared(build, ("account_id", *names))
 
 
-def _any(conditions):
+def _any(conditions: Iterable[Clause]) -> Clause:
     first, *others = conditions
     for condition in others:
         first = first | condition
@@ -189,10 +197,9 @@ def _any(conditions):
 
 
 def _check_account(session: Session, account_id: str) -> None:
-    known = session.value(
+    if not session.exists(
         Account.select(Account.account_id).where(Account.account_id == account_id)
-    )
-    if known is None:
+    ):
         raise CloudError(
             Kind.NOT_FOUND, f"There is no account '{account_id}'", noun="account", id=account_id
         )

@@ -22,6 +22,7 @@ from controller.kernel.filters import either
 from controller.kernel.lookup import check_there
 from controller.kernel.owned import Owned
 from controller.kernel.prepared import among, prepared
+from controller.kernel.table import Clause, Select
 from controller.tables.identity import Tag
 from protos import ids
 from protos.cloud.v1 import common_pb2, tags_pb2
@@ -75,7 +76,7 @@ def tags_of(session: Session, resource_ids: Sequence[str]) -> dict[str, list[com
 
 
 @prepared
-def _tags_query(resource_ids):
+def _tags_query(resource_ids: Sequence[str]) -> Select:
     return (
         Tag.select(Tag.resource_id, Tag.key, Tag.value)
         .where(among(Tag.resource_id, resource_ids))
@@ -112,13 +113,13 @@ def create(
     ]
     tx.insert(Tag, rows, on_conflict=("resource_id", "key"), update=("value",))
     every = [resource_id for owned in found.values() for resource_id in owned]
-    counts = tx.tuples(
+    crowded = tx.exists(
         Tag.select(Tag.resource_id)
         .where(Tag.resource_id.in_(every))
         .group_by(Tag.resource_id)
         .having(fn.COUNT(SQL("1")) > TAGS_PER_RESOURCE_MAX)
     )
-    if counts:
+    if crowded:
         raise too_many_tags()
     return found
 
@@ -145,7 +146,7 @@ def delete(
     return found
 
 
-def _selected(tag: tags_pb2.TagSelector):
+def _selected(tag: tags_pb2.TagSelector) -> Clause:
     """A tag whatever its value, or, where one is given (also the empty one), if it is that."""
     by_key = Tag.key == tag.key
     return by_key & (Tag.value == tag.value) if tag.HasField("value") else by_key
@@ -181,9 +182,11 @@ def _owned(
             )
         by_noun.setdefault(noun, []).append(resource_id)
     for noun, wanted in by_noun.items():
-        key = known[noun].key
-        query = known[noun].of(tx.call.account_id).select(key).where(key.in_(wanted))
-        there = {row[0] for row in tx.tuples(query)}
+        owned = known[noun]
+        query = owned.table.select(owned.key).where(
+            owned.key.in_(wanted), *owned.of(tx.call.account_id)
+        )
+        there = set(tx.column(query, str))
         check_there(noun, wanted, there)
         tx.authorize(noun, wanted)
     return by_noun

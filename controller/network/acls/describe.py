@@ -4,6 +4,8 @@ The rows are made with the VPC (network/vpcs/rules) and its subnets, and say wha
 passes. Nothing else makes any yet.
 """
 
+from typing import NamedTuple
+
 from peewee import SQL
 
 from controller.identity.pages import by_owner, owned_page
@@ -19,6 +21,7 @@ from controller.kernel.filters import (
     integer,
 )
 from controller.kernel.owned import Owned
+from controller.kernel.rows import columns
 from controller.tables.network import NetworkAcl, NetworkAclAssociation, NetworkAclEntry
 from protos.cloud.v1 import networks_pb2
 
@@ -60,6 +63,28 @@ NETWORK_ACL_FILTERS: dict[str, Condition] = {
 }
 
 
+class AclRow(NamedTuple):
+    network_acl_id: str
+    vpc_id: str
+    account_id: str
+    is_default: bool
+
+
+class EntryRow(NamedTuple):
+    network_acl_id: str
+    rule_number: int
+    protocol: str
+    rule_action: str
+    egress: bool
+    cidr_block: str
+
+
+class UseRow(NamedTuple):
+    network_acl_id: str
+    association_id: str
+    subnet_id: str
+
+
 def describe_network_acls(
     session: Session, account_id: str, request: networks_pb2.DescribeNetworkAclsRequest
 ) -> networks_pb2.DescribeNetworkAclsResponse:
@@ -67,14 +92,17 @@ def describe_network_acls(
         session,
         account_id,
         OWNED,
+        AclRow,
         NETWORK_ACL_FILTERS,
         request.network_acl_ids,
         request,
     )
     acl_ids = [row.network_acl_id for row in rows]
-    entries = by_owner(session, NetworkAclEntry.select(), NetworkAclEntry.network_acl_id, acl_ids)
-    owner = NetworkAclAssociation.network_acl_id
-    uses = by_owner(session, NetworkAclAssociation.select(), owner, acl_ids)
+    entry, use = NetworkAclEntry, NetworkAclAssociation
+    query = entry.select(*columns(EntryRow, entry))
+    entries = by_owner(session, query, EntryRow, entry.network_acl_id, acl_ids)
+    of_acls = use.select(*columns(UseRow, use))
+    uses = by_owner(session, of_acls, UseRow, use.network_acl_id, acl_ids)
     acls = [
         networks_pb2.NetworkAcl(
             network_acl_id=row.network_acl_id,
@@ -84,9 +112,9 @@ def describe_network_acls(
             entries=_entries(entries[row.network_acl_id]),
             associations=[
                 networks_pb2.NetworkAclAssociation(
-                    association_id=use.association_id, subnet_id=use.subnet_id
+                    association_id=one.association_id, subnet_id=one.subnet_id
                 )
-                for use in uses[row.network_acl_id]
+                for one in uses[row.network_acl_id]
             ],
             tags=tagged[row.network_acl_id],
         )
@@ -95,7 +123,7 @@ def describe_network_acls(
     return networks_pb2.DescribeNetworkAclsResponse(network_acls=acls, next_token=token)
 
 
-def _entries(rows: list) -> list[networks_pb2.NetworkAclEntry]:
+def _entries(rows: list[EntryRow]) -> list[networks_pb2.NetworkAclEntry]:
     """Egress first, each by number, as EC2 shows them."""
     return [
         networks_pb2.NetworkAclEntry(

@@ -4,6 +4,7 @@ Called by the service (rpc).
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from peewee import fn
 
@@ -12,13 +13,26 @@ from controller.identity.tags.filters import tag_filters
 from controller.kernel.database import Session
 from controller.kernel.filters import Condition, column, constant, where
 from controller.kernel.lookup import check_ids, not_found
-from controller.network.addresses.rules import carried_association_id, no_address, with_carriers
+from controller.kernel.table import Select
+from controller.network.addresses.find import carried_association_id, no_address, with_carriers
 from controller.tables.compute import Attachment
 from controller.tables.network import NetworkInterface, PublicAddress, SecondaryAddress
 from protos.cloud.v1 import networks_pb2
 
 _NIC = NetworkInterface
 _PRIVATE_IP = fn.COALESCE(SecondaryAddress.private_ip, _NIC.private_ip)
+
+
+class AddressRow(NamedTuple):
+    """An allocated address, with what carries it or None."""
+
+    allocation_id: str
+    public_ip: str
+    association_id: str | None
+    instance_id: str | None
+    network_interface_id: str | None
+    interface_owner_id: str | None
+    private_ip: str | None
 
 
 def address_filters(region: str) -> Mapping[str, Condition]:
@@ -53,17 +67,17 @@ def describe_addresses(
     if request.public_ips:
         query = query.where(PublicAddress.public_ip.in_(list(request.public_ips)))
     _check_found(session, account_id, request)
-    rows = session.rows(query.where(*where(filters, request.filters)))
+    rows = session.rows(query.where(*where(filters, request.filters)), AddressRow)
     return networks_pb2.DescribeAddressesResponse(addresses=_messages(session, rows))
 
 
 def describe_address(session: Session, allocation_id: str) -> networks_pb2.Address:
     """One address that is allocated."""
     query = _addresses(None).where(PublicAddress.allocation_id == allocation_id)
-    return _messages(session, session.rows(query))[0]
+    return _messages(session, session.rows(query, AddressRow))[0]
 
 
-def _addresses(account_id: str | None):
+def _addresses(account_id: str | None) -> Select:
     query = with_carriers(
         PublicAddress.select(
             PublicAddress.allocation_id,
@@ -96,13 +110,13 @@ def _check_found(
             PublicAddress.allocation_id.is_null(False),
             field.in_(list(asked)),
         )
-        there = {row[0] for row in session.tuples(query)}
+        there = set(session.column(query, str))
         if missing := [one for one in dict.fromkeys(asked) if one not in there]:
             is_id = field is PublicAddress.allocation_id
             raise not_found("elastic-ip", *missing) if is_id else no_address(*missing)
 
 
-def _messages(session: Session, rows: Sequence) -> list[networks_pb2.Address]:
+def _messages(session: Session, rows: Sequence[AddressRow]) -> list[networks_pb2.Address]:
     tagged = tags.tags_of(session, [row.allocation_id for row in rows])
     return [
         networks_pb2.Address(

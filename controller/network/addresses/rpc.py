@@ -12,7 +12,7 @@ from controller.network.addresses.describe import (
     describe_address,
     describe_addresses,
 )
-from protos.cloud.v1 import common_pb2
+from protos.cloud.v1 import common_pb2, networks_pb2
 
 
 class AddressesServicer:
@@ -20,26 +20,34 @@ class AddressesServicer:
         self._db, self._rng, self._quotas, self._feed = db, rng, quotas, feed
         self._filters = address_filters(region)
 
-    def Allocate(self, request, call: Call):
+    def Allocate(
+        self, request: networks_pb2.AllocateAddressRequest, call: Call
+    ) -> networks_pb2.Address:
         with self._db.write(call) as tx:
             allocation_id, _ = addresses.allocate(tx, self._rng, self._quotas, request)
             return describe_address(tx, allocation_id)
 
-    def Describe(self, request, call: Call):
+    def Describe(
+        self, request: networks_pb2.DescribeAddressesRequest, call: Call
+    ) -> networks_pb2.DescribeAddressesResponse:
         with self._db.read() as session:
             return describe_addresses(session, call.account_id, self._filters, request)
 
-    def Associate(self, request, call: Call):
+    def Associate(
+        self, request: networks_pb2.AssociateAddressRequest, call: Call
+    ) -> networks_pb2.Address:
         with self._db.write(call) as tx:
             allocation_id = addresses.associate(tx, self._rng, self._feed, request)
             return describe_address(tx, allocation_id)
 
-    def Disassociate(self, request, call: Call):
+    def Disassociate(
+        self, request: networks_pb2.DisassociateAddressRequest, call: Call
+    ) -> common_pb2.Empty:
         with self._db.write(call) as tx:
             addresses.disassociate(tx, self._feed, request)
         return common_pb2.Empty()
 
-    def Release(self, request, call: Call):
+    def Release(self, request: networks_pb2.ReleaseAddressRequest, call: Call) -> common_pb2.Empty:
         with self._db.write(call) as tx:
             addresses.release(tx, self._quotas, request)
         return common_pb2.Empty()

@@ -14,18 +14,25 @@ API Reference:
 
 import random
 from dataclasses import dataclass
-
-from peewee import fn
+from typing import NamedTuple
 
 from controller.hosts.feed import Feed
-from controller.hosts.guests import with_attachment
 from controller.identity.quotas.rules import Quotas
 from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Transaction
 from controller.kernel.lookup import check_ids, find_one, not_found
 from controller.kernel.owned import Owned
+from controller.kernel.table import Clause
 from controller.network import address_pool as pool
+from controller.network.addresses.find import (
+    AddressRow,
+    carried_association_id,
+    either,
+    find_address,
+    no_address,
+    own_addresses,
+)
 from controller.network.interfaces.rules import may_be_lent_another, several_interfaces, tell_hosts
 from controller.network.routing import internet_gateways as gateways
 from controller.tables.compute import Attachment, Instance
@@ -44,15 +51,31 @@ OWNED = Owned(
     },
 )
 _NIC, _MORE = NetworkInterface, SecondaryAddress
-# An address's association: its secondary private address's, or that of the interface's primary one.
-carried_association_id = fn.COALESCE(_MORE.association_id, _NIC.association_id)
+
+
+class NicRow(NamedTuple):
+    """An interface, with its instance or None."""
+
+    network_interface_id: str
+    instance_id: str | None
+    vpc_id: str
+    subnet_id: str
+    private_ip: str
+    public_ip: str | None
+    association_id: str
+    desired: str | None
+
+
+class CarrierRow(NamedTuple):
+    public_ip: str | None
+    association_id: str
 
 
 @dataclass(frozen=True)
 class Target:
     """A private address of an interface, and the public one that it carries now."""
 
-    nic: object
+    nic: NicRow
     secondary_ip: str  # "": the primary one
     public_ip: str | None
     association_id: str
@@ -107,7 +130,7 @@ def associate(
     Raises INVALID, MALFORMED_ID, NOT_FOUND, WRONG_STATE (also: the VPC has no gateway), EXISTS
     (associated and AllowReassociation=false).
     """
-    address = _find_address(tx, request.allocation_id, request.public_ip)
+    address = find_address(tx, request.allocation_id, request.public_ip)
     target = _find_target(tx, request)
     nic = target.nic
     if target.public_ip == address.public_ip:
@@ -115,7 +138,7 @@ def associate(
     gateways.require_gateway(tx, nic.vpc_id)
     may_move = not request.HasField("allow_reassociation") or request.allow_reassociation
     if not may_move and address.network_interface_id:
-        raise _already_associated(address.allocation_id, address.association_id)
+        raise _already_associated(address.allocation_id, address.association_id or "")
     if not may_move and target.association_id:
         raise _already_associated(nic.network_interface_id, target.association_id)
     if address.network_interface_id:
@@ -127,10 +150,10 @@ def associate(
         "association_id": new_id("elastic-ip-association", rng),
     }
     if target.secondary_ip:
-        tx.advance(_MORE, carries, *_is_secondary(nic, target.secondary_ip))
+        tx.advance(_MORE, carries, *_is_secondary(nic.subnet_id, target.secondary_ip))
     else:
         tx.advance(_NIC, carries, _NIC.network_interface_id == nic.network_interface_id)
-    tell_hosts(tx, feed, nic)
+    tell_hosts(tx, feed, nic.vpc_id, nic.instance_id)
     return address.allocation_id
 
 
@@ -142,17 +165,18 @@ def disassociate(
     Raises INVALID (also for a public address, by which only EC2-Classic's were named), NOT_FOUND.
     """
     if request.association_id and request.public_ip:
-        raise _either("associationId", "publicIp")
+        raise either("associationId", "publicIp")
     if request.public_ip:
-        _find_address(tx, "", request.public_ip)
+        find_address(tx, "", request.public_ip)
         raise invalid_parameter(
             "You must specify an association id when unmapping an address from a VPC instance"
         )
-    own, noun = _address_query(tx), "elastic-ip-association"
+    own, noun = own_addresses(tx), "elastic-ip-association"
     key, association_id = carried_association_id, request.association_id
-    address = find_one(tx, own, key, noun, association_id, "associationId")
+    address = find_one(tx, own, key, noun, association_id, "associationId", row=AddressRow)
     tx.authorize("elastic-ip", [address.allocation_id])
-    tx.authorize("network-interface", [address.network_interface_id])
+    if address.network_interface_id:
+        tx.authorize("network-interface", [address.network_interface_id])
     _take_off(tx, feed, address)
 
 
@@ -161,7 +185,7 @@ def release(tx: Transaction, quotas: Quotas, request: networks_pb2.ReleaseAddres
 
     Raises INVALID (as ``disassociate``), NOT_FOUND, WRONG_STATE (in-use).
     """
-    address = _find_address(tx, request.allocation_id, request.public_ip)
+    address = find_address(tx, request.allocation_id, request.public_ip)
     if request.public_ip:
         raise invalid_parameter(
             "You must specify an allocation id when releasing a VPC elastic IP address"
@@ -193,7 +217,7 @@ def _take_this(tx: Transaction, address: str) -> str:
     )
     if taken:
         return address
-    mine = tx.value(
+    mine = tx.exists(
         PublicAddress.select(PublicAddress.public_ip).where(
             PublicAddress.public_ip == address, PublicAddress.account_id == tx.call.account_id
         )
@@ -205,54 +229,8 @@ def _take_this(tx: Transaction, address: str) -> str:
     raise no_address(address)
 
 
-def _address_query(tx: Transaction):
-    """The caller's allocated addresses, each with the interface that carries it, or NULLs."""
-    return with_carriers(
-        PublicAddress.select(
-            PublicAddress.public_ip,
-            PublicAddress.allocation_id,
-            _NIC.network_interface_id,
-            carried_association_id.alias("association_id"),
-            Attachment.instance_id,
-            _NIC.vpc_id,
-            _NIC.subnet_id,
-            _NIC.auto_public,
-            _MORE.private_ip.alias("secondary_ip"),
-        ).where(
-            PublicAddress.account_id == tx.call.account_id,
-            PublicAddress.allocation_id.is_null(False),
-        )
-    )
-
-
-def with_carriers(query):
-    """Public addresses with the private address that carries each: the interface, its secondary
-    address where it is one, and its attachment."""
-    carries = (_NIC.public_ip == PublicAddress.public_ip) | (
-        _NIC.network_interface_id == _MORE.network_interface_id
-    )
-    query = query.left_outer_join(
-        _MORE, on=_MORE.public_ip == PublicAddress.public_ip
-    ).left_outer_join(_NIC, on=carries)
-    return with_attachment(query, _NIC.network_interface_id)
-
-
-def _is_secondary(nic, private_ip: str):
-    return _MORE.subnet_id == nic.subnet_id, _MORE.private_ip == private_ip
-
-
-def _find_address(tx: Transaction, allocation_id: str, public_ip: str):
-    if allocation_id and public_ip:
-        raise _either("allocationId", "publicIp")
-    own = _address_query(tx)
-    if not public_ip:
-        key = PublicAddress.allocation_id
-        return find_one(tx, own, key, "elastic-ip", allocation_id, "allocationId")
-    found = tx.one(own.where(PublicAddress.public_ip == public_ip))
-    if found is None:
-        raise no_address(public_ip)
-    tx.authorize("elastic-ip", [found.allocation_id])
-    return found
+def _is_secondary(subnet_id: str | None, private_ip: str) -> tuple[Clause, Clause]:
+    return _MORE.subnet_id == subnet_id, _MORE.private_ip == private_ip
 
 
 def _find_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest) -> Target:
@@ -281,13 +259,15 @@ def _find_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest)
     )
     if request.instance_id:
         check_ids("instance", [request.instance_id])
-        found = tx.rows(query.where(Attachment.instance_id == request.instance_id).limit(2))
+        of_instance = query.where(Attachment.instance_id == request.instance_id)
+        found = tx.rows(of_instance.limit(2), NicRow)
         if len(found) > 1:
             raise several_interfaces(request.instance_id)
-        nic = found[0] if found else None
+        nic: NicRow | None = found[0] if found else None
     elif request.network_interface_id:
         check_ids("network-interface", [request.network_interface_id])
-        nic = tx.one(query.where(_NIC.network_interface_id == request.network_interface_id))
+        is_it = _NIC.network_interface_id == request.network_interface_id
+        nic = tx.one(query.where(is_it), NicRow)
     else:
         raise missing_parameter("instanceId")
     if nic is None:
@@ -296,14 +276,16 @@ def _find_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest)
     if nic.instance_id:
         tx.authorize("instance", [nic.instance_id])
     if nic.desired == "terminated":
-        raise _invalid_instance(nic.instance_id)
+        raise _invalid_instance(nic.instance_id or "")
     if request.private_ip_address in ("", nic.private_ip):
         return Target(nic, "", nic.public_ip, nic.association_id)
     private_ip = request.private_ip_address
     secondary = tx.one(
         _MORE.select(_MORE.public_ip, _MORE.association_id).where(
-            *_is_secondary(nic, private_ip), _MORE.network_interface_id == nic.network_interface_id
-        )
+            *_is_secondary(nic.subnet_id, private_ip),
+            _MORE.network_interface_id == nic.network_interface_id,
+        ),
+        CarrierRow,
     )
     if secondary is None:
         raise CloudError(
@@ -323,23 +305,24 @@ def _no_target(tx: Transaction, request: networks_pb2.AssociateAddressRequest) -
         Instance.select(Instance.instance_id).where(
             Instance.instance_id == request.instance_id,
             Instance.account_id == tx.call.account_id,
-        )
+        ),
+        str,
     )
     return _invalid_instance(seen) if seen else not_found("instance", request.instance_id)
 
 
-def _take_off(tx: Transaction, feed: Feed, carried) -> None:
+def _take_off(tx: Transaction, feed: Feed, carried: AddressRow) -> None:
     """Off the private address that carries it; an interface's primary one is lent another where it
     wants one and runs."""
     if carried.secondary_ip:
         bare = {"public_ip": None, "association_id": ""}
-        tx.advance(_MORE, bare, *_is_secondary(carried, carried.secondary_ip))
-        tell_hosts(tx, feed, carried)
+        tx.advance(_MORE, bare, *_is_secondary(carried.subnet_id, carried.secondary_ip))
+        tell_hosts(tx, feed, carried.vpc_id, carried.instance_id)
         return
     is_it = _NIC.network_interface_id == carried.network_interface_id
     instead = ""
     if carried.auto_public and carried.instance_id:
-        runs = tx.value(
+        runs = tx.exists(
             _NIC.select(Instance.instance_id)
             .join(Attachment, on=Attachment.device_id == _NIC.network_interface_id)
             .join(Instance, on=Instance.instance_id == Attachment.instance_id)
@@ -348,19 +331,7 @@ def _take_off(tx: Transaction, feed: Feed, carried) -> None:
         if runs:
             instead = next(iter(pool.take(tx, tx.call.account_id, 1)), "")
     tx.advance(_NIC, {"public_ip": instead or None, "association_id": ""}, is_it)
-    tell_hosts(tx, feed, carried)
-
-
-def no_address(*public_ips: str) -> CloudError:
-    """The refusal of public addresses that are not the caller's: it names all of them."""
-    what = "Address" if len(public_ips) == 1 else "Addresses"
-    return CloudError(
-        Kind.NOT_FOUND,
-        f"{what} '{', '.join(public_ips)}' not found.",
-        noun="elastic-ip",
-        reason="public-ip",
-        id=public_ips[0],
-    )
+    tell_hosts(tx, feed, carried.vpc_id, carried.instance_id)
 
 
 def _already_associated(what: str, association_id: str) -> CloudError:
@@ -378,12 +349,4 @@ def _invalid_instance(instance_id: str) -> CloudError:
         f"The instance '{instance_id}' is not in a valid state for this operation.",
         noun="instance",
         id=instance_id,
-    )
-
-
-def _either(one: str, other: str) -> CloudError:
-    return CloudError(
-        Kind.INVALID,
-        f"The parameter {other} cannot be used with the parameter {one}",
-        reason="parameter-combination",
     )

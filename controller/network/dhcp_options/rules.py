@@ -8,7 +8,8 @@ its first VPC, and again where it was deleted.
 import ipaddress
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from peewee import SQL
 
@@ -39,10 +40,14 @@ _DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
 _NODE_TYPES = ("1", "2", "4", "8")  # RFC 2132, option 46
 
 
+class SetRow(NamedTuple):
+    dhcp_options_id: str
+
+
 def default_set(tx: Transaction, rng: random.Random, account_id: str, domain: str) -> str:
     """The id of the set that the account's VPCs begin with."""
     own = DhcpOptions.account_id == account_id, DhcpOptions.is_default
-    found = tx.value(DhcpOptions.select(DhcpOptions.dhcp_options_id).where(*own))
+    found = tx.value(DhcpOptions.select(DhcpOptions.dhcp_options_id).where(*own), str)
     if found:
         return found
     options = {"domain-name": [domain], "domain-name-servers": [OWN_RESOLVER]}
@@ -62,7 +67,7 @@ def keep_domain(tx: Transaction, feed: Feed, domain: str) -> None:
     )
     if renamed:
         live = Placement.select(Placement.instance_id).where(Placement.live)
-        ids = [row[0] for row in tx.tuples(live)]
+        ids = tx.column(live, str)
         for start in range(0, len(ids), TOLD_AT_ONCE):
             feed.revise(tx, INSTANCE, ids[start : start + TOLD_AT_ONCE], at_once=False)
 
@@ -87,7 +92,7 @@ def create(
 def delete(tx: Transaction, set_id: str) -> None:
     """Deletes a set that no VPC has. Raises MALFORMED_ID, NOT_FOUND, WRONG_STATE (in-use)."""
     _find(tx, set_id)
-    if tx.one(Vpc.select(SQL("1")).where(Vpc.dhcp_options_id == set_id).limit(1)) is not None:
+    if tx.exists(Vpc.select(SQL("1")).where(Vpc.dhcp_options_id == set_id).limit(1)):
         raise CloudError(
             Kind.WRONG_STATE,
             f"The dhcpOptions '{set_id}' has dependencies and cannot be deleted.",
@@ -118,7 +123,13 @@ def associate(
     feed.revise(tx, VPC, [request.vpc_id])
 
 
-def _insert(tx: Transaction, rng, account_id: str, options: dict, is_default=False) -> str:
+def _insert(
+    tx: Transaction,
+    rng: random.Random,
+    account_id: str,
+    options: Mapping[str, Sequence[str]],
+    is_default: bool = False,
+) -> str:
     set_id = new_id("dhcp-options", rng)
     row = {"dhcp_options_id": set_id, "account_id": account_id, "is_default": is_default}
     tx.insert(DhcpOptions, [row | {"created_ms": tx.call.now_ms}])
@@ -135,7 +146,7 @@ def _insert(tx: Transaction, rng, account_id: str, options: dict, is_default=Fal
 
 def _find(tx: Transaction, set_id: str) -> None:
     check_ids("dhcp-options", [set_id])
-    OWNED.find(tx, tx.call.account_id, set_id)
+    OWNED.find(tx, tx.call.account_id, set_id, SetRow)
 
 
 def _checked(key: str, values: list[str]) -> list[str]:

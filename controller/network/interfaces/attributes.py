@@ -6,8 +6,6 @@ addresses and groups wherever it is attached.
 
 import random
 
-from peewee import ModelSelect
-
 from controller.hosts.feed import Feed
 from controller.identity.quotas.rules import Quotas
 from controller.identity.tags import rules as tags
@@ -15,6 +13,7 @@ from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.client_tokens import digest_of, made_before
 from controller.kernel.database import Session, Transaction
 from controller.kernel.lookup import check_ids, find_one, not_found
+from controller.kernel.table import Select
 from controller.network.interfaces.create import (
     ADDRESSES_PER_INTERFACE_MAX,
     Wish,
@@ -23,7 +22,14 @@ from controller.network.interfaces.create import (
     create_interfaces,
 )
 from controller.network.interfaces.launch import find_launch_network
-from controller.network.interfaces.rules import in_use, interfaces_query, remove, replace_groups
+from controller.network.interfaces.rules import (
+    OneNic,
+    in_use,
+    interfaces_query,
+    remove,
+    replace_groups,
+)
+from controller.network.view import InterfaceRow
 from controller.tables.compute import Attachment, InstanceType
 from controller.tables.network import NetworkInterface, SecondaryAddress
 from controller.tables.nouns import INSTANCE, VPC
@@ -77,7 +83,7 @@ def delete(tx: Transaction, quotas: Quotas, feed: Feed, nic_id: str) -> None:
     row = find(tx, nic_id)
     if row.instance_id:
         raise in_use(nic_id)
-    remove(tx, [row])
+    remove(tx, {row.network_interface_id: row.public_ip})
     quotas.refund(tx, tx.call.account_id, {"network_interfaces": 1})
     feed.revise(tx, VPC, [row.vpc_id])
 
@@ -94,7 +100,8 @@ def modify(
         raise CloudError(Kind.INVALID, "No attributes specified.", reason="parameter-combination")
     is_it = _NIC.network_interface_id == row.network_interface_id
     if attribute == "security_groups":
-        replace_groups(tx, feed, row, list(request.security_groups.group_ids))
+        nic = OneNic(row.network_interface_id, row.vpc_id, row.instance_id)
+        replace_groups(tx, feed, nic, list(request.security_groups.group_ids))
     elif attribute == "attachment":
         _set_deletion(tx, row, request.attachment)
     elif attribute == "description":
@@ -106,13 +113,15 @@ def modify(
             feed.revise(tx, INSTANCE, [row.instance_id])
 
 
-def _set_deletion(tx: Transaction, row, change: network_interfaces_pb2.AttachmentChange) -> None:
+def _set_deletion(
+    tx: Transaction, row: InterfaceRow, change: network_interfaces_pb2.AttachmentChange
+) -> None:
     if not change.attachment_id:
         raise missing_parameter("attachmentId")
     check_ids("network-interface-attachment", [change.attachment_id])
     if row.attachment_id != change.attachment_id:
         raise not_found("network-interface-attachment", change.attachment_id)
-    tx.authorize("instance", [row.instance_id])
+    tx.authorize("instance", [row.instance_id] if row.instance_id else [])
     tx.advance(
         Attachment,
         {"delete_on_termination": change.delete_on_termination},
@@ -120,36 +129,35 @@ def _set_deletion(tx: Transaction, row, change: network_interfaces_pb2.Attachmen
     )
 
 
-def find(session: Session, nic_id: str, *, account_id: str = "") -> object:
-    """The caller's interface, a row of ``interfaces_query``. Raises INVALID, MALFORMED_ID,
-    NOT_FOUND."""
-    own = _own(account_id or session.call.account_id)
-    key, noun = _NIC.network_interface_id, "network-interface"
-    return find_one(session, own, key, noun, nic_id, "networkInterfaceId")
+def find(tx: Transaction, nic_id: str) -> InterfaceRow:
+    """The caller's interface. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
+    return find_of(tx, tx.call.account_id, nic_id)
 
 
-def find_attachment(tx: Transaction, attachment_id: str) -> object:
+def find_of(session: Session, account_id: str, nic_id: str) -> InterfaceRow:
+    own, key, noun = _own(account_id), _NIC.network_interface_id, "network-interface"
+    return find_one(session, own, key, noun, nic_id, "networkInterfaceId", row=InterfaceRow)
+
+
+def find_attachment(tx: Transaction, attachment_id: str) -> InterfaceRow:
     """The caller's interface that is attached so. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
     own, noun = _own(tx.call.account_id), "network-interface-attachment"
-    found = find_one(tx, own, Attachment.attachment_id, noun, attachment_id, "attachmentId")
+    key = Attachment.attachment_id
+    found = find_one(tx, own, key, noun, attachment_id, "attachmentId", row=InterfaceRow)
     tx.authorize("network-interface", [found.network_interface_id])
     return found
 
 
-def _own(account_id: str) -> ModelSelect:
-    return interfaces_query(*_MORE).where(_NIC.account_id == account_id)
-
-
-_MORE = (Attachment.busy, Attachment.message.alias("attach_message"), _NIC.auto_public)
+def _own(account_id: str) -> Select:
+    return interfaces_query().where(_NIC.account_id == account_id)
 
 
 def addresses_max(session: Session, instance_type: str) -> int:
     """How many private addresses an interface of such an instance can have."""
     query = InstanceType.select(InstanceType.ipv4_addresses_per_interface)
-    return session.value(query.where(InstanceType.name == instance_type)) or 0
+    return session.value(query.where(InstanceType.name == instance_type), int) or 0
 
 
 def secondary_ips(session: Session, nic_id: str) -> list[str]:
     query = SecondaryAddress.select(SecondaryAddress.private_ip).order_by(SecondaryAddress.position)
-    found = session.tuples(query.where(SecondaryAddress.network_interface_id == nic_id))
-    return [row[0] for row in found]
+    return session.column(query.where(SecondaryAddress.network_interface_id == nic_id), str)

@@ -7,7 +7,7 @@ secondary addresses five.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from controller.kernel.database import Transaction
@@ -129,9 +129,7 @@ def create_interfaces(
     ]
     alike = _columns_alike(tx, network, subnet, wish) | {"auto_public": wants_public}
     tx.insert(NetworkInterface, [alike | _own_columns(tx, one) for one in made])
-    secondary = [
-        row for one in made for row in secondary_rows(subnet.subnet_id, one, one.secondary_ips)
-    ]
+    secondary = [row for one in made for row in _secondary_rows_of(subnet.subnet_id, one)]
     if secondary:
         tx.insert(SecondaryAddress, secondary)
     tx.insert(
@@ -156,7 +154,7 @@ def attachment_row(
     }
 
 
-def group_rows(network_interface_id: str, group_ids) -> list[dict]:
+def group_rows(network_interface_id: str, group_ids: Iterable[str]) -> list[dict[str, object]]:
     return [
         {
             "network_interface_id": network_interface_id,
@@ -167,12 +165,18 @@ def group_rows(network_interface_id: str, group_ids) -> list[dict]:
     ]
 
 
-def secondary_rows(subnet_id: str, nic, addresses: Sequence[str], first: int = 0) -> list[dict]:
+def _secondary_rows_of(subnet_id: str, one: NewInterface) -> list[dict[str, object]]:
+    return secondary_rows(subnet_id, one.network_interface_id, one.secondary_ips)
+
+
+def secondary_rows(
+    subnet_id: str, network_interface_id: str, addresses: Sequence[str], first: int = 0
+) -> list[dict[str, object]]:
     return [
         {
             "subnet_id": subnet_id,
             "private_ip": private_ip,
-            "network_interface_id": nic.network_interface_id,
+            "network_interface_id": network_interface_id,
             "position": position,
         }
         for position, private_ip in enumerate(addresses, first)
@@ -198,7 +202,7 @@ def _private_addresses(
 
 def _columns_alike(
     tx: Transaction, network: LaunchNetwork, subnet: LaunchSubnet, wish: Wish
-) -> dict:
+) -> dict[str, object]:
     return {
         "account_id": tx.call.account_id,
         "vpc_id": network.vpc_id,
@@ -211,7 +215,7 @@ def _columns_alike(
     }
 
 
-def _own_columns(tx: Transaction, one: NewInterface) -> dict:
+def _own_columns(tx: Transaction, one: NewInterface) -> dict[str, object]:
     return {
         "network_interface_id": one.network_interface_id,
         "mac_address": one.mac_address,

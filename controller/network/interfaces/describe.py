@@ -27,9 +27,10 @@ from controller.kernel.filters import (
     where,
 )
 from controller.kernel.lookup import select_page
+from controller.kernel.table import Clause
 from controller.network.interfaces.rules import interfaces_query, messages
 from controller.network.names import DnsNames
-from controller.network.view import LENDER
+from controller.network.view import LENDER, InterfaceRow
 from controller.tables.compute import Attachment
 from controller.tables.network import (
     NetworkInterface,
@@ -129,20 +130,20 @@ def _attachment() -> Mapping[str, Condition]:
     }
 
 
-def _of_any(primary, secondary) -> Condition:
+def _of_any(primary: Clause, secondary: Clause) -> Condition:
     """A column of the primary address, or of any secondary one."""
     of_others = any_of(_SECONDARY, secondary)
     return lambda values: column(primary)(values) | of_others(values)
 
 
-def _of_any_where(primary: tuple, secondary: tuple) -> Condition:
+def _of_any_where(primary: tuple[Clause, Clause], secondary: tuple[Clause, Clause]) -> Condition:
     """As ``_of_any``, each column on rows for which the condition before it holds."""
     of_primary = _while(primary[0], column(primary[1]))
     of_others = any_of(_SECONDARY.where(secondary[0]), secondary[1])
     return lambda values: of_primary(values) | of_others(values)
 
 
-def _is_primary(values: Sequence[str]):
+def _is_primary(values: Sequence[str]) -> Clause:
     """Each has a primary address; "false" finds those that have others too."""
     found = [constant("true")(values)]
     if "false" in values:
@@ -150,7 +151,7 @@ def _is_primary(values: Sequence[str]):
     return either(found)
 
 
-def _by_allocation(values: Sequence[str]):
+def _by_allocation(values: Sequence[str]) -> Clause:
     """Through the addresses themselves, which are few."""
     allocated = PublicAddress.alias("allocated")
     chosen = allocated.select(allocated.public_ip).where(column(allocated.allocation_id)(values))
@@ -175,19 +176,20 @@ def describe_interfaces(
         asked,
         where(filters, request.filters),
         page_of(request.page, explicit_ids=asked),
+        row=InterfaceRow,
     )
     return networks_pb2.DescribeNetworkInterfacesResponse(
         network_interfaces=messages(session, rows, names), next_token=token
     )
 
 
-def _private_name(names: DnsNames, private_ip):
+def _private_name(names: DnsNames, private_ip: Clause) -> Clause:
     """``names.private`` as SQL."""
     dashed = fn.REPLACE(private_ip, ".", "-")
     return Value("ip-").concat(dashed).concat(f".{names.private_suffix}")
 
 
-def _public_name(names: DnsNames, public_ip):
+def _public_name(names: DnsNames, public_ip: Clause) -> Clause:
     """``names.public`` as SQL; NULL where there is no address."""
     if not names.public_suffix:
         return public_ip
@@ -195,6 +197,6 @@ def _public_name(names: DnsNames, public_ip):
     return Value("ec2-").concat(dashed).concat(f".{names.public_suffix}")
 
 
-def _while(held, condition: Condition) -> Condition:
+def _while(held: Clause, condition: Condition) -> Condition:
     """The condition, on rows for which ``held`` does."""
     return lambda values: held & condition(values)

@@ -7,18 +7,41 @@ network/interfaces/create.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from peewee import JOIN
 
 from controller.kernel.database import Session
 from controller.kernel.lookup import check_ids, check_there, not_found
 from controller.kernel.prepared import among, prepared
+from controller.kernel.table import Clause, Column, Select
 from controller.tables.network import SecurityGroup, Subnet, Vpc
 from protos.errors import CloudError, Kind
 
 GROUPS_PER_INTERFACE_MAX = 5
 # Whether a VPC gives its public addresses names (EC2 User Guide, "DNS attributes for your VPC").
 DNS_HOSTNAMES = (Vpc.enable_dns_support & Vpc.enable_dns_hostnames).alias("dns_hostnames")
+
+
+class GroupRow(NamedTuple):
+    group_id: str
+    group_name: str
+    group_vpc_id: str
+
+
+class SubnetRow(NamedTuple):
+    """A subnet with one of the groups asked for, or None."""
+
+    subnet_id: str
+    vpc_id: str
+    cidr_block: str
+    availability_zone: str
+    map_public_ip_on_launch: bool
+    is_default: bool
+    dns_hostnames: bool
+    group_id: str | None
+    group_name: str | None
+    group_vpc_id: str | None
 
 
 @dataclass(frozen=True)
@@ -65,7 +88,11 @@ def find_launch_network(
             "The parameter groupName cannot be used with the parameter subnet",
             reason="parameter-combination",
         )
-    found = [row for row in rows if row.subnet_id == first.subnet_id and row.group_id is not None]
+    found = [
+        GroupRow(row.group_id, row.group_name or "", row.group_vpc_id or "")
+        for row in rows
+        if row.subnet_id == first.subnet_id and row.group_id is not None
+    ]
     groups = _choose_groups(found, first.vpc_id, asked)
     return LaunchNetwork(
         first.vpc_id,
@@ -96,7 +123,7 @@ def resolve_groups(
     asked = _asked_groups(group_ids, group_names, default)
     group = SecurityGroup
     query = group.select(group.group_id, group.group_name, group.vpc_id.alias("group_vpc_id"))
-    found = session.rows(query.where(_is_asked(account_id, vpc_id, *asked)))
+    found = session.rows(query.where(_is_asked(account_id, vpc_id, *asked)), GroupRow)
     chosen = _choose_groups(found, vpc_id, asked)
     session.authorize("security-group", list(chosen))
     return chosen
@@ -117,7 +144,9 @@ def _asked_groups(
     return list(group_ids), list(group_names)
 
 
-def _is_asked(account_id, vpc_id, group_ids, group_names):
+def _is_asked(
+    account_id: str, vpc_id: str | Column, group_ids: Sequence[str], group_names: Sequence[str]
+) -> Clause:
     """The groups asked for by id, of any VPC (to say so), and by name, of this one."""
     named = (SecurityGroup.vpc_id == vpc_id) & among(SecurityGroup.group_name, group_names)
     is_own = SecurityGroup.account_id == account_id
@@ -125,11 +154,11 @@ def _is_asked(account_id, vpc_id, group_ids, group_names):
 
 
 def _choose_groups(
-    found: Sequence, vpc_id: str, asked: tuple[list[str], list[str]]
+    found: Sequence[GroupRow], vpc_id: str, asked: tuple[list[str], list[str]]
 ) -> dict[str, str]:
     by_id = {row.group_id: row for row in found}
     by_name = {row.group_name: row for row in found if row.group_vpc_id == vpc_id}
-    chosen = {}
+    chosen: dict[str, str] = {}
     for wanted, rows in zip(asked, (by_id, by_name), strict=True):
         check_there("security-group", wanted, rows)
         for one in wanted:
@@ -151,12 +180,12 @@ def _find_subnets(
     subnet_id: str,
     availability_zone: str,
     asked: tuple[list[str], list[str]],
-) -> list:
+) -> list[SubnetRow]:
     """The subnets, each once for every group asked for that is there (or once, where none is)."""
     given = {"account_id": account_id, "group_ids": asked[0], "group_names": asked[1]}
     if subnet_id:
         check_ids("subnet", [subnet_id])
-        found = session.rows(_named_subnet(subnet_id=subnet_id, **given))
+        found = session.rows(_named_subnet(subnet_id=subnet_id, **given), SubnetRow)
         if not found:
             raise not_found("subnet", subnet_id)
         if availability_zone not in ("", found[0].availability_zone):
@@ -167,7 +196,7 @@ def _find_subnets(
                 noun="availability-zone",
             )
         return found
-    found = session.rows(_default_subnets(**given))
+    found = session.rows(_default_subnets(**given), SubnetRow)
     if not found:
         raise CloudError(
             Kind.NOT_FOUND,
@@ -186,7 +215,7 @@ def _find_subnets(
     return found
 
 
-def _subnets(account_id, group_ids, group_names):
+def _subnets(account_id: str, group_ids: Sequence[str], group_names: Sequence[str]) -> Select:
     is_asked = _is_asked(account_id, Subnet.vpc_id, group_ids, group_names)
     return (
         Subnet.select(
@@ -209,11 +238,15 @@ def _subnets(account_id, group_ids, group_names):
 
 
 @prepared
-def _named_subnet(subnet_id, account_id, group_ids, group_names):
+def _named_subnet(
+    subnet_id: str, account_id: str, group_ids: Sequence[str], group_names: Sequence[str]
+) -> Select:
     return _subnets(account_id, group_ids, group_names).where(Subnet.subnet_id == subnet_id)
 
 
 @prepared
-def _default_subnets(account_id, group_ids, group_names):
+def _default_subnets(
+    account_id: str, group_ids: Sequence[str], group_names: Sequence[str]
+) -> Select:
     defaults = _subnets(account_id, group_ids, group_names)
     return defaults.where(Vpc.is_default, Subnet.default_for_az)

@@ -10,6 +10,8 @@ import ipaddress
 import random
 from collections.abc import Collection, Sequence
 
+from peewee import Query
+
 from controller.kernel.database import Transaction
 from controller.kernel.prepared import among, prepared
 from controller.tables.network import NetworkInterface, SecondaryAddress
@@ -111,12 +113,12 @@ def _used(tx: Transaction, subnet_id: str, candidates: Sequence[str]) -> set[str
     for start in range(0, len(candidates), _CANDIDATES_MAX):
         part = candidates[start : start + _CANDIDATES_MAX]
         query = _used_query(subnet_id=subnet_id, addresses=part)
-        used.update(row[0] for row in tx.tuples(query))
+        used.update(tx.column(query, str))
     return used
 
 
 @prepared
-def _used_query(subnet_id, addresses):
+def _used_query(subnet_id: str, addresses: Sequence[str]) -> Query:
     nic, more = NetworkInterface, SecondaryAddress
     primary = nic.select(nic.private_ip).where(
         nic.subnet_id == subnet_id, among(nic.private_ip, addresses)

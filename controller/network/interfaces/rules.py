@@ -9,8 +9,9 @@ Called by compute/instances/rules and fleet inside their transactions, by descri
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from peewee import JOIN, Case, fn
 
@@ -20,11 +21,13 @@ from controller.identity.tags import rules as tags
 from controller.kernel.database import Session, Transaction
 from controller.kernel.owned import Owned
 from controller.kernel.prepared import among, prepared
+from controller.kernel.rows import columns
+from controller.kernel.table import Clause, Select
 from controller.network import address_pool as pool
 from controller.network.interfaces.create import group_rows
 from controller.network.interfaces.launch import DNS_HOSTNAMES, resolve_groups
 from controller.network.names import DnsNames
-from controller.network.view import interface_message
+from controller.network.view import InterfaceRow, SecondaryRow, interface_message
 from controller.tables.compute import Attachment, Placement
 from controller.tables.hosts import Assignment
 from controller.tables.network import (
@@ -45,22 +48,14 @@ OWNED = Owned(
     _NIC.network_interface_id,
     _NIC.account_id,
     facts={
-        "ec2:NetworkInterfaceID": NetworkInterface.network_interface_id,
-        "ec2:AvailabilityZone": NetworkInterface.availability_zone,
-        "ec2:Subnet": ("subnet", NetworkInterface.subnet_id),
-        "ec2:Vpc": ("vpc", NetworkInterface.vpc_id),
+        "ec2:NetworkInterfaceID": _NIC.network_interface_id,
+        "ec2:AvailabilityZone": _NIC.availability_zone,
+        "ec2:Subnet": ("subnet", _NIC.subnet_id),
+        "ec2:Vpc": ("vpc", _NIC.vpc_id),
     },
 )
-INTERFACE_COLUMNS = (
-    _NIC.network_interface_id,
-    _NIC.account_id,
-    _NIC.vpc_id,
-    _NIC.subnet_id,
-    _NIC.availability_zone,
-    _NIC.mac_address,
-    _NIC.private_ip,
-    _NIC.description,
-    _NIC.source_dest_check,
+_INTERFACE = (
+    *columns(InterfaceRow, _NIC),
     Attachment.instance_id,
     Attachment.attachment_id,
     Attachment.position.alias("device_index"),
@@ -68,13 +63,28 @@ INTERFACE_COLUMNS = (
     Attachment.attached_ms,
     Attachment.revision.alias("attach_revision"),
     Attachment.detaching,
-    _NIC.public_ip,
-    _NIC.association_id,
+    Attachment.busy,
+    Attachment.message.alias("attach_message"),
     PublicAddress.allocation_id,
     Placement.devices_revision,
     Assignment.observed,
     DNS_HOSTNAMES,
 )
+
+
+class OneNic(NamedTuple):
+    network_interface_id: str
+    vpc_id: str
+    instance_id: str | None
+
+
+class GoneNic(NamedTuple):
+    network_interface_id: str
+    account_id: str
+    vpc_id: str
+    public_ip: str | None
+    delete_on_termination: bool
+    detaching: bool
 
 
 @dataclass(frozen=True)
@@ -86,9 +96,9 @@ class Released:
     gone: dict[str, int]
 
 
-def interfaces_query(*more):
-    """All interfaces with the columns that ``messages`` takes."""
-    query = _NIC.select(*INTERFACE_COLUMNS, *more).join(
+def interfaces_query() -> Select:
+    """All interfaces, each an InterfaceRow."""
+    query = _NIC.select(*_INTERFACE).join(
         PublicAddress, JOIN.LEFT_OUTER, on=PublicAddress.public_ip == _NIC.public_ip
     )
     query = with_attachment(query, _NIC.network_interface_id)
@@ -96,9 +106,9 @@ def interfaces_query(*more):
 
 
 def messages(
-    session: Session, rows: Sequence, names: DnsNames
+    session: Session, rows: Sequence[InterfaceRow], names: DnsNames
 ) -> list[networks_pb2.NetworkInterface]:
-    """Rows of ``interfaces_query`` as messages, with groups, tags and other addresses: three
+    """Interfaces as messages, with groups, tags and other addresses: three
     statements."""
     nic_ids = [row.network_interface_id for row in rows]
     groups, tagged = groups_of(session, nic_ids), tags.tags_of(session, nic_ids)
@@ -109,26 +119,20 @@ def messages(
     ]
 
 
-def secondary_of(session: Session, nic_ids: Sequence[str]) -> dict[str, list]:
+def secondary_of(session: Session, nic_ids: Sequence[str]) -> dict[str, list[SecondaryRow]]:
     """The secondary addresses of many interfaces, in the order in which they came."""
-    found: dict[str, list] = defaultdict(list)
+    found: dict[str, list[SecondaryRow]] = defaultdict(list)
     if nic_ids:
-        for row in session.rows(_secondary_query(nic_ids=nic_ids)):
+        for row in session.rows(_secondary_query(nic_ids=nic_ids), SecondaryRow):
             found[row.network_interface_id].append(row)
     return found
 
 
 @prepared
-def _secondary_query(nic_ids):
+def _secondary_query(nic_ids: Sequence[str]) -> Select:
     more = SecondaryAddress
     return (
-        more.select(
-            more.network_interface_id,
-            more.private_ip,
-            more.public_ip,
-            more.association_id,
-            PublicAddress.allocation_id,
-        )
+        more.select(*columns(SecondaryRow, more), PublicAddress.allocation_id)
         .join(PublicAddress, JOIN.LEFT_OUTER, on=PublicAddress.public_ip == more.public_ip)
         .where(among(more.network_interface_id, nic_ids))
         .order_by(more.network_interface_id, more.position)
@@ -150,7 +154,7 @@ def groups_of(
 
 
 @prepared
-def _groups_query(nic_ids):
+def _groups_query(nic_ids: Sequence[str]) -> Select:
     return (
         NicGroup.select(
             NicGroup.network_interface_id, SecurityGroup.group_id, SecurityGroup.group_name
@@ -169,8 +173,8 @@ def set_groups(tx: Transaction, feed: Feed, instance_id: str, group_ids: Sequenc
     replace_groups(tx, feed, _only_interface(tx, instance_id), group_ids)
 
 
-def replace_groups(tx: Transaction, feed: Feed, nic, group_ids: Sequence[str]) -> None:
-    """Other security groups for an interface (network_interface_id, vpc_id, instance_id)."""
+def replace_groups(tx: Transaction, feed: Feed, nic: OneNic, group_ids: Sequence[str]) -> None:
+    """Other security groups for an interface."""
     if not group_ids:
         raise CloudError(
             Kind.INVALID, "You must specify at least one security group", noun="parameter"
@@ -178,7 +182,7 @@ def replace_groups(tx: Transaction, feed: Feed, nic, group_ids: Sequence[str]) -
     groups = resolve_groups(tx, tx.call.account_id, nic.vpc_id, group_ids)
     tx.delete(NicGroup, NicGroup.network_interface_id == nic.network_interface_id)
     tx.insert(NicGroup, group_rows(nic.network_interface_id, groups))
-    tell_hosts(tx, feed, nic)
+    tell_hosts(tx, feed, nic.vpc_id, nic.instance_id)
 
 
 def set_source_dest_check(tx: Transaction, feed: Feed, instance_id: str, check: bool) -> None:
@@ -195,15 +199,14 @@ def set_source_dest_check(tx: Transaction, feed: Feed, instance_id: str, check: 
     feed.revise(tx, INSTANCE, [instance_id])
 
 
-def tell_hosts(tx: Transaction, feed: Feed, nic) -> None:
+def tell_hosts(tx: Transaction, feed: Feed, vpc_id: str | None, instance_id: str | None) -> None:
     """An interface's groups or addresses changed: its instance's host is told at once, and those of
     its VPC (whose rules may name its groups) by their next report."""
-    feed.revise(tx, VPC, [nic.vpc_id], at_once=False)
-    if nic.instance_id:
-        feed.revise(tx, INSTANCE, [nic.instance_id])
+    feed.revise(tx, VPC, [vpc_id] if vpc_id else [], at_once=False)
+    feed.revise(tx, INSTANCE, [instance_id] if instance_id else [])
 
 
-def of_instances(instance_ids: Sequence[str]):
+def of_instances(instance_ids: Sequence[str]) -> Clause:
     """The condition that an interface is attached to one of these."""
     attached = Attachment.select(Attachment.device_id).where(
         Attachment.instance_id.in_(list(instance_ids)), Attachment.kind == "network_interface"
@@ -239,7 +242,7 @@ def lend_again(tx: Transaction, account_id: str, instance_ids: Sequence[str]) ->
         _NIC.public_ip.is_null(),
         may_be_lent_another(),
     )
-    waiting = [row[0] for row in tx.tuples(query)]
+    waiting = tx.column(query, str)
     if waiting:
         lent = zip(waiting, pool.lend(tx, account_id, len(waiting)), strict=True)
         tx.advance(
@@ -249,7 +252,7 @@ def lend_again(tx: Transaction, account_id: str, instance_ids: Sequence[str]) ->
         )
 
 
-def may_be_lent_another():
+def may_be_lent_another() -> Clause:
     """The condition under which an attached interface that wants a public address is lent a new
     one: its instance has no other, and it carries no elastic address."""
     mine, other, more = Attachment.alias("mine"), Attachment.alias("other"), SecondaryAddress
@@ -265,7 +268,8 @@ def may_be_lent_another():
     elastic = more.select(more.private_ip).where(
         more.network_interface_id == _NIC.network_interface_id, more.public_ip.is_null(False)
     )
-    return ~fn.EXISTS(others) & ~fn.EXISTS(elastic)
+    condition: Clause = ~fn.EXISTS(others) & ~fn.EXISTS(elastic)
+    return condition
 
 
 def release_interfaces(tx: Transaction, instance_ids: Sequence[str]) -> Released:
@@ -275,36 +279,30 @@ def release_interfaces(tx: Transaction, instance_ids: Sequence[str]) -> Released
     The caller removes the attachments, tells the hosts and refunds. Five to seven statements.
     """
     rows = tx.rows(
-        _NIC.select(
-            _NIC.network_interface_id,
-            _NIC.account_id,
-            _NIC.vpc_id,
-            _NIC.public_ip,
-            Attachment.delete_on_termination,
-            Attachment.detaching,
-        )
+        _NIC.select(*columns(GoneNic, _NIC), Attachment.delete_on_termination, Attachment.detaching)
         .join(Attachment, on=Attachment.device_id == _NIC.network_interface_id)
-        .where(Attachment.instance_id.in_(list(instance_ids)))
+        .where(Attachment.instance_id.in_(list(instance_ids))),
+        GoneNic,
     )
     if not rows:
         return Released([], {})
     going = [row for row in rows if row.delete_on_termination and not row.detaching]
     staying = [row for row in rows if row.detaching or not row.delete_on_termination]
     detached(tx, [row.network_interface_id for row in staying])
-    remove(tx, going)
+    remove(tx, {row.network_interface_id: row.public_ip for row in going})
     gone = Counter(row.account_id for row in going)
     return Released(sorted({row.vpc_id for row in rows}), dict(gone))
 
 
-def remove(tx: Transaction, rows: Sequence) -> None:
-    """Interfaces (network_interface_id, public_ip) go for good, with memberships, addresses and
-    tags. Elastic addresses stay their account's."""
-    if not rows:
+def remove(tx: Transaction, nics: Mapping[str, str | None]) -> None:
+    """Interfaces (id -> public address) go for good, with memberships, addresses and tags. Elastic
+    addresses stay their account's."""
+    if not nics:
         return
-    nic_ids = [row.network_interface_id for row in rows]
+    nic_ids = list(nics)
     tx.delete(NicGroup, NicGroup.network_interface_id.in_(nic_ids))
     tx.delete(_NIC, _NIC.network_interface_id.in_(nic_ids))
-    pool.give_back(tx, [row.public_ip for row in rows if row.public_ip])
+    pool.give_back(tx, [public_ip for public_ip in nics.values() if public_ip])
     tags.remove_all(tx, nic_ids)
 
 
@@ -314,19 +312,20 @@ def detached(tx: Transaction, nic_ids: Sequence[str]) -> None:
         return
     named = _NIC.network_interface_id.in_(list(nic_ids))
     lent = named, _NIC.public_ip.is_null(False), _NIC.association_id == ""
-    addresses = [row[0] for row in tx.tuples(_NIC.select(_NIC.public_ip).where(*lent))]
+    addresses = tx.column(_NIC.select(_NIC.public_ip).where(*lent), str)
     if addresses:
         tx.advance(_NIC, {"public_ip": None}, *lent)
         pool.give_back(tx, addresses)
     tx.advance(_NIC, {"auto_public": False}, named)
 
 
-def _only_interface(tx: Transaction, instance_id: str):
+def _only_interface(tx: Transaction, instance_id: str) -> OneNic:
     rows = tx.rows(
         _NIC.select(_NIC.network_interface_id, _NIC.vpc_id, Attachment.instance_id)
         .join(Attachment, on=Attachment.device_id == _NIC.network_interface_id)
         .where(Attachment.instance_id == instance_id)
-        .limit(2)
+        .limit(2),
+        OneNic,
     )
     if len(rows) > 1:
         raise several_interfaces(instance_id)

@@ -7,6 +7,7 @@ another interface, and is on nothing once that is unassigned.
 
 import random
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from peewee import fn
 
@@ -20,12 +21,22 @@ from controller.network.interfaces.create import (
     secondary_rows,
 )
 from controller.network.interfaces.rules import tell_hosts
+from controller.network.view import InterfaceRow
 from controller.tables.compute import Attachment, Instance
 from controller.tables.network import NetworkInterface, SecondaryAddress, Subnet
 from protos.cloud.v1 import network_interfaces_pb2
 from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 
 _NIC, _MORE = NetworkInterface, SecondaryAddress
+
+
+class HolderRow(NamedTuple):
+    """An interface with one of its secondary addresses."""
+
+    network_interface_id: str
+    vpc_id: str
+    instance_id: str | None
+    private_ip: str
 
 
 def assign(
@@ -52,7 +63,9 @@ def assign(
     if not named and request.count < 1:
         raise missing_parameter("secondaryPrivateIpAddressCount or privateIpAddress")
     held = interface_rules.secondary_ips(tx, nic.network_interface_id)
-    cidr_block = tx.value(Subnet.select(Subnet.cidr_block).where(Subnet.subnet_id == nic.subnet_id))
+    (cidr_block,) = tx.column(
+        Subnet.select(Subnet.cidr_block).where(Subnet.subnet_id == nic.subnet_id), str
+    )
     has = {nic.private_ip, *held}
     asked = [private_addresses.check_address(cidr_block, private_ip) for private_ip in named]
     asked = [private_ip for private_ip in dict.fromkeys(asked) if private_ip not in has]
@@ -68,10 +81,10 @@ def assign(
     else:
         added = asked = private_addresses.draw_free(tx, rng, *place, new)
     if added:
-        rows = secondary_rows(nic.subnet_id, nic, added, first=_next_position(tx, nic))
-        tx.insert(_MORE, rows)
+        nic_id, first = nic.network_interface_id, _next_position(tx, nic)
+        tx.insert(_MORE, secondary_rows(nic.subnet_id, nic_id, added, first))
     if asked:
-        tell_hosts(tx, feed, nic)
+        tell_hosts(tx, feed, nic.vpc_id, nic.instance_id)
     return asked
 
 
@@ -98,10 +111,10 @@ def unassign(
                 f"{nic.network_interface_id}"
             )
     tx.delete(_MORE, _MORE.subnet_id == nic.subnet_id, _MORE.private_ip.in_(named))
-    tell_hosts(tx, feed, nic)
+    tell_hosts(tx, feed, nic.vpc_id, nic.instance_id)
 
 
-def _take_from_others(tx: Transaction, feed: Feed, nic, asked: Sequence[str]) -> None:
+def _take_from_others(tx: Transaction, feed: Feed, nic: InterfaceRow, asked: Sequence[str]) -> None:
     """Those of the addresses that are secondary ones of other interfaces of the account."""
     others = tx.rows(
         _NIC.select(
@@ -110,7 +123,8 @@ def _take_from_others(tx: Transaction, feed: Feed, nic, asked: Sequence[str]) ->
         .join(_MORE, on=_MORE.network_interface_id == _NIC.network_interface_id)
         .left_outer_join(Attachment, on=Attachment.device_id == _NIC.network_interface_id)
         .where(_MORE.subnet_id == nic.subnet_id, _MORE.private_ip.in_(list(asked)))
-        .order_by(_NIC.network_interface_id)
+        .order_by(_NIC.network_interface_id),
+        HolderRow,
     )
     first = _next_position(tx, nic)
     for position, other in enumerate(others, first):
@@ -121,21 +135,21 @@ def _take_from_others(tx: Transaction, feed: Feed, nic, asked: Sequence[str]) ->
             _MORE.private_ip == other.private_ip,
         )
     for other in {other.network_interface_id: other for other in others}.values():
-        tell_hosts(tx, feed, other)
+        tell_hosts(tx, feed, other.vpc_id, other.instance_id)
 
 
-def _next_position(tx: Transaction, nic) -> int:
+def _next_position(tx: Transaction, nic: InterfaceRow) -> int:
     newest = _MORE.select(fn.MAX(_MORE.position)).where(
         _MORE.network_interface_id == nic.network_interface_id
     )
-    found = tx.value(newest)
+    found = tx.value(newest, int)
     return 0 if found is None else found + 1
 
 
-def _addresses_max(tx: Transaction, nic) -> int:
+def _addresses_max(tx: Transaction, nic: InterfaceRow) -> int:
     if not nic.instance_id:
         return ADDRESSES_PER_INTERFACE_MAX
     kind = tx.value(
-        Instance.select(Instance.instance_type).where(Instance.instance_id == nic.instance_id)
+        Instance.select(Instance.instance_type).where(Instance.instance_id == nic.instance_id), str
     )
-    return interface_rules.addresses_max(tx, kind)
+    return interface_rules.addresses_max(tx, kind or "")

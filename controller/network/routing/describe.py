@@ -4,6 +4,8 @@ A route's state is derived: "active" where what it leads to is there, "blackhole
 no longer attached to the VPC, or an interface is gone, detached or of an instance that is stopped.
 """
 
+from typing import NamedTuple
+
 from peewee import JOIN, SQL, Case, fn
 
 from controller.identity.pages import by_owner, owned_page
@@ -18,6 +20,8 @@ from controller.kernel.filters import (
     custom,
     exists_where,
 )
+from controller.kernel.rows import columns
+from controller.kernel.table import Clause, Select
 from controller.network.routing import internet_gateways, route_tables
 from controller.tables.compute import Attachment, Instance
 from controller.tables.network import (
@@ -34,11 +38,11 @@ _ABSENT = custom(lambda values: NOTHING)  # known to EC2; nothing here has it
 _TABLE = RouteTable.alias("of_route")
 
 
-def _routes(*columns):
+def _routes(*selected: Clause) -> Select:
     """Routes with their table, and what they lead to."""
     attached = InternetGateway.internet_gateway_id == Route.gateway_id
     return (
-        Route.select(*columns)
+        Route.select(*selected)
         .join(_TABLE, on=_TABLE.route_table_id == Route.route_table_id)
         .join(
             InternetGateway,
@@ -98,6 +102,29 @@ ROUTE_TABLE_FILTERS: dict[str, Condition] = {
 }
 
 
+class TableRow(NamedTuple):
+    route_table_id: str
+    vpc_id: str
+    account_id: str
+
+
+class RouteRow(NamedTuple):
+    route_table_id: str
+    destination_cidr_block: str
+    gateway_id: str
+    network_interface_id: str
+    origin: str
+    instance_id: str | None
+    state: str
+
+
+class UseRow(NamedTuple):
+    route_table_id: str
+    association_id: str
+    subnet_id: str | None
+    main: bool
+
+
 def describe_route_tables(
     session: Session, account_id: str, request: networks_pb2.DescribeRouteTablesRequest
 ) -> networks_pb2.DescribeRouteTablesResponse:
@@ -105,24 +132,19 @@ def describe_route_tables(
         session,
         account_id,
         route_tables.OWNED,
+        TableRow,
         ROUTE_TABLE_FILTERS,
         request.route_table_ids,
         request,
         largest=100,
     )
     table_ids = [row.route_table_id for row in rows]
-    columns = (
-        Route.route_table_id,
-        Route.destination_cidr_block,
-        Route.gateway_id,
-        Route.network_interface_id,
-        Route.origin,
-        Attachment.instance_id,
-        Case(None, [(_ACTIVE, "active")], "blackhole").alias("state"),
-    )
-    routes = by_owner(session, _routes(*columns), Route.route_table_id, table_ids)
-    owner = RouteTableAssociation.route_table_id
-    uses = by_owner(session, RouteTableAssociation.select(), owner, table_ids)
+    state = Case(None, [(_ACTIVE, "active")], "blackhole").alias("state")
+    query = _routes(*columns(RouteRow, Route), Attachment.instance_id, state)
+    routes = by_owner(session, query, RouteRow, Route.route_table_id, table_ids)
+    association = RouteTableAssociation
+    query = association.select(*columns(UseRow, association))
+    uses = by_owner(session, query, UseRow, association.route_table_id, table_ids)
     tables = [
         networks_pb2.RouteTable(
             route_table_id=row.route_table_id,
@@ -145,11 +167,11 @@ def describe_route_tables(
     return networks_pb2.DescribeRouteTablesResponse(route_tables=tables, next_token=token)
 
 
-def _local_first(route) -> tuple[bool, str]:
+def _local_first(route: RouteRow) -> tuple[bool, str]:
     return route.gateway_id != "local", route.destination_cidr_block
 
 
-def _route(row, owner_id: str) -> networks_pb2.Route:
+def _route(row: RouteRow, owner_id: str) -> networks_pb2.Route:
     return networks_pb2.Route(
         destination_cidr_block=row.destination_cidr_block,
         gateway_id=row.gateway_id,
@@ -171,6 +193,12 @@ INTERNET_GATEWAY_FILTERS: dict[str, Condition] = {
 }
 
 
+class GatewayRow(NamedTuple):
+    internet_gateway_id: str
+    account_id: str
+    vpc_id: str | None
+
+
 def describe_internet_gateways(
     session: Session, account_id: str, request: networks_pb2.DescribeInternetGatewaysRequest
 ) -> networks_pb2.DescribeInternetGatewaysResponse:
@@ -178,6 +206,7 @@ def describe_internet_gateways(
         session,
         account_id,
         internet_gateways.OWNED,
+        GatewayRow,
         INTERNET_GATEWAY_FILTERS,
         request.internet_gateway_ids,
         request,

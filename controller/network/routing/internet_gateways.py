@@ -6,6 +6,7 @@ one. A VPC has at most one. Routes through one that is detached or gone stay and
 """
 
 import random
+from typing import NamedTuple
 
 from peewee import SQL
 
@@ -30,6 +31,11 @@ OWNED = Owned(
 )
 
 
+class GatewayRow(NamedTuple):
+    internet_gateway_id: str
+    vpc_id: str | None
+
+
 def create(
     tx: Transaction,
     rng: random.Random,
@@ -48,14 +54,15 @@ def insert_gateway(
     tx: Transaction, rng: random.Random, quotas: Quotas, account_id: str, vpc_id: str | None
 ) -> str:
     quotas.charge(tx, account_id, {"internet_gateways": 1})
+    gateway_id = new_id("internet-gateway", rng)
     row = {
-        "internet_gateway_id": new_id("internet-gateway", rng),
+        "internet_gateway_id": gateway_id,
         "account_id": account_id,
         "vpc_id": vpc_id,
         "created_ms": tx.call.now_ms,
     }
     tx.insert(InternetGateway, [row])
-    return row["internet_gateway_id"]
+    return gateway_id
 
 
 def attach(tx: Transaction, feed: Feed, request: networks_pb2.InternetGatewayInVpc) -> None:
@@ -98,7 +105,7 @@ def detach(tx: Transaction, feed: Feed, request: networks_pb2.InternetGatewayInV
         of_vpc.where(NetworkInterface.public_ip.is_null(False)),
         of_vpc.join(SecondaryAddress, on=own).where(SecondaryAddress.public_ip.is_null(False)),
     )
-    if any(tx.one(query.limit(1)) is not None for query in mapped):
+    if any(tx.exists(query.limit(1)) for query in mapped):
         raise CloudError(
             Kind.WRONG_STATE,
             f"Network {vpc.vpc_id} has some mapped public address(es). Please unmap those public "
@@ -122,7 +129,7 @@ def delete(tx: Transaction, quotas: Quotas, gateway_id: str) -> None:
 def attached_to(session: Session, vpc_id: str) -> str:
     """The VPC's gateway, "" for none."""
     query = InternetGateway.select(InternetGateway.internet_gateway_id)
-    return session.value(query.where(InternetGateway.vpc_id == vpc_id)) or ""
+    return session.value(query.where(InternetGateway.vpc_id == vpc_id), str) or ""
 
 
 def require_gateway(session: Session, vpc_id: str) -> None:
@@ -145,5 +152,5 @@ def _set_vpc(
     feed.revise(tx, VPC, [touched])
 
 
-def _find(tx: Transaction, gateway_id: str):
-    return OWNED.find(tx, tx.call.account_id, gateway_id)
+def _find(tx: Transaction, gateway_id: str) -> GatewayRow:
+    return OWNED.find(tx, tx.call.account_id, gateway_id, GatewayRow)

@@ -5,6 +5,7 @@ main one; that is an association too, of the VPC itself (EC2 User Guide, "Subnet
 """
 
 import random
+from typing import NamedTuple
 
 from peewee import SQL, fn
 
@@ -16,6 +17,7 @@ from controller.kernel.client_tokens import digest_of, made_before
 from controller.kernel.database import Transaction
 from controller.kernel.lookup import find_one
 from controller.kernel.owned import Owned
+from controller.kernel.rows import columns
 from controller.network.subnets import rules as subnets
 from controller.network.vpcs import rules as vpcs
 from controller.tables.network import RouteTable, RouteTableAssociation
@@ -36,6 +38,21 @@ OWNED = Owned(
 _USE = RouteTableAssociation
 
 
+class TableRow(NamedTuple):
+    route_table_id: str
+    vpc_id: str
+
+
+class UseRow(NamedTuple):
+    """A table's association with a subnet, or, main, with its VPC."""
+
+    association_id: str
+    route_table_id: str
+    vpc_id: str
+    subnet_id: str | None
+    main: bool
+
+
 def create(
     tx: Transaction,
     rng: random.Random,
@@ -53,7 +70,7 @@ def create(
         return known
     count = RouteTable.select(fn.COUNT(SQL("1"))).where(RouteTable.vpc_id == vpc.vpc_id)
     maximum = quotas.maximum(tx, tx.call.account_id, "route_tables_per_vpc")
-    if tx.value(count) >= maximum:
+    if (tx.value(count, int) or 0) >= maximum:
         message = f"The maximum number of route tables ({maximum}) of '{vpc.vpc_id}'"
         raise exceeded(
             tx.call, "route_tables_per_vpc", f"{message} has been reached.", "route-table"
@@ -75,7 +92,7 @@ def delete(tx: Transaction, table_id: str) -> None:
     """Raises MALFORMED_ID, NOT_FOUND, WRONG_STATE (in-use: associated, or the main one)."""
     find(tx, table_id)
     used = _USE.select(SQL("1")).where(_USE.route_table_id == table_id)
-    if tx.one(used.limit(1)) is not None:
+    if tx.exists(used.limit(1)):
         raise vpcs.in_use("route-table", table_id)
     tx.delete(RouteTable, RouteTable.route_table_id == table_id)
     tags.remove_all(tx, [table_id])
@@ -94,7 +111,8 @@ def associate(
     table = find(tx, request.route_table_id)
     subnet = subnets.find(tx, request.subnet_id)
     _check_together(table.route_table_id, table.vpc_id, f"subnet {subnet.subnet_id}", subnet.vpc_id)
-    there = tx.one(_USE.select().where(_USE.subnet_id == subnet.subnet_id))
+    query = _USE.select(*columns(UseRow, _USE))
+    there = tx.one(query.where(_USE.subnet_id == subnet.subnet_id), UseRow)
     if there is not None and there.route_table_id != table.route_table_id:
         raise CloudError(
             Kind.EXISTS,
@@ -157,21 +175,20 @@ def replace_association(
     return _message(made_id, association.subnet_id or "", bool(association.main))
 
 
-def find(tx: Transaction, table_id: str):
-    """The caller's table, its row. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
-    return OWNED.find(tx, tx.call.account_id, table_id)
+def find(tx: Transaction, table_id: str) -> TableRow:
+    """The caller's table. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
+    return OWNED.find(tx, tx.call.account_id, table_id, TableRow)
 
 
-def _find_association(tx: Transaction, association_id: str):
+def _find_association(tx: Transaction, association_id: str) -> UseRow:
     own = (
-        _USE.select(
-            _USE.association_id, _USE.route_table_id, _USE.vpc_id, _USE.subnet_id, _USE.main
-        )
+        _USE.select(*columns(UseRow, _USE))
         .join(RouteTable, on=RouteTable.route_table_id == _USE.route_table_id)
         .where(RouteTable.account_id == tx.call.account_id)
     )
     noun = "route-table-association"
-    found = find_one(tx, own, _USE.association_id, noun, association_id, "associationId")
+    key = _USE.association_id
+    found = find_one(tx, own, key, noun, association_id, "associationId", row=UseRow)
     tx.authorize("route-table", [found.route_table_id])
     if found.subnet_id:
         tx.authorize("subnet", [found.subnet_id])
@@ -188,7 +205,9 @@ def _check_together(table_id: str, vpc_id: str, other: str, other_vpc_id: str) -
         )
 
 
-def _message(association_id: str, subnet_id: str, main: bool = False):
+def _message(
+    association_id: str, subnet_id: str, main: bool = False
+) -> networks_pb2.RouteTableAssociation:
     return networks_pb2.RouteTableAssociation(
         association_id=association_id, subnet_id=subnet_id, main=main
     )

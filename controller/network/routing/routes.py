@@ -6,6 +6,7 @@ own range is always local, so no route may lead any of it elsewhere. Hosts are t
 """
 
 from ipaddress import IPv4Network
+from typing import NamedTuple
 
 from peewee import SQL, fn
 
@@ -13,15 +14,24 @@ from controller.hosts.feed import Feed
 from controller.identity.quotas.rules import Quotas, exceeded
 from controller.kernel.database import Transaction
 from controller.kernel.lookup import check_ids, not_found
+from controller.kernel.rows import columns
+from controller.kernel.table import Clause
 from controller.network.blocks import parse
 from controller.network.interfaces.rules import several_interfaces
 from controller.network.routing import route_tables
+from controller.network.routing.route_tables import TableRow
 from controller.tables.compute import Attachment
 from controller.tables.network import InternetGateway, NetworkInterface, Route, Vpc
 from controller.tables.nouns import VPC
 from protos import ids
 from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
+
+
+class NicRow(NamedTuple):
+    network_interface_id: str
+    vpc_id: str
+
 
 # Of its services: "You cannot add routes to IPv4 addresses that are an exact match or a subset of
 # the following range" (EC2 User Guide, "Route table concepts").
@@ -32,14 +42,14 @@ def create(tx: Transaction, quotas: Quotas, feed: Feed, request: networks_pb2.Ro
     """Raises INVALID, MALFORMED_ID, NOT_FOUND, EXISTS, QUOTA, UNSUPPORTED (within the VPC's)."""
     table = route_tables.find(tx, request.route_table_id)
     block = _destination(request)
-    if _find(tx, table.route_table_id, block) is not None:
+    if _gateway_of(tx, table.route_table_id, block) is not None:
         raise CloudError(
             Kind.EXISTS, f"The route identified by {block} already exists.", noun="route", id=block
         )
     target = _target(tx, table, block, request)
     count = Route.select(fn.COUNT(SQL("1"))).where(Route.route_table_id == table.route_table_id)
     maximum = quotas.maximum(tx, tx.call.account_id, "routes_per_table")
-    if tx.value(count.where(Route.gateway_id != "local")) >= maximum:
+    if (tx.value(count.where(Route.gateway_id != "local"), int) or 0) >= maximum:
         message = f"The maximum number of routes ({maximum}) of '{table.route_table_id}'"
         raise exceeded(tx.call, "routes_per_table", f"{message} has been reached.", "route")
     route = {"route_table_id": table.route_table_id, "destination_cidr_block": block}
@@ -51,9 +61,7 @@ def replace(tx: Transaction, feed: Feed, request: networks_pb2.RouteRequest) -> 
     """Raises INVALID (a local route), MALFORMED_ID, NOT_FOUND (route), UNSUPPORTED."""
     table = route_tables.find(tx, request.route_table_id)
     block = _destination(request)
-    route = _require(tx, table.route_table_id, block)
-    if route.gateway_id == "local":
-        raise _local("replace", block, table.route_table_id)
+    _check_not_local(tx, "replace", table.route_table_id, block)
     target = _target(tx, table, block, request)
     tx.advance(Route, target, *_is(table.route_table_id, block))
     feed.revise(tx, VPC, [table.vpc_id])
@@ -63,9 +71,7 @@ def delete(tx: Transaction, feed: Feed, request: networks_pb2.RouteRequest) -> N
     """Raises INVALID (a local route), MALFORMED_ID, NOT_FOUND (route)."""
     table = route_tables.find(tx, request.route_table_id)
     block = _destination(request)
-    route = _require(tx, table.route_table_id, block)
-    if route.gateway_id == "local":
-        raise _local("remove", block, table.route_table_id)
+    _check_not_local(tx, "remove", table.route_table_id, block)
     tx.delete(Route, *_is(table.route_table_id, block))
     feed.revise(tx, VPC, [table.vpc_id])
 
@@ -76,36 +82,37 @@ def _destination(request: networks_pb2.RouteRequest) -> str:
     return str(parse(request.destination_cidr_block, "destinationCidrBlock"))
 
 
-def _is(table_id: str, block: str):
+def _is(table_id: str, block: str) -> tuple[Clause, Clause]:
     return Route.route_table_id == table_id, Route.destination_cidr_block == block
 
 
-def _find(tx: Transaction, table_id: str, block: str):
-    return tx.one(Route.select().where(*_is(table_id, block)))
+def _gateway_of(tx: Transaction, table_id: str, block: str) -> str | None:
+    """What the route's gateway_id says; None where there is no such route."""
+    return tx.value(Route.select(Route.gateway_id).where(*_is(table_id, block)), str)
 
 
-def _require(tx: Transaction, table_id: str, block: str):
-    found = _find(tx, table_id, block)
-    if found is None:
+def _check_not_local(tx: Transaction, verb: str, table_id: str, block: str) -> None:
+    """Raises NOT_FOUND (no such route), INVALID (it is local)."""
+    gateway_id = _gateway_of(tx, table_id, block)
+    if gateway_id is None:
         raise CloudError(
             Kind.NOT_FOUND,
             f"no route with destination-cidr-block {block} in route table {table_id}",
             noun="route",
             id=block,
         )
-    return found
+    if gateway_id == "local":
+        raise CloudError(
+            Kind.INVALID,
+            f"cannot {verb} local route {block} in route table {table_id}",
+            noun="parameter",
+            id=block,
+        )
 
 
-def _local(verb: str, block: str, table_id: str) -> CloudError:
-    return CloudError(
-        Kind.INVALID,
-        f"cannot {verb} local route {block} in route table {table_id}",
-        noun="parameter",
-        id=block,
-    )
-
-
-def _target(tx: Transaction, table, block: str, request: networks_pb2.RouteRequest) -> dict:
+def _target(
+    tx: Transaction, table: TableRow, block: str, request: networks_pb2.RouteRequest
+) -> dict[str, str]:
     """The route's columns that say where it leads."""
     given = [
         name
@@ -134,7 +141,7 @@ def _check_outside(tx: Transaction, vpc_id: str, block: str, gateway_id: str) ->
             noun="parameter",
             id=block,
         )
-    own = tx.value(Vpc.select(Vpc.cidr_block).where(Vpc.vpc_id == vpc_id))
+    (own,) = tx.column(Vpc.select(Vpc.cidr_block).where(Vpc.vpc_id == vpc_id), str)
     if not IPv4Network(block).subnet_of(IPv4Network(own)):
         return
     if gateway_id:
@@ -154,7 +161,7 @@ def _check_outside(tx: Transaction, vpc_id: str, block: str, gateway_id: str) ->
     )
 
 
-def _gateway(tx: Transaction, table, gateway_id: str) -> str:
+def _gateway(tx: Transaction, table: TableRow, gateway_id: str) -> str:
     if gateway_id == "local":
         raise CloudError(
             Kind.INVALID,
@@ -172,18 +179,18 @@ def _gateway(tx: Transaction, table, gateway_id: str) -> str:
     if not ids.is_well_formed(gateway_id, "internet-gateway"):
         raise _no_gateway(gateway_id)
     own = InternetGateway.account_id == tx.call.account_id
-    query = InternetGateway.select().where(own)
-    found = tx.one(query.where(InternetGateway.internet_gateway_id == gateway_id))
-    if found is None:
+    query = InternetGateway.select(InternetGateway.vpc_id).where(own)
+    found = tx.column(query.where(InternetGateway.internet_gateway_id == gateway_id), str)
+    if not found:
         raise _no_gateway(gateway_id)
-    if found.vpc_id != table.vpc_id:
+    if found[0] != table.vpc_id:
         raise _apart(table.route_table_id, "network gateway", gateway_id)
     return gateway_id
 
 
-def _interface(tx: Transaction, table, request: networks_pb2.RouteRequest) -> str:
+def _interface(tx: Transaction, table: TableRow, request: networks_pb2.RouteRequest) -> str:
     nic = NetworkInterface
-    query = nic.select(nic.network_interface_id, nic.vpc_id)
+    query = nic.select(*columns(NicRow, nic))
     query = query.where(nic.account_id == tx.call.account_id)
     if request.network_interface_id:
         named, noun = request.network_interface_id, "network-interface"
@@ -194,7 +201,7 @@ def _interface(tx: Transaction, table, request: networks_pb2.RouteRequest) -> st
             Attachment.instance_id == named
         )
     check_ids(noun, [named])
-    rows = tx.rows(found)
+    rows = tx.rows(found, NicRow)
     if not rows:
         raise not_found(noun, named)
     if len(rows) > 1:

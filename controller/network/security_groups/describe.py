@@ -7,6 +7,7 @@ single rule").
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from peewee import SQL
 
@@ -26,30 +27,28 @@ from controller.kernel.filters import (
     where,
 )
 from controller.kernel.lookup import check_there, select_page
+from controller.kernel.rows import columns
+from controller.kernel.table import Clause
 from controller.network.security_groups import group_rules
 from controller.network.security_groups.permissions import canonical_protocol
-from controller.network.view import rule_message
+from controller.network.view import RuleRow, rule_message
 from controller.tables.network import SecurityGroup, SecurityGroupRule, Vpc
 from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError
 
 _RULE = SecurityGroupRule
 _ABSENT = custom(lambda values: NOTHING)  # known to EC2; nothing here has it
-_RULE_COLUMNS = (
-    _RULE.rule_id,
-    _RULE.group_id,
-    _RULE.account_id,
-    _RULE.egress,
-    _RULE.protocol,
-    _RULE.from_port,
-    _RULE.to_port,
-    _RULE.peer_kind,
-    _RULE.peer,
-    _RULE.description,
-)
 
 
-def _protocol(values: Sequence[str]):
+class GroupRow(NamedTuple):
+    group_id: str
+    group_name: str
+    description: str
+    vpc_id: str
+    account_id: str
+
+
+def _protocol(values: Sequence[str]) -> Clause:
     """Protocols by name or number: "6" finds tcp."""
     asked = []
     for value in values:
@@ -107,12 +106,15 @@ def describe_groups(
     named = _ids_of_names(session, account_id, request.group_names)
     rows, token = select_page(
         session,
-        SecurityGroup.select().where(SecurityGroup.account_id == account_id),
+        SecurityGroup.select(*columns(GroupRow, SecurityGroup)).where(
+            SecurityGroup.account_id == account_id
+        ),
         SecurityGroup.group_id,
         "security-group",
         [*asked, *named],
         conditions,
         page,
+        row=GroupRow,
     )
     return networks_pb2.DescribeSecurityGroupsResponse(
         groups=group_messages(session, rows), next_token=token
@@ -121,12 +123,13 @@ def describe_groups(
 
 def describe_group(session: Session, group_id: str) -> networks_pb2.SecurityGroup:
     """One group that is there."""
-    rows = session.rows(SecurityGroup.select().where(SecurityGroup.group_id == group_id))
+    query = SecurityGroup.select(*columns(GroupRow, SecurityGroup))
+    rows = session.rows(query.where(SecurityGroup.group_id == group_id), GroupRow)
     return group_messages(session, rows)[0]
 
 
-def group_messages(session: Session, rows: Sequence) -> list[networks_pb2.SecurityGroup]:
-    """Rows of security_group with their rules and tags: two statements."""
+def group_messages(session: Session, rows: Sequence[GroupRow]) -> list[networks_pb2.SecurityGroup]:
+    """Groups with their rules and tags: two statements."""
     group_ids = [row.group_id for row in rows]
     rules, tagged = _rules_of(session, group_ids), tags.tags_of(session, group_ids)
     return [
@@ -155,7 +158,7 @@ def _ids_of_names(session: Session, account_id: str, names: Sequence[str]) -> li
             SecurityGroup.group_name.in_(list(names)),
         )
     )
-    found = dict(session.tuples(query))
+    found: dict[str, str] = dict(session.tuples(query))
     check_there("security-group", names, found)
     return list(found.values())
 
@@ -165,9 +168,9 @@ def _rules_of(
 ) -> dict[str, list[networks_pb2.SecurityGroupRule]]:
     found: dict[str, list[networks_pb2.SecurityGroupRule]] = defaultdict(list)
     if group_ids:
-        query = _RULE.select(*_RULE_COLUMNS).where(_RULE.group_id.in_(group_ids))
-        for row in session.rows(query.order_by(_RULE.created_ms, _RULE.position)):
-            found[row.group_id].append(rule_message(**row._asdict()))
+        query = _RULE.select(*columns(RuleRow, _RULE)).where(_RULE.group_id.in_(group_ids))
+        for row in session.rows(query.order_by(_RULE.created_ms, _RULE.position), RuleRow):
+            found[row.group_id].append(rule_message(row))
     return found
 
 
@@ -186,10 +189,10 @@ def describe_rules(
         session,
         account_id,
         group_rules.OWNED,
+        RuleRow,
         RULE_FILTERS,
         request.rule_ids,
         request,
-        query=_RULE.select(*_RULE_COLUMNS),
     )
-    rules = [rule_message(**row._asdict(), tags=tagged[row.rule_id]) for row in rows]
+    rules = [rule_message(row, tagged[row.rule_id]) for row in rows]
     return networks_pb2.SecurityGroupRules(rules=rules, next_token=token)

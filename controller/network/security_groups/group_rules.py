@@ -8,7 +8,7 @@ the output describes the rules that were not revoked").
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from controller.hosts.feed import Feed
 from controller.identity.quotas.rules import Quotas, exceeded
@@ -17,9 +17,15 @@ from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Transaction
 from controller.kernel.lookup import check_ids, check_there, not_found
 from controller.kernel.owned import Owned
-from controller.network.security_groups.groups import columns_of, find_group, insert_rules
+from controller.kernel.rows import columns
+from controller.network.security_groups.groups import (
+    GroupRow,
+    columns_of,
+    find_group,
+    insert_rules,
+)
 from controller.network.security_groups.permissions import Permission, canonical, check_text
-from controller.network.view import rule_message
+from controller.network.view import RuleRow, rule_message
 from controller.tables.network import SecurityGroup, SecurityGroupRule
 from controller.tables.nouns import VPC
 from protos.cloud.v1 import common_pb2, networks_pb2
@@ -27,6 +33,7 @@ from protos.errors import CloudError, Kind, missing_parameter
 
 OWNED = Owned("security-group-rule", SecurityGroupRule.rule_id, SecurityGroupRule.account_id)
 RULES_PER_CALL_MAX = 1000
+Identity = tuple[bool, str, int, int, str]  # Permission.identity
 
 
 def authorize(
@@ -86,8 +93,9 @@ def revoke(
             "The parameter ipPermissions cannot be used with the parameter securityGroupRuleIds",
             reason="parameter-combination",
         )
+    unknown: list[networks_pb2.SecurityGroupRule] = []
     if request.rule_ids:
-        chosen, unknown = _named(there, request.rule_ids), []
+        chosen = _named(there, request.rule_ids)
     else:
         chosen, unknown = _matching(tx, group, there, request.rules, egress)
     rule_ids = [rule.rule_id for rule in chosen]
@@ -96,7 +104,7 @@ def revoke(
         tags.remove_all(tx, rule_ids)
         feed.revise(tx, VPC, [group.vpc_id])
     return networks_pb2.RevokeResponse(
-        revoked=[rule_message(**rule._asdict()) for rule in chosen], unknown=unknown
+        revoked=[rule_message(rule) for rule in chosen], unknown=unknown
     )
 
 
@@ -139,7 +147,7 @@ def _message_of(
     rule_id: str = "",
     tags: Sequence[common_pb2.Tag] = (),
 ) -> networks_pb2.SecurityGroupRule:
-    return rule_message(
+    row = RuleRow(
         rule_id=rule_id,
         group_id=group_id,
         account_id=account_id,
@@ -150,11 +158,11 @@ def _message_of(
         peer_kind=permission.peer_kind,
         peer=permission.peer,
         description=permission.description,
-        tags=tags,
     )
+    return rule_message(row, tags)
 
 
-def _check_distinct(there: dict, wanted: dict[str, Permission]) -> None:
+def _check_distinct(there: Mapping[Identity, RuleRow], wanted: dict[str, Permission]) -> None:
     """No two rules of the group say the same once these say what is wanted. Raises EXISTS."""
     taken = {identity for identity, rule in there.items() if rule.rule_id not in wanted}
     for rule_id, permission in wanted.items():
@@ -205,7 +213,7 @@ def _no_such_rule() -> CloudError:
     )
 
 
-def _named(there: dict, rule_ids: Sequence[str]) -> list:
+def _named(there: Mapping[Identity, RuleRow], rule_ids: Sequence[str]) -> list[RuleRow]:
     check_ids("security-group-rule", rule_ids)
     by_id = {rule.rule_id: rule for rule in there.values()}
     check_there("security-group-rule", rule_ids, by_id)
@@ -214,11 +222,11 @@ def _named(there: dict, rule_ids: Sequence[str]) -> list:
 
 def _matching(
     tx: Transaction,
-    group,
-    there: dict,
+    group: GroupRow,
+    there: Mapping[Identity, RuleRow],
     rules: Sequence[networks_pb2.SecurityGroupRule],
     egress: bool,
-) -> tuple[list, list[networks_pb2.SecurityGroupRule]]:
+) -> tuple[list[RuleRow], list[networks_pb2.SecurityGroupRule]]:
     """The rules that say the same, and of what was asked for what no rule says."""
     chosen, unknown = {}, []
     asked = _canonical(tx, group.vpc_id, rules, egress)
@@ -233,24 +241,12 @@ def _matching(
     return list(chosen.values()), unknown
 
 
-def _rules_of(tx: Transaction, group_id: str, egress: bool) -> dict:
-    """The group's rules of one direction, by identity; rows with what ``rule_message`` takes."""
+def _rules_of(tx: Transaction, group_id: str, egress: bool) -> dict[Identity, RuleRow]:
+    """The group's rules of one direction."""
     rule = SecurityGroupRule
-    query = rule.select(
-        rule.rule_id,
-        rule.group_id,
-        rule.account_id,
-        rule.egress,
-        rule.protocol,
-        rule.from_port,
-        rule.to_port,
-        rule.peer_kind,
-        rule.peer,
-        rule.description,
-    ).where(rule.group_id == group_id, rule.egress == egress)
-    return {
-        (egress, row.protocol, row.from_port, row.to_port, row.peer): row for row in tx.rows(query)
-    }
+    query = rule.select(*columns(RuleRow, rule))
+    rows = tx.rows(query.where(rule.group_id == group_id, rule.egress == egress), RuleRow)
+    return {(egress, row.protocol, row.from_port, row.to_port, row.peer): row for row in rows}
 
 
 def _canonical(
@@ -309,8 +305,8 @@ def _peer_groups(
         SecurityGroup.vpc_id == vpc_id,
         SecurityGroup.group_id.in_(group_ids) | SecurityGroup.group_name.in_(names),
     )
-    found = {}
-    for group in tx.rows(query):
-        found[group.group_id] = found[group.group_name] = group.group_id
+    found: dict[str, str] = {}
+    for group_id, group_name in tx.tuples(query):
+        found[group_id] = found[group_name] = group_id
     check_there("security-group", map(_peer_key, peers), found)
     return found

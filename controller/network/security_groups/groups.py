@@ -8,6 +8,7 @@ default VPC only.
 
 import random
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from peewee import SQL, fn
 
@@ -15,7 +16,7 @@ from controller.hosts.feed import Feed
 from controller.identity.quotas.rules import Quotas
 from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
-from controller.kernel.database import Session, Transaction
+from controller.kernel.database import Transaction
 from controller.kernel.lookup import check_ids, not_found
 from controller.kernel.owned import Owned
 from controller.network.security_groups.permissions import Permission, check_text
@@ -32,6 +33,13 @@ OWNED = Owned(
     facts={"ec2:SecurityGroupID": SecurityGroup.group_id, "ec2:Vpc": ("vpc", SecurityGroup.vpc_id)},
 )
 EVERYWHERE_OUT = Permission(True, "-1", -1, -1, cidr_ipv4="0.0.0.0/0")
+
+
+class GroupRow(NamedTuple):
+    group_id: str
+    group_name: str
+    vpc_id: str
+    in_default_vpc: bool
 
 
 def create(
@@ -52,7 +60,8 @@ def create(
         SecurityGroup.select(SecurityGroup.group_id).where(
             SecurityGroup.vpc_id == vpc_id,
             fn.LOWER(SecurityGroup.group_name) == request.group_name.lower(),
-        )
+        ),
+        str,
     )
     if taken:
         raise CloudError(
@@ -157,23 +166,19 @@ def delete(
         )
     _check_unused(tx, group.group_id)
     of_group = SecurityGroupRule.group_id == group.group_id
-    rules = tx.tuples(SecurityGroupRule.select(SecurityGroupRule.rule_id).where(of_group))
+    rules = tx.column(SecurityGroupRule.select(SecurityGroupRule.rule_id).where(of_group), str)
     tx.delete(SecurityGroupRule, of_group)
     tx.delete(SecurityGroup, SecurityGroup.group_id == group.group_id)
-    tags.remove_all(tx, [group.group_id, *(row[0] for row in rules)])
+    tags.remove_all(tx, [group.group_id, *rules])
     quotas.refund(tx, tx.call.account_id, {"security_groups": 1})
     feed.revise(tx, VPC, [group.vpc_id], at_once=False)
     return group.group_id
 
 
-def find_group(session: Session, selector: networks_pb2.SecurityGroupSelector):
-    """The caller's group of an id, or of a name in the default VPC.
-
-    Answers (group_id, group_name, vpc_id, in_default_vpc).
-
-    Raises INVALID, MALFORMED_ID, NOT_FOUND, DENIED.
-    """
-    account_id = session.call.account_id
+def find_group(tx: Transaction, selector: networks_pb2.SecurityGroupSelector) -> GroupRow:
+    """The caller's group of an id, or of a name in the default VPC. Raises INVALID, MALFORMED_ID,
+    NOT_FOUND, DENIED."""
+    account_id = tx.call.account_id
     if selector.group_id and selector.group_name:
         raise CloudError(
             Kind.INVALID,
@@ -197,29 +202,29 @@ def find_group(session: Session, selector: networks_pb2.SecurityGroupSelector):
         query = query.where(Vpc.is_default, SecurityGroup.group_name == selector.group_name)
     else:
         raise missing_parameter("groupId")
-    found = session.one(query)
+    found = tx.one(query, GroupRow)
     if found is None:
         raise not_found("security-group", selector.group_id or selector.group_name)
-    session.authorize("security-group", [found.group_id])
+    tx.authorize("security-group", [found.group_id])
     return found
 
 
-def find_vpc(session: Session, vpc_id: str) -> str:
+def find_vpc(tx: Transaction, vpc_id: str) -> str:
     """The caller's VPC of this id, or his default one for "". Raises MALFORMED_ID, NOT_FOUND,
     DENIED."""
-    query = Vpc.select(Vpc.vpc_id).where(Vpc.account_id == session.call.account_id)
+    query = Vpc.select(Vpc.vpc_id).where(Vpc.account_id == tx.call.account_id)
     if vpc_id:
         check_ids("vpc", [vpc_id])
-        found = session.value(query.where(Vpc.vpc_id == vpc_id))
+        found = tx.value(query.where(Vpc.vpc_id == vpc_id), str)
         if found is None:
             raise not_found("vpc", vpc_id)
     else:
-        found = session.value(query.where(Vpc.is_default))
+        found = tx.value(query.where(Vpc.is_default), str)
     if found is None:
         raise CloudError(
             Kind.NOT_FOUND, "No default VPC for this user", noun="vpc", reason="no-default"
         )
-    session.authorize("vpc", [found])
+    tx.authorize("vpc", [found])
     return found
 
 
@@ -262,7 +267,7 @@ def _check_unused(tx: Transaction, group_id: str) -> None:
             SecurityGroupRule.peer_group_id == group_id, SecurityGroupRule.group_id != group_id
         ),
     )
-    if any(tx.one(query.limit(1)) is not None for query in uses):
+    if any(tx.exists(query.limit(1)) for query in uses):
         raise CloudError(
             Kind.WRONG_STATE,
             f"resource {group_id} has a dependent object",

@@ -5,13 +5,25 @@ nothing, as it would in EC2.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from peewee import SQL, fn
 
 from controller.config import Zone
 from controller.identity.pages import owned_page
 from controller.kernel.database import Session
-from controller.kernel.filters import NOTHING, boolean, choice, column, constant, custom, matches
+from controller.kernel.filters import (
+    NOTHING,
+    Condition,
+    boolean,
+    choice,
+    column,
+    constant,
+    custom,
+    matches,
+)
+from controller.kernel.rows import columns
+from controller.kernel.table import Clause
 from controller.network.interfaces.private_addresses import usable_addresses
 from controller.network.subnets.rules import OWNED
 from controller.network.vpcs.describe import ABSENT
@@ -25,10 +37,10 @@ _IN_USE = fn.COALESCE(
 ) + fn.COALESCE(_MORE.select(fn.COUNT(_ONE)).where(_MORE.subnet_id == Subnet.subnet_id), 0)
 
 
-def _with_free_addresses(values: Sequence[str]):
+def _with_free_addresses(values: Sequence[str]) -> Clause:
     """Subnets by how many addresses are free, whatever their size: size - used = asked."""
     asked = [int(value) for value in values if value.isascii() and value.isdigit()]
-    found = NOTHING
+    found: Clause = NOTHING
     for prefix in range(16, 29):  # the sizes that a subnet may have
         usable = 2 ** (32 - prefix) - 5
         used = [usable - free for free in asked if 0 <= free <= usable]
@@ -37,7 +49,7 @@ def _with_free_addresses(values: Sequence[str]):
     return found
 
 
-def subnet_filters(zones: Sequence[Zone]) -> Mapping:
+def subnet_filters(zones: Sequence[Zone]) -> Mapping[str, Condition]:
     zone_ids = choice({zone.id: Subnet.availability_zone == zone.name for zone in zones})
     return {
         "subnet-id": column(Subnet.subnet_id),
@@ -72,25 +84,27 @@ def subnet_filters(zones: Sequence[Zone]) -> Mapping:
     }
 
 
+class SubnetRow(NamedTuple):
+    subnet_id: str
+    vpc_id: str
+    account_id: str
+    cidr_block: str
+    availability_zone: str
+    default_for_az: bool
+    map_public_ip_on_launch: bool
+    in_use: int
+
+
 def describe_subnets(
     session: Session,
     account_id: str,
     zones: Sequence[Zone],
     request: networks_pb2.DescribeSubnetsRequest,
 ) -> networks_pb2.DescribeSubnetsResponse:
-    query = Subnet.select(
-        Subnet.subnet_id,
-        Subnet.vpc_id,
-        Subnet.account_id,
-        Subnet.cidr_block,
-        Subnet.availability_zone,
-        Subnet.default_for_az,
-        Subnet.map_public_ip_on_launch,
-        _IN_USE.alias("in_use"),
-    )
+    query = Subnet.select(*columns(SubnetRow, Subnet), _IN_USE.alias("in_use"))
     filters, asked = subnet_filters(zones), request.subnet_ids
     rows, token, tagged = owned_page(
-        session, account_id, OWNED, filters, asked, request, query=query
+        session, account_id, OWNED, SubnetRow, filters, asked, request, query=query
     )
     zone_ids = {zone.name: zone.id for zone in zones}
     subnets = [

@@ -7,6 +7,7 @@ VPC's network ACL, and has the VPC's main route table until it is associated wit
 import json
 import random
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from peewee import SQL, Case, fn
 
@@ -19,6 +20,7 @@ from controller.kernel.database import Transaction
 from controller.kernel.owned import Owned
 from controller.network.blocks import overlap, subnet_block
 from controller.network.vpcs import rules as vpcs
+from controller.network.vpcs.rules import VpcRow
 from controller.tables.hosts import Host
 from controller.tables.network import (
     NetworkAcl,
@@ -46,6 +48,11 @@ OWNED = Owned(
 _ONE = SQL("1")
 
 
+class SubnetRow(NamedTuple):
+    subnet_id: str
+    vpc_id: str
+
+
 def create(
     tx: Transaction,
     rng: random.Random,
@@ -64,8 +71,8 @@ def create(
         raise missing_parameter("cidrBlock")
     block = subnet_block(request.cidr_block, vpc.cidr_block)
     zone = choose_zone(tx, zones, request.availability_zone, request.availability_zone_id)
-    there = tx.tuples(Subnet.select(Subnet.cidr_block).where(Subnet.vpc_id == vpc.vpc_id))
-    if any(overlap(block, other) for (other,) in there):
+    there = tx.column(Subnet.select(Subnet.cidr_block).where(Subnet.vpc_id == vpc.vpc_id), str)
+    if any(overlap(block, other) for other in there):
         raise CloudError(
             Kind.EXISTS,
             f"The CIDR '{block}' conflicts with another subnet",
@@ -82,15 +89,16 @@ def create(
 def insert_subnets(
     tx: Transaction,
     rng: random.Random,
-    vpc,
+    vpc: VpcRow,
     wanted: Sequence[tuple[str, str]],
     *,
     default: bool = False,
 ) -> list[str]:
-    """The rows of subnets, each (zone's name, block); answers their ids. ``vpc`` is its row."""
-    made = [
+    """The rows of subnets, each (zone's name, block); answers their ids."""
+    subnet_ids = [new_id("subnet", rng) for _ in wanted]
+    made: list[dict[str, object]] = [
         {
-            "subnet_id": new_id("subnet", rng),
+            "subnet_id": subnet_id,
             "vpc_id": vpc.vpc_id,
             "account_id": vpc.account_id,
             "cidr_block": block,
@@ -99,13 +107,14 @@ def insert_subnets(
             "map_public_ip_on_launch": default,
             "created_ms": tx.call.now_ms,
         }
-        for zone, block in wanted
+        for subnet_id, (zone, block) in zip(subnet_ids, wanted, strict=True)
     ]
     tx.insert(Subnet, made)
     acl_id = tx.value(
         NetworkAcl.select(NetworkAcl.network_acl_id).where(
             NetworkAcl.vpc_id == vpc.vpc_id, NetworkAcl.is_default
-        )
+        ),
+        str,
     )
     tx.insert(
         NetworkAclAssociation,
@@ -113,15 +122,15 @@ def insert_subnets(
             {
                 "association_id": new_id("network-acl-association", rng),
                 "network_acl_id": acl_id,
-                "subnet_id": subnet["subnet_id"],
+                "subnet_id": subnet_id,
             }
-            for subnet in made
+            for subnet_id in subnet_ids
         ],
     )
     if default:
         given = {*json.loads(vpc.default_zones), *(zone for zone, _ in wanted)}
         tx.advance(Vpc, {"default_zones": json.dumps(sorted(given))}, Vpc.vpc_id == vpc.vpc_id)
-    return [subnet["subnet_id"] for subnet in made]
+    return subnet_ids
 
 
 def delete(tx: Transaction, feed: Feed, subnet_id: str) -> None:
@@ -131,7 +140,7 @@ def delete(tx: Transaction, feed: Feed, subnet_id: str) -> None:
     """
     subnet = find(tx, subnet_id)
     used = NetworkInterface.select(_ONE).where(NetworkInterface.subnet_id == subnet_id)
-    if tx.one(used.limit(1)) is not None:
+    if tx.exists(used.limit(1)):
         raise vpcs.in_use("subnet", subnet_id)
     tx.delete(RouteTableAssociation, RouteTableAssociation.subnet_id == subnet_id)
     tx.delete(NetworkAclAssociation, NetworkAclAssociation.subnet_id == subnet_id)
@@ -154,9 +163,9 @@ def modify(tx: Transaction, request: networks_pb2.ModifySubnetAttributeRequest) 
         )
 
 
-def find(tx: Transaction, subnet_id: str):
-    """The caller's subnet, its row. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
-    return OWNED.find(tx, tx.call.account_id, subnet_id)
+def find(tx: Transaction, subnet_id: str) -> SubnetRow:
+    """The caller's subnet. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
+    return OWNED.find(tx, tx.call.account_id, subnet_id, SubnetRow)
 
 
 def _check_room(tx: Transaction, quotas: Quotas, vpc_id: str, there: int) -> None:
@@ -188,6 +197,6 @@ def choose_zone(tx: Transaction, zones: Sequence[Zone], name: str, zone_id: str)
         )
     living = fn.MAX(Case(None, [(Host.health == "up", 1)], 0))
     hosts = Host.select(Host.availability_zone, living).group_by(Host.availability_zone)
-    have = dict(tx.tuples(hosts))
+    have: dict[str, int] = dict(tx.tuples(hosts))
     best = max(zones, key=lambda zone: max(have.get(home, -1) for home in zone.homes))
     return best.name  # the first of equals

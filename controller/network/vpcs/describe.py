@@ -4,6 +4,8 @@ Called by the service (rpc). A filter on what nothing here has (IPv6, Outposts) 
 nothing, as it would in EC2.
 """
 
+from typing import NamedTuple
+
 from controller.identity.pages import owned_page
 from controller.kernel.database import Session
 from controller.kernel.filters import NOTHING, boolean, column, constant, custom
@@ -34,11 +36,22 @@ VPC_FILTERS = {
 }
 
 
+class VpcRow(NamedTuple):
+    vpc_id: str
+    account_id: str
+    cidr_block: str
+    cidr_association_id: str
+    dhcp_options_id: str
+    is_default: bool
+    instance_tenancy: str
+
+
 def describe_vpcs(
     session: Session, account_id: str, request: networks_pb2.DescribeVpcsRequest
 ) -> networks_pb2.DescribeVpcsResponse:
+    asked = request.vpc_ids
     rows, token, tagged = owned_page(
-        session, account_id, OWNED, VPC_FILTERS, request.vpc_ids, request
+        session, account_id, OWNED, VpcRow, VPC_FILTERS, asked, request
     )
     vpcs = [
         networks_pb2.Vpc(

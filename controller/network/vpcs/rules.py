@@ -7,6 +7,7 @@ with it; all else that lives in it must go first.
 """
 
 import random
+from typing import NamedTuple
 
 from peewee import SQL
 
@@ -49,6 +50,16 @@ OWNED = Owned(
 _ONE = SQL("1")
 
 
+class VpcRow(NamedTuple):
+    vpc_id: str
+    account_id: str
+    cidr_block: str
+    default_zones: str
+    enable_dns_support: bool
+    enable_dns_hostnames: bool
+    enable_network_address_usage_metrics: bool
+
+
 def create(
     tx: Transaction,
     rng: random.Random,
@@ -80,12 +91,12 @@ def insert_vpc(
     account_id: str,
     block: str,
     domain: str,
-    **columns,
+    **more: object,
 ) -> str:
     """The rows of a VPC and of what comes with it, charged. Raises QUOTA."""
     quotas.charge(tx, account_id, {"vpcs": 1, "security_groups": 1})
     vpc_id = new_id("vpc", rng)
-    row = {
+    row: dict[str, object] = {
         "vpc_id": vpc_id,
         "account_id": account_id,
         "cidr_block": block,
@@ -93,7 +104,7 @@ def insert_vpc(
         "dhcp_options_id": dhcp_options.default_set(tx, rng, account_id, domain),
         "created_ms": tx.call.now_ms,
     }
-    tx.insert(Vpc, [row | columns])
+    tx.insert(Vpc, [row | more])
     _insert_acl(tx, rng, account_id, vpc_id)
     _insert_main_table(tx, rng, account_id, vpc_id, block)
     group_id = insert_group(tx, rng, account_id, vpc_id, "default", "default VPC security group")
@@ -102,7 +113,9 @@ def insert_vpc(
     return vpc_id
 
 
-def _insert_main_table(tx: Transaction, rng, account_id: str, vpc_id: str, block: str) -> None:
+def _insert_main_table(
+    tx: Transaction, rng: random.Random, account_id: str, vpc_id: str, block: str
+) -> None:
     table_id = insert_table(tx, rng, account_id, vpc_id, block)
     association = {
         "association_id": new_id("route-table-association", rng),
@@ -113,10 +126,17 @@ def _insert_main_table(tx: Transaction, rng, account_id: str, vpc_id: str, block
     tx.insert(RouteTableAssociation, [association])
 
 
-def insert_table(tx: Transaction, rng, account_id: str, vpc_id: str, block: str, **columns) -> str:
+def insert_table(
+    tx: Transaction,
+    rng: random.Random,
+    account_id: str,
+    vpc_id: str,
+    block: str,
+    **more: object,
+) -> str:
     """The rows of a route table with the local route; answers its id."""
     table_id = new_id("route-table", rng)
-    table = {
+    table: dict[str, object] = {
         "route_table_id": table_id,
         "account_id": account_id,
         "vpc_id": vpc_id,
@@ -128,12 +148,12 @@ def insert_table(tx: Transaction, rng, account_id: str, vpc_id: str, block: str,
         "gateway_id": "local",
         "origin": "CreateRouteTable",
     }
-    tx.insert(RouteTable, [table | columns])
+    tx.insert(RouteTable, [table | more])
     tx.insert(Route, [local])
     return table_id
 
 
-def _insert_acl(tx: Transaction, rng, account_id: str, vpc_id: str) -> None:
+def _insert_acl(tx: Transaction, rng: random.Random, account_id: str, vpc_id: str) -> None:
     """The default network ACL: rule 100 lets all pass, the last one (EC2's "*") nothing."""
     acl = {
         "network_acl_id": new_id("network-acl", rng),
@@ -182,20 +202,17 @@ def delete(tx: Transaction, quotas: Quotas, vpc_id: str) -> None:
             RouteTable.vpc_id == vpc_id, RouteTable.route_table_id.not_in(main)
         ),
     )
-    if any(tx.one(query.limit(1)) is not None for query in uses):
+    if any(tx.exists(query.limit(1)) for query in uses):
         raise in_use("vpc", vpc_id)
     gone = [vpc_id]
-    for model, key in (
-        (SecurityGroup, SecurityGroup.group_id),
-        (RouteTable, RouteTable.route_table_id),
-        (NetworkAcl, NetworkAcl.network_acl_id),
+    for query in (
+        SecurityGroup.select(SecurityGroup.group_id).where(SecurityGroup.vpc_id == vpc_id),
+        RouteTable.select(RouteTable.route_table_id).where(RouteTable.vpc_id == vpc_id),
+        NetworkAcl.select(NetworkAcl.network_acl_id).where(NetworkAcl.vpc_id == vpc_id),
     ):
-        gone += [row[0] for row in tx.tuples(model.select(key).where(model.vpc_id == vpc_id))]
+        gone += tx.column(query, str)
     rules = SecurityGroupRule.group_id.in_(gone)
-    gone += [
-        row[0]
-        for row in tx.tuples(SecurityGroupRule.select(SecurityGroupRule.rule_id).where(rules))
-    ]
+    gone += tx.column(SecurityGroupRule.select(SecurityGroupRule.rule_id).where(rules), str)
     tx.delete(SecurityGroupRule, rules)
     tx.delete(SecurityGroup, SecurityGroup.vpc_id == vpc_id)
     tx.delete(RouteTableAssociation, RouteTableAssociation.vpc_id == vpc_id)
@@ -236,7 +253,7 @@ def _tell_instances(tx: Transaction, feed: Feed, vpc_id: str) -> None:
         .join(NetworkInterface, on=NetworkInterface.network_interface_id == Attachment.device_id)
         .where(NetworkInterface.vpc_id == vpc_id)
     )
-    feed.revise(tx, INSTANCE, {row[0] for row in tx.tuples(query)}, at_once=False)
+    feed.revise(tx, INSTANCE, set(tx.column(query, str)), at_once=False)
 
 
 def attributes(session: Session, account_id: str, vpc_id: str) -> networks_pb2.VpcAttributes:
@@ -249,13 +266,13 @@ def attributes(session: Session, account_id: str, vpc_id: str) -> networks_pb2.V
     )
 
 
-def find(tx: Transaction, vpc_id: str):
-    """The caller's VPC, its row. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
+def find(tx: Transaction, vpc_id: str) -> VpcRow:
+    """The caller's VPC. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
     return find_of(tx, tx.call.account_id, vpc_id)
 
 
-def find_of(session: Session, account_id: str, vpc_id: str):
-    return OWNED.find(session, account_id, vpc_id)
+def find_of(session: Session, account_id: str, vpc_id: str) -> VpcRow:
+    return OWNED.find(session, account_id, vpc_id, VpcRow)
 
 
 def in_use(noun: str, identifier: str) -> CloudError:

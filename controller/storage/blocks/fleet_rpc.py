@@ -9,6 +9,7 @@ the host that copies it may bring it.
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Session
@@ -122,13 +123,21 @@ class BlocksRpc:
             self._streams.release()
 
 
+class CopyRow(NamedTuple):
+    host_id: str | None
+    status: str
+    volume_id: str
+    size_gib: int
+
+
 def _copied_by(session: Session, call: Call, snapshot_id: str) -> int:
     """The size in GiB of the snapshot that the calling host is to copy: of the volume as it is now,
     where that was grown since."""
     row = session.one(
         Snapshot.select(Snapshot.host_id, Snapshot.status, Snapshot.volume_id, Snapshot.size_gib)
         .where(Snapshot.snapshot_id == snapshot_id)
-        .limit(1)
+        .limit(1),
+        CopyRow,
     )
     if row is None:
         raise CloudError(
@@ -152,7 +161,8 @@ def _copied_by(session: Session, call: Call, snapshot_id: str) -> int:
             noun="snapshot",
             id=snapshot_id,
         )
-    now_gib = session.value(Volume.select(Volume.size_gib).where(Volume.volume_id == row.volume_id))
+    query = Volume.select(Volume.size_gib).where(Volume.volume_id == row.volume_id)
+    now_gib = session.value(query, int)
     return max(row.size_gib, now_gib or 0)
 
 

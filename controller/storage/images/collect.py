@@ -11,7 +11,8 @@ from peewee import SQL, fn
 
 from controller.identity.tags import rules as tags
 from controller.kernel.call import Call
-from controller.kernel.database import Database
+from controller.kernel.database import Database, Session
+from controller.kernel.table import Clause, Column, Table
 from controller.storage.images.store import ImageStore
 from controller.tables.compute import Instance
 from controller.tables.storage import Image, ImageBlob, ImageUpload, Volume
@@ -50,9 +51,10 @@ class ImageCollector:
             self._sweep(call)
         self._remove_condemned(call)
 
-    def _column(self, session, field, condition) -> list[str]:
-        query = field.model.select(field).where(condition).limit(BATCH)
-        return [row[0] for row in session.tuples(query)]
+    def _column(self, session: Session, field: Column, condition: Clause) -> list[str]:
+        table: type[Table] = field.model
+        query = table.select(field).where(condition).limit(BATCH)
+        return session.column(query, str)
 
     def _clear_rows(self, call: Call, gone: Sequence[str], deleted: Sequence[str]) -> None:
         with self._db.write(call) as tx:
@@ -78,7 +80,7 @@ class ImageCollector:
         old = self._store.untouched(since_s)
         with self._db.read() as session:
             query = ImageBlob.select(ImageBlob.digest).where(ImageBlob.digest.in_(old))
-            known = {row[0] for row in session.tuples(query)} if old else set()
+            known = set(session.column(query, str)) if old else set()
         orphans = [
             {"digest": digest, "disk_format": "", "created_ms": call.now_ms, "condemned": True}
             for digest in old
@@ -98,23 +100,23 @@ class ImageCollector:
                 tx.delete(ImageBlob, ImageBlob.digest.in_(condemned), ImageBlob.condemned)
 
 
-def _forgettable(now_ms: int):
+def _forgettable(now_ms: int) -> Clause:
     old = (Image.status == "deleted") & (Image.deleted_ms <= now_ms - DELETED_KEPT_MS)
     return old & Image.image_id.not_in(Instance.select(Instance.image_id))
 
 
-def _forgotten(now_ms: int):
+def _forgotten(now_ms: int) -> Clause:
     return ImageUpload.uploaded_ms <= now_ms - UPLOADS_KEPT_MS
 
 
-def _unneeded():
+def _unneeded() -> Clause:
     """Blobs that nothing names. Volumes name the bytes that their disks began as."""
     named_by = (
         Image.select(_ONE).where(Image.digest == ImageBlob.digest),
         ImageUpload.select(_ONE).where(ImageUpload.digest == ImageBlob.digest),
         Volume.select(_ONE).where(Volume.digest == ImageBlob.digest),
     )
-    condition = ImageBlob.condemned == False  # noqa: E712 - SQL's
+    condition: Clause = ImageBlob.condemned == False  # noqa: E712 - SQL's
     for related in named_by:
         condition = condition & ~fn.EXISTS(related)
     return condition

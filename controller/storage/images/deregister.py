@@ -49,7 +49,7 @@ def _snapshots_of(tx: Transaction, image_id: str) -> list[str]:
         .where(ImageBlockDevice.image_id == image_id, ImageBlockDevice.snapshot_id != "")
         .order_by(ImageBlockDevice.position)
     )
-    return list(dict.fromkeys(row[0] for row in tx.tuples(query)))
+    return list(dict.fromkeys(tx.column(query, str)))
 
 
 def _delete(tx: Transaction, snapshots: SnapshotRules, snapshot_id: str) -> str:

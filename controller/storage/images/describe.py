@@ -7,6 +7,7 @@ scripts that ask for Owners=["amazon"] find what the cloud offers.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from peewee import SQL, fn
 
@@ -30,6 +31,8 @@ from controller.kernel.filters import (
     where,
 )
 from controller.kernel.lookup import select_page
+from controller.kernel.rows import columns
+from controller.kernel.table import Clause
 from controller.storage.images.devices import disks_of
 from controller.storage.images.sharing import SHARES, known_to, visible_to
 from controller.tables.identity import Account, Tag
@@ -51,7 +54,7 @@ _EBS = ImageBlockDevice.virtual_name == ""
 def _disk(of_row: Condition, of_file: Condition) -> Condition:
     """Any disk of an image: one of its rows, or the only one of a file."""
 
-    def condition(values: Sequence[str]):
+    def condition(values: Sequence[str]) -> Clause:
         rows = fn.EXISTS(_DISKS.where(of_row(values)))
         return rows | ((Image.mapped_devices == 0) & of_file(values))
 
@@ -134,13 +137,43 @@ FILTERS: dict[str, Condition] = {
 }
 
 
+class ImageRow(NamedTuple):
+    image_id: str
+    name: str
+    description: str
+    account_id: str
+    status: str
+    public: bool
+    architecture: str
+    image_location: str
+    root_device_name: str
+    disk_format: str
+    container_format: str
+    digest: str | None
+    size_bytes: int
+    virtual_size_bytes: int
+    root_volume_size_gib: int
+    root_delete_on_termination: bool
+    root_volume_type: str
+    ena_support: bool
+    sriov_net_support: str
+    boot_mode: str
+    imds_support: str
+    mapped_devices: int
+    source_instance_id: str
+    state_reason_code: str
+    state_reason_message: str
+    created_ms: int
+    is_offered: bool
+
+
 def describe_images(
     session: Session, account_id: str, request: images_pb2.DescribeImagesRequest
 ) -> images_pb2.DescribeImagesResponse:
     """Three statements a page. An image that is deregistered is left out where it is named, as EC2
     does. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
     query = (
-        Image.select(Image.image_id, *_COLUMNS, offered(Image).alias("is_offered"))
+        Image.select(*columns(ImageRow, Image), offered(Image).alias("is_offered"))
         .join(Account, on=Account.account_id == Image.account_id)
         .where(visible_to(account_id))
     )
@@ -157,6 +190,7 @@ def describe_images(
     rows, token = select_page(
         *(session, query, Image.image_id, "image", request.image_ids, conditions, page),
         known=known,
+        row=ImageRow,
     )
     tagged = tags.tags_of(session, [r.image_id for r in rows if r.account_id == account_id])
     disks = disks_of(session, rows)
@@ -171,33 +205,6 @@ def describe_image(session: Session, account_id: str, image_id: str) -> images_p
     return describe_images(session, account_id, request).images[0]
 
 
-_COLUMNS = (
-    Image.name,
-    Image.description,
-    Image.account_id,
-    Image.status,
-    Image.public,
-    Image.architecture,
-    Image.image_location,
-    Image.root_device_name,
-    Image.disk_format,
-    Image.container_format,
-    Image.digest,
-    Image.size_bytes,
-    Image.virtual_size_bytes,
-    Image.root_volume_size_gib,
-    Image.root_delete_on_termination,
-    Image.root_volume_type,
-    Image.ena_support,
-    Image.sriov_net_support,
-    Image.boot_mode,
-    Image.imds_support,
-    Image.mapped_devices,
-    Image.source_instance_id,
-    Image.state_reason_code,
-    Image.state_reason_message,
-    Image.created_ms,
-)
 _SHOWN_STATES = {
     "queued": "pending",
     "saving": "pending",
@@ -208,7 +215,9 @@ _SHOWN_STATES = {
 
 
 def _message(
-    row, image_tags: Sequence[common_pb2.Tag], disks: Sequence[images_pb2.ImageBlockDevice]
+    row: ImageRow,
+    image_tags: Sequence[common_pb2.Tag],
+    disks: Sequence[images_pb2.ImageBlockDevice],
 ) -> images_pb2.Image:
     message = images_pb2.Image(
         image_id=row.image_id,

@@ -7,23 +7,42 @@ own row says all of.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from controller.kernel.database import Session, Transaction
+from controller.kernel.rows import columns
 from controller.storage.mappings import Disk
 from controller.tables.storage import ImageBlockDevice
 from protos.cloud.v1 import images_pb2
 
-DISK_COLUMNS = (
-    ImageBlockDevice.image_id,
-    ImageBlockDevice.device_name,
-    ImageBlockDevice.snapshot_id,
-    ImageBlockDevice.size_gib,
-    ImageBlockDevice.delete_on_termination,
-    ImageBlockDevice.volume_type,
-    ImageBlockDevice.iops,
-    ImageBlockDevice.throughput_mibps,
-    ImageBlockDevice.virtual_name,
-)
+
+class DiskRow(NamedTuple):
+    image_id: str
+    device_name: str
+    snapshot_id: str
+    size_gib: int
+    delete_on_termination: bool
+    volume_type: str
+    iops: int
+    throughput_mibps: int
+    virtual_name: str
+
+
+class OfImage(Protocol):
+    """What an image's own row says of its disks."""
+
+    @property
+    def image_id(self) -> str: ...
+    @property
+    def mapped_devices(self) -> int: ...
+    @property
+    def root_device_name(self) -> str: ...
+    @property
+    def root_volume_size_gib(self) -> int: ...
+    @property
+    def root_delete_on_termination(self) -> bool: ...
+    @property
+    def root_volume_type(self) -> str: ...
 
 
 def insert_disks(tx: Transaction, image_id: str, disks: Sequence[Disk]) -> None:
@@ -46,7 +65,7 @@ def insert_disks(tx: Transaction, image_id: str, disks: Sequence[Disk]) -> None:
     tx.insert(ImageBlockDevice, rows)
 
 
-def columns_of_disks(disks: Sequence[Disk]) -> dict:
+def columns_of_disks(disks: Sequence[Disk]) -> dict[str, object]:
     """What the image's own row says of them."""
     root = disks[0]
     return {
@@ -57,17 +76,18 @@ def columns_of_disks(disks: Sequence[Disk]) -> dict:
     }
 
 
-def disks_of(session: Session, images: Sequence) -> Mapping[str, list[images_pb2.ImageBlockDevice]]:
-    """By the image's id; ``images``: rows with image_id, mapped_devices and the root_… columns. One
-    statement where there is an image of snapshots among them."""
+def disks_of(
+    session: Session, images: Sequence[OfImage]
+) -> Mapping[str, list[images_pb2.ImageBlockDevice]]:
+    """By the image's id. One statement where there is an image of snapshots among them."""
     found: dict[str, list[images_pb2.ImageBlockDevice]] = defaultdict(list)
     of_snapshots = [image.image_id for image in images if image.mapped_devices]
     if of_snapshots:
-        query = ImageBlockDevice.select(*DISK_COLUMNS).where(
+        query = ImageBlockDevice.select(*columns(DiskRow, ImageBlockDevice)).where(
             ImageBlockDevice.image_id.in_(of_snapshots)
         )
         order = (ImageBlockDevice.image_id, ImageBlockDevice.position)
-        for row in session.rows(query.order_by(*order)):
+        for row in session.rows(query.order_by(*order), DiskRow):
             found[row.image_id].append(_of_row(row))
     for image in images:
         if not image.mapped_devices:
@@ -75,7 +95,7 @@ def disks_of(session: Session, images: Sequence) -> Mapping[str, list[images_pb2
     return found
 
 
-def _of_row(row) -> images_pb2.ImageBlockDevice:
+def _of_row(row: DiskRow) -> images_pb2.ImageBlockDevice:
     if row.virtual_name:
         return images_pb2.ImageBlockDevice(
             device_name=row.device_name, virtual_name=row.virtual_name
@@ -91,7 +111,7 @@ def _of_row(row) -> images_pb2.ImageBlockDevice:
     )
 
 
-def _of_file(image) -> images_pb2.ImageBlockDevice:
+def _of_file(image: OfImage) -> images_pb2.ImageBlockDevice:
     return images_pb2.ImageBlockDevice(
         device_name=image.root_device_name,
         volume_size_gib=image.root_volume_size_gib,

@@ -8,11 +8,14 @@ meanwhile stops its fetch at the next such word.
 
 import logging
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from controller.config import ImagesConfig
+from controller.kernel import rows
 from controller.kernel.call import system_call
 from controller.kernel.database import Database
 from controller.kernel.state_reasons import columns
+from controller.kernel.table import Clause
 from controller.storage.images import rules
 from controller.storage.images.remote import Unreachable
 from controller.storage.images.store import ImageStore, StoredFile
@@ -29,6 +32,17 @@ WAIT_MS = 10_000  # after the first failed attempt; twice as long after each fur
 
 class _Stopped(Exception):
     """The image is not this fetcher's any more: deregistered, or taken over."""
+
+
+class Waiting(NamedTuple):
+    """An image that waits to be fetched."""
+
+    image_id: str
+    image_location: str
+    disk_format: str
+    root_volume_size_gib: int
+    attempts: int
+    touched_ms: int
 
 
 class ImageFetcher:
@@ -67,25 +81,18 @@ class ImageFetcher:
             self._try_later(image, str(failure))
         return True
 
-    def _claim(self):
+    def _claim(self) -> Waiting | None:
         """The longest waiting image, now this fetcher's; None where none waits."""
         now_ms = self._clock()
         abandoned = (Image.status == "saving") & (Image.touched_ms <= now_ms - DEAD_AFTER_MS)
         due = (Image.status == "queued") & (Image.touched_ms <= now_ms)
         query = (
-            Image.select(
-                Image.image_id,
-                Image.image_location,
-                Image.disk_format,
-                Image.root_volume_size_gib,
-                Image.attempts,
-                Image.touched_ms,
-            )
+            Image.select(*rows.columns(Waiting, Image))
             .where(abandoned | due)
             .order_by(Image.touched_ms, Image.image_id)
         )
         with self._db.read() as session:
-            image = session.one(query)
+            image = session.one(query, Waiting)
         if image is None:
             return None
         with self._db.write(system_call(now_ms)) as tx:
@@ -98,7 +105,7 @@ class ImageFetcher:
             )
         return image._replace(touched_ms=now_ms, attempts=image.attempts + 1) if taken else None
 
-    def _pieces(self, image) -> Iterator[bytes]:
+    def _pieces(self, image: Waiting) -> Iterator[bytes]:
         """The file's pieces; between them this fetcher says that it lives, and learns to stop."""
         touched_ms = image.touched_ms
         for piece in self._read(image.image_location):
@@ -110,20 +117,20 @@ class ImageFetcher:
                 touched_ms = now_ms
             yield piece
 
-    def _publish(self, image, stored: StoredFile) -> None:
+    def _publish(self, image: Waiting, stored: StoredFile) -> None:
         changes = rules.contents(stored, image.root_volume_size_gib)
         with self._db.write(system_call(self._clock())) as tx:
             rules.note_blob(tx, stored, self._store.has(stored.digest))
             if not tx.advance(Image, changes, *_still_mine(image)):
                 raise _Stopped
 
-    def _fail(self, image, code: str, message: str) -> None:
+    def _fail(self, image: Waiting, code: str, message: str) -> None:
         log.warning("image %s failed: %s", image.image_id, message)
         with self._db.write(system_call(self._clock())) as tx:
             failed = {"status": "killed"} | columns(code, message)
             tx.advance(Image, failed, *_still_mine(image))
 
-    def _try_later(self, image, message: str) -> None:
+    def _try_later(self, image: Waiting, message: str) -> None:
         if image.attempts >= ATTEMPTS_MAX:
             self._fail(image, "Client.ImageUnreachable", message)
             return
@@ -136,7 +143,7 @@ class ImageFetcher:
             )
 
 
-def _still_mine(image) -> tuple:
+def _still_mine(image: Waiting) -> tuple[Clause, ...]:
     return (
         Image.image_id == image.image_id,
         Image.status == "saving",
@@ -144,7 +151,7 @@ def _still_mine(image) -> tuple:
     )
 
 
-def _check_root_size(image, stored: StoredFile) -> None:
+def _check_root_size(image: Waiting, stored: StoredFile) -> None:
     asked = image.root_volume_size_gib
     if asked and asked * rules.GIB < stored.virtual_size_bytes:
         raise rules.smaller_than_image(asked, stored.virtual_size_bytes)

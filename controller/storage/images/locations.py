@@ -14,6 +14,7 @@ from protos.errors import CloudError, Kind
 UPLOAD = "upload:"
 LENGTH_MAX = 2048
 _FORMATS_BY_SUFFIX = {".qcow2": "qcow2", ".raw": "raw"}
+Place = tuple[str, str, int, list[str]]  # scheme, host, port, path segments
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -55,8 +56,8 @@ def format_of(location: str) -> str:
     return next((name for end, name in _FORMATS_BY_SUFFIX.items() if path.endswith(end)), "")
 
 
-def _place(url: str) -> tuple[str, str, int, list[str]] | None:
-    """(scheme, host, port, path segments) of a plain URL; None for one with "..", user names …"""
+def _place(url: str) -> Place | None:
+    """Of a plain URL; None for one with "..", user names …"""
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         return None
     try:
@@ -72,7 +73,7 @@ def _place(url: str) -> tuple[str, str, int, list[str]] | None:
     return parts.scheme, parts.hostname.lower(), port, segments
 
 
-def _is_under(place, prefix) -> bool:
+def _is_under(place: Place, prefix: Place | None) -> bool:
     if prefix is None or place[:3] != prefix[:3]:
         return False
     wanted = [segment for segment in prefix[3] if segment]

@@ -9,6 +9,7 @@ import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from typing import IO
 
 from controller.storage.images.locations import check_url
 
@@ -58,7 +59,7 @@ class HttpReader:
             request.add_header("Range", f"bytes={offset}-")
             request.add_header("If-Range", validator)
         try:
-            response = self._opener.open(request, timeout=self._timeout_s)
+            response: http.client.HTTPResponse = self._opener.open(request, timeout=self._timeout_s)
         except urllib.error.HTTPError as answer:
             raise Unreachable(f"the server answered {answer.code} {answer.reason}") from answer
         if offset and response.status != 206:
@@ -73,7 +74,15 @@ class _AllowedRedirects(urllib.request.HTTPRedirectHandler):
     def __init__(self, allowed: Sequence[str]):
         self._allowed = allowed
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
         check_url(newurl, self._allowed)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

@@ -40,39 +40,49 @@ class ImagesServicer:
         self._snapshots, self._maker = snapshots, maker
         self._uploads = threading.BoundedSemaphore(UPLOADS_AT_ONCE)
 
-    def Describe(self, request: images_pb2.DescribeImagesRequest, call: Call):
+    def Describe(
+        self, request: images_pb2.DescribeImagesRequest, call: Call
+    ) -> images_pb2.DescribeImagesResponse:
         with self._db.read() as session:
             return describe_images(session, call.account_id, request)
 
-    def Register(self, request: images_pb2.RegisterImageRequest, call: Call):
+    def Register(self, request: images_pb2.RegisterImageRequest, call: Call) -> images_pb2.Image:
         with self._db.write(call) as tx:
             image_id = rules.register(tx, self._rng, self._config, request)
             return describe_image(tx, call.account_id, image_id)
 
-    def Create(self, request: images_pb2.CreateImageRequest, call: Call):
+    def Create(self, request: images_pb2.CreateImageRequest, call: Call) -> images_pb2.Image:
         with self._db.write(call) as tx:
             image_id = self._maker.create(tx, request)
             return describe_image(tx, call.account_id, image_id)
 
-    def Deregister(self, request: images_pb2.DeregisterImageRequest, call: Call):
+    def Deregister(
+        self, request: images_pb2.DeregisterImageRequest, call: Call
+    ) -> images_pb2.DeregisterImageResponse:
         with self._db.write(call) as tx:
             return deregister(tx, self._snapshots, request)
 
-    def DescribeAttribute(self, request: images_pb2.ImageRequest, call: Call):
+    def DescribeAttribute(
+        self, request: images_pb2.ImageRequest, call: Call
+    ) -> images_pb2.ImageSharing:
         with self._db.read(call) as session:
             return sharing.attributes(session, call, request.image_id)
 
-    def ModifyAttribute(self, request: images_pb2.ModifyImageAttributeRequest, call: Call):
+    def ModifyAttribute(
+        self, request: images_pb2.ModifyImageAttributeRequest, call: Call
+    ) -> common_pb2.Empty:
         with self._db.write(call) as tx:
             sharing.modify(tx, request)
         return common_pb2.Empty()
 
-    def ResetAttribute(self, request: images_pb2.ImageRequest, call: Call):
+    def ResetAttribute(self, request: images_pb2.ImageRequest, call: Call) -> common_pb2.Empty:
         with self._db.write(call) as tx:
             sharing.reset(tx, request.image_id)
         return common_pb2.Empty()
 
-    def Upload(self, requests: Iterator[images_pb2.UploadImageRequest], call: Call):
+    def Upload(
+        self, requests: Iterator[images_pb2.UploadImageRequest], call: Call
+    ) -> images_pb2.UploadImageResponse:
         """The same bytes again are the same upload.
 
         Raises INVALID, UNAVAILABLE (too many at once).

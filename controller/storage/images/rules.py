@@ -17,11 +17,13 @@ EC2 API Reference, RegisterImage.
 import random
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from controller.config import ImagesConfig
 from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Transaction
+from controller.kernel.rows import columns
 from controller.storage.devices import canonical_name, is_beside_root
 from controller.storage.images import locations
 from controller.storage.images.devices import columns_of_disks, insert_disks
@@ -34,7 +36,7 @@ from controller.storage.images.words import (
     invalid,
 )
 from controller.storage.mappings import Disk, bad_mapping, check_mappings, choose_disks, sources_of
-from controller.storage.snapshots.sources import DISK_FORMAT
+from controller.storage.snapshots.sources import DISK_FORMAT, Source
 from controller.tables.storage import Image, ImageBlob, ImageUpload
 from protos.cloud.v1 import images_pb2, instances_pb2
 from protos.errors import CloudError, Kind, missing_parameter
@@ -48,6 +50,13 @@ _OF_A_FILE = {
     *("device_name", "volume_size_gib", "delete_on_termination", "volume_type", "encrypted")
 }
 _DEVICE = re.compile(r"/dev/[a-z][a-z0-9/]{1,30}")
+
+
+class BlobRow(NamedTuple):
+    digest: str
+    disk_format: str
+    size_bytes: int
+    virtual_size_bytes: int
 
 
 def register(
@@ -65,7 +74,7 @@ def register(
     wanted = tags_of_specifications(request.tag_specifications, "image")
     _check_words(request)
     image_id = new_id("image", rng)
-    row = {
+    row: dict[str, object] = {
         "image_id": image_id,
         "account_id": call.account_id,
         "name": request.name,
@@ -83,8 +92,8 @@ def register(
     if request.image_location:
         row |= _of_location(tx, config, request)
     else:
-        disks = _of_snapshots(tx, request)
-        row |= _columns_of_snapshots(call.account_id, request.name, disks)
+        disks, root = _of_snapshots(tx, request)
+        row |= _columns_of_snapshots(call.account_id, request.name, disks, root)
     check_name_is_free(tx, call.account_id, request.name)
     tx.insert(Image, [row])
     if disks:
@@ -116,7 +125,8 @@ def note_blob(tx: Transaction, stored: StoredFile, is_there: bool) -> None:
         ],
         on_conflict=("digest",),
     )
-    going = tx.value(ImageBlob.select(ImageBlob.condemned).where(ImageBlob.digest == stored.digest))
+    query = ImageBlob.select(ImageBlob.condemned).where(ImageBlob.digest == stored.digest)
+    going = tx.value(query, bool)
     if going or not is_there:
         raise CloudError(
             Kind.UNAVAILABLE,
@@ -131,8 +141,8 @@ def note_upload(tx: Transaction, digest: str) -> None:
     tx.insert(ImageUpload, [row], on_conflict=("account_id", "digest"), update=("uploaded_ms",))
 
 
-def contents(blob, root_volume_size_gib: int) -> dict:
-    """The columns of an image that has its bytes. ``blob``: a row of image_blob or a StoredFile."""
+def contents(blob: StoredFile, root_volume_size_gib: int) -> dict[str, object]:
+    """The columns of an image that has its bytes."""
     needed = -(-blob.virtual_size_bytes // GIB)
     return {
         "status": "active",
@@ -144,7 +154,7 @@ def contents(blob, root_volume_size_gib: int) -> dict:
     }
 
 
-def check_size(blob, config: ImagesConfig) -> None:
+def check_size(blob: StoredFile, config: ImagesConfig) -> None:
     if blob.virtual_size_bytes > config.max_virtual_bytes:
         raise CloudError(
             Kind.INVALID,
@@ -154,8 +164,10 @@ def check_size(blob, config: ImagesConfig) -> None:
         )
 
 
-def _of_snapshots(tx: Transaction, request: images_pb2.RegisterImageRequest) -> list[Disk]:
-    """The disks, the root disk first, which must be of a snapshot."""
+def _of_snapshots(
+    tx: Transaction, request: images_pb2.RegisterImageRequest
+) -> tuple[list[Disk], Source]:
+    """The disks, the root disk first, and the snapshot that this must be of."""
     if not request.block_devices:
         raise missing_parameter("ImageLocation")
     check_mappings(request.block_devices)
@@ -165,11 +177,12 @@ def _of_snapshots(tx: Transaction, request: images_pb2.RegisterImageRequest) -> 
     roots = [disk for disk in disks if disk.device_name == root_device]
     if not roots or roots[0].source is None:
         raise bad_mapping("No root snapshot specified in device mapping")
-    return roots + [disk for disk in disks if disk not in roots]
+    return roots + [disk for disk in disks if disk not in roots], roots[0].source
 
 
-def _columns_of_snapshots(account_id: str, name: str, disks: Sequence[Disk]) -> dict:
-    source = disks[0].source
+def _columns_of_snapshots(
+    account_id: str, name: str, disks: Sequence[Disk], source: Source
+) -> dict[str, object]:
     return {
         "status": "active",
         "image_location": location_of(account_id, name),
@@ -183,10 +196,10 @@ def _columns_of_snapshots(account_id: str, name: str, disks: Sequence[Disk]) -> 
 
 def _of_location(
     tx: Transaction, config: ImagesConfig, request: images_pb2.RegisterImageRequest
-) -> dict:
+) -> dict[str, object]:
     root = _root_mapping(request)
     location = request.image_location
-    row = {
+    row: dict[str, object] = {
         "status": "queued",
         "image_location": location,
         "disk_format": request.disk_format or locations.format_of(location),
@@ -200,28 +213,27 @@ def _of_location(
     return row
 
 
-def _of_upload(tx: Transaction, digest: str, declared: str, root_volume_size_gib: int) -> dict:
-    blob = tx.one(
-        ImageBlob.select(
-            ImageBlob.digest,
-            ImageBlob.disk_format,
-            ImageBlob.size_bytes,
-            ImageBlob.virtual_size_bytes,
-        )
+def _of_upload(
+    tx: Transaction, digest: str, declared: str, root_volume_size_gib: int
+) -> dict[str, object]:
+    found = tx.one(
+        ImageBlob.select(*columns(BlobRow, ImageBlob))
         .join(ImageUpload, on=ImageUpload.digest == ImageBlob.digest)
         .where(
             ImageBlob.digest == digest,
             ImageBlob.condemned == False,  # noqa: E712 - SQL's
             ImageUpload.account_id == tx.call.account_id,
-        )
+        ),
+        BlobRow,
     )
-    if blob is None:
+    if found is None:
         raise CloudError(
             Kind.INVALID,
             f"Nothing was uploaded by this account as {digest}",
             noun="image",
             id="ImageLocation",
         )
+    blob = StoredFile(*found)
     if declared not in ("", blob.disk_format):
         raise CloudError(
             Kind.INVALID, f"These bytes were uploaded as {blob.disk_format}", noun="image"

@@ -6,11 +6,15 @@ may launch an image has the data of its snapshots, without owning these. Source:
 DescribeImageAttribute, ModifyImageAttribute, ResetImageAttribute.
 """
 
+from typing import NamedTuple
+
 from controller.identity.shares import Shares
 from controller.kernel.call import Call
 from controller.kernel.database import Session, Transaction
 from controller.kernel.lookup import check_ids, not_found
 from controller.kernel.owned import Owned
+from controller.kernel.rows import columns
+from controller.kernel.table import Clause
 from controller.storage.images.devices import disks_of
 from controller.storage.images.words import IMDS_SUPPORT, check_among, check_description
 from controller.storage.states import GONE
@@ -32,14 +36,30 @@ OWNED = Owned(
 SHARES = Shares(Image.image_id, ImageShare.image_id, "image")
 
 
-def visible_to(account_id: str):
+class OwnImage(NamedTuple):
+    image_id: str
+    account_id: str
+    status: str
+    public: bool
+    description: str
+    boot_mode: str
+    imds_support: str
+    sriov_net_support: str
+    mapped_devices: int
+    root_device_name: str
+    root_volume_size_gib: int
+    root_delete_on_termination: bool
+    root_volume_type: str
+
+
+def visible_to(account_id: str) -> Clause:
     """An account sees its own images, and those it may launch once they are available."""
     own, active = Image.account_id == account_id, Image.status == "active"
     launched = (SHARES.with_all & active) | (SHARES.with_account(account_id) & active)
     return Image.status.not_in(GONE) & (own | launched)
 
 
-def known_to(account_id: str):
+def known_to(account_id: str) -> Clause:
     """As ``visible_to``, with those that have been deregistered since, while their rows last."""
     launched = SHARES.with_all | SHARES.with_account(account_id)
     return (Image.account_id == account_id) | (launched & Image.status.in_(("active", *GONE)))
@@ -56,11 +76,12 @@ def no_longer_available(image_id: str) -> CloudError:
     )
 
 
-def own(session: Session, call: Call, image_id: str):
+def own(session: Session, call: Call, image_id: str) -> OwnImage:
     """The caller's. Raises MALFORMED_ID, NOT_FOUND, DENIED also for one that he may only
     launch, WRONG_STATE for one that is deregistered."""
     check_ids("image", [image_id])
-    row = session.one(Image.select().where(Image.image_id == image_id, known_to(call.account_id)))
+    query = Image.select(*columns(OwnImage, Image))
+    row = session.one(query.where(Image.image_id == image_id, known_to(call.account_id)), OwnImage)
     if row is None:
         raise not_found("image", image_id)
     if row.status in GONE:

@@ -18,11 +18,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from controller.kernel.files import modified_s, sync_folder
 from protos import disk_files
 from protos.errors import CloudError, Kind
+from protos.qcow2 import Refused
 
 CHUNK_BYTES = 1024 * 1024
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -155,7 +156,7 @@ def refused(message: str) -> CloudError:
     return CloudError(Kind.INVALID, message, noun="image")
 
 
-def _copy(chunks: Iterable[bytes], file, limit_bytes: int) -> tuple[str, int]:
+def _copy(chunks: Iterable[bytes], file: IO[bytes], limit_bytes: int) -> tuple[str, int]:
     """Writes and hashes. Returns (sha256 in hex, the file's length)."""
     sha256, size_bytes = hashlib.sha256(), 0
     for chunk in chunks:
@@ -173,11 +174,11 @@ def _inspect(part: Path, disk_format: str) -> disk_files.DiskFile:
         try:
             declared = disk_format or disk_files.format_of(file.read(512))
             return disk_files.inspect(file, declared)
-        except disk_files.Refused as why:
+        except Refused as why:
             raise refused(f"The image cannot be used: {why}") from why
 
 
-def _pieces(file) -> Iterator[bytes]:
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
     with file:
         while piece := file.read(CHUNK_BYTES):
             yield piece

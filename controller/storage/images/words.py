@@ -48,7 +48,7 @@ def check_name_is_free(session: Session, account_id: str, name: str) -> None:
     query = Image.select(Image.image_id).where(
         Image.account_id == account_id, Image.name == name, Image.status.in_(LIVING)
     )
-    if taken := session.value(query):
+    if taken := session.value(query, str):
         raise CloudError(
             Kind.EXISTS, f"AMI name {name} is already in use by AMI {taken}", noun="image", id=taken
         )

@@ -73,11 +73,11 @@ class BlockCollector:
     def _named(self) -> set[str]:
         with self._db.read() as session:
             return {
-                row[0]
+                digest
                 for query in (
                     Snapshot.select(Snapshot.digest).where(Snapshot.digest.is_null(False)),
                     Image.select(Image.digest).where(Image.disk_format == DISK_FORMAT),
                     Volume.select(Volume.digest).where(Volume.disk_format == DISK_FORMAT),
                 )
-                for row in session.tuples(query)
+                for digest in session.column(query, str)
             }

@@ -6,6 +6,7 @@ which are their owner's alone.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from controller.identity.shares import OPERATOR_ALIAS, offered, owned_by
 from controller.identity.tags.filters import tag_filters
@@ -27,13 +28,15 @@ from controller.kernel.filters import (
     where,
 )
 from controller.kernel.lookup import select_page
+from controller.kernel.rows import columns
+from controller.kernel.table import Clause
 from controller.storage.snapshots.sources import SHARES, visible_to
 from controller.tables.identity import Account, Tag
 from controller.tables.storage import Snapshot
 from protos.cloud.v1 import common_pb2, volumes_pb2
 
 
-def _progress(values: Sequence[str]):
+def _progress(values: Sequence[str]) -> Clause:
     """As shown: "42%"."""
     shown = [number for number in range(101) if any(like(v, f"{number}%") for v in values)]
     return Snapshot.progress.in_(shown) if shown else NOTHING
@@ -55,13 +58,30 @@ FILTERS: dict[str, Condition] = {
 }
 
 
+class SnapshotRow(NamedTuple):
+    snapshot_id: str
+    volume_id: str
+    account_id: str
+    description: str
+    status: str
+    status_message: str
+    progress: int
+    started_ms: int
+    completed_ms: int
+    size_gib: int
+    digest: str | None
+    size_bytes: int
+    added_bytes: int
+    is_offered: bool
+
+
 def describe_snapshots(
     session: Session, call: Call, request: volumes_pb2.DescribeSnapshotsRequest
 ) -> volumes_pb2.DescribeSnapshotsResponse:
     """Two statements a page. Raises INVALID, MALFORMED_ID, NOT_FOUND."""
     account_id = call.account_id
     query = (
-        Snapshot.select(Snapshot.snapshot_id, *_COLUMNS, offered(Snapshot).alias("is_offered"))
+        Snapshot.select(*columns(SnapshotRow, Snapshot), offered(Snapshot).alias("is_offered"))
         .join(Account, on=Account.account_id == Snapshot.account_id)
         .where(visible_to(account_id))
     )
@@ -72,8 +92,9 @@ def describe_snapshots(
     if request.restorable_by:
         conditions.append(either([_restorable(who, account_id) for who in request.restorable_by]))
     page = page_of(request.page, explicit_ids=request.snapshot_ids)
+    key, asked = Snapshot.snapshot_id, request.snapshot_ids
     rows, token = select_page(
-        session, query, Snapshot.snapshot_id, "snapshot", request.snapshot_ids, conditions, page
+        session, query, key, "snapshot", asked, conditions, page, row=SnapshotRow
     )
     tagged = tags_of(session, [row.snapshot_id for row in rows if row.account_id == account_id])
     return volumes_pb2.DescribeSnapshotsResponse(
@@ -86,23 +107,7 @@ def describe_snapshot(session: Session, call: Call, snapshot_id: str) -> volumes
     return describe_snapshots(session, call, request).snapshots[0]
 
 
-_COLUMNS = (
-    Snapshot.volume_id,
-    Snapshot.account_id,
-    Snapshot.description,
-    Snapshot.status,
-    Snapshot.status_message,
-    Snapshot.progress,
-    Snapshot.started_ms,
-    Snapshot.completed_ms,
-    Snapshot.size_gib,
-    Snapshot.digest,
-    Snapshot.size_bytes,
-    Snapshot.added_bytes,
-)
-
-
-def _restorable(who: str, account_id: str):
+def _restorable(who: str, account_id: str) -> Clause:
     """Whoever may make volumes of it: "all" of public ones, an account of its own and those shared
     with it by name."""
     shared = SHARES.shown_with(who, account_id)
@@ -111,7 +116,7 @@ def _restorable(who: str, account_id: str):
     return shared | (Snapshot.account_id == (account_id if who == "self" else who))
 
 
-def _message(row, snapshot_tags: Sequence[common_pb2.Tag]) -> volumes_pb2.Snapshot:
+def _message(row: SnapshotRow, snapshot_tags: Sequence[common_pb2.Tag]) -> volumes_pb2.Snapshot:
     completed = row.status == "completed"
     return volumes_pb2.Snapshot(
         snapshot_id=row.snapshot_id,
@@ -125,7 +130,7 @@ def _message(row, snapshot_tags: Sequence[common_pb2.Tag]) -> volumes_pb2.Snapsh
         start_time_ms=row.started_ms,
         completion_time_ms=row.completed_ms if completed else 0,
         volume_size_gib=row.size_gib,
-        digest=row.digest if completed else "",
+        digest=(row.digest or "") if completed else "",
         size_bytes=row.size_bytes,
         added_bytes=row.added_bytes,
         tags=snapshot_tags,

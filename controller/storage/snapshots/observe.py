@@ -46,7 +46,8 @@ def _observe(tx: Transaction, feed: Feed, host_id: str, one: fleet_pb2.Observati
         if gone:
             feed.withdraw(tx, SNAPSHOT, [one.id])
         return gone
-    pending, changes = Snapshot.status == "pending", {}
+    pending = Snapshot.status == "pending"
+    changes: dict[str, object] = {}
     if one.snapshot.observed == fleet_pb2.SNAPSHOT_COPYING:
         changes["progress"] = min(max(one.snapshot.progress, 0), 99)
     elif one.snapshot.observed == fleet_pb2.SNAPSHOT_DONE:

@@ -14,6 +14,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from peewee import JOIN
 
@@ -25,6 +26,8 @@ from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.call import Call
 from controller.kernel.database import Session, Transaction
 from controller.kernel.lookup import check_ids, not_found
+from controller.kernel.rows import columns
+from controller.kernel.table import Select
 from controller.storage.snapshots.sources import GONE, SHARES, visible_to
 from controller.storage.states import LIVING, UNMADE
 from controller.tables.compute import Attachment, Instance
@@ -51,6 +54,28 @@ class Moment:
 SOME_TIME = Moment()
 
 
+class VolumeRow(NamedTuple):
+    """A volume, with what its home has seen, its attachment and its instance, or None."""
+
+    volume_id: str
+    account_id: str
+    host_id: str | None
+    size_gib: int
+    desired: str
+    made: bool
+    observed: str | None
+    detaching: bool | None
+    delete_on_termination: bool | None
+    wanted: str | None
+
+
+class OwnSnapshot(NamedTuple):
+    account_id: str
+    status: str
+    host_id: str | None
+    public: bool
+
+
 class SnapshotRules:
     def __init__(self, rng: random.Random, quotas: Quotas, feed: Feed):
         self._rng, self._quotas, self._feed = rng, quotas, feed
@@ -62,7 +87,8 @@ class SnapshotRules:
         """
         wanted = tags_of_specifications(request.tag_specifications, "snapshot")["snapshot"]
         check_ids("volume", [request.volume_id])
-        volume = tx.one(_volumes().where(Volume.volume_id == request.volume_id))
+        query = _volumes().where(Volume.volume_id == request.volume_id)
+        volume = tx.one(query, VolumeRow)
         if volume is None or volume.account_id != tx.call.account_id:
             raise not_found("volume", request.volume_id)
         tx.authorize("volume", [request.volume_id])
@@ -79,14 +105,14 @@ class SnapshotRules:
     ) -> list[str]:
         """One of each of these volumes of the caller's, in their order. What is told of them to a
         host is one message."""
-        found = {row.volume_id: row for row in tx.rows(_volumes_of(volume_ids))}
+        found = {row.volume_id: row for row in tx.rows(_volumes_of(volume_ids), VolumeRow)}
         volumes = [found[volume_id] for volume_id in volume_ids]
         return self.take(tx, volumes, description, wanted, moment)
 
     def take(
         self,
         tx: Transaction,
-        volumes: Sequence,
+        volumes: Sequence[VolumeRow],
         description: str,
         wanted: Mapping[str, str],
         moment: Moment = SOME_TIME,
@@ -97,32 +123,31 @@ class SnapshotRules:
                 f"The description has at most {DESCRIPTION_CHARS_MAX} characters.",
                 noun="parameter",
             )
-        for volume in volumes:
-            _check_can_be_taken(tx, volume)
+        homes = [_home_of(tx, volume) for volume in volumes]
         self._quotas.charge(tx, tx.call.account_id, {"snapshots": len(volumes)})
-        hosts = Counter(volume.host_id for volume in volumes)
+        hosts = Counter(homes)
+        made = [new_id("snapshot", self._rng) for _ in volumes]
         rows = [
             {
-                "snapshot_id": new_id("snapshot", self._rng),
+                "snapshot_id": snapshot_id,
                 "account_id": tx.call.account_id,
                 "volume_id": volume.volume_id,
-                "host_id": volume.host_id,
+                "host_id": host_id,
                 "size_gib": volume.size_gib,
                 "description": description,
                 "status": "pending",
                 "quiesce": moment.quiesce,
                 "image_id": moment.image_id,
-                "image_snapshots": hosts[volume.host_id],
+                "image_snapshots": hosts[host_id],
                 "off_instance_id": moment.off_instance_id,
                 "started_ms": tx.call.now_ms,
             }
-            for volume in volumes
+            for snapshot_id, volume, host_id in zip(made, volumes, homes, strict=True)
         ]
         tx.insert(Snapshot, rows)
         for host_id in sorted(hosts):
-            here = {row["snapshot_id"]: 1 for row in rows if row["host_id"] == host_id}
+            here = {one: 1 for one, home in zip(made, homes, strict=True) if home == host_id}
             self._feed.assign_to(tx, SNAPSHOT, host_id, here)
-        made = [row["snapshot_id"] for row in rows]
         tags.add(tx, tx.call.account_id, [("snapshot", made, wanted)])
         return made
 
@@ -165,15 +190,16 @@ class SnapshotRules:
         SHARES.reset(tx, snapshot_id)
 
 
-def own(session: Session, call: Call, snapshot_id: str):
+def own(session: Session, call: Call, snapshot_id: str) -> OwnSnapshot:
     """The caller's snapshot. Raises MALFORMED_ID, NOT_FOUND, DENIED also for one that he may
     only use."""
     check_ids("snapshot", [snapshot_id])
     account_id = call.account_id
     row = session.one(
-        Snapshot.select(
-            Snapshot.account_id, Snapshot.status, Snapshot.host_id, Snapshot.public
-        ).where(Snapshot.snapshot_id == snapshot_id, visible_to(account_id))
+        Snapshot.select(*columns(OwnSnapshot, Snapshot)).where(
+            Snapshot.snapshot_id == snapshot_id, visible_to(account_id)
+        ),
+        OwnSnapshot,
     )
     if row is None:
         raise not_found("snapshot", snapshot_id)
@@ -188,14 +214,9 @@ def own(session: Session, call: Call, snapshot_id: str):
     return row
 
 
-def _volumes():
+def _volumes() -> Select:
     query = Volume.select(
-        Volume.volume_id,
-        Volume.account_id,
-        Volume.host_id,
-        Volume.size_gib,
-        Volume.desired,
-        Volume.made,
+        *columns(VolumeRow, Volume),
         HOME.observed.alias("observed"),
         Attachment.detaching,
         Attachment.delete_on_termination,
@@ -206,11 +227,12 @@ def _volumes():
     return with_home(query)
 
 
-def _volumes_of(volume_ids: Sequence[str]):
+def _volumes_of(volume_ids: Sequence[str]) -> Select:
     return _volumes().where(Volume.volume_id.in_(list(volume_ids)))
 
 
-def _check_can_be_taken(tx: Transaction, volume) -> None:
+def _home_of(tx: Transaction, volume: VolumeRow) -> str:
+    """The host that can copy the volume. Raises WRONG_STATE, QUOTA."""
     state = ""
     with_instance = volume.delete_on_termination and not volume.detaching
     if volume.desired != "present" or (with_instance and volume.wanted == "terminated"):
@@ -219,7 +241,7 @@ def _check_can_be_taken(tx: Transaction, volume) -> None:
         state = "error"
     elif not volume.made:
         state = "error" if volume.observed in UNMADE else "creating"
-    if state:
+    if state or volume.host_id is None:
         raise CloudError(
             Kind.WRONG_STATE,
             f"The volume '{volume.volume_id}' is in the state '{state}'.",
@@ -229,12 +251,13 @@ def _check_can_be_taken(tx: Transaction, volume) -> None:
     pending = Snapshot.select(Snapshot.snapshot_id).where(
         Snapshot.volume_id == volume.volume_id, Snapshot.status.in_(("pending", GONE))
     )
-    if len(tx.tuples(pending)) >= PENDING_PER_VOLUME_MAX:
+    if len(tx.column(pending, str)) >= PENDING_PER_VOLUME_MAX:
         raise CloudError(
             Kind.QUOTA,
             f"The volume '{volume.volume_id}' has {PENDING_PER_VOLUME_MAX} pending snapshots.",
             noun="pending-snapshot",
         )
+    return volume.host_id
 
 
 def _image_of(session: Session, call: Call, snapshot_id: str) -> str | None:
@@ -246,5 +269,6 @@ def _image_of(session: Session, call: Call, snapshot_id: str) -> str | None:
             ImageBlockDevice.snapshot_id == snapshot_id,
             Image.account_id == call.account_id,
             Image.status.in_(LIVING),
-        )
+        ),
+        str,
     )

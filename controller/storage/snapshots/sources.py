@@ -6,12 +6,15 @@ An account sees its own snapshots, those shared with it, and public ones.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from controller.identity.shares import Shares
 from controller.kernel.call import Call
 from controller.kernel.database import Session
 from controller.kernel.lookup import check_ids, check_there
 from controller.kernel.owned import Owned
+from controller.kernel.rows import columns
+from controller.kernel.table import Clause
 from controller.kernel.units import GIB
 from controller.tables.storage import Snapshot, SnapshotShare
 from protos.errors import CloudError, Kind
@@ -49,7 +52,15 @@ class Source:
         return self.size_gib * GIB
 
 
-def visible_to(account_id: str):
+class SourceRow(NamedTuple):
+    snapshot_id: str
+    status: str
+    digest: str | None
+    size_gib: int
+    size_bytes: int
+
+
+def visible_to(account_id: str) -> Clause:
     """The condition for snapshots that an account may see and restore."""
     own = Snapshot.account_id == account_id
     shared = SHARES.with_account(account_id)
@@ -71,13 +82,10 @@ def find_sources(session: Session, call: Call, snapshot_ids: Iterable[str]) -> d
     if not wanted:
         return {}
     rows = session.rows(
-        Snapshot.select(
-            Snapshot.snapshot_id,
-            Snapshot.status,
-            Snapshot.digest,
-            Snapshot.size_gib,
-            Snapshot.size_bytes,
-        ).where(Snapshot.snapshot_id.in_(wanted), visible_to(call.account_id))
+        Snapshot.select(*columns(SourceRow, Snapshot)).where(
+            Snapshot.snapshot_id.in_(wanted), visible_to(call.account_id)
+        ),
+        SourceRow,
     )
     check_there("snapshot", wanted, {row.snapshot_id for row in rows})
     session.authorize("snapshot", wanted)
@@ -90,6 +98,6 @@ def find_sources(session: Session, call: Call, snapshot_ids: Iterable[str]) -> d
                 id=row.snapshot_id,
             )
     return {
-        row.snapshot_id: Source(row.snapshot_id, row.digest, row.size_gib, row.size_bytes)
+        row.snapshot_id: Source(row.snapshot_id, row.digest or "", row.size_gib, row.size_bytes)
         for row in rows
     }

@@ -9,6 +9,7 @@ from peewee import Case, fn
 
 from controller.hosts.guests import HOME
 from controller.kernel.filters import NOTHING, integer
+from controller.kernel.table import Clause
 from controller.storage.states import UNMADE
 from controller.storage.volumes import state, types
 from controller.tables.compute import Attachment
@@ -27,7 +28,7 @@ VOLUME_STATES = {
 }
 
 
-def shown_iops_are(values: Sequence[str]):
+def shown_iops_are(values: Sequence[str]) -> Clause:
     """As types.shown_iops shows them."""
     least, most = types.GP2_IOPS
     grown = Volume.size_gib * types.GP2_IOPS_PER_GIB

@@ -6,6 +6,7 @@ DescribeVolumesModifications.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from controller.config import Zone
 from controller.hosts.attachment_states import VOLUME_STATES as ATTACHMENT_STATES
@@ -28,9 +29,10 @@ from controller.kernel.filters import (
     where,
 )
 from controller.kernel.lookup import check_found, check_ids, select_page
+from controller.kernel.rows import columns
 from controller.storage.volumes import state
 from controller.storage.volumes.conditions import VOLUME_STATES, shown_iops_are
-from controller.storage.volumes.rows import own
+from controller.storage.volumes.rows import VolumeRow, own, volumes_query
 from controller.storage.volumes.types import shown_iops
 from controller.tables.compute import Attachment
 from controller.tables.hosts import Host
@@ -132,6 +134,35 @@ _MODIFICATION_FILTERS: Mapping[str, Condition] = {
 }
 
 
+class StatusRow(NamedTuple):
+    """A volume with the health of its home."""
+
+    volume_id: str
+    availability_zone: str
+    iops: int
+    desired: str
+    made: bool
+    instance_id: str | None
+    observed: str | None
+    health: str
+
+
+class ModificationRow(NamedTuple):
+    volume_id: str
+    state: str
+    started_ms: int
+    ended_ms: int
+    message: str
+    original_size_gib: int
+    original_type: str
+    original_iops: int
+    original_throughput_mibps: int
+    target_size_gib: int
+    target_type: str
+    target_iops: int
+    target_throughput_mibps: int
+
+
 def describe(
     session: Session,
     call: Call,
@@ -142,7 +173,9 @@ def describe(
     page = page_of(request.page, largest=LARGEST_PAGE, explicit_ids=request.volume_ids)
     conditions = where(filters, request.filters)
     query, ids = own(call.account_id), request.volume_ids
-    rows, token = select_page(session, query, Volume.volume_id, "volume", ids, conditions, page)
+    rows, token = select_page(
+        session, query, Volume.volume_id, "volume", ids, conditions, page, row=VolumeRow
+    )
     tags = tags_of(session, [row.volume_id for row in rows])
     return volumes_pb2.DescribeVolumesResponse(
         volumes=[_message(row, tags.get(row.volume_id, ())) for row in rows], next_token=token
@@ -154,9 +187,15 @@ def statuses(
 ) -> volumes_pb2.DescribeVolumeStatusResponse:
     page = page_of(request.page, explicit_ids=request.volume_ids)
     conditions = where(_STATUS_FILTERS, request.filters)
-    query = own(call.account_id, Host.health).join(Host, on=Host.host_id == Volume.host_id)
+    query = (
+        volumes_query(StatusRow, health=Host.health)
+        .join(Host, on=Host.host_id == Volume.host_id)
+        .where(Volume.account_id == call.account_id)
+    )
     ids = request.volume_ids
-    rows, token = select_page(session, query, Volume.volume_id, "volume", ids, conditions, page)
+    rows, token = select_page(
+        session, query, Volume.volume_id, "volume", ids, conditions, page, row=StatusRow
+    )
     return volumes_pb2.DescribeVolumeStatusResponse(
         statuses=[_status(row) for row in rows], next_token=token
     )
@@ -170,7 +209,7 @@ def modifications(
     page = page_of(request.page, explicit_ids=request.volume_ids)
     conditions = where(_MODIFICATION_FILTERS, request.filters)
     query = (
-        _CHANGE.select()
+        _CHANGE.select(*columns(ModificationRow, _CHANGE))
         .join(Volume, on=Volume.volume_id == _CHANGE.volume_id)
         .where(Volume.account_id == call.account_id)
     )
@@ -183,6 +222,7 @@ def modifications(
     rows, token = select_page(
         *(session, query, _CHANGE.volume_id, "volume", ids, conditions, page),
         absent="volume-modification",
+        row=ModificationRow,
     )
     return volumes_pb2.DescribeVolumesModificationsResponse(
         modifications=[modification_message(row) for row in rows], next_token=token
@@ -190,11 +230,11 @@ def modifications(
 
 
 def volume_message(session: Session, call: Call, volume_id: str) -> volumes_pb2.Volume:
-    row = session.one(own(call.account_id).where(Volume.volume_id == volume_id))
+    (row,) = session.rows(own(call.account_id).where(Volume.volume_id == volume_id), VolumeRow)
     return _message(row, tags_of(session, [volume_id]).get(volume_id, ()))
 
 
-def attachment_message(row, shown: str = "") -> volumes_pb2.VolumeAttachment:
+def attachment_message(row: VolumeRow, shown: str = "") -> volumes_pb2.VolumeAttachment:
     return volumes_pb2.VolumeAttachment(
         volume_id=row.volume_id,
         instance_id=row.instance_id,
@@ -205,7 +245,7 @@ def attachment_message(row, shown: str = "") -> volumes_pb2.VolumeAttachment:
     )
 
 
-def modification_message(row) -> volumes_pb2.VolumeModification:
+def modification_message(row: ModificationRow) -> volumes_pb2.VolumeModification:
     return volumes_pb2.VolumeModification(
         volume_id=row.volume_id,
         modification_state=row.state,
@@ -224,7 +264,7 @@ def modification_message(row) -> volumes_pb2.VolumeModification:
     )
 
 
-def _message(row, tags: Sequence[common_pb2.Tag]) -> volumes_pb2.Volume:
+def _message(row: VolumeRow, tags: Sequence[common_pb2.Tag]) -> volumes_pb2.Volume:
     message = volumes_pb2.Volume(
         volume_id=row.volume_id,
         owner_id=row.account_id,
@@ -244,7 +284,7 @@ def _message(row, tags: Sequence[common_pb2.Tag]) -> volumes_pb2.Volume:
     return message
 
 
-def _status(row) -> volumes_pb2.VolumeStatus:
+def _status(row: StatusRow) -> volumes_pb2.VolumeStatus:
     seen = state.volume_state(row)
     status, enabled = STATUS[row.health]
     if seen == state.CREATING:

@@ -8,12 +8,15 @@ claimed; ``modifying`` lasts until its home has seen the new size and its guest 
 from controller.hosts.feed import Feed
 from controller.hosts.guests import revise_devices
 from controller.identity.quotas.rules import Quotas
+from controller.kernel import rows
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
+from controller.kernel.table import Select
 from controller.storage.volumes import state, types
+from controller.storage.volumes.describe import ModificationRow, modification_message
 from controller.storage.volumes.placement import VolumePlacement
 from controller.storage.volumes.revisions import revise
-from controller.storage.volumes.rows import find_volume, is_quiesced
+from controller.storage.volumes.rows import VolumeRow, find_volume, is_quiesced
 from controller.storage.volumes.rules import columns_of_shape, wrong_state
 from controller.tables.storage import Volume, VolumeModification
 from protos.cloud.v1 import volumes_pb2
@@ -26,8 +29,10 @@ class Modifier:
     def __init__(self, db: Database, placement: VolumePlacement, quotas: Quotas, feed: Feed):
         self._db, self._placement, self._quotas, self._feed = db, placement, quotas, feed
 
-    def modify(self, call: Call, request: volumes_pb2.ModifyVolumeRequest):
-        """The modification's row. Raises INVALID, NOT_FOUND, WRONG_STATE, QUOTA, NO_CAPACITY."""
+    def modify(
+        self, call: Call, request: volumes_pb2.ModifyVolumeRequest
+    ) -> volumes_pb2.VolumeModification:
+        """Raises INVALID, NOT_FOUND, WRONG_STATE, QUOTA, NO_CAPACITY."""
         with self._db.write(call) as tx:
             row = find_volume(tx, call.account_id, request.volume_id)
             _check_modifiable(tx, row)
@@ -36,7 +41,7 @@ class Modifier:
             volume_revision, columns = 0, columns_of_shape(shape)
             if growth:
                 self._quotas.charge(tx, call.account_id, {"gigabytes": growth})
-                self._placement.claim_more(tx, row.host_id, growth)
+                self._placement.claim_more(tx, row.host_id or "", growth)
                 volume_revision = revise(tx, self._feed, [row.volume_id], columns)[row.volume_id]
             else:
                 tx.advance(Volume, columns, Volume.volume_id == row.volume_id)
@@ -63,25 +68,27 @@ class Modifier:
             }
             later = tuple(name for name in modification if name != "volume_id")
             tx.insert(VolumeModification, [modification], on_conflict=("volume_id",), update=later)
-            return tx.one(_modification(row.volume_id))
+            (made,) = tx.rows(_modification(row.volume_id), ModificationRow)
+            return modification_message(made)
 
-    def _tell_guest(self, tx: Transaction, row) -> int:
+    def _tell_guest(self, tx: Transaction, row: VolumeRow) -> int:
         """The instance's revision under which its guest has the new limits; 0: nobody has it."""
         if row.instance_id is None:
             return 0
         return revise_devices(tx, self._feed, [row.instance_id])[row.instance_id]
 
 
-def _modification(volume_id: str):
-    return VolumeModification.select().where(VolumeModification.volume_id == volume_id)
+def _modification(volume_id: str) -> Select:
+    query = VolumeModification.select(*rows.columns(ModificationRow, VolumeModification))
+    return query.where(VolumeModification.volume_id == volume_id)
 
 
-def _check_modifiable(tx: Transaction, row) -> None:
+def _check_modifiable(tx: Transaction, row: VolumeRow) -> None:
     if state.volume_state(row) not in (state.AVAILABLE, state.IN_USE):
         raise wrong_state(row, "modified")
     if row.instance_id and (row.wanted == "terminated" or row.detaching):
         raise wrong_state(row, "modified")
-    earlier = tx.one(_modification(row.volume_id))
+    earlier = tx.one(_modification(row.volume_id), ModificationRow)
     if earlier is not None and earlier.state == MODIFYING:
         raise CloudError(
             Kind.WRONG_STATE,
@@ -92,13 +99,11 @@ def _check_modifiable(tx: Transaction, row) -> None:
         )
 
 
-def _target(row, request: volumes_pb2.ModifyVolumeRequest) -> types.Shape:
+def _target(row: VolumeRow, request: volumes_pb2.ModifyVolumeRequest) -> types.Shape:
     """What the volume is to be; what is not said stays, as far as the type has it."""
-
-    def asked(name: str):
-        return getattr(request, name) if request.HasField(name) else None
-
-    size, iops, throughput = asked("size_gib"), asked("iops"), asked("throughput_mibps")
+    size = request.size_gib if request.HasField("size_gib") else None
+    iops = request.iops if request.HasField("iops") else None
+    throughput = request.throughput_mibps if request.HasField("throughput_mibps") else None
     if not request.volume_type and (size, iops, throughput) == (None, None, None):
         raise missing_parameter("size, volumeType, iops or throughput")
     wanted = request.volume_type or row.volume_type
@@ -110,11 +115,10 @@ def _target(row, request: volumes_pb2.ModifyVolumeRequest) -> types.Shape:
             f"New size cannot be smaller than existing size: {size} < {row.size_gib} GiB.",
             noun="parameter",
         )
-    known = types.TYPES.get(wanted)
-    kept = known is not None and row.volume_type in types.TYPES
-    if kept and iops is None and known.iops and row.iops:
+    known = types.TYPES.get(wanted) if row.volume_type in types.TYPES else None
+    if known and iops is None and known.iops and row.iops:
         least, most = known.iops
         iops = row.iops if least <= row.iops <= most else None
-    if kept and throughput is None and known.throughput and row.throughput_mibps:
+    if known and throughput is None and known.throughput and row.throughput_mibps:
         throughput = row.throughput_mibps
     return types.shape(size or row.size_gib, wanted, iops, throughput)

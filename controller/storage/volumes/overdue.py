@@ -16,7 +16,7 @@ from controller.hosts.health import given_up
 from controller.hosts.reports import suppose
 from controller.kernel.call import Call
 from controller.kernel.database import Database
-from controller.storage.volumes.rows import volumes_query
+from controller.storage.volumes.rows import VolumeId, volumes_query
 from controller.tables.compute import Attachment
 from controller.tables.hosts import Host
 from controller.tables.nouns import VOLUME
@@ -38,7 +38,7 @@ class VolumeOverdue:
         lost = given_up(self._hosts, self._started_ms, call.now_ms)
         if lost is None:
             return 0
-        making = volumes_query().where(
+        making = volumes_query(VolumeId).where(
             Volume.desired == "present",
             ~Volume.made,
             Attachment.device_id.is_null(),
@@ -46,10 +46,10 @@ class VolumeOverdue:
             Volume.host_id.in_(Host.select(Host.host_id).where(lost)),
         )
         with self._db.read() as session:
-            if session.one(making) is None:
+            if not session.exists(making):
                 return 0
         with self._db.write(call) as tx:
-            found = [row.volume_id for row in tx.rows(making)]
+            found = tx.column(making, str)
             suppose(tx, VOLUME, found, "lost", LOST)
         log.warning("%d volumes are in error: %s", len(found), LOST)
         return len(found)

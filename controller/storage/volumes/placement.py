@@ -39,7 +39,7 @@ class VolumePlacement:
             free >= size_gib * 1000,
         )
         away = Host.hypervisor_away != ""
-        for (host_id,) in tx.tuples(there.order_by(away, free.desc(), Host.host_id)):
+        for host_id in tx.column(there.order_by(away, free.desc(), Host.host_id), str):
             if self._claim(tx, host_id, size_gib):
                 return host_id
         raise CloudError(

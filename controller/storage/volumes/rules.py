@@ -9,6 +9,7 @@ new revision.
 """
 
 import random
+from collections.abc import Collection
 
 from controller.hosts.feed import Feed
 from controller.identity.quotas.rules import Quotas
@@ -21,7 +22,7 @@ from controller.storage.snapshots.sources import Source, source_of
 from controller.storage.volumes import state, types
 from controller.storage.volumes.placement import VolumePlacement
 from controller.storage.volumes.revisions import revise
-from controller.storage.volumes.rows import find_volume, ids_of
+from controller.storage.volumes.rows import VolumeRow, find_volume
 from controller.tables.nouns import VOLUME
 from controller.tables.storage import Volume
 from protos.cloud.v1 import volumes_pb2
@@ -91,16 +92,16 @@ class VolumeRules:
             if seen == state.CREATING:
                 raise wrong_state(row, "deleted")
             if seen != state.DELETING:
-                condemn(tx, self._feed, [row])
+                condemn(tx, self._feed, [volume_id])
 
 
-def condemn(tx: Transaction, feed: Feed, rows) -> None:
+def condemn(tx: Transaction, feed: Feed, volume_ids: Collection[str]) -> None:
     """Nothing is to be left of these volumes, which are attached to nothing: their homes are told,
     and reconcile forgets them once they are seen gone."""
-    revise(tx, feed, ids_of(rows), {"desired": "deleted"})
+    revise(tx, feed, volume_ids, {"desired": "deleted"})
 
 
-def columns_of_shape(shape: types.Shape) -> dict:
+def columns_of_shape(shape: types.Shape) -> dict[str, object]:
     return {
         "size_gib": shape.size_gib,
         "volume_type": shape.volume_type,
@@ -109,7 +110,7 @@ def columns_of_shape(shape: types.Shape) -> dict:
     }
 
 
-def columns_of_source(source: Source | None) -> dict:
+def columns_of_source(source: Source | None) -> dict[str, object]:
     """What a volume begins as; it does not need the snapshot any more."""
     if source is None:
         return {}
@@ -123,7 +124,7 @@ def columns_of_source(source: Source | None) -> dict:
     }
 
 
-def wrong_state(row, done: str) -> CloudError:
+def wrong_state(row: VolumeRow, done: str) -> CloudError:
     return CloudError(
         Kind.WRONG_STATE,
         f"The volume '{row.volume_id}' is '{state.volume_state(row)}' and cannot be {done}.",
@@ -133,9 +134,12 @@ def wrong_state(row, done: str) -> CloudError:
 
 
 def _shape(request: volumes_pb2.CreateVolumeRequest, source: Source | None) -> types.Shape:
-    if source is None and not request.HasField("size_gib"):
+    if request.HasField("size_gib"):
+        size = request.size_gib
+    elif source is not None:
+        size = source.size_gib
+    else:
         raise missing_parameter("size or snapshotId")
-    size = request.size_gib if request.HasField("size_gib") else source.size_gib
     if source is not None and size < source.size_gib:
         raise invalid_parameter(
             f"Volume of size {size}GiB is smaller than snapshot '{source.snapshot_id}', "

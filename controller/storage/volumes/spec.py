@@ -7,10 +7,12 @@ VolumeSpec.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from controller.hosts.kinds import Reading
 from controller.kernel.database import Session
 from controller.kernel.prepared import among, prepared
+from controller.kernel.table import Select
 from controller.kernel.units import GIB
 from controller.tables.compute import Attachment
 from controller.tables.hosts import Host
@@ -40,17 +42,67 @@ DISK_FIELDS = (
 )
 
 
+class Begins(Protocol):
+    """What a volume began as."""
+
+    @property
+    def source_image_id(self) -> str: ...
+    @property
+    def digest(self) -> str | None: ...
+    @property
+    def disk_format(self) -> str: ...
+    @property
+    def image_size_bytes(self) -> int: ...
+    @property
+    def image_virtual_size_bytes(self) -> int: ...
+
+
+class VolumeRow(NamedTuple):
+    volume_id: str
+    revision: int
+    desired: str
+    size_gib: int
+    served_to: str
+    source_image_id: str
+    digest: str | None
+    disk_format: str
+    image_size_bytes: int
+    image_virtual_size_bytes: int
+
+
+class DiskRow(NamedTuple):
+    """A disk of an instance: DISK_FIELDS."""
+
+    volume_id: str
+    position: int
+    device_name: str
+    size_gib: int
+    iops: int
+    throughput_mibps: int
+    delete_on_termination: bool
+    detaching: bool
+    forced: bool
+    attach_revision: int
+    volume_revision: int
+    home_host_id: str
+    source_image_id: str
+    digest: str | None
+    disk_format: str
+    image_size_bytes: int
+    image_virtual_size_bytes: int
+
+
 def render(reading: Reading) -> Iterable[fleet_pb2.Assignment]:
     """The specs of volumes at home on the host."""
-    rows = reading.session.rows(_query(ids=reading.ids(VOLUME)))
+    rows = reading.session.rows(_query(ids=reading.ids(VOLUME)), VolumeRow)
     found = {row.volume_id: row for row in rows}
     for one in reading.assigned[VOLUME.kind]:
         if row := found.get(one.resource_id):
-            yield one.message(row.revision, volume=_spec(row))
+            yield one.message(row.revision, fleet_pb2.Assignment(volume=_spec(row)))
 
 
 @prepared
-def _query(ids):
+def _query(ids: Sequence[str]) -> Select:
     return Volume.select(
         Volume.volume_id,
         Volume.revision,
@@ -65,17 +117,17 @@ def _query(ids):
     ).where(among(Volume.volume_id, ids))
 
 
-def endpoints(session: Session, host_id: str, disks: Sequence) -> Mapping[str, str]:
+def endpoints(session: Session, host_id: str, disks: Iterable[DiskRow]) -> Mapping[str, str]:
     """Where the homes of those disks serve them that are not at home on this host: no statement
     where all are."""
-    elsewhere = {row.home_host_id for row in disks} - {None, host_id}
+    elsewhere = {row.home_host_id for row in disks} - {host_id}
     if not elsewhere:
         return {}
     homes = Host.select(Host.host_id, Host.volume_endpoint)
     return dict(session.tuples(homes.where(Host.host_id.in_(sorted(elsewhere)))))
 
 
-def _spec(row) -> fleet_pb2.VolumeSpec:
+def _spec(row: VolumeRow) -> fleet_pb2.VolumeSpec:
     deleted = row.desired == "deleted"
     spec = fleet_pb2.VolumeSpec(
         volume_id=row.volume_id,
@@ -87,7 +139,7 @@ def _spec(row) -> fleet_pb2.VolumeSpec:
     return spec
 
 
-def disk(row, host_id: str, homes: Mapping[str, str]) -> fleet_pb2.DiskSpec:
+def disk(row: DiskRow, host_id: str, homes: Mapping[str, str]) -> fleet_pb2.DiskSpec:
     """A disk of an instance on this host; homes: what ``endpoints`` found."""
     known_by_it_alone = not row.volume_revision and not row.attach_revision
     spec = fleet_pb2.DiskSpec(
@@ -109,7 +161,7 @@ def disk(row, host_id: str, homes: Mapping[str, str]) -> fleet_pb2.DiskSpec:
     return spec
 
 
-def _add_source(source: fleet_pb2.ImageSource, row) -> None:
+def _add_source(source: fleet_pb2.ImageSource, row: Begins) -> None:
     if row.digest:
         source.image_id = row.source_image_id
         source.digest = row.digest

@@ -15,6 +15,8 @@ Read backwards for filters in storage/volumes/conditions; the states of attachme
 attachment_states.
 """
 
+from typing import Protocol
+
 from controller.storage.states import UNMADE
 
 CREATING, AVAILABLE, IN_USE, DELETING, ERROR = (
@@ -26,8 +28,20 @@ CREATING, AVAILABLE, IN_USE, DELETING, ERROR = (
 )
 
 
-def volume_state(row) -> str:
-    """Of a row with desired, instance_id, made and observed."""
+class Volume(Protocol):
+    """A volume's row with its attachment and what its home has seen, None where there is none."""
+
+    @property
+    def desired(self) -> str: ...
+    @property
+    def instance_id(self) -> str | None: ...
+    @property
+    def made(self) -> bool: ...
+    @property
+    def observed(self) -> str | None: ...
+
+
+def volume_state(row: Volume) -> str:
     if row.desired == "deleted":
         return DELETING
     if row.instance_id:

@@ -18,7 +18,7 @@ from pathlib import Path
 from peewee import SQL, Select
 
 from controller.kernel.call import system_call
-from controller.kernel.database import Database, Transaction
+from controller.kernel.database import Database, Session, Transaction
 from controller.tables.migrations.rebuild import script
 
 
@@ -38,7 +38,7 @@ def _run(statements: Iterable[str], tx: Transaction) -> None:
         tx.define(statement)
 
 
-MIGRATIONS = tuple(_found())
+MIGRATIONS: tuple[tuple[int, Callable[[Transaction], None]], ...] = tuple(_found())
 NEWEST = MIGRATIONS[-1][0]
 
 
@@ -68,6 +68,6 @@ def migrate(db: Database, now_ms: int) -> list[int]:
     return applied
 
 
-def version(session) -> int:
+def version(session: Session) -> int:
     """The number of the newest migration applied, 0 for none."""
-    return session.value(Select([SQL("schema_migration")], [SQL("MAX(number)")])) or 0
+    return session.value(Select([SQL("schema_migration")], [SQL("MAX(number)")]), int) or 0

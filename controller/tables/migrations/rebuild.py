@@ -76,9 +76,9 @@ def _names(tx: Transaction, kind: str, table: str | None = None) -> list[str]:
     query = Select([master], [SQL("name")]).where(SQL("type = ? AND sql IS NOT NULL", (kind,)))
     if table is not None:
         query = query.where(SQL("tbl_name = ?", (table,)))
-    return [row[0] for row in tx.tuples(query)]
+    return tx.column(query, str)
 
 
 def _columns(tx: Transaction, table: str) -> list[str]:
     source = SQL("pragma_table_info(?)", (table,))
-    return [row[0] for row in tx.tuples(Select([source], [SQL("name")]))]
+    return tx.column(Select([source], [SQL("name")]), str)

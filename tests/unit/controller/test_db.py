@@ -1,6 +1,7 @@
 """Sessions, filters and pages: what every noun of the controller stands on."""
 
 import itertools
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from controller.kernel.call import Call, Principal, system_call
 from controller.kernel.database import Conflict, open_sqlite
 from controller.kernel.filters import page_of, where
 from controller.kernel.middleware import ATTEMPTS, Middleware
+from controller.kernel.rows import columns
 from controller.storage.states import LIVING
 from controller.tables.compute import KeyPair
 from controller.tables.hosts import Host
@@ -24,6 +26,11 @@ from protos.errors import CloudError, Kind
 from protos.rpc import CallContext, Caller
 
 CALL = system_call(1)
+
+
+class Stamped(NamedTuple):
+    account_id: str
+    created_ms: int
 
 
 @pytest.fixture
@@ -116,11 +123,23 @@ def test_advance_says_how_many_rows_still_were_as_expected(db):
             Account,
             {"created_ms": Account.created_ms + 5},
             is_a,
-            returning=[Account.account_id, Account.created_ms],
+            returning=Stamped,
         )
-        assert tuple(row) == ("0", 5)
+        assert row == Stamped("0", 5)
         with pytest.raises(ValueError, match="without a guard"):
             tx.advance(Account, {"operator": False})
+
+
+def test_a_row_is_what_its_query_selects(db):
+    accounts(db, "a")
+    key = Account.account_id
+    with db.read() as session:
+        assert session.rows(Account.select(*columns(Stamped, Account)), Stamped) == [("0", 0)]
+        for drifted in (Account.select(key), Account.select(Account.created_ms, key)):
+            with pytest.raises(TypeError, match="Stamped has the fields"):
+                session.one(drifted, Stamped)
+        assert session.column(Account.select(key), str) == ["0"]
+        assert session.exists(Account.select(key)) and not session.exists(KeyPair.select())
 
 
 def test_many_rows_are_one_statement(db):

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from controller.compute.scheduling.model import Candidate
+from controller.compute.scheduling.model import Candidate, Dice
 
 
-def choose(fitting: Sequence[Candidate], scores: Sequence[float], rng) -> str:
-    return rng.choice(fitting).host_id
+def choose(fitting: Sequence[Candidate], scores: Sequence[float], dice: Dice) -> str:
+    return dice.choice(fitting).host_id

@@ -3,11 +3,11 @@ they share the load."""
 
 from collections.abc import Sequence
 
-from controller.compute.scheduling.model import Candidate
+from controller.compute.scheduling.model import Candidate, Dice
 
 
-def choose(fitting: Sequence[Candidate], scores: Sequence[float], rng) -> str:
+def choose(fitting: Sequence[Candidate], scores: Sequence[float], dice: Dice) -> str:
     most = max(scores)
-    return rng.choice(
+    return dice.choice(
         [h.host_id for h, score in zip(fitting, scores, strict=True) if score == most]
     )

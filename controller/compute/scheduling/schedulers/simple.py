@@ -3,8 +3,8 @@ the first by id."""
 
 from collections.abc import Sequence
 
-from controller.compute.scheduling.model import Candidate
+from controller.compute.scheduling.model import Candidate, Dice
 
 
-def choose(fitting: Sequence[Candidate], scores: Sequence[float], rng) -> str:
+def choose(fitting: Sequence[Candidate], scores: Sequence[float], dice: Dice) -> str:
     return min(fitting, key=lambda h: (h.vcpus_used / max(1, h.vcpus), h.host_id)).host_id
