@@ -34,7 +34,7 @@ from controller.compute.attachments.interfaces import InterfaceAttachments
 from controller.compute.attachments.reconcile import AttachmentReconciler
 from controller.compute.attachments.volumes import VolumeAttachments
 from controller.compute.create_image import ImageMaker
-from controller.compute.instances import observe as instance_observer
+from controller.compute.instances import rules as instances
 from controller.compute.instances.attributes import Attributes
 from controller.compute.instances.describe import Describer
 from controller.compute.instances.metadata_options import retagged
@@ -42,7 +42,7 @@ from controller.compute.instances.overdue import Overdue
 from controller.compute.instances.purge import Purge
 from controller.compute.instances.reconcile import InstanceReconciler
 from controller.compute.instances.rules import InstanceRules
-from controller.compute.instances.spec import InstanceSpecs
+from controller.compute.key_pairs import rules as key_pairs
 from controller.compute.key_pairs.rpc import KeyPairsServicer
 from controller.compute.launch.run import Launcher
 from controller.compute.rpc import InstancesServicer
@@ -50,13 +50,13 @@ from controller.compute.scheduling.place import Scheduler
 from controller.compute.types.catalogue import ensure_catalogue
 from controller.compute.types.describe import Types
 from controller.config import Config
+from controller.hosted import hosted_kinds
 from controller.hosts.administration import HostsServicer
 from controller.hosts.authority import Authority
 from controller.hosts.delivery import Agents, Delivery
 from controller.hosts.enrolment import Enrolment
 from controller.hosts.feed import Feed
 from controller.hosts.health import HostHealth
-from controller.hosts.kinds import Kind
 from controller.hosts.overcommit import Settings
 from controller.hosts.regions import RegionsServicer
 from controller.hosts.reports import Reports
@@ -74,41 +74,65 @@ from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
 from controller.kernel.middleware import Middleware
 from controller.kernel.tasks import Driver, Task
-from controller.network import spec as vpc_spec
+from controller.network.acls import describe as network_acls
 from controller.network.address_pool import ensure_pool
+from controller.network.addresses import rules as addresses
 from controller.network.addresses.rpc import AddressesServicer
 from controller.network.default_vpc import add_missing_subnets, make_default_vpc
+from controller.network.dhcp_options import rules as dhcp_options
 from controller.network.dhcp_options.rules import keep_domain
+from controller.network.interfaces import rules as network_interfaces
 from controller.network.interfaces.launch import GROUPS_PER_INTERFACE_MAX
 from controller.network.interfaces.rpc import NetworkInterfacesServicer
 from controller.network.names import DnsNames, private_suffix
+from controller.network.routing import internet_gateways, route_tables
 from controller.network.rpc import NetworksServicer
+from controller.network.security_groups import group_rules as security_group_rules
+from controller.network.security_groups import groups as security_groups
 from controller.network.security_groups.rpc import SecurityGroupsServicer
+from controller.network.subnets import rules as subnets
+from controller.network.vpcs import rules as vpcs
 from controller.storage.blocks.fleet_rpc import BlocksRpc
 from controller.storage.blocks.store import BlockStore
+from controller.storage.images import sharing as images
 from controller.storage.images.collect import ImageCollector
 from controller.storage.images.fetch import ImageFetcher
 from controller.storage.images.reconcile import ImageReconciler
 from controller.storage.images.remote import HttpReader
 from controller.storage.images.rpc import ImagesServicer
 from controller.storage.images.store import ImageStore
-from controller.storage.snapshots import observe as snapshot_observer
-from controller.storage.snapshots import spec as snapshot_spec
+from controller.storage.snapshots import sources as snapshots
 from controller.storage.snapshots.collect import BlockCollector
 from controller.storage.snapshots.rpc import SnapshotsServicer
 from controller.storage.snapshots.rules import SnapshotRules
-from controller.storage.volumes import observe as volume_observer
-from controller.storage.volumes import spec as volume_spec
+from controller.storage.volumes import rows as volumes
 from controller.storage.volumes.modify import Modifier
 from controller.storage.volumes.overdue import VolumeOverdue
 from controller.storage.volumes.placement import VolumePlacement
 from controller.storage.volumes.reconcile import VolumeReconciler
 from controller.storage.volumes.rpc import VolumesServicer
 from controller.storage.volumes.rules import VolumeRules
-from controller.tables import nouns
 from protos.cloud.v1 import fleet_pb2
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
+# What accounts have: tagged, counted by quotas, asked about by policies.
+OWNED = (
+    instances.OWNED,
+    key_pairs.OWNED,
+    addresses.OWNED,
+    security_groups.OWNED,
+    security_group_rules.OWNED,
+    network_interfaces.OWNED,
+    vpcs.OWNED,
+    subnets.OWNED,
+    internet_gateways.OWNED,
+    route_tables.OWNED,
+    network_acls.OWNED,
+    dhcp_options.OWNED,
+    images.OWNED,
+    volumes.OWNED,
+    snapshots.OWNED,
+)
 
 
 @dataclass(frozen=True)
@@ -161,7 +185,7 @@ def build(
     feed = Feed(lambda host_ids: delivery.kick(host_ids))  # made below: they need each other
     instances = InstanceRules(db, _settings(config), quotas, feed)
     reconcilers = _reconcilers(db, instances, quotas, feed)
-    kinds = _kinds(config, feed)
+    kinds = hosted_kinds(_names(config), zones, feed)
     reports = Reports(db, kinds, list(reconcilers.values()))
     snapshots = SnapshotRules(rng, quotas, feed)
     specs = Specs(kinds, _host_settings(config))
@@ -170,13 +194,6 @@ def build(
     def open_account(tx: Transaction, account_id: str) -> None:
         quotas.make(tx, account_id)
         make_default_vpc(tx, account_id, zones, rng, quotas, _names(config).private_suffix)
-
-    def prepare(call: Call) -> None:
-        with db.write(call) as tx:
-            ensure_catalogue(tx)
-            ensure_pool(tx, config.networks.public_pool)
-            add_missing_subnets(tx, zones, rng)
-            keep_domain(tx, feed, _names(config).private_suffix)
 
     identity = Identity(db, rng, master_key, open_account)
     enrolment = Enrolment(db, rng, config, authority)
@@ -193,7 +210,7 @@ def build(
         **_resources(config, db, rng, quotas, feed, snapshots, store),
     }
     fetcher = ImageFetcher(db, store, config.images, HttpReader(config.images.sources).read, clock)
-    guard = Guard(authorize, config.region.name)
+    guard = Guard(authorize, config.region.name, OWNED)
     wrapped = {
         name: Middleware(servicer, clock, guard.asks_of(name))
         for name, servicer in servicers.items()
@@ -207,9 +224,20 @@ def build(
         ),
         identity=identity,
         enrolment=enrolment,
-        prepare=prepare,
+        prepare=partial(_prepare, config, db, rng, quotas, feed),
         fetch_image=fetcher.run_once,
     )
+
+
+def _prepare(
+    config: Config, db: Database, rng: random.Random, quotas: Quotas, feed: Feed, call: Call
+) -> None:
+    with db.write(call) as tx:
+        ensure_catalogue(tx)
+        ensure_pool(tx, config.networks.public_pool)
+        add_missing_subnets(tx, config.region.zones, rng)
+        quotas.add_missing(tx)
+        keep_domain(tx, feed, _names(config).private_suffix)
 
 
 def _reconcilers(
@@ -249,7 +277,7 @@ def _tasks(
         Task("blocks", HOUR, BlockCollector(db, blocks).run_once),
         Task("key changes", HOUR, identity.forget_changes),
         Task("join tokens", HOUR, enrolment.forget_expired),
-        Task("audit", HOUR, Audit(db).run_once),
+        Task("audit", HOUR, Audit(db, OWNED).run_once),
     ]
 
 
@@ -300,7 +328,7 @@ def _resources(
         "KeyPairs": KeyPairsServicer(db, rng, quotas),
         "Quotas": QuotasServicer(db, quotas),
         "Regions": RegionsServicer(db, region, quotas, GROUPS_PER_INTERFACE_MAX),
-        "Tags": TagsServicer(db, partial(retagged, feed)),
+        "Tags": TagsServicer(db, OWNED, partial(retagged, feed)),
     }
 
 
@@ -331,46 +359,6 @@ def _settings(config: Config) -> Settings:
         frozenset(chosen.isolated_hosts),
         frozenset(chosen.isolated_images),
     )
-
-
-def _kinds(config: Config, feed: Feed) -> list[Kind]:
-    """The kinds of resources that hosts are told of and report on."""
-    zone_ids = {zone.name: zone.id for zone in config.region.zones}
-    instances = InstanceSpecs(_names(config), zone_ids)
-    return [
-        Kind(
-            nouns.INSTANCE,
-            instances.render,
-            instance_observer.word,
-            instance_observer.observe,
-            partial(instance_observer.catch_up, feed),
-            instance_observer.PASSING,
-        ),
-        Kind(
-            nouns.VPC,
-            vpc_spec.VpcSpecs(_names(config)).render,
-            vpc_spec.word,
-            vpc_spec.observe,
-            lambda tx, stale: feed.catch_up(tx, nouns.VPC, stale),
-            frozenset(vpc_spec.WORDS.values()),
-        ),
-        Kind(
-            nouns.VOLUME,
-            volume_spec.render,
-            volume_observer.word,
-            volume_observer.observe,
-            partial(volume_observer.catch_up, feed),
-            volume_observer.PASSING,
-        ),
-        Kind(
-            nouns.SNAPSHOT,
-            snapshot_spec.render,
-            snapshot_observer.word,
-            partial(snapshot_observer.observe, feed),
-            lambda tx, stale: feed.catch_up(tx, nouns.SNAPSHOT, stale),
-            snapshot_observer.PASSING,
-        ),
-    ]
 
 
 def _host_settings(config: Config) -> fleet_pb2.HostSettings:

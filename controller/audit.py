@@ -12,53 +12,34 @@ run.
 """
 
 import logging
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from peewee import JOIN, SQL, Expression, Function, fn
+from peewee import JOIN, fn
 
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Session
-from controller.kernel.filters import EVERYTHING
+from controller.kernel.owned import Owned
 from controller.kernel.rows import columns
-from controller.kernel.table import Table
-from controller.storage.snapshots.sources import GONE
-from controller.tables.compute import Instance, KeyPair, Placement
+from controller.tables.compute import Instance, Placement
 from controller.tables.hosts import Host
 from controller.tables.identity import Quota
-from controller.tables.network import (
-    InternetGateway,
-    NetworkInterface,
-    PublicAddress,
-    SecondaryAddress,
-    SecurityGroup,
-    Vpc,
-)
-from controller.tables.storage import Snapshot, Volume
+from controller.tables.network import NetworkInterface, PublicAddress, SecondaryAddress
+from controller.tables.storage import Volume
+from protos.nouns import QUOTAS
 
 log = logging.getLogger(__name__)
 
-_ONE_EACH = fn.COUNT(SQL("1"))
-# Quotas that are the sum of something over rows of a table.
-_SUMS: dict[str, tuple[type[Table], Function, Expression | SQL]] = {
-    "addresses": (PublicAddress, _ONE_EACH, PublicAddress.allocation_id.is_null(False)),
-    "key_pairs": (KeyPair, _ONE_EACH, EVERYTHING),
-    "network_interfaces": (NetworkInterface, _ONE_EACH, EVERYTHING),
-    "security_groups": (SecurityGroup, _ONE_EACH, EVERYTHING),
-    "vpcs": (Vpc, _ONE_EACH, EVERYTHING),
-    "internet_gateways": (InternetGateway, _ONE_EACH, EVERYTHING),
-    "volumes": (Volume, _ONE_EACH, EVERYTHING),
-    "gigabytes": (Volume, fn.SUM(Volume.size_gib), EVERYTHING),
-    "snapshots": (Snapshot, _ONE_EACH, Snapshot.status != GONE),
-}
+_OF_PLACEMENTS = ("instances", "vcpus", "memory_mib")
 
 
 class Audit:
-    def __init__(self, db: Database):
-        self._db = db
+    def __init__(self, db: Database, resources: Iterable[Owned]):
+        self._db, self._resources = db, tuple(resources)
 
     def run_once(self, call: Call) -> list[str]:
         with self._db.read() as session:
-            found = discrepancies(session)
+            found = discrepancies(session, self._resources)
         for one in found:
             log.error("audit: %s", one)
         return found
@@ -78,11 +59,11 @@ class QuotaRow(NamedTuple):
     used: int
 
 
-def discrepancies(session: Session) -> list[str]:
+def discrepancies(session: Session, resources: Iterable[Owned]) -> list[str]:
     """What is not as it must be, a sentence each."""
     return [
         *_hosts(session),
-        *_quotas(session),
+        *_quotas(session, resources),
         *_instances(session),
         *_addresses(session),
     ]
@@ -117,7 +98,7 @@ def _hosts(session: Session) -> list[str]:
     return found
 
 
-def _quotas(session: Session) -> list[str]:
+def _quotas(session: Session, resources: Iterable[Owned]) -> list[str]:
     living = {
         account_id: {"vcpus": vcpus, "memory_mib": memory_mib, "instances": instances}
         for account_id, vcpus, memory_mib, instances in session.tuples(
@@ -132,19 +113,23 @@ def _quotas(session: Session) -> list[str]:
             .group_by(Instance.account_id)
         )
     }
-    for name, (model, amount, condition) in _SUMS.items():
-        owner = model._meta.fields["account_id"]
-        summed = model.select(owner, amount).where(condition)
-        for account_id, count in session.tuples(summed.group_by(owner)):
-            living.setdefault(account_id, {})[name] = count
+    for resource in resources:
+        for quota in resource.noun.quotas:
+            if not quota.charged or quota.name in _OF_PLACEMENTS:
+                continue
+            amount = resource.sums.get(quota.name, fn.COUNT(resource.key))
+            model = resource.key.model
+            living_ones = (resource.key.is_null(False), *resource.conditions)
+            summed = model.select(resource.owner, amount).where(*living_ones)
+            for account_id, count in session.tuples(summed.group_by(resource.owner)):
+                living.setdefault(account_id, {})[quota.name] = count
     found = []
-    for quota in session.rows(Quota.select(*columns(QuotaRow, Quota)), QuotaRow):
-        if quota.name in ("vcpus", "memory_mib", "instances", *_SUMS):
-            there = living.get(quota.account_id, {}).get(quota.name, 0)
-            if quota.used != there:
-                found.append(
-                    f"account {quota.account_id} is charged {quota.used} {quota.name}, has {there}"
-                )
+    charged = [name for name, (quota, _) in QUOTAS.items() if quota.charged]
+    query = Quota.select(*columns(QuotaRow, Quota)).where(Quota.name.in_(charged))
+    for row in session.rows(query, QuotaRow):
+        there = living.get(row.account_id, {}).get(row.name, 0)
+        if row.used != there:
+            found.append(f"account {row.account_id} is charged {row.used} {row.name}, has {there}")
     return found
 
 

@@ -26,6 +26,7 @@ from msgspec import field
 
 from protos import config
 from protos.config import NotNegative, Positive, Seconds, Section
+from protos.nouns import QUOTAS
 
 
 class TlsConfig(Section, frozen=True):
@@ -80,27 +81,6 @@ class ImagesConfig(Section, frozen=True):
     max_bytes: Positive = 64 * 1024**3
     max_virtual_bytes: Positive = 2 * 1024**4
     sources: tuple[str, ...] = ()
-
-
-class QuotaLimits(Section, frozen=True):
-    """What an account may have where the operator says nothing else about it."""
-
-    instances: NotNegative = 100
-    vcpus: NotNegative = 200
-    memory_mib: NotNegative = 512 * 1024
-    addresses: NotNegative = 20
-    key_pairs: NotNegative = 500
-    security_groups: NotNegative = 500
-    network_interfaces: NotNegative = 5000
-    volumes: NotNegative = 500
-    gigabytes: NotNegative = 50 * 1024
-    snapshots: NotNegative = 10_000
-    rules_per_group: NotNegative = 60
-    vpcs: NotNegative = 5
-    subnets_per_vpc: NotNegative = 200
-    internet_gateways: NotNegative | None = None  # as many as VPCs
-    route_tables_per_vpc: NotNegative = 200
-    routes_per_table: NotNegative = 50
 
 
 class InstancesConfig(Section, frozen=True):
@@ -171,10 +151,14 @@ class Config(Section, frozen=True):
     region: RegionConfig = RegionConfig()
     networks: NetworksConfig = NetworksConfig()
     images: ImagesConfig = ImagesConfig()
-    quotas: QuotaLimits = QuotaLimits()
+    quotas: dict[str, NotNegative] = field(default_factory=dict)  # others than protos/nouns has
     instances: InstancesConfig = InstancesConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
     hosts: HostsConfig = HostsConfig()
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(self.quotas.keys() - QUOTAS.keys()):
+            raise ValueError(f"quotas: unknown: {', '.join(unknown)}; known: {', '.join(QUOTAS)}")
 
     @property
     def database(self) -> Path:

@@ -28,37 +28,12 @@ from controller.storage.blocks.store import FolderBlocks
 from controller.storage.images.store import FileStore
 from controller.tables.migrations import migrate
 from protos import rpc
-from protos.cloud.v1 import (
-    fleet_pb2_grpc,
-    hosts_pb2_grpc,
-    identity_pb2_grpc,
-    images_pb2_grpc,
-    instances_pb2_grpc,
-    keys_pb2_grpc,
-    network_interfaces_pb2_grpc,
-    networks_pb2_grpc,
-    quotas_pb2_grpc,
-    regions_pb2_grpc,
-    tags_pb2_grpc,
-    volumes_pb2_grpc,
-)
+from protos.cloud.v1 import fleet_pb2_grpc
+from protos.services import SERVICES, add_to_server
 
 log = logging.getLogger(__name__)
 
-STUBS = (
-    fleet_pb2_grpc,
-    hosts_pb2_grpc,
-    identity_pb2_grpc,
-    images_pb2_grpc,
-    instances_pb2_grpc,
-    keys_pb2_grpc,
-    network_interfaces_pb2_grpc,
-    networks_pb2_grpc,
-    quotas_pb2_grpc,
-    regions_pb2_grpc,
-    tags_pb2_grpc,
-    volumes_pb2_grpc,
-)
+ADDERS = {service.name: add_to_server(service) for service in SERVICES}
 STOP_GRACE_S = 5.0
 SENDER_WAIT_S = 2.0
 FETCHER_WAIT_S = 1.0
@@ -142,7 +117,7 @@ class Server:
     def start(self) -> None:
         app, tls = self._app, _tls(self._config)
         services = [
-            (_add_to_server(name), servicer)
+            (ADDERS[name], servicer)
             for name, servicer in app.servicers.items()
             if name != "Enrolment"
         ]
@@ -155,7 +130,7 @@ class Server:
             self._servers.append(
                 rpc.serve(
                     self._config.join_listen,
-                    [(_add_to_server("Enrolment"), app.servicers["Enrolment"])],
+                    [(ADDERS["Enrolment"], app.servicers["Enrolment"])],
                     tls,
                     app.guard,
                     max_workers=2,
@@ -214,12 +189,3 @@ def run(config: Config) -> None:
 
 def _tls(config: Config) -> rpc.TlsFiles:
     return rpc.TlsFiles(config.tls.ca, config.tls.certificate, config.tls.key)
-
-
-def _add_to_server(service: str) -> Callable[[object, grpc.Server], None]:
-    """grpc's function that registers a servicer of this service."""
-    name = f"add_{service}Servicer_to_server"
-    found: Callable[[object, grpc.Server], None] = next(
-        getattr(stubs, name) for stubs in STUBS if hasattr(stubs, name)
-    )
-    return found

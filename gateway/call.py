@@ -5,75 +5,33 @@ controller; each method takes (request, caller=) and raises CloudError. Made onc
 tests make one of LocalClients.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc
 
 from protos import rpc
-from protos.cloud.v1 import (
-    hosts_pb2_grpc,
-    identity_pb2,
-    identity_pb2_grpc,
-    images_pb2_grpc,
-    instances_pb2_grpc,
-    keys_pb2_grpc,
-    network_interfaces_pb2_grpc,
-    networks_pb2_grpc,
-    quotas_pb2_grpc,
-    regions_pb2_grpc,
-    tags_pb2_grpc,
-    volumes_pb2_grpc,
-)
+from protos.cloud.v1 import identity_pb2
+from protos.services import SERVICES, noun_of, stub_of
 
 if TYPE_CHECKING:
-    from protos.cloud.v1 import clients
+    from protos.cloud.v1.clients import Clients as _ByNoun
+else:
+    _ByNoun = object
 
-STUBS: dict[str, Callable[[grpc.Channel], object]] = {
-    "instances": instances_pb2_grpc.InstancesStub,
-    "images": images_pb2_grpc.ImagesStub,
-    "key_pairs": keys_pb2_grpc.KeyPairsStub,
-    "networks": networks_pb2_grpc.NetworksStub,
-    "network_interfaces": network_interfaces_pb2_grpc.NetworkInterfacesStub,
-    "security_groups": networks_pb2_grpc.SecurityGroupsStub,
-    "addresses": networks_pb2_grpc.AddressesStub,
-    "volumes": volumes_pb2_grpc.VolumesStub,
-    "snapshots": volumes_pb2_grpc.SnapshotsStub,
-    "tags": tags_pb2_grpc.TagsStub,
-    "regions": regions_pb2_grpc.RegionsStub,
-    "identity": identity_pb2_grpc.IdentityStub,
-    "quotas": quotas_pb2_grpc.QuotasStub,
-    "hosts": hosts_pb2_grpc.HostsStub,
-}
+STUBS = {noun_of(service): stub_of(service) for service in SERVICES}
 
 
-@dataclass(frozen=True)
-class Clients:
-    """The controller's services, by noun."""
+class Clients(_ByNoun):
+    """The controller's services, by noun: ``clients.key_pairs`` is the service KeyPairs."""
 
-    instances: "clients.InstancesClient"
-    images: "clients.ImagesClient"
-    key_pairs: "clients.KeyPairsClient"
-    networks: "clients.NetworksClient"
-    network_interfaces: "clients.NetworkInterfacesClient"
-    security_groups: "clients.SecurityGroupsClient"
-    addresses: "clients.AddressesClient"
-    volumes: "clients.VolumesClient"
-    snapshots: "clients.SnapshotsClient"
-    tags: "clients.TagsClient"
-    regions: "clients.RegionsClient"
-    identity: "clients.IdentityClient"
-    quotas: "clients.QuotasClient"
-    hosts: "clients.HostsClient"
+    def __init__(self, **clients: object):
+        self.__dict__.update(clients)
 
     @classmethod
     def over(cls, channel: grpc.Channel, timeout_s: float = rpc.DEFAULT_TIMEOUT_S) -> "Clients":
         """Clients that share one gRPC channel to the controller."""
-        made: dict[str, Any] = {
-            field.name: rpc.Client(channel, STUBS[field.name], timeout_s) for field in fields(cls)
-        }
-        return cls(**made)
+        return cls(**{noun: rpc.Client(channel, stub, timeout_s) for noun, stub in STUBS.items()})
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from gateway.aws import model
 from gateway.aws.endpoint import Function
 from gateway.aws.model import Service
 from gateway.aws.parameters import Target, keyword, supported_members
+from protos.errors import Kind
+from protos.nouns import NOUNS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "coverage.md"
 SERVICES = (("ec2", "EC2", ec2.ACTIONS), ("sts", "STS", sts.ACTIONS), ("iam", "IAM", iam.ACTIONS))
@@ -39,7 +41,24 @@ SAME_NOUN = {
 
 def page() -> str:
     tables = [_table(*each) for each in SERVICES if each[2]]
-    return "\n".join([HEAD, *tables, *(_service(*each) for each in SERVICES)])
+    return "\n".join([HEAD, *tables, *(_service(*each) for each in SERVICES), _nouns()])
+
+
+def _nouns() -> str:
+    """What has ids: how they begin, whether it can be tagged, which quotas count it."""
+    lines = [
+        "## Nouns",
+        "",
+        "| noun | ids | tags | quotas | one that is not there |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for noun in sorted(NOUNS.values(), key=lambda noun: noun.name):
+        if noun.prefix and noun.named:
+            tags = "yes" if noun.tagged else "no"
+            quotas = ", ".join(f"`{quota.name}`" for quota in noun.quotas)
+            absent = noun.code(Kind.NOT_FOUND)
+            lines.append(f"| {noun.name} | `{noun.prefix}-…` | {tags} | {quotas} | `{absent}` |")
+    return "\n".join([*lines, ""])
 
 
 def _table(name: str, title: str, actions: Sequence[Function]) -> str:

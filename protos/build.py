@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, ServiceDescriptor
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted((ROOT / "protos" / "cloud" / "v1").glob("*.proto"))
-CLIENTS = ROOT / "protos" / "cloud" / "v1" / "clients.pyi"
+V1 = ROOT / "protos" / "cloud" / "v1"
+SOURCES = sorted(V1.glob("*.proto"))
+CLIENTS = V1 / "clients.pyi"
 _CLIENTS_HEAD = """\
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -34,7 +35,15 @@ def stale() -> bool:
         for path in SOURCES
         for end in ("_pb2.py", "_pb2_grpc.py", "_pb2.pyi")
     ]
-    return any(not path.exists() or path.stat().st_mtime < newest for path in generated)
+    return bool(_leftovers()) or any(
+        not path.exists() or path.stat().st_mtime < newest for path in generated
+    )
+
+
+def _leftovers() -> list[Path]:
+    """What was generated of a file that is gone: its services would still be found."""
+    stems = {path.stem for path in SOURCES}
+    return [path for path in V1.glob("*_pb2*.py*") if path.name.split("_pb2")[0] not in stems]
 
 
 def build() -> None:
@@ -43,6 +52,8 @@ def build() -> None:
     from google.api import annotations_pb2
     from grpc_tools import protoc
 
+    for path in _leftovers():
+        path.unlink()
     google_api = Path(annotations_pb2.__file__).parent.parent.parent
     arguments = [
         "protoc",
@@ -58,8 +69,8 @@ def build() -> None:
 
 
 def _clients() -> Iterator[str]:
-    """The lines of clients.pyi: a protocol for each service."""
-    from protos.services import SERVICES
+    """The lines of clients.pyi: a protocol for each service, and all of them by noun."""
+    from protos.services import SERVICES, noun_of
 
     yield _CLIENTS_HEAD
     for module in sorted({_module(service) for service in SERVICES}):
@@ -78,6 +89,9 @@ def _clients() -> Iterator[str]:
             yield f"    def {method.name}("
             yield f"        self, request: {request}, caller: Caller = ...,"
             yield f"        timeout_s: float | None = ...,\n    ) -> {answer}: ..."
+    yield "\nclass Clients:"
+    for service in SERVICES:
+        yield f"    {noun_of(service)}: {service.name}Client"
 
 
 def _module(described: "ServiceDescriptor | Descriptor") -> str:

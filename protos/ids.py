@@ -7,46 +7,24 @@ repeat itself.
 import random
 import re
 
-# noun -> prefix. The noun is EC2's resource type where EC2 has one.
-PREFIXES = {
-    "instance": "i",
-    "reservation": "r",
-    "image": "ami",
-    "volume": "vol",
-    "snapshot": "snap",
-    "vpc": "vpc",
-    "subnet": "subnet",
-    "network-interface": "eni",
-    "network-interface-attachment": "eni-attach",
-    "security-group": "sg",
-    "security-group-rule": "sgr",
-    "key-pair": "key",
-    "elastic-ip": "eipalloc",
-    "elastic-ip-association": "eipassoc",
-    "route-table": "rtb",
-    "route-table-association": "rtbassoc",
-    "internet-gateway": "igw",
-    "network-acl": "acl",
-    "network-acl-association": "aclassoc",
-    "dhcp-options": "dopt",
-    "vpc-cidr-association": "vpc-cidr-assoc",
-    "host": "h",
-    "placement": "pl",
-}
-NOUNS = {prefix: noun for noun, prefix in PREFIXES.items()}
+from protos import nouns
+
+PREFIXES = {noun.name: noun.prefix for noun in nouns.NOUNS.values() if noun.prefix}
+_NOUNS = {prefix: noun for noun, prefix in PREFIXES.items()}
 
 _SHAPE = re.compile(r"([a-z]+(?:-[a-z]+)*)-([0-9a-f]{17}|[0-9a-f]{8})")
 
 
 def new_id(noun: str, rng: random.Random) -> str:
-    """A fresh id for a noun of PREFIXES: ``new_id("instance", rng) -> "i-0f3a...(17 digits)"``."""
+    """A fresh id: ``new_id("instance", rng) -> "i-0f3a...(17 digits)"``. KeyError where the noun
+    (protos/nouns) has no prefix."""
     return f"{PREFIXES[noun]}-{rng.getrandbits(68):017x}"
 
 
 def noun_of(identifier: str) -> str | None:
     """The noun whose id this could be, or None where it has no id's shape."""
     match = _SHAPE.fullmatch(identifier)
-    return NOUNS.get(match[1]) if match else None
+    return _NOUNS.get(match[1]) if match else None
 
 
 def is_well_formed(identifier: str, noun: str) -> bool:

@@ -8,148 +8,36 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from peewee import Field
-
 from controller.identity.authorize import NOTHING, Context, Lazy, arn
 from controller.kernel.columns import BooleanField
 from controller.kernel.database import Session
-from controller.tables import schema
+from controller.kernel.owned import Owned
 from controller.tables.identity import Tag
-
-_KEY_PAIR, _GROUP = schema.KeyPair, schema.SecurityGroup
-# noun -> the column of the name that its ARN has, and its condition keys' columns. A pair is a
-# reference: the noun whose ARN is the value. Source: Service Authorization Reference, "Condition
-# keys for Amazon EC2".
-_FACTS: dict[str, tuple[Field, dict[str, Field | tuple[str, Field]]]] = {
-    "instance": (
-        schema.Instance.instance_id,
-        {
-            "ec2:InstanceID": schema.Instance.instance_id,
-            "ec2:InstanceType": schema.Instance.instance_type,
-            "ec2:AvailabilityZone": schema.Instance.availability_zone,
-            "ec2:Tenancy": schema.Instance.tenancy,
-            "ec2:EbsOptimized": schema.Instance.ebs_optimized,
-            "ec2:MetadataHttpEndpoint": schema.Instance.metadata_http_endpoint,
-            "ec2:MetadataHttpTokens": schema.Instance.metadata_http_tokens,
-            "ec2:MetadataHttpPutResponseHopLimit": schema.Instance.metadata_hop_limit,
-            "ec2:InstanceMetadataTags": schema.Instance.metadata_tags,
-        },
-    ),
-    "image": (
-        schema.Image.image_id,
-        {
-            "ec2:ImageID": schema.Image.image_id,
-            "ec2:Owner": schema.Image.account_id,
-            "ec2:Public": schema.Image.public,
-        },
-    ),
-    "volume": (
-        schema.Volume.volume_id,
-        {
-            "ec2:VolumeID": schema.Volume.volume_id,
-            "ec2:AvailabilityZone": schema.Volume.availability_zone,
-            "ec2:Encrypted": schema.Volume.encrypted,
-            "ec2:VolumeSize": schema.Volume.size_gib,
-            "ec2:VolumeType": schema.Volume.volume_type,
-            "ec2:VolumeIops": schema.Volume.iops,
-            "ec2:VolumeThroughput": schema.Volume.throughput_mibps,
-            "ec2:ParentSnapshot": ("snapshot", schema.Volume.snapshot_id),
-        },
-    ),
-    "snapshot": (
-        schema.Snapshot.snapshot_id,
-        {
-            "ec2:SnapshotID": schema.Snapshot.snapshot_id,
-            "ec2:Owner": schema.Snapshot.account_id,
-            "ec2:VolumeSize": schema.Snapshot.size_gib,
-            "ec2:ParentVolume": ("volume", schema.Snapshot.volume_id),
-        },
-    ),
-    "vpc": (
-        schema.Vpc.vpc_id,
-        {"ec2:VpcID": schema.Vpc.vpc_id, "ec2:Tenancy": schema.Vpc.instance_tenancy},
-    ),
-    "subnet": (
-        schema.Subnet.subnet_id,
-        {
-            "ec2:SubnetID": schema.Subnet.subnet_id,
-            "ec2:AvailabilityZone": schema.Subnet.availability_zone,
-            "ec2:Vpc": ("vpc", schema.Subnet.vpc_id),
-        },
-    ),
-    "network-interface": (
-        schema.NetworkInterface.network_interface_id,
-        {
-            "ec2:NetworkInterfaceID": schema.NetworkInterface.network_interface_id,
-            "ec2:AvailabilityZone": schema.NetworkInterface.availability_zone,
-            "ec2:Subnet": ("subnet", schema.NetworkInterface.subnet_id),
-            "ec2:Vpc": ("vpc", schema.NetworkInterface.vpc_id),
-        },
-    ),
-    "security-group": (
-        _GROUP.group_id,
-        {"ec2:SecurityGroupID": _GROUP.group_id, "ec2:Vpc": ("vpc", _GROUP.vpc_id)},
-    ),
-    "security-group-rule": (schema.SecurityGroupRule.rule_id, {}),
-    "key-pair": (
-        _KEY_PAIR.key_name,
-        {"ec2:KeyPairName": _KEY_PAIR.key_name, "ec2:KeyPairType": _KEY_PAIR.key_type},
-    ),
-    "elastic-ip": (
-        schema.PublicAddress.allocation_id,
-        {
-            "ec2:AllocationId": schema.PublicAddress.allocation_id,
-            "ec2:PublicIpAddress": schema.PublicAddress.public_ip,
-        },
-    ),
-    "route-table": (
-        schema.RouteTable.route_table_id,
-        {
-            "ec2:RouteTableID": schema.RouteTable.route_table_id,
-            "ec2:Vpc": ("vpc", schema.RouteTable.vpc_id),
-        },
-    ),
-    "internet-gateway": (
-        schema.InternetGateway.internet_gateway_id,
-        {"ec2:InternetGatewayID": schema.InternetGateway.internet_gateway_id},
-    ),
-    "network-acl": (
-        schema.NetworkAcl.network_acl_id,
-        {
-            "ec2:NetworkAclID": schema.NetworkAcl.network_acl_id,
-            "ec2:Vpc": ("vpc", schema.NetworkAcl.vpc_id),
-        },
-    ),
-    "dhcp-options": (
-        schema.DhcpOptions.dhcp_options_id,
-        {"ec2:DhcpOptionsID": schema.DhcpOptions.dhcp_options_id},
-    ),
-}
 
 
 class Facts:
     """Of some resources of a noun, all read by the first look at any."""
 
-    def __init__(self, session: Session, noun: str, names: Sequence[str], region: str):
-        self._session, self._noun, self._names, self._region = session, noun, names, region
+    def __init__(self, session: Session, owned: Owned | None, names: Sequence[str], region: str):
+        self._session, self._owned, self._names, self._region = session, owned, names, region
 
     def of(self, name: str) -> Context:
         return Lazy(lambda: self.all.get(name, NOTHING))
 
     @cached_property
     def all(self) -> Mapping[str, Context]:
-        if self._noun not in _FACTS:
+        if self._owned is None:
             return {}
-        named, keys = _FACTS[self._noun]
-        owner = self._session.call.account_id
-        tagged = _KEY_PAIR.key_pair_id if self._noun == "key-pair" else named
+        owner, keys = self._session.call.account_id, self._owned.facts
+        tagged = self._owned.key
+        named = self._owned.arn_name or tagged
         references = {key: of for key, of in keys.items() if isinstance(of, tuple)}
         columns = [of[1] if isinstance(of, tuple) else of for of in keys.values()]
         names = list(self._names)
         is_it = named.in_(names) | tagged.in_(names)  # a key pair is named by either
         query = named.model.select(named, tagged, *columns).where(is_it)
-        if self._noun not in ("image", "snapshot"):
-            query = query.where(named.model.account_id == owner)
+        if self._owned.name not in ("image", "snapshot"):
+            query = query.where(self._owned.owner == owner)
         rows = self._session.tuples(query)
         tags = self._tags([row[1] for row in rows])
         found: dict[str, Context] = {}

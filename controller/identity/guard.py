@@ -13,7 +13,7 @@ change (ListKeyChanges). So it asks with what the request tells; what has to be 
 about by the rules, through the ``Ask`` that their Call carries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import cast
 
@@ -25,6 +25,7 @@ from controller.identity.permissions import ANY, Permission, permissions, tags_f
 from controller.kernel.call import Ask, Principal, consent
 from controller.kernel.database import Session
 from controller.kernel.middleware import Asks, principal_of
+from controller.kernel.owned import Owned
 from protos.errors import CloudError, Kind
 from protos.rpc import Caller
 
@@ -33,10 +34,12 @@ CREATE_TAGS = "ec2:CreateTags"
 
 
 class Guard:
-    """protos/rpc.Guard. Raises UnknownField where a permission does not fit its request."""
+    """protos/rpc.Guard. ``owned``: whose facts can be read. Raises UnknownField where a permission
+    does not fit its request."""
 
-    def __init__(self, authorize: Authorize, region: str):
+    def __init__(self, authorize: Authorize, region: str, owned: Iterable[Owned] = ()):
         self._authorize, self._region = authorize, region
+        self._owned = {each.name: each for each in owned}
         self._permissions = permissions()
 
     def __call__(self, method: str, request: object, peer: str, caller: Caller) -> None:
@@ -46,7 +49,7 @@ class Guard:
         if permission.action:
             if peer != "gateway" or not caller.account_id:
                 raise _denied(f"{method} from {peer!r} for account {caller.account_id!r}")
-            Question(self._authorize, self._region, permission, request, principal_of(caller)).ask()
+            self._question(permission, request, principal_of(caller)).ask()
         elif not _is_peer(permission.peer, peer):
             raise _denied(f"{method} from {peer!r}")
 
@@ -57,10 +60,15 @@ class Guard:
             permission = self._permissions.get(f"/pileus.cloud.v1.{service}/{method}")
             if permission is None or not permission.action:
                 return consent
-            question = Question(self._authorize, self._region, permission, request, principal)
+            question = self._question(permission, request, principal)
             return question.ask_again
 
         return asks
+
+    def _question(
+        self, permission: Permission, request: object, principal: Principal
+    ) -> "Question":
+        return Question(self._authorize, self._region, self._owned, permission, request, principal)
 
 
 class Question:
@@ -70,11 +78,12 @@ class Question:
         self,
         authorize: Authorize,
         region: str,
+        owned: Mapping[str, Owned],
         permission: Permission,
         request: object,
         principal: Principal,
     ):
-        self._authorize, self._region = authorize, region
+        self._authorize, self._region, self._owned = authorize, region, owned
         # A stream is asked about without what it brings: its permission names no field of it.
         self._request = cast(Message, request)
         self._permission, self._principal = permission, principal
@@ -108,7 +117,7 @@ class Question:
         elif not action:
             return
         service = action.partition(":")[0]
-        facts = Facts(session, noun, identifiers, self._region)
+        facts = Facts(session, self._owned.get(noun), identifiers, self._region)
         resources = [
             Resource(
                 arn(service, self._region, self._principal.account_id, noun, one),

@@ -1,8 +1,8 @@
 """Finding what a caller named by id: well formed, his own, there. The same for every noun.
 
-Called by the rules and describes of all nouns. EC2's rules (docs/ec2.md, 28 and 40): a malformed
-id is its own error; an id that names nothing is an error also beside filters; what belongs to
-another account is not there.
+Called by the rules and describes of all nouns, which are declared in protos/nouns. EC2's rules
+(docs/ec2.md, 28 and 40): a malformed id is its own error; an id that names nothing is an error also
+beside filters; what belongs to another account is not there.
 """
 
 from collections.abc import Container, Iterable, Sequence
@@ -14,43 +14,14 @@ from controller.kernel.rows import Row
 from controller.kernel.table import Clause, Select
 from protos import ids
 from protos.errors import CloudError, Kind, missing_parameter
+from protos.nouns import NOUNS
 
 MAX_IDS = 1000
-
-# An id of these that has no id's shape is not there, as EC2 says it. (Its list of codes has
-# InvalidVpcID.Malformed and InvalidSubnetID.Malformed, too, but that is not what it answers.)
-_NEVER_MALFORMED = {
-    *("vpc", "subnet", "key-pair"),
-    *("elastic-ip", "elastic-ip-association", "route-table-association"),
-}
-
-# EC2's words for "not there", of one or of several: {s} and {do} are "", "does" or "s", "do".
-_WORDS = {
-    "instance": "The instance ID{s} '{ids}' {do} not exist",
-    "image": "The image id{s} '[{ids}]' {do} not exist",
-    "volume": "The volume{s} '{ids}' {do} not exist.",
-    "snapshot": "The snapshot{s} '{ids}' {do} not exist.",
-    "security-group": "The security group{s} '{ids}' {do} not exist",
-    "security-group-rule": "The security group rule ID{s} '{ids}' {do} not exist",
-    "key-pair": "The key pair{s} '{ids}' {do} not exist",
-    "elastic-ip": "The allocation ID{s} '{ids}' {do} not exist",
-    "elastic-ip-association": "The association ID{s} '{ids}' {do} not exist",
-    "volume-modification": "Modification for volume{s} '{ids}' {do} not exist.",
-    "network-interface": "The networkInterface ID{s} '{ids}' {do} not exist",
-    "network-interface-attachment": "The interface attachment ID{s} '{ids}' {do} not exist",
-    "route-table": "The routeTable ID{s} '{ids}' {do} not exist",
-    "route-table-association": "The association ID{s} '{ids}' {do} not exist",
-    "internet-gateway": "The internetGateway ID{s} '{ids}' {do} not exist",
-    "network-acl": "The networkAcl ID{s} '{ids}' {do} not exist",
-    "dhcp-options": "The dhcpOptions ID{s} '{ids}' {do} not exist",
-}
 
 
 def not_found(noun: str, *identifiers: str) -> CloudError:
     """The refusal that names all of them: what a caller named, in the order of naming."""
-    words = _WORDS.get(noun, f"The {noun} ID{{s}} '{{ids}}' {{do}} not exist")
-    s, do = ("", "does") if len(identifiers) == 1 else ("s", "do")
-    message = words.format(ids=", ".join(identifiers), s=s, do=do)
+    message = NOUNS[noun].absence(identifiers)
     return CloudError(Kind.NOT_FOUND, message, noun=noun, id=identifiers[0])
 
 
@@ -67,13 +38,13 @@ def check_ids(noun: str, identifiers: Sequence[str]) -> None:
         raise CloudError(
             Kind.INVALID, f"At most {MAX_IDS} IDs can be given at once.", noun="parameter"
         )
-    if noun in _NEVER_MALFORMED:
+    if NOUNS[noun].malformed is None:
         return
     for identifier in identifiers:
         if not ids.is_well_formed(identifier, noun):
             raise CloudError(
                 Kind.MALFORMED_ID,
-                f'Invalid id: "{identifier}" (expecting "{ids.PREFIXES[noun]}-...")',
+                f'Invalid id: "{identifier}" (expecting "{NOUNS[noun].prefix}-...")',
                 noun=noun,
                 id=identifier,
             )

@@ -18,8 +18,9 @@ from controller.network.routing import internet_gateways as gateways
 from controller.network.routing import route_tables, routes
 from controller.network.routing.describe import describe_internet_gateways, describe_route_tables
 from controller.network.subnets import rules as subnets
+from controller.network.subnets.describe import describe_subnets
 from controller.network.vpcs import rules as vpcs
-from controller.network.vpcs.describe import describe_subnets, describe_vpcs
+from controller.network.vpcs.describe import describe_vpcs
 from protos.cloud.v1 import common_pb2, networks_pb2
 
 

@@ -12,40 +12,7 @@ column's words mean is said where its owner lives. Revisions and positions: docs
 """
 
 from controller.kernel.table import Table
-from controller.tables.compute import Attachment, Instance, InstanceType, KeyPair, Placement
-from controller.tables.hosts import Assignment, Host, JoinToken
-from controller.tables.identity import AccessKey, Account, KeyChange, Principal, Quota, Tag
-from controller.tables.network import (
-    DhcpOption,
-    DhcpOptions,
-    InternetGateway,
-    NetworkAcl,
-    NetworkAclAssociation,
-    NetworkAclEntry,
-    NetworkInterface,
-    NicGroup,
-    PublicAddress,
-    Route,
-    RouteTable,
-    RouteTableAssociation,
-    SecondaryAddress,
-    SecurityGroup,
-    SecurityGroupRule,
-    Subnet,
-    Vpc,
-)
-from controller.tables.storage import (
-    HostImage,
-    Image,
-    ImageBlob,
-    ImageBlockDevice,
-    ImageShare,
-    ImageUpload,
-    Snapshot,
-    SnapshotShare,
-    Volume,
-    VolumeModification,
-)
+from controller.tables import compute, hosts, identity, network, storage
 
 # Unique or small indexes over some rows only; the same words on SQLite and PostgreSQL.
 PARTIAL_INDEXES = (
@@ -73,47 +40,10 @@ PARTIAL_INDEXES = (
     "CREATE INDEX join_token_expires ON join_token (expires_ms)",
 )
 
-# In the order in which they can be made.
-TABLES: tuple[type[Table], ...] = (
-    Account,
-    Principal,
-    AccessKey,
-    KeyChange,
-    Quota,
-    Tag,
-    KeyPair,
-    Host,
-    Assignment,
-    JoinToken,
-    ImageBlob,
-    ImageUpload,
-    Image,
-    ImageShare,
-    ImageBlockDevice,
-    HostImage,
-    DhcpOptions,
-    DhcpOption,
-    Vpc,
-    Subnet,
-    SecurityGroup,
-    SecurityGroupRule,
-    PublicAddress,
-    InstanceType,
-    Instance,
-    Placement,
-    Attachment,
-    Volume,
-    VolumeModification,
-    Snapshot,
-    SnapshotShare,
-    NetworkInterface,
-    SecondaryAddress,
-    NicGroup,
-    InternetGateway,
-    RouteTable,
-    Route,
-    RouteTableAssociation,
-    NetworkAcl,
-    NetworkAclEntry,
-    NetworkAclAssociation,
+# In the order in which they can be made: a file's refer to its own above and to files before it.
+TABLES: tuple[type[Table], ...] = tuple(
+    found
+    for file in (identity, hosts, network, storage, compute)
+    for found in vars(file).values()
+    if isinstance(found, type) and issubclass(found, Table) and found.__module__ == file.__name__
 )

@@ -1,8 +1,8 @@
 """What a failure is called in AWS's languages: (kind, noun, reason) -> code, HTTP status, XML.
 
 The convention, which the controller follows when it raises a CloudError. ``noun`` is EC2's resource
-type ("instance", "image", "security-group" ...). The kind says which table, the noun or the reason
-which row:
+type ("instance", "image", "security-group" ...). The codes of a noun are in its declaration
+(protos/nouns) and follow from its name where EC2 is regular; here are those of all else.
 
     kind          chosen by     example                             gives
     INVALID       reason        reason="parameter-combination"      InvalidParameterCombination
@@ -17,7 +17,7 @@ which row:
     NO_CAPACITY   noun          noun="subnet"                       InsufficientFreeAddressesIn...
     the others    the kind      DENIED                              UnauthorizedOperation, 403
 
-A combination without a row is a mistake: tests/unit/gateway/test_wire_errors.py looks for all that
+A combination without a code is a mistake: tests/unit/gateway/test_wire_errors.py looks for all that
 the controller's source raises. In production it is answered by its kind's own row, and logged. The
 codes are AWS's documented ones ("Error codes for the Amazon EC2 API"), irregular as they are; those
 that AWS answers without documenting them are marked.
@@ -28,6 +28,8 @@ from dataclasses import dataclass
 
 from gateway.aws.renderers import escape
 from protos.errors import CloudError, Kind
+from protos.noun import KINDS_WITHOUT_REASON
+from protos.nouns import NOUNS
 
 log = logging.getLogger(__name__)
 
@@ -86,198 +88,42 @@ _INVALID = {  # by reason
     subnet_range="InvalidSubnet.Range",
 )
 
-_MALFORMED_ID = _rows(
-    instance="InvalidInstanceID.Malformed",
-    reservation="InvalidReservationID.Malformed",
-    image="InvalidAMIID.Malformed",
-    volume="InvalidVolumeID.Malformed",
-    snapshot="InvalidSnapshotID.Malformed",
-    network_interface="InvalidNetworkInterfaceId.Malformed",
-    network_interface_attachment="InvalidNetworkInterfaceAttachmentId.Malformed",
-    security_group="InvalidGroupId.Malformed",
-    security_group_rule="InvalidSecurityGroupRuleId.Malformed",
-    route_table="InvalidRouteTableId.Malformed",
-    internet_gateway="InvalidInternetGatewayId.Malformed",
-    network_acl="InvalidNetworkAclId.Malformed",
-    dhcp_options="InvalidDhcpOptionsId.Malformed",
-) | {
-    "": Answer("InvalidID"),
-    "tag": Answer("InvalidID"),  # an id of no shape at all, where any resource's would do
+# What no noun has declared: values of parameters, and the last resort of each kind.
+_OTHERS = {
+    (Kind.MALFORMED_ID, "", ""): "InvalidID",
+    (
+        Kind.MALFORMED_ID,
+        "tag",
+        "",
+    ): "InvalidID",  # of no shape at all, where any resource's would do
+    (Kind.NOT_FOUND, "", ""): "InvalidID",
+    (Kind.NOT_FOUND, "gateway", ""): "InvalidGatewayID.NotFound",  # as a route's target
+    (Kind.NOT_FOUND, "instance-type", ""): "InvalidInstanceType",
+    (Kind.NOT_FOUND, "availability-zone", ""): "InvalidParameterValue",
+    (Kind.NOT_FOUND, "availability-zone", "zone"): "InvalidZone.NotFound",
+    (Kind.NOT_FOUND, "region", ""): "InvalidParameterValue",
+    (Kind.NOT_FOUND, "parameter", ""): "InvalidParameterValue",
+    (Kind.NOT_FOUND, "account", ""): "InvalidParameterValue",
+    (Kind.NOT_FOUND, "quota", ""): "InvalidParameterValue",
+    (Kind.NOT_FOUND, "access-key", ""): "InvalidParameterValue",
+    (Kind.NOT_FOUND, "tag", ""): "InvalidParameterValue",
+    (Kind.EXISTS, "", ""): "InvalidParameterValue",
+    (Kind.EXISTS, "account", ""): "InvalidParameterValue",
+    (Kind.EXISTS, "client-token", ""): "IdempotentParameterMismatch",
+    (Kind.WRONG_STATE, "", ""): "IncorrectState",
+    (Kind.WRONG_STATE, "account", ""): "IncorrectState",
+    (Kind.WRONG_STATE, "client-token", "terminated-client-token"): "IdempotentInstanceTerminated",
+    (Kind.QUOTA, "", ""): "ResourceLimitExceeded",
+    (Kind.QUOTA, "access-key", ""): "ResourceLimitExceeded",
+    (Kind.QUOTA, "tag", ""): "TagLimitExceeded",
+    (Kind.QUOTA, "attachment", ""): "AttachmentLimitExceeded",
+    (Kind.QUOTA, "groups-per-interface", ""): "SecurityGroupsPerInterfaceLimitExceeded",
+    (Kind.QUOTA, "private-address", ""): "PrivateIpAddressLimitExceeded",
+    (Kind.QUOTA, "pending-snapshot", ""): "ConcurrentSnapshotLimitExceeded",
+    (Kind.NO_CAPACITY, "", ""): "InsufficientCapacity",
 }
-
-_NOT_FOUND = {  # by (noun, reason)
-    (noun, ""): answer
-    for noun, answer in _rows(
-        instance="InvalidInstanceID.NotFound",
-        reservation="InvalidReservationID.NotFound",
-        image="InvalidAMIID.NotFound",
-        volume="InvalidVolume.NotFound",
-        volume_modification="InvalidVolumeModification.NotFound",  # undocumented; CSI tells by it
-        snapshot="InvalidSnapshot.NotFound",
-        vpc="InvalidVpcID.NotFound",
-        subnet="InvalidSubnetID.NotFound",
-        network_interface="InvalidNetworkInterfaceID.NotFound",
-        network_interface_attachment="InvalidAttachmentID.NotFound",
-        security_group="InvalidGroup.NotFound",
-        security_group_rule="InvalidSecurityGroupRuleId.NotFound",
-        key_pair="InvalidKeyPair.NotFound",
-        elastic_ip="InvalidAllocationID.NotFound",
-        elastic_ip_association="InvalidAssociationID.NotFound",
-        route_table="InvalidRouteTableID.NotFound",
-        route_table_association="InvalidAssociationID.NotFound",
-        internet_gateway="InvalidInternetGatewayID.NotFound",
-        network_acl="InvalidNetworkAclID.NotFound",
-        dhcp_options="InvalidDhcpOptionID.NotFound",
-        # Of which there is none here (gateway/ec2/empty_nouns).
-        spot_instances_request="InvalidSpotInstanceRequestID.NotFound",
-        reserved_instances="InvalidReservedInstancesId",
-        reserved_instances_offering="InvalidReservedInstancesOfferingId",
-        dedicated_host="InvalidHostID.NotFound",
-        capacity_reservation="InvalidCapacityReservationId.NotFound",
-        placement_group="InvalidPlacementGroup.Unknown",
-        launch_template="InvalidLaunchTemplateId.NotFound",
-        launch_template_name="InvalidLaunchTemplateName.NotFoundException",
-        iam_instance_profile_association="InvalidAssociationID.NotFound",
-        natgateway="NatGatewayNotFound",
-        vpc_endpoint="InvalidVpcEndpointId.NotFound",
-        vpc_endpoint_service="InvalidServiceName",
-        prefix_list="InvalidPrefixListID.NotFound",
-        egress_only_internet_gateway="InvalidEgressOnlyInternetGatewayId.NotFound",
-        carrier_gateway="InvalidCarrierGatewayID.NotFound",
-        vpn_gateway="InvalidVpnGatewayID.NotFound",
-        customer_gateway="InvalidCustomerGatewayID.NotFound",
-        vpn_connection="InvalidVpnConnectionID.NotFound",
-        client_vpn_endpoint="InvalidClientVpnEndpointId.NotFound",
-        vpc_peering_connection="InvalidVpcPeeringConnectionID.NotFound",
-        transit_gateway="InvalidTransitGatewayID.NotFound",
-        transit_gateway_attachment="InvalidTransitGatewayAttachmentID.NotFound",
-        vpc_flow_log="InvalidFlowLogId.NotFound",
-        ipv4pool_ec2="InvalidPublicIpv4PoolID.NotFound",
-        coip_pool="InvalidPoolID.NotFound",
-        fpga_image="InvalidFpgaImageID.NotFound",
-        bundle_task="InvalidBundleID.NotFound",
-        conversion_task="InvalidConversionTaskId",
-        export_instance_task="InvalidExportTaskID.NotFound",
-        # Not resources of EC2's but values of its parameters; it says so.
-        instance_type="InvalidInstanceType",
-        availability_zone="InvalidParameterValue",
-        region="InvalidParameterValue",
-        parameter="InvalidParameterValue",
-        account="InvalidParameterValue",
-        quota="InvalidParameterValue",
-        host="InvalidParameterValue",
-        access_key="InvalidParameterValue",
-        tag="InvalidParameterValue",
-    ).items()
-} | {
-    ("elastic-ip", "public-ip"): Answer("InvalidAddress.NotFound"),
-    ("security-group-rule", "permission"): Answer("InvalidPermission.NotFound"),
-    ("volume", "attachment"): Answer("InvalidAttachment.NotFound"),
-    ("availability-zone", "zone"): Answer("InvalidZone.NotFound"),
-    ("vpc", "no-default"): Answer("VPCIdNotSpecified"),
-    ("vpc", "default"): Answer("DefaultVpcDoesNotExist"),
-    ("gateway", ""): Answer("InvalidGatewayID.NotFound"),  # as a route's target
-    ("route", ""): Answer("InvalidRoute.NotFound"),
-    ("subnet", "no-default"): Answer("MissingInput"),
-    ("", ""): Answer("InvalidID"),
-}
-
-_EXISTS = {
-    ("key-pair", ""): Answer("InvalidKeyPair.Duplicate"),
-    ("security-group", ""): Answer("InvalidGroup.Duplicate"),
-    ("security-group-rule", ""): Answer("InvalidPermission.Duplicate"),
-    ("elastic-ip-association", ""): Answer("Resource.AlreadyAssociated"),
-    ("elastic-ip", ""): Answer("InvalidIPAddress.InUse"),
-    ("network-interface", ""): Answer("InvalidIPAddress.InUse"),  # the private address asked for
-    ("image", ""): Answer("InvalidAMIName.Duplicate"),
-    ("vpc", "default"): Answer("DefaultVpcAlreadyExists"),
-    ("subnet", ""): Answer("InvalidSubnet.Conflict"),
-    ("subnet", "default"): Answer("DefaultSubnetAlreadyExistsInAvailabilityZone"),
-    ("internet-gateway", ""): Answer("Resource.AlreadyAssociated"),
-    ("route-table-association", ""): Answer("Resource.AlreadyAssociated"),
-    ("route", ""): Answer("RouteAlreadyExists"),
-    ("client-token", ""): Answer("IdempotentParameterMismatch"),
-    ("account", ""): Answer("InvalidParameterValue"),
-    ("host", ""): Answer("InvalidParameterValue"),
-    ("", ""): Answer("InvalidParameterValue"),
-}
-
-_WRONG_STATE = {
-    ("instance", ""): Answer("IncorrectInstanceState"),
-    ("instance", "termination-protected"): Answer("OperationNotPermitted"),
-    ("instance", "stop-protected"): Answer("OperationNotPermitted"),
-    ("instance", "no-host"): Answer("IncorrectInstanceState"),
-    ("client-token", "terminated-client-token"): Answer("IdempotentInstanceTerminated"),
-    ("instance", "terminated-client-token"): Answer("IdempotentInstanceTerminated"),
-    ("instance", "already-associated"): Answer("Resource.AlreadyAssociated"),
-    ("image", ""): Answer("InvalidAMIID.Unavailable"),
-    ("image", "unavailable"): Answer("InvalidAMIID.Unavailable"),
-    ("image", "in-use"): Answer("InvalidAMIID.Unavailable"),
-    ("volume", ""): Answer("IncorrectState"),
-    ("volume", "in-use"): Answer("VolumeInUse"),
-    ("volume", "root"): Answer("OperationNotPermitted"),
-    ("volume", "modifying"): Answer("IncorrectModificationState"),
-    ("instance", "not-running"): Answer("IncorrectState"),
-    ("snapshot", ""): Answer("IncorrectState"),
-    ("snapshot", "in-use"): Answer("InvalidSnapshot.InUse"),
-    ("security-group", "in-use"): Answer("DependencyViolation"),
-    ("security-group", "default"): Answer("CannotDelete"),
-    ("subnet", ""): Answer("IncorrectState"),
-    ("subnet", "in-use"): Answer("DependencyViolation"),
-    ("vpc", ""): Answer("IncorrectState"),
-    ("vpc", "in-use"): Answer("DependencyViolation"),
-    ("network-interface", ""): Answer("IncorrectState"),
-    ("network-interface", "in-use"): Answer("InvalidNetworkInterface.InUse"),
-    ("network-interface-attachment", ""): Answer("IncorrectState"),
-    ("network-interface-attachment", "primary"): Answer("OperationNotPermitted"),
-    ("elastic-ip", ""): Answer("InvalidIPAddress.InUse"),
-    ("elastic-ip", "in-use"): Answer("InvalidIPAddress.InUse"),
-    ("elastic-ip-association", ""): Answer("Resource.AlreadyAssociated"),
-    ("internet-gateway", "not-attached"): Answer("Gateway.NotAttached"),
-    ("internet-gateway", "in-use"): Answer("DependencyViolation"),
-    ("route-table", "in-use"): Answer("DependencyViolation"),
-    ("dhcp-options", "in-use"): Answer("DependencyViolation"),
-    ("account", ""): Answer("IncorrectState"),
-    ("host", ""): Answer("IncorrectState"),
-    ("", ""): Answer("IncorrectState"),
-}
-
-_QUOTA = {
-    "instance": Answer("InstanceLimitExceeded"),
-    "vcpus": Answer("VcpuLimitExceeded"),
-    "memory": Answer(
-        "InstanceLimitExceeded"
-    ),  # EC2 counts no memory; the message says what ran out
-    "elastic-ip": Answer("AddressLimitExceeded"),
-    "vpc": Answer("VpcLimitExceeded"),
-    "subnet": Answer("SubnetLimitExceeded"),
-    "internet-gateway": Answer("InternetGatewayLimitExceeded"),
-    "route-table": Answer("RouteTableLimitExceeded"),
-    "route": Answer("RouteLimitExceeded"),
-    "security-group": Answer("SecurityGroupLimitExceeded"),
-    "security-group-rule": Answer("RulesPerSecurityGroupLimitExceeded"),
-    "groups-per-interface": Answer("SecurityGroupsPerInterfaceLimitExceeded"),
-    "network-interface": Answer("NetworkInterfaceLimitExceeded"),
-    "network-interface-attachment": Answer("AttachmentLimitExceeded"),
-    "private-address": Answer("PrivateIpAddressLimitExceeded"),
-    "key-pair": Answer("KeyPairLimitExceeded"),
-    "tag": Answer("TagLimitExceeded"),
-    "volume": Answer("VolumeLimitExceeded"),
-    "attachment": Answer("AttachmentLimitExceeded"),
-    "snapshot": Answer("SnapshotLimitExceeded"),
-    "pending-snapshot": Answer("ConcurrentSnapshotLimitExceeded"),
-    "image": Answer("ResourceLimitExceeded"),
-    "access-key": Answer("ResourceLimitExceeded"),
-    "": Answer("ResourceLimitExceeded"),
-}
-
-_NO_CAPACITY = {
-    "instance": Answer("InsufficientInstanceCapacity", 500),
-    "elastic-ip": Answer("InsufficientAddressCapacity", 500),
-    "subnet": Answer("InsufficientFreeAddressesInSubnet"),
-    "volume": Answer("InsufficientVolumeCapacity", 500),
-    "": Answer("InsufficientCapacity", 500),
-}
+_ASK_LATER = 500  # of NO_CAPACITY, which SDKs retry; a subnet that is full stays so
+_STATUS = {"InsufficientFreeAddressesInSubnet": 400}
 
 _BY_KIND = {
     Kind.UNSUPPORTED: Answer("UnsupportedOperation"),
@@ -302,24 +148,19 @@ _QUERY_DIALECT = {
 
 
 def row(kind: Kind, noun: str, reason: str) -> Answer | None:
-    """The row for exactly this combination, or None where the tables have none."""
-    match kind:
-        case Kind.INVALID:
-            return _INVALID.get(reason)
-        case Kind.MALFORMED_ID:
-            return _MALFORMED_ID.get(noun)
-        case Kind.NOT_FOUND:
-            return _NOT_FOUND.get((noun, reason))
-        case Kind.EXISTS:
-            return _EXISTS.get((noun, reason))
-        case Kind.WRONG_STATE:
-            return _WRONG_STATE.get((noun, reason))
-        case Kind.QUOTA:
-            return _QUOTA.get(noun)
-        case Kind.NO_CAPACITY:
-            return _NO_CAPACITY.get(noun)
-        case _:
-            return _BY_KIND[kind]
+    """The answer to exactly this combination, or None where there is none."""
+    if kind is Kind.INVALID:
+        return _INVALID.get(reason)
+    if kind in _BY_KIND:
+        return _BY_KIND[kind]
+    code = NOUNS[noun].code(kind, reason) if noun in NOUNS else _other(kind, noun, reason)
+    if code is None:
+        return None
+    return Answer(code, _STATUS.get(code, _ASK_LATER if kind is Kind.NO_CAPACITY else 400))
+
+
+def _other(kind: Kind, noun: str, reason: str) -> str | None:
+    return _OTHERS.get((kind, noun, "" if kind in KINDS_WITHOUT_REASON else reason))
 
 
 def answer_to(error: CloudError, dialect: str) -> Answer:

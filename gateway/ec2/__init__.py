@@ -1,143 +1,28 @@
-"""EC2: the actions that we have, on one page. What is not here is UnsupportedOperation.
+"""EC2: the actions that we have, a file for each noun. What is not here is UnsupportedOperation.
 
-An action is a function of the operation's name; its keywords are the members that it takes, and
-nothing else is taken (gateway/aws/parameters). To add one: write the function in its noun's file,
-add it here, run ``python -m gateway.coverage``.
+An action is a function of the operation's name, in its noun's file; its keywords are the members
+that it takes, and nothing else is taken (gateway/aws/parameters). docs/coverage.md lists them all
+(``python -m gateway.coverage``).
 """
 
-from gateway.aws.endpoint import Function
-from gateway.ec2 import (
-    addresses,
-    dhcp_options,
-    empty_nouns,
-    images,
-    instance_attributes,
-    instance_types,
-    instances,
-    internet_gateways,
-    key_pairs,
-    launch,
-    network_acls,
-    network_interfaces,
-    regions,
-    route_tables,
-    security_group_rules,
-    security_groups,
-    snapshots,
-    subnets,
-    tags,
-    volumes,
-    vpcs,
-)
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
 
-ACTIONS: tuple[Function, ...] = (
-    launch.run_instances,
-    instances.describe_instances,
-    instances.describe_instance_status,
-    instances.start_instances,
-    instances.stop_instances,
-    instances.reboot_instances,
-    instances.terminate_instances,
-    instances.get_console_output,
-    instances.get_password_data,
-    instances.monitor_instances,
-    instances.unmonitor_instances,
-    instances.modify_instance_metadata_options,
-    instances.describe_instance_credit_specifications,
-    instances.modify_instance_credit_specification,
-    instance_attributes.describe_instance_attribute,
-    instance_attributes.modify_instance_attribute,
-    instance_attributes.reset_instance_attribute,
-    instance_types.describe_instance_types,
-    instance_types.describe_instance_type_offerings,
-    images.describe_images,
-    images.register_image,
-    images.create_image,
-    images.deregister_image,
-    images.describe_image_attribute,
-    images.modify_image_attribute,
-    images.reset_image_attribute,
-    key_pairs.create_key_pair,
-    key_pairs.import_key_pair,
-    key_pairs.describe_key_pairs,
-    key_pairs.delete_key_pair,
-    security_groups.create_security_group,
-    security_groups.describe_security_groups,
-    security_groups.delete_security_group,
-    security_groups.authorize_security_group_ingress,
-    security_groups.authorize_security_group_egress,
-    security_groups.revoke_security_group_ingress,
-    security_groups.revoke_security_group_egress,
-    security_groups.describe_security_group_rules,
-    security_group_rules.modify_security_group_rules,
-    security_group_rules.update_security_group_rule_descriptions_ingress,
-    security_group_rules.update_security_group_rule_descriptions_egress,
-    tags.create_tags,
-    tags.delete_tags,
-    tags.describe_tags,
-    vpcs.create_vpc,
-    vpcs.create_default_vpc,
-    vpcs.delete_vpc,
-    vpcs.describe_vpcs,
-    vpcs.describe_vpc_attribute,
-    vpcs.modify_vpc_attribute,
-    subnets.create_subnet,
-    subnets.create_default_subnet,
-    subnets.delete_subnet,
-    subnets.describe_subnets,
-    subnets.modify_subnet_attribute,
-    internet_gateways.create_internet_gateway,
-    internet_gateways.attach_internet_gateway,
-    internet_gateways.detach_internet_gateway,
-    internet_gateways.delete_internet_gateway,
-    internet_gateways.describe_internet_gateways,
-    route_tables.create_route_table,
-    route_tables.delete_route_table,
-    route_tables.describe_route_tables,
-    route_tables.create_route,
-    route_tables.replace_route,
-    route_tables.delete_route,
-    route_tables.associate_route_table,
-    route_tables.disassociate_route_table,
-    route_tables.replace_route_table_association,
-    dhcp_options.create_dhcp_options,
-    dhcp_options.delete_dhcp_options,
-    dhcp_options.describe_dhcp_options,
-    dhcp_options.associate_dhcp_options,
-    network_acls.describe_network_acls,
-    network_interfaces.create_network_interface,
-    network_interfaces.describe_network_interfaces,
-    network_interfaces.delete_network_interface,
-    network_interfaces.attach_network_interface,
-    network_interfaces.detach_network_interface,
-    network_interfaces.describe_network_interface_attribute,
-    network_interfaces.modify_network_interface_attribute,
-    network_interfaces.reset_network_interface_attribute,
-    network_interfaces.assign_private_ip_addresses,
-    network_interfaces.unassign_private_ip_addresses,
-    volumes.create_volume,
-    volumes.describe_volumes,
-    volumes.describe_volume_status,
-    volumes.describe_volume_attribute,
-    volumes.delete_volume,
-    volumes.attach_volume,
-    volumes.detach_volume,
-    volumes.modify_volume,
-    volumes.describe_volumes_modifications,
-    snapshots.create_snapshot,
-    snapshots.describe_snapshots,
-    snapshots.delete_snapshot,
-    snapshots.describe_snapshot_attribute,
-    snapshots.modify_snapshot_attribute,
-    snapshots.reset_snapshot_attribute,
-    regions.describe_regions,
-    regions.describe_availability_zones,
-    regions.describe_account_attributes,
-    addresses.allocate_address,
-    addresses.describe_addresses,
-    addresses.describe_addresses_attribute,
-    addresses.associate_address,
-    addresses.disassociate_address,
-    addresses.release_address,
-    *empty_nouns.actions(),
-)
+from gateway.aws import model
+from gateway.aws.endpoint import Function
+from gateway.aws.parameters import keyword
+from gateway.ec2 import empty_nouns
+
+
+def _found() -> Iterator[Function]:
+    """The functions of this folder's files that are named as operations."""
+    operations = {keyword(operation) for operation in model.load("ec2").operations}
+    for each in pkgutil.iter_modules(__path__):
+        module = import_module(f"{__name__}.{each.name}")
+        for name, value in vars(module).items():
+            if name in operations and value.__module__ == module.__name__:
+                yield value
+
+
+ACTIONS: tuple[Function, ...] = (*_found(), *empty_nouns.actions())

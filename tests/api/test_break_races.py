@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from controller import config
+from controller.app import OWNED
 from controller.audit import discrepancies
 from controller.kernel.database import open_sqlite
 from tests.api.asking import launch, refused
@@ -42,7 +43,7 @@ def books(cloud) -> list[str]:
     db = open_sqlite(config.load(cloud.files.controller_toml).database)
     try:
         with db.read() as session:
-            return discrepancies(session)
+            return discrepancies(session, OWNED)
     finally:
         db.close()
 

@@ -22,6 +22,7 @@ from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
 from controller.kernel.filters import shown_time
 from controller.kernel.lookup import check_ids, check_there
+from controller.kernel.owned import Owned
 from controller.kernel.state_reasons import state_reason
 from controller.network.interfaces import rules as interfaces
 from controller.tables.compute import Attachment, Instance, Placement
@@ -29,6 +30,22 @@ from controller.tables.network import NetworkInterface
 from controller.tables.nouns import INSTANCE, VPC
 from protos.errors import CloudError, Kind, missing_parameter
 
+OWNED = Owned(
+    "instance",
+    Instance.instance_id,
+    Instance.account_id,
+    facts={
+        "ec2:InstanceID": Instance.instance_id,
+        "ec2:InstanceType": Instance.instance_type,
+        "ec2:AvailabilityZone": Instance.availability_zone,
+        "ec2:Tenancy": Instance.tenancy,
+        "ec2:EbsOptimized": Instance.ebs_optimized,
+        "ec2:MetadataHttpEndpoint": Instance.metadata_http_endpoint,
+        "ec2:MetadataHttpTokens": Instance.metadata_http_tokens,
+        "ec2:MetadataHttpPutResponseHopLimit": Instance.metadata_hop_limit,
+        "ec2:InstanceMetadataTags": Instance.metadata_tags,
+    },
+)
 USER_SHUTDOWN = state_reason("Client.UserInitiatedShutdown", "User initiated shutdown")
 
 

@@ -15,11 +15,19 @@ from controller.identity.quotas.rules import Quotas
 from controller.identity.tags import rules as tags
 from controller.kernel.database import Session, Transaction
 from controller.kernel.lookup import not_found
+from controller.kernel.owned import Owned
 from controller.kernel.rows import columns
 from controller.tables.compute import KeyPair
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import is_well_formed, new_id
 
+OWNED = Owned(
+    "key-pair",
+    KeyPair.key_pair_id,
+    KeyPair.account_id,
+    facts={"ec2:KeyPairName": KeyPair.key_name, "ec2:KeyPairType": KeyPair.key_type},
+    arn_name=KeyPair.key_name,
+)
 NAME_CHARS_MAX = 255
 KEY_TYPES = ("rsa", "ed25519")
 KEY_FORMATS = ("pem", "ppk")

@@ -4,10 +4,8 @@ Called inside the transaction that makes or removes the thing, so that usage and
 differ: `used` equals the number of the living, and a rollback gives all back. One statement
 charges any number of names.
 
-    instances vcpus memory_mib addresses key_pairs security_groups network_interfaces volumes
-    gigabytes snapshots                                charged here
-    vpcs internet_gateways                                                          and here
-    rules_per_group and the other COUNTED       a bound on each group (VPC, table): never charged
+Which there are is declared with their nouns (protos/nouns). One whose name has "_per_" in it is a
+bound on each group (VPC, table) and never charged.
 
 A quota without an own maximum has the configured default, read at each charge: raising the
 default raises all.
@@ -19,7 +17,6 @@ from typing import NamedTuple
 
 from peewee import Case, Update, fn
 
-from controller.config import QuotaLimits
 from controller.kernel.call import Call
 from controller.kernel.database import Session, Transaction
 from controller.kernel.prepared import prepared
@@ -27,11 +24,13 @@ from controller.kernel.rows import columns
 from controller.kernel.table import Clause
 from controller.tables.identity import Account, Quota
 from protos.errors import CloudError, Kind
+from protos.nouns import QUOTAS
 
-NAMES = QuotaLimits.__struct_fields__
-COUNTED = ("rules_per_group", "subnets_per_vpc", "route_tables_per_vpc", "routes_per_table")
-CHARGED = tuple(name for name in NAMES if name not in COUNTED)
-FOLLOWERS = {"vpcs": ("internet_gateways",)}
+CHARGED = tuple(name for name, (quota, _) in QUOTAS.items() if quota.charged)
+FOLLOWERS = {
+    name: tuple(other for other, (quota, _) in QUOTAS.items() if quota.follows == name)
+    for name in QUOTAS
+}
 
 
 class QuotaRow(NamedTuple):
@@ -41,16 +40,31 @@ class QuotaRow(NamedTuple):
 
 
 class Quotas:
-    def __init__(self, defaults: QuotaLimits):
-        self._defaults: dict[str, int] = {name: getattr(defaults, name) for name in NAMES}
-        for name, followers in FOLLOWERS.items():
-            for each in followers:
-                if self._defaults[each] is None:
-                    self._defaults[each] = self._defaults[name]
+    """``configured``: the operator's defaults, where they are not the declared ones."""
+
+    def __init__(self, configured: Mapping[str, int]):
+        own = {name: configured.get(name, quota.default) for name, (quota, _) in QUOTAS.items()}
+        self._defaults = own | {
+            name: own[quota.follows]
+            for name, (quota, _) in QUOTAS.items()
+            if quota.follows and name not in configured
+        }
 
     def make(self, tx: Transaction, account_id: str) -> None:
         """The rows of a new account."""
-        tx.insert(Quota, [{"account_id": account_id, "name": name} for name in NAMES])
+        tx.insert(Quota, [{"account_id": account_id, "name": name} for name in QUOTAS])
+
+    def add_missing(self, tx: Transaction) -> None:
+        """The rows of quotas that were declared since the accounts were made."""
+        there = set(tx.tuples(Quota.select(Quota.account_id, Quota.name)))
+        missing = [
+            {"account_id": account_id, "name": name}
+            for (account_id,) in tx.tuples(Account.select(Account.account_id))
+            for name in QUOTAS
+            if (account_id, name) not in there
+        ]
+        if missing:
+            tx.insert(Quota, missing)
 
     def charge(self, tx: Transaction, account_id: str, amounts: Mapping[str, int]) -> None:
         """Adds to what is used. Raises QUOTA (nothing of the transaction may then be kept)."""
@@ -97,7 +111,7 @@ class Quotas:
         _check_account(session, account_id)
         found = {quota.name: quota for quota in self._rows(session, account_id)}
         return [
-            (name, self._maximum(found[name]), found[name].used) for name in NAMES if name in found
+            (name, self._maximum(found[name]), found[name].used) for name in QUOTAS if name in found
         ]
 
     def set(self, tx: Transaction, account_id: str, name: str, maximum: int) -> int:
@@ -106,16 +120,16 @@ class Quotas:
         Less than that refuses only what comes. As in EC2 ("Amazon VPC quotas"), internet gateways
         follow the number of VPCs: each has at most one.
         """
-        if name not in NAMES:
+        if name not in QUOTAS:
             raise CloudError(
-                Kind.INVALID, f"There is no quota '{name}': {', '.join(NAMES)}", noun="quota"
+                Kind.INVALID, f"There is no quota '{name}': {', '.join(QUOTAS)}", noun="quota"
             )
         if maximum < 0:
             raise CloudError(Kind.INVALID, "A quota cannot be less than 0", noun="quota")
         _check_account(tx, account_id)
         rows = [
             {"account_id": account_id, "name": each, "maximum": maximum}
-            for each in (name, *FOLLOWERS.get(name, ()))
+            for each in (name, *FOLLOWERS[name])
         ]
         tx.insert(Quota, rows, on_conflict=("account_id", "name"), update=("maximum",))
         mine = (Quota.account_id == account_id) & (Quota.name == name)
@@ -135,8 +149,9 @@ class Quotas:
         for name in sorted(amounts, key=CHARGED.index):
             quota, amount = found.get(name), amounts[name]
             if quota is not None and quota.used + amount > self._maximum(quota):
-                refusal = _exceeded(name, self._maximum(quota), quota.used, amount)
-                raise exceeded(tx.call, name, refusal.message, refusal.noun)
+                declared, noun = QUOTAS[name]
+                message = declared.refusal(self._maximum(quota), quota.used, amount)
+                raise exceeded(tx.call, name, message, noun.name)
         raise CloudError(
             Kind.BUG, "An internal error has occurred.", because=f"{account_id} has lost quota rows"
         )
@@ -196,73 +211,3 @@ def exceeded(call: Call, name: str, message: str, noun: str) -> CloudError:
     if call.operator:
         message += f" (`pileus quota set {name} NUMBER` raises it.)"
     return CloudError(Kind.QUOTA, message, noun=noun)
-
-
-def _exceeded(name: str, maximum: int, used: int, amount: int) -> CloudError:
-    """EC2's words for each quota."""
-    if name == "instances":
-        return CloudError(
-            Kind.QUOTA,
-            f"You have requested more instances ({used + amount}) than your current instance limit "
-            f"of {maximum} allows.",
-            noun="instance",
-        )
-    if name == "vcpus":
-        return CloudError(
-            Kind.QUOTA,
-            "You have requested more vCPU capacity than your current vCPU limit of "
-            f"{maximum} allows.",
-            noun="vcpus",
-        )
-    if name == "memory_mib":
-        return CloudError(
-            Kind.QUOTA,
-            f"You have requested more memory than your current limit of {maximum} MiB allows.",
-            noun="memory",
-        )
-    if name == "addresses":
-        return CloudError(
-            Kind.QUOTA, "The maximum number of addresses has been reached.", noun="elastic-ip"
-        )
-    if name == "key_pairs":
-        return CloudError(
-            Kind.QUOTA,
-            f"The maximum number of key pairs ({maximum}) has been reached.",
-            noun="key-pair",
-        )
-    if name == "network_interfaces":
-        return CloudError(
-            Kind.QUOTA,
-            f"The maximum number of network interfaces ({maximum}) has been reached.",
-            noun="network-interface",
-        )
-    if name == "volumes":
-        return CloudError(
-            Kind.QUOTA, f"You have exceeded your maximum of {maximum} volumes.", noun="volume"
-        )
-    if name == "snapshots":
-        return CloudError(
-            Kind.QUOTA, f"You have exceeded your maximum of {maximum} snapshots.", noun="snapshot"
-        )
-    if name == "gigabytes":
-        return CloudError(
-            Kind.QUOTA,
-            f"You have exceeded your maximum of {maximum} GiB of storage: {used} GiB are used, "
-            f"{amount} GiB were requested.",
-            noun="volume",
-        )
-    if name == "vpcs":
-        return CloudError(
-            Kind.QUOTA, f"The maximum number of VPCs ({maximum}) has been reached.", noun="vpc"
-        )
-    if name == "internet_gateways":
-        return CloudError(
-            Kind.QUOTA,
-            f"The maximum number of internet gateways ({maximum}) has been reached.",
-            noun="internet-gateway",
-        )
-    return CloudError(
-        Kind.QUOTA,
-        f"The maximum number of security groups ({maximum}) has been reached.",
-        noun="security-group",
-    )

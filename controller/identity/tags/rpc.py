@@ -1,6 +1,6 @@
 """The service Tags: CreateTags, DeleteTags, DescribeTags."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from controller.identity.tags import rules
@@ -8,6 +8,7 @@ from controller.identity.tags.checks import check_keys_in_metadata
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
 from controller.kernel.filters import Page, column, of_key, page_of, where
+from controller.kernel.owned import Owned
 from controller.kernel.rows import columns
 from controller.kernel.table import Clause
 from controller.tables.identity import Tag
@@ -32,22 +33,27 @@ class TagRow(NamedTuple):
 
 
 class TagsServicer:
-    """retagged(tx, instance ids): called with the instances that tags were changed of; answers
-    those whose guests read them."""
+    """``taggable``: what there is, by noun. retagged(tx, instance ids): called with the instances
+    that tags were changed of; answers those whose guests read them."""
 
-    def __init__(self, db: Database, retagged: Callable[[Transaction, list[str]], list[str]]):
-        self._db, self._retagged = db, retagged
+    def __init__(
+        self,
+        db: Database,
+        taggable: Collection[Owned],
+        retagged: Callable[[Transaction, list[str]], list[str]],
+    ):
+        self._db, self._taggable, self._retagged = db, taggable, retagged
 
     def Create(self, request: tags_pb2.CreateTagsRequest, call: Call) -> common_pb2.Empty:
         with self._db.write(call) as tx:
-            found = rules.create(tx, request.resource_ids, request.tags)
+            found = rules.create(tx, self._taggable, request.resource_ids, request.tags)
             if self._retagged(tx, found.get("instance", [])):
                 check_keys_in_metadata(tag.key for tag in request.tags)
         return common_pb2.Empty()
 
     def Delete(self, request: tags_pb2.DeleteTagsRequest, call: Call) -> common_pb2.Empty:
         with self._db.write(call) as tx:
-            found = rules.delete(tx, request.resource_ids, request.tags)
+            found = rules.delete(tx, self._taggable, request.resource_ids, request.tags)
             self._retagged(tx, found.get("instance", []))
         return common_pb2.Empty()
 

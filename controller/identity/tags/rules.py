@@ -6,7 +6,7 @@ calls CreateTags and DeleteTags.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from peewee import SQL, fn
 
@@ -18,61 +18,18 @@ from controller.identity.tags.checks import (
     too_many_tags,
 )
 from controller.kernel.database import Session, Transaction
-from controller.kernel.filters import EVERYTHING, either
+from controller.kernel.filters import either
 from controller.kernel.lookup import check_there
+from controller.kernel.owned import Owned
 from controller.kernel.prepared import among, prepared
-from controller.kernel.table import Clause, Column, Select
-from controller.tables.compute import Instance, KeyPair
+from controller.kernel.table import Clause, Select
 from controller.tables.identity import Tag
-from controller.tables.network import (
-    DhcpOptions,
-    InternetGateway,
-    NetworkAcl,
-    NetworkInterface,
-    PublicAddress,
-    RouteTable,
-    SecurityGroup,
-    SecurityGroupRule,
-    Subnet,
-    Vpc,
-)
-from controller.tables.storage import Image, Snapshot, Volume
 from protos import ids
 from protos.cloud.v1 import common_pb2, tags_pb2
 from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 
 RESOURCES_PER_CALL_MAX = 1000  # EC2 API Reference, CreateTags
 TAGS_PER_CALL_MAX = 1000  # of DeleteTags; a resource has 50 at most
-
-# What can be tagged: noun → the column of its ids and that of its owner.
-TAGGABLE: dict[str, tuple[Column, Column]] = {
-    "instance": (Instance.instance_id, Instance.account_id),
-    "image": (Image.image_id, Image.account_id),
-    "volume": (Volume.volume_id, Volume.account_id),
-    "snapshot": (Snapshot.snapshot_id, Snapshot.account_id),
-    "vpc": (Vpc.vpc_id, Vpc.account_id),
-    "dhcp-options": (DhcpOptions.dhcp_options_id, DhcpOptions.account_id),
-    "subnet": (Subnet.subnet_id, Subnet.account_id),
-    "network-interface": (
-        NetworkInterface.network_interface_id,
-        NetworkInterface.account_id,
-    ),
-    "security-group": (SecurityGroup.group_id, SecurityGroup.account_id),
-    "security-group-rule": (SecurityGroupRule.rule_id, SecurityGroupRule.account_id),
-    "key-pair": (KeyPair.key_pair_id, KeyPair.account_id),
-    "elastic-ip": (PublicAddress.allocation_id, PublicAddress.account_id),
-    "route-table": (RouteTable.route_table_id, RouteTable.account_id),
-    "internet-gateway": (
-        InternetGateway.internet_gateway_id,
-        InternetGateway.account_id,
-    ),
-    "network-acl": (NetworkAcl.network_acl_id, NetworkAcl.account_id),
-}
-# Rows that are kept for a while after their resource is gone.
-_STILL_THERE = {
-    "image": Image.status.not_in(("pending_delete", "deleted")),
-    "snapshot": Snapshot.status != "deleting",
-}
 
 
 def add(
@@ -128,7 +85,10 @@ def _tags_query(resource_ids: Sequence[str]) -> Select:
 
 
 def create(
-    tx: Transaction, resource_ids: Sequence[str], tags: Sequence[common_pb2.Tag]
+    tx: Transaction,
+    taggable: Collection[Owned],
+    resource_ids: Sequence[str],
+    tags: Sequence[common_pb2.Tag],
 ) -> dict[str, list[str]]:
     """CreateTags: adds or overwrites. Answers which resources were tagged, by noun.
 
@@ -137,7 +97,7 @@ def create(
     if not tags:
         raise missing_parameter("Tag")
     checked = check_tags(tags)
-    found = _owned(tx, resource_ids)
+    found = _owned(tx, taggable, resource_ids)
     now = [(noun, owned, checked) for noun, owned in found.items()]
     rows = [
         {
@@ -165,7 +125,10 @@ def create(
 
 
 def delete(
-    tx: Transaction, resource_ids: Sequence[str], tags: Sequence[tags_pb2.TagSelector]
+    tx: Transaction,
+    taggable: Collection[Owned],
+    resource_ids: Sequence[str],
+    tags: Sequence[tags_pb2.TagSelector],
 ) -> dict[str, list[str]]:
     """DeleteTags. A tag that is not there is no error; resources must be. Answers them by noun."""
     if len(tags) > TAGS_PER_CALL_MAX:
@@ -174,7 +137,7 @@ def delete(
         )
     for tag in tags:
         check_key(tag.key)
-    found = _owned(tx, resource_ids)
+    found = _owned(tx, taggable, resource_ids)
     every = [resource_id for owned in found.values() for resource_id in owned]
     chosen = Tag.resource_id.in_(every)
     if tags:
@@ -189,7 +152,9 @@ def _selected(tag: tags_pb2.TagSelector) -> Clause:
     return by_key & (Tag.value == tag.value) if tag.HasField("value") else by_key
 
 
-def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]:
+def _owned(
+    tx: Transaction, taggable: Collection[Owned], resource_ids: Sequence[str]
+) -> dict[str, list[str]]:
     """The caller's resources of these ids by noun, in one statement a noun.
 
     Raises MALFORMED_ID, NOT_FOUND for those of the first noun that has any which are not theirs.
@@ -204,10 +169,11 @@ def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]
         )
     if not all(resource_ids):
         raise invalid_parameter("Null/empty value for resourceId is invalid")
+    known = {resource.name: resource for resource in taggable}
     by_noun: dict[str, list[str]] = {}
     for resource_id in dict.fromkeys(resource_ids):
         noun = ids.noun_of(resource_id)
-        if noun not in TAGGABLE:
+        if noun not in known:
             raise CloudError(
                 Kind.MALFORMED_ID,
                 f"The ID '{resource_id}' is not valid",
@@ -216,11 +182,9 @@ def _owned(tx: Transaction, resource_ids: Sequence[str]) -> dict[str, list[str]]
             )
         by_noun.setdefault(noun, []).append(resource_id)
     for noun, wanted in by_noun.items():
-        id_column, owner = TAGGABLE[noun]
-        query = id_column.model.select(id_column).where(
-            id_column.in_(wanted),
-            owner == tx.call.account_id,
-            _STILL_THERE.get(noun, EVERYTHING),
+        owned = known[noun]
+        query = owned.table.select(owned.key).where(
+            owned.key.in_(wanted), *owned.of(tx.call.account_id)
         )
         there = set(tx.column(query, str))
         check_there(noun, wanted, there)

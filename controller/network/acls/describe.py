@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from peewee import SQL
 
-from controller.identity.tags.filters import tag_filters
+from controller.identity.pages import by_owner, owned_page
 from controller.kernel.database import Session
 from controller.kernel.filters import (
     NOTHING,
@@ -20,12 +20,21 @@ from controller.kernel.filters import (
     exists_where,
     integer,
 )
+from controller.kernel.owned import Owned
 from controller.kernel.rows import columns
-from controller.network.pages import by_owner, owned_page
 from controller.tables.network import NetworkAcl, NetworkAclAssociation, NetworkAclEntry
 from protos.cloud.v1 import networks_pb2
 
 _ONE = SQL("1")
+OWNED = Owned(
+    "network-acl",
+    NetworkAcl.network_acl_id,
+    NetworkAcl.account_id,
+    facts={
+        "ec2:NetworkAclID": NetworkAcl.network_acl_id,
+        "ec2:Vpc": ("vpc", NetworkAcl.vpc_id),
+    },
+)
 _ABSENT = custom(lambda values: NOTHING)  # known to EC2; nothing here has it
 _ENTRIES = NetworkAclEntry.select(_ONE).where(
     NetworkAclEntry.network_acl_id == NetworkAcl.network_acl_id
@@ -51,7 +60,6 @@ NETWORK_ACL_FILTERS: dict[str, Condition] = {
     "entry.ipv6-cidr": _ABSENT,
     "entry.port-range.from": _ABSENT,
     "entry.port-range.to": _ABSENT,
-    **tag_filters(NetworkAcl.network_acl_id),
 }
 
 
@@ -83,9 +91,8 @@ def describe_network_acls(
     rows, token, tagged = owned_page(
         session,
         account_id,
+        OWNED,
         AclRow,
-        NetworkAcl.network_acl_id,
-        "network-acl",
         NETWORK_ACL_FILTERS,
         request.network_acl_ids,
         request,

@@ -22,6 +22,7 @@ from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Transaction
 from controller.kernel.lookup import check_ids, find_one, not_found
+from controller.kernel.owned import Owned
 from controller.kernel.table import Clause
 from controller.network import address_pool as pool
 from controller.network.addresses.find import (
@@ -40,6 +41,15 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, invalid_parameter, missing_parameter
 from protos.ids import new_id
 
+OWNED = Owned(
+    "elastic-ip",
+    PublicAddress.allocation_id,
+    PublicAddress.account_id,
+    facts={
+        "ec2:AllocationId": PublicAddress.allocation_id,
+        "ec2:PublicIpAddress": PublicAddress.public_ip,
+    },
+)
 _NIC, _MORE = NetworkInterface, SecondaryAddress
 
 

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from peewee import SQL
 
-from controller.identity.tags.filters import tag_filters
+from controller.identity.pages import by_owner, owned_page
 from controller.kernel.database import Session
 from controller.kernel.filters import Condition, any_of, column
 from controller.kernel.rows import columns
-from controller.network.pages import by_owner, owned_page
+from controller.network.dhcp_options.rules import OWNED
 from controller.tables.network import DhcpOption, DhcpOptions
 from protos.cloud.v1 import networks_pb2
 
@@ -21,7 +21,6 @@ DHCP_FILTERS: dict[str, Condition] = {
     "owner-id": column(DhcpOptions.account_id),
     "key": any_of(_VALUES, DhcpOption.key),
     "value": any_of(_VALUES, DhcpOption.value),
-    **tag_filters(DhcpOptions.dhcp_options_id),
 }
 
 
@@ -41,9 +40,8 @@ def describe_dhcp_options(
     session: Session, account_id: str, request: networks_pb2.DescribeDhcpOptionsRequest
 ) -> networks_pb2.DescribeDhcpOptionsResponse:
     asked = request.dhcp_options_ids
-    key, noun = DhcpOptions.dhcp_options_id, "dhcp-options"
     rows, token, tagged = owned_page(
-        session, account_id, SetRow, key, noun, DHCP_FILTERS, asked, request
+        session, account_id, OWNED, SetRow, DHCP_FILTERS, asked, request
     )
     set_ids = [row.dhcp_options_id for row in rows]
     query = DhcpOption.select(*columns(OptionRow, DhcpOption))

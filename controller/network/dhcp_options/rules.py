@@ -9,6 +9,7 @@ import ipaddress
 import random
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from peewee import SQL
 
@@ -16,7 +17,8 @@ from controller.hosts.feed import Feed
 from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Transaction
-from controller.kernel.lookup import check_ids, not_found
+from controller.kernel.lookup import check_ids
+from controller.kernel.owned import Owned
 from controller.tables.compute import Placement
 from controller.tables.network import DhcpOption, DhcpOptions, Vpc
 from controller.tables.nouns import INSTANCE, VPC
@@ -24,12 +26,22 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
+OWNED = Owned(
+    "dhcp-options",
+    DhcpOptions.dhcp_options_id,
+    DhcpOptions.account_id,
+    facts={"ec2:DhcpOptionsID": DhcpOptions.dhcp_options_id},
+)
 OWN_RESOLVER = "AmazonProvidedDNS"  # EC2's word for the VPC's own
 SERVERS_MAX = 4
 TOLD_AT_ONCE = 1000  # instances in one statement
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
 _NODE_TYPES = ("1", "2", "4", "8")  # RFC 2132, option 46
+
+
+class SetRow(NamedTuple):
+    dhcp_options_id: str
 
 
 def default_set(tx: Transaction, rng: random.Random, account_id: str, domain: str) -> str:
@@ -134,11 +146,7 @@ def _insert(
 
 def _find(tx: Transaction, set_id: str) -> None:
     check_ids("dhcp-options", [set_id])
-    own = DhcpOptions.account_id == tx.call.account_id
-    query = DhcpOptions.select(DhcpOptions.dhcp_options_id)
-    if not tx.exists(query.where(own, DhcpOptions.dhcp_options_id == set_id)):
-        raise not_found("dhcp-options", set_id)
-    tx.authorize("dhcp-options", [set_id])
+    OWNED.find(tx, tx.call.account_id, set_id, SetRow)
 
 
 def _checked(key: str, values: list[str]) -> list[str]:

@@ -19,6 +19,7 @@ from controller.hosts.feed import Feed
 from controller.hosts.guests import with_attachment, with_guest
 from controller.identity.tags import rules as tags
 from controller.kernel.database import Session, Transaction
+from controller.kernel.owned import Owned
 from controller.kernel.prepared import among, prepared
 from controller.kernel.rows import columns
 from controller.kernel.table import Clause, Select
@@ -42,6 +43,17 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
 
 _NIC = NetworkInterface
+OWNED = Owned(
+    "network-interface",
+    _NIC.network_interface_id,
+    _NIC.account_id,
+    facts={
+        "ec2:NetworkInterfaceID": _NIC.network_interface_id,
+        "ec2:AvailabilityZone": _NIC.availability_zone,
+        "ec2:Subnet": ("subnet", _NIC.subnet_id),
+        "ec2:Vpc": ("vpc", _NIC.vpc_id),
+    },
+)
 _INTERFACE = (
     *columns(InterfaceRow, _NIC),
     Attachment.instance_id,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from peewee import JOIN, SQL, Case, fn
 
-from controller.identity.tags.filters import tag_filters
+from controller.identity.pages import by_owner, owned_page
 from controller.kernel.database import Session
 from controller.kernel.filters import (
     NOTHING,
@@ -22,7 +22,7 @@ from controller.kernel.filters import (
 )
 from controller.kernel.rows import columns
 from controller.kernel.table import Clause, Select
-from controller.network.pages import by_owner, owned_page
+from controller.network.routing import internet_gateways, route_tables
 from controller.tables.compute import Attachment, Instance
 from controller.tables.network import (
     InternetGateway,
@@ -99,7 +99,6 @@ ROUTE_TABLE_FILTERS: dict[str, Condition] = {
     "route.nat-gateway-id": _ABSENT,
     "route.transit-gateway-id": _ABSENT,
     "route.vpc-peering-connection-id": _ABSENT,
-    **tag_filters(RouteTable.route_table_id),
 }
 
 
@@ -132,9 +131,8 @@ def describe_route_tables(
     rows, token, tagged = owned_page(
         session,
         account_id,
+        route_tables.OWNED,
         TableRow,
-        RouteTable.route_table_id,
-        "route-table",
         ROUTE_TABLE_FILTERS,
         request.route_table_ids,
         request,
@@ -192,7 +190,6 @@ INTERNET_GATEWAY_FILTERS: dict[str, Condition] = {
     "owner-id": column(InternetGateway.account_id),
     "attachment.vpc-id": column(InternetGateway.vpc_id),
     "attachment.state": choice({"available": InternetGateway.vpc_id.is_null(False)}),
-    **tag_filters(InternetGateway.internet_gateway_id),
 }
 
 
@@ -208,9 +205,8 @@ def describe_internet_gateways(
     rows, token, tagged = owned_page(
         session,
         account_id,
+        internet_gateways.OWNED,
         GatewayRow,
-        InternetGateway.internet_gateway_id,
-        "internet-gateway",
         INTERNET_GATEWAY_FILTERS,
         request.internet_gateway_ids,
         request,

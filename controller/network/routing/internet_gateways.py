@@ -15,14 +15,20 @@ from controller.identity.quotas.rules import Quotas
 from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Session, Transaction
-from controller.kernel.lookup import find_one
-from controller.kernel.rows import columns
+from controller.kernel.owned import Owned
 from controller.network.vpcs import rules as vpcs
 from controller.tables.network import InternetGateway, NetworkInterface, SecondaryAddress
 from controller.tables.nouns import VPC
 from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
 from protos.ids import new_id
+
+OWNED = Owned(
+    "internet-gateway",
+    InternetGateway.internet_gateway_id,
+    InternetGateway.account_id,
+    facts={"ec2:InternetGatewayID": InternetGateway.internet_gateway_id},
+)
 
 
 class GatewayRow(NamedTuple):
@@ -147,7 +153,4 @@ def _set_vpc(
 
 
 def _find(tx: Transaction, gateway_id: str) -> GatewayRow:
-    query = InternetGateway.select(*columns(GatewayRow, InternetGateway))
-    own = query.where(InternetGateway.account_id == tx.call.account_id)
-    key, noun = InternetGateway.internet_gateway_id, "internet-gateway"
-    return find_one(tx, own, key, noun, gateway_id, "internetGatewayId", row=GatewayRow)
+    return OWNED.find(tx, tx.call.account_id, gateway_id, GatewayRow)

@@ -16,6 +16,7 @@ from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.client_tokens import digest_of, made_before
 from controller.kernel.database import Transaction
 from controller.kernel.lookup import find_one
+from controller.kernel.owned import Owned
 from controller.kernel.rows import columns
 from controller.network.subnets import rules as subnets
 from controller.network.vpcs import rules as vpcs
@@ -25,6 +26,15 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
 from protos.ids import new_id
 
+OWNED = Owned(
+    "route-table",
+    RouteTable.route_table_id,
+    RouteTable.account_id,
+    facts={
+        "ec2:RouteTableID": RouteTable.route_table_id,
+        "ec2:Vpc": ("vpc", RouteTable.vpc_id),
+    },
+)
 _USE = RouteTableAssociation
 
 
@@ -167,10 +177,7 @@ def replace_association(
 
 def find(tx: Transaction, table_id: str) -> TableRow:
     """The caller's table. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
-    query = RouteTable.select(*columns(TableRow, RouteTable))
-    own = query.where(RouteTable.account_id == tx.call.account_id)
-    key, noun = RouteTable.route_table_id, "route-table"
-    return find_one(tx, own, key, noun, table_id, "routeTableId", row=TableRow)
+    return OWNED.find(tx, tx.call.account_id, table_id, TableRow)
 
 
 def _find_association(tx: Transaction, association_id: str) -> UseRow:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from peewee import SQL
 
+from controller.identity.pages import owned_page
 from controller.identity.tags import rules as tags
 from controller.identity.tags.filters import tag_filters
 from controller.kernel.database import Session
@@ -28,6 +29,7 @@ from controller.kernel.filters import (
 from controller.kernel.lookup import check_there, select_page
 from controller.kernel.rows import columns
 from controller.kernel.table import Clause
+from controller.network.security_groups import group_rules
 from controller.network.security_groups.permissions import canonical_protocol
 from controller.network.view import RuleRow, rule_message
 from controller.tables.network import SecurityGroup, SecurityGroupRule, Vpc
@@ -177,24 +179,20 @@ def _rules_of(
 RULE_FILTERS: dict[str, Condition] = {
     "group-id": column(_RULE.group_id),
     "security-group-rule-id": column(_RULE.rule_id),
-    **tag_filters(_RULE.rule_id),
 }
 
 
 def describe_rules(
     session: Session, account_id: str, request: networks_pb2.DescribeSecurityGroupRulesRequest
 ) -> networks_pb2.SecurityGroupRules:
-    asked = request.rule_ids
-    rows, token = select_page(
+    rows, token, tagged = owned_page(
         session,
-        _RULE.select(*columns(RuleRow, _RULE)).where(_RULE.account_id == account_id),
-        _RULE.rule_id,
-        "security-group-rule",
-        asked,
-        where(RULE_FILTERS, request.filters),
-        page_of(request.page, explicit_ids=asked),
-        row=RuleRow,
+        account_id,
+        group_rules.OWNED,
+        RuleRow,
+        RULE_FILTERS,
+        request.rule_ids,
+        request,
     )
-    tagged = tags.tags_of(session, [row.rule_id for row in rows])
     rules = [rule_message(row, tagged[row.rule_id]) for row in rows]
     return networks_pb2.SecurityGroupRules(rules=rules, next_token=token)

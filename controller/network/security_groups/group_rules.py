@@ -16,6 +16,7 @@ from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Transaction
 from controller.kernel.lookup import check_ids, check_there, not_found
+from controller.kernel.owned import Owned
 from controller.kernel.rows import columns
 from controller.network.security_groups.groups import (
     GroupRow,
@@ -30,6 +31,7 @@ from controller.tables.nouns import VPC
 from protos.cloud.v1 import common_pb2, networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
 
+OWNED = Owned("security-group-rule", SecurityGroupRule.rule_id, SecurityGroupRule.account_id)
 RULES_PER_CALL_MAX = 1000
 Identity = tuple[bool, str, int, int, str]  # Permission.identity
 

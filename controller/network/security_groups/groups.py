@@ -18,6 +18,7 @@ from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Transaction
 from controller.kernel.lookup import check_ids, not_found
+from controller.kernel.owned import Owned
 from controller.network.security_groups.permissions import Permission, check_text
 from controller.tables.network import NicGroup, SecurityGroup, SecurityGroupRule, Vpc
 from controller.tables.nouns import VPC
@@ -25,6 +26,12 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
+OWNED = Owned(
+    "security-group",
+    SecurityGroup.group_id,
+    SecurityGroup.account_id,
+    facts={"ec2:SecurityGroupID": SecurityGroup.group_id, "ec2:Vpc": ("vpc", SecurityGroup.vpc_id)},
+)
 EVERYWHERE_OUT = Permission(True, "-1", -1, -1, cidr_ipv4="0.0.0.0/0")
 
 

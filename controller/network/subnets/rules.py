@@ -17,8 +17,7 @@ from controller.identity.quotas.rules import Quotas, exceeded
 from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Transaction
-from controller.kernel.lookup import find_one
-from controller.kernel.rows import columns
+from controller.kernel.owned import Owned
 from controller.network.blocks import overlap, subnet_block
 from controller.network.vpcs import rules as vpcs
 from controller.network.vpcs.rules import VpcRow
@@ -36,6 +35,16 @@ from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
 
+OWNED = Owned(
+    "subnet",
+    Subnet.subnet_id,
+    Subnet.account_id,
+    facts={
+        "ec2:SubnetID": Subnet.subnet_id,
+        "ec2:AvailabilityZone": Subnet.availability_zone,
+        "ec2:Vpc": ("vpc", Subnet.vpc_id),
+    },
+)
 _ONE = SQL("1")
 
 
@@ -156,9 +165,7 @@ def modify(tx: Transaction, request: networks_pb2.ModifySubnetAttributeRequest) 
 
 def find(tx: Transaction, subnet_id: str) -> SubnetRow:
     """The caller's subnet. Raises INVALID (none named), MALFORMED_ID, NOT_FOUND."""
-    query = Subnet.select(*columns(SubnetRow, Subnet))
-    own = query.where(Subnet.account_id == tx.call.account_id)
-    return find_one(tx, own, Subnet.subnet_id, "subnet", subnet_id, "subnetId", row=SubnetRow)
+    return OWNED.find(tx, tx.call.account_id, subnet_id, SubnetRow)
 
 
 def _check_room(tx: Transaction, quotas: Quotas, vpc_id: str, there: int) -> None:

@@ -7,7 +7,6 @@ with it; all else that lives in it must go first.
 """
 
 import random
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from peewee import SQL
@@ -17,8 +16,7 @@ from controller.identity.quotas.rules import Quotas
 from controller.identity.tags import rules as tags
 from controller.identity.tags.checks import tags_of_specifications
 from controller.kernel.database import Session, Transaction
-from controller.kernel.lookup import find_one
-from controller.kernel.rows import columns
+from controller.kernel.owned import Owned
 from controller.network.blocks import ANYWHERE, vpc_block
 from controller.network.dhcp_options import rules as dhcp_options
 from controller.network.security_groups.groups import insert_group, insert_rules
@@ -41,7 +39,14 @@ from controller.tables.nouns import INSTANCE, VPC
 from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
+from protos.nouns import NOUNS
 
+OWNED = Owned(
+    "vpc",
+    Vpc.vpc_id,
+    Vpc.account_id,
+    facts={"ec2:VpcID": Vpc.vpc_id, "ec2:Tenancy": Vpc.instance_tenancy},
+)
 _ONE = SQL("1")
 
 
@@ -267,22 +272,13 @@ def find(tx: Transaction, vpc_id: str) -> VpcRow:
 
 
 def find_of(session: Session, account_id: str, vpc_id: str) -> VpcRow:
-    own = Vpc.select(*columns(VpcRow, Vpc)).where(Vpc.account_id == account_id)
-    return find_one(session, own, Vpc.vpc_id, "vpc", vpc_id, "vpcId", row=VpcRow)
-
-
-# EC2's names of resources in messages, where they differ from the noun.
-_SPELLED: Mapping[str, str] = {
-    "route-table": "routeTable",
-    "internet-gateway": "internetGateway",
-    "dhcp-options": "dhcpOptions",
-}
+    return OWNED.find(session, account_id, vpc_id, VpcRow)
 
 
 def in_use(noun: str, identifier: str) -> CloudError:
     return CloudError(
         Kind.WRONG_STATE,
-        f"The {_SPELLED.get(noun, noun)} '{identifier}' has dependencies and cannot be deleted.",
+        f"The {NOUNS[noun].camel} '{identifier}' has dependencies and cannot be deleted.",
         noun=noun,
         reason="in-use",
         id=identifier,

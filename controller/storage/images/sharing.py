@@ -12,6 +12,7 @@ from controller.identity.shares import Shares
 from controller.kernel.call import Call
 from controller.kernel.database import Session, Transaction
 from controller.kernel.lookup import check_ids, not_found
+from controller.kernel.owned import Owned
 from controller.kernel.rows import columns
 from controller.kernel.table import Clause
 from controller.storage.images.devices import disks_of
@@ -21,6 +22,17 @@ from controller.tables.storage import Image, ImageShare
 from protos.cloud.v1 import images_pb2
 from protos.errors import CloudError, Kind
 
+OWNED = Owned(
+    "image",
+    Image.image_id,
+    Image.account_id,
+    Image.status.not_in(GONE),
+    facts={
+        "ec2:ImageID": Image.image_id,
+        "ec2:Owner": Image.account_id,
+        "ec2:Public": Image.public,
+    },
+)
 SHARES = Shares(Image.image_id, ImageShare.image_id, "image")
 
 

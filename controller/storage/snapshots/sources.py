@@ -12,6 +12,7 @@ from controller.identity.shares import Shares
 from controller.kernel.call import Call
 from controller.kernel.database import Session
 from controller.kernel.lookup import check_ids, check_there
+from controller.kernel.owned import Owned
 from controller.kernel.rows import columns
 from controller.kernel.table import Clause
 from controller.kernel.units import GIB
@@ -20,6 +21,18 @@ from protos.errors import CloudError, Kind
 
 DISK_FORMAT = "blocks"  # fleet.ImageSource: the digest is a manifest's
 GONE = "deleting"
+OWNED = Owned(
+    "snapshot",
+    Snapshot.snapshot_id,
+    Snapshot.account_id,
+    Snapshot.status != GONE,
+    facts={
+        "ec2:SnapshotID": Snapshot.snapshot_id,
+        "ec2:Owner": Snapshot.account_id,
+        "ec2:VolumeSize": Snapshot.size_gib,
+        "ec2:ParentVolume": ("volume", Snapshot.volume_id),
+    },
+)
 SHARES = Shares(Snapshot.snapshot_id, SnapshotShare.snapshot_id, "snapshot")
 
 

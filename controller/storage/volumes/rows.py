@@ -6,17 +6,32 @@ Called by storage/volumes/rules, attachments, reconcile and describe inside thei
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from peewee import JOIN
+from peewee import JOIN, fn
 
 from controller.hosts import guests
 from controller.hosts.guests import ATTACHMENT_FIELDS, HOME, with_attachment, with_guest, with_home
 from controller.kernel.database import Session
 from controller.kernel.lookup import check_ids, not_found
+from controller.kernel.owned import Owned
 from controller.kernel.table import Clause, Select
 from controller.tables.compute import Attachment, Instance, Placement
 from controller.tables.hosts import Assignment
 from controller.tables.storage import Volume
 
+OWNED = Owned(
+    *("volume", Volume.volume_id, Volume.account_id),
+    sums={"gigabytes": fn.SUM(Volume.size_gib)},
+    facts={
+        "ec2:VolumeID": Volume.volume_id,
+        "ec2:AvailabilityZone": Volume.availability_zone,
+        "ec2:Encrypted": Volume.encrypted,
+        "ec2:VolumeSize": Volume.size_gib,
+        "ec2:VolumeType": Volume.volume_type,
+        "ec2:VolumeIops": Volume.iops,
+        "ec2:VolumeThroughput": Volume.throughput_mibps,
+        "ec2:ParentSnapshot": ("snapshot", Volume.snapshot_id),
+    },
+)
 # What can be selected of a volume, by name: its own columns, its attachment's, what its home has
 # seen of it, and the guest of the instance that it is attached to; NULL where there is none.
 _FIELDS: Mapping[str, Clause] = {

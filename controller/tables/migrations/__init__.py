@@ -1,34 +1,44 @@
 """Numbered migrations: ``migrate(db, now_ms)`` brings a database of any earlier number to the
 newest.
 
-Each is a module ``mNNNN_title`` with ``apply(tx)``, listed below in order, and beside it the tables
-that it makes as SQL: frozen, whatever becomes of ``schema.py``. One transaction each, so a power
-failure leaves the last whole one; references are checked at its end. A database newer than this
-code is refused: it was made by a newer release. How to add: change ``schema.py``; print the new
-tables (``migrations/ddl.py``) into the .sql file; write the module that fills them from the old
-ones (``migrations/rebuild.py``); add it to the list. ``tests/unit/controller/test_migrations.py``
+Each is a file ``mNNNN_title.sql`` with the tables that it makes: frozen, whatever becomes of the
+tables' files. Where that is not all, a module of the same name has ``apply(tx)``, which fills them
+from the old ones (``migrations/rebuild.py``). One transaction each, so a power failure leaves the
+last whole one; references are checked at its end. A database newer than this code is refused: it
+was made by a newer release. How to add: change the tables; print the new ones
+(``migrations/ddl.py``) into the .sql file. ``tests/unit/controller/test_migrations.py``
 checks that the migrations end where ``schema.py`` is and lose nothing on the way.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from importlib import import_module
+from pathlib import Path
 
 from peewee import SQL, Select
 
 from controller.kernel.call import system_call
 from controller.kernel.database import Database, Session, Transaction
-from controller.tables.migrations import (
-    m0001_first,
-    m0002_hypervisor_away,
-    m0003_assignments,
-    m0004_principals,
-)
+from controller.tables.migrations.rebuild import script
 
-MIGRATIONS: tuple[tuple[int, Callable[[Transaction], None]], ...] = (
-    (1, m0001_first.apply),
-    (2, m0002_hypervisor_away.apply),
-    (3, m0003_assignments.apply),
-    (4, m0004_principals.apply),
-)
+
+def _found() -> Iterator[tuple[int, Callable[[Transaction], None]]]:
+    """The migrations of this folder, in order."""
+    folder = Path(__file__).parent
+    for title in sorted({path.stem for path in folder.glob("m[0-9][0-9][0-9][0-9]_*.*")}):
+        if (folder / f"{title}.py").exists():
+            apply = import_module(f"{__name__}.{title}").apply
+        else:
+            apply = partial(_run, script(str(folder / title)))
+        yield int(title[1:5]), apply
+
+
+def _run(statements: Iterable[str], tx: Transaction) -> None:
+    for statement in statements:
+        tx.define(statement)
+
+
+MIGRATIONS: tuple[tuple[int, Callable[[Transaction], None]], ...] = tuple(_found())
 NEWEST = MIGRATIONS[-1][0]
 
 

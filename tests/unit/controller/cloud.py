@@ -394,4 +394,4 @@ class Cloud:
 
     def discrepancies(self) -> list[str]:
         with self.db.read() as session:
-            return discrepancies(session)
+            return discrepancies(session, controller_app.OWNED)

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from controller.app import OWNED
 from controller.compute.instances.metadata_options import retagged
 from controller.compute.key_pairs.rpc import KeyPairsServicer
-from controller.config import ImagesConfig, QuotaLimits, RegionConfig, Zone
+from controller.config import ImagesConfig, RegionConfig, Zone
 from controller.hosts.feed import Feed
 from controller.hosts.regions import RegionsServicer
 from controller.identity.quotas.rpc import QuotasServicer
@@ -46,7 +47,7 @@ from protos.ids import new_id
 
 ANN, BOB, OPERATOR = "111111111111", "222222222222", "000000000001"
 ZONES = (Zone("us-east-1a", "use1-az1"), Zone("us-east-1b", "use1-az2"))
-DEFAULT_LIMITS = QuotaLimits(addresses=5, rules_per_group=6, key_pairs=4, security_groups=8)
+DEFAULT_LIMITS = {"addresses": 5, "rules_per_group": 6, "key_pairs": 4, "security_groups": 8}
 
 
 class World:
@@ -85,7 +86,7 @@ class World:
             self.db, self.rng, self.quota_rules, self.feed, "us-east-1"
         )
         self.keys = KeyPairsServicer(self.db, self.rng, self.quota_rules)
-        self.tags = TagsServicer(self.db, partial(retagged, self.feed))
+        self.tags = TagsServicer(self.db, OWNED, partial(retagged, self.feed))
         self.quotas = QuotasServicer(self.db, self.quota_rules)
         self.regions = RegionsServicer(self.db, region, self.quota_rules, GROUPS_PER_INTERFACE_MAX)
 

@@ -58,6 +58,8 @@ def test_every_kind_of_value(written):
     [
         ("lisen = 'x'", "unknown: lisen"),
         ("[scheduler]\nfilter = []", "unknown: filter"),
+        ("[quotas]\nvpc = 1", "quotas: unknown: vpc; known: instances, "),
+        ("[quotas]\nvpcs = -1", "quotas: expected"),
         ("rpc_threads = 'many'", "rpc_threads"),
         ("rpc_threads = true", "rpc_threads"),
         ("tls = 1", "tls: expected a table, got an integer"),

@@ -1,6 +1,7 @@
 """A database of any earlier release comes to where the schema is, with all that was in it."""
 
 import re
+from pathlib import Path
 
 import pytest
 from peewee import SQL, Select
@@ -9,11 +10,12 @@ from controller.kernel.call import system_call
 from controller.kernel.database import Conflict, open_sqlite
 from controller.tables import migrations
 from controller.tables.hosts import Host
-from controller.tables.migrations import NEWEST, NewerDatabase, ddl, m0001_first, migrate, version
-from controller.tables.migrations.rebuild import rebuilt
+from controller.tables.migrations import NEWEST, NewerDatabase, ddl, migrate, version
+from controller.tables.migrations.rebuild import rebuilt, script
 from controller.tables.storage import HostImage
 
 CALL = system_call(1)
+FIRST = script(str(Path(migrations.__file__).with_name("m0001_first.sql")))
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def at(number: int, *statements: str):
 def row_of(table: str, **values) -> str:
     """The statement that adds a row to a table of the first schema; what is not given is '' or 0,
     as the column's kind is, or NULL where that may be."""
-    (made,) = [one for one in m0001_first.STATEMENTS if f'CREATE TABLE "{table}" (' in one]
+    (made,) = [one for one in FIRST if f'CREATE TABLE "{table}" (' in one]
     columns = re.findall(r'[(,] "?(\w+)"? (TEXT|INTEGER|BLOB)( NOT NULL)?', made.replace("(", "( "))
     given = {
         name: "NULL" if not must else "''" if kind == "TEXT" else "0"

@@ -2,9 +2,10 @@
 
 import pytest
 
-from controller.config import QuotaLimits
+from controller.tables.identity import Quota
 from protos.cloud.v1 import quotas_pb2 as pb
 from protos.errors import CloudError, Kind
+from protos.nouns import QUOTAS
 from tests.unit.controller.resource_world import ANN, BOB, OPERATOR, World
 from tests.unit.controller.test_security_groups import refused
 
@@ -36,23 +37,16 @@ def listed(world, account_id=ANN):
 
 
 def test_what_an_account_begins_with(world):
-    assert listed(world) == {
-        "instances": (100, 0),
-        "vcpus": (200, 0),
-        "memory_mib": (524288, 0),
+    found = listed(world)
+    assert list(found) == list(QUOTAS)
+    declared = {name: (quota.default, 0) for name, (quota, _) in QUOTAS.items()}
+    assert {name: each for name, each in found.items() if each != declared[name]} == {
         "addresses": (5, 0),
         "key_pairs": (4, 0),
         "security_groups": (8, 1),
-        "volumes": (500, 0),
-        "gigabytes": (51200, 0),
-        "snapshots": (10000, 0),
-        "network_interfaces": (5000, 0),
         "rules_per_group": (6, 0),
         "vpcs": (5, 1),
-        "subnets_per_vpc": (200, 0),
         "internet_gateways": (5, 1),
-        "route_tables_per_vpc": (200, 0),
-        "routes_per_table": (50, 0),
     }
 
 
@@ -111,8 +105,8 @@ def test_an_account_gets_its_own_maximum_at_once(world):
 
 def test_internet_gateways_follow_the_number_of_vpcs(world, tmp_path):
     for limits, expected in (
-        (QuotaLimits(vpcs=9), (9, 9)),
-        (QuotaLimits(vpcs=9, internet_gateways=2), (9, 2)),
+        ({"vpcs": 9}, (9, 9)),
+        ({"vpcs": 9, "internet_gateways": 2}, (9, 2)),
     ):
         found = listed(World(tmp_path, limits=limits))
         assert (found["vpcs"][0], found["internet_gateways"][0]) == expected
@@ -147,3 +141,10 @@ def test_giving_back_what_was_never_charged_is_our_mistake(world):
         refund(world, instances=2)
     assert refusal.value.kind is Kind.BUG
     assert listed(world)["instances"] == (100, 1)
+
+
+def test_a_quota_declared_since_is_an_accounts_too(world):
+    with world.db.write(world.call()) as tx:
+        tx.delete(Quota, (Quota.account_id == ANN) & (Quota.name == "volumes"))
+        world.quota_rules.add_missing(tx)
+    assert listed(world)["volumes"] == (500, 0)

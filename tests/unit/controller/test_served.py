@@ -6,4 +6,4 @@ from tests.unit.controller.cloud import Cloud
 
 def test_every_servicer_has_its_stubs(tmp_path):
     for name in Cloud(tmp_path).app.servicers:
-        assert callable(server._add_to_server(name)), name
+        assert callable(server.ADDERS[name]), name

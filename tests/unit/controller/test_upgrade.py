@@ -11,7 +11,7 @@ from controller.config import Config
 from controller.kernel.call import system_call
 from controller.kernel.database import open_sqlite
 from controller.tables.hosts import Assignment
-from controller.tables.migrations import m0001_first
+from controller.tables.migrations import MIGRATIONS
 from protos.cloud.v1 import identity_pb2, instances_pb2, networks_pb2, volumes_pb2
 from tests.unit.controller.cloud import Cloud, ObedientHost
 
@@ -30,7 +30,7 @@ def cloud(tmp_path):
 def _write_release(path: Path) -> None:
     db = open_sqlite(path, synchronous="off")
     with db.rebuild(system_call(1)) as tx:
-        m0001_first.apply(tx)
+        MIGRATIONS[0][1](tx)
         tx.define(
             "CREATE TABLE schema_migration"
             " (number INTEGER NOT NULL PRIMARY KEY, applied_ms BIGINT NOT NULL)"

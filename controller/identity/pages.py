@@ -1,15 +1,17 @@
-"""A page of an account's rows of one table, with their tags: what most describes begin with."""
+"""A page of what an account has of a noun, with tags: what most describes begin with."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from controller.identity.tags import rules as tags
+from controller.identity.tags.filters import tag_filters
 from controller.kernel.database import Session
 from controller.kernel.filters import Condition, page_of, where
 from controller.kernel.lookup import select_page
+from controller.kernel.owned import Owned
 from controller.kernel.rows import Row, columns
-from controller.kernel.table import Column, Select, Table
+from controller.kernel.table import Column, Select
 from protos.cloud.v1 import common_pb2
 
 
@@ -25,26 +27,28 @@ class Request(Protocol):
 def owned_page(
     session: Session,
     account_id: str,
+    owned: Owned,
     row: type[Row],
-    key: Column,
-    noun: str,
     filters: Mapping[str, Condition],
     asked: Sequence[str],
     request: Request,
     *,
+    query: Select | None = None,
     largest: int = 1000,
 ) -> tuple[list[Row], str, dict[str, list[common_pb2.Tag]]]:
-    """(rows, the next page's token, tags by id). ``asked``: the ids that the request names.
-    Raises INVALID, MALFORMED_ID, NOT_FOUND."""
-    model: type[Table] = key.model
-    owner: Column = model._meta.fields["account_id"]
+    """(rows, the next page's token, tags by id). ``request`` has filters and a page; ``asked`` are
+    the ids that it names; ``filters`` those of the noun, beside which there are those by tags;
+    ``query`` what makes a ``row``, the id first, where that is more than its own columns. Raises
+    INVALID, MALFORMED_ID, NOT_FOUND."""
+    if query is None:
+        query = owned.table.select(*columns(row, owned.table))
     rows, token = select_page(
         session,
-        model.select(*columns(row, model)).where(owner == account_id),
-        key,
-        noun,
+        query.where(*owned.of(account_id)),
+        owned.key,
+        owned.name,
         asked,
-        where(filters, request.filters),
+        where({**filters, **tag_filters(owned.key)}, request.filters),
         page_of(request.page, largest=largest, explicit_ids=asked),
         row=row,
     )
