@@ -5,9 +5,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hostagent.compute.progress import Instance, Progress, Seen
+from hostagent.compute.progress import Instance, InstanceProgress, Seen
 from hostagent.compute.table import start_of
-from hostagent.kernel.kinds import Change, Key, Kind, Record
+from hostagent.kernel.kinds import AnyRecord, Change, Key, Kind
 from hostagent.storage.volumes.disk_specs import outlives
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import InstanceSpec
@@ -43,7 +43,7 @@ def _observe(record: Instance, observation: fleet_pb2.Observation) -> None:
 
 
 def _merge(
-    kind: Kind[InstanceSpec, Progress], change: Change, told: Mapping[str, Instance]
+    kind: Kind[InstanceSpec, InstanceProgress], change: Change, told: Mapping[str, Instance]
 ) -> None:
     known = change.before(kind)
     for name, record in told.items():
@@ -60,7 +60,7 @@ def _merge(
 
 
 def _forgotten(
-    kind: Kind[InstanceSpec, Progress], change: Change, key: Key, record: Record
+    kind: Kind[InstanceSpec, InstanceProgress], change: Change, key: Key, record: AnyRecord
 ) -> None:
     if kind.owns(key):
         change.buried.append(key.id)
@@ -100,7 +100,7 @@ INSTANCE = Kind(
     "instance",
     "guest",
     spec_type=InstanceSpec,
-    progress_type=Progress,
+    progress_type=InstanceProgress,
     observed=(
         *("observed", "code", "message", "revision", "reboots_done", "since_ms"),
         *("reach", "reach_since_ms", "devices_revision", "device_failures", "network_revision"),

@@ -6,7 +6,7 @@ Called by instance_kind, which tells the controller of it, and the workers, who 
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
-from hostagent.kernel.kinds import Record
+from hostagent.kernel.kinds import Progress, Record
 from hostagent.kernel.records import Records
 from hostagent.storage.snapshots.progress import SnapshotProgress
 from protos.cloud.v1 import fleet_pb2
@@ -24,35 +24,32 @@ class DeviceFailure(NamedTuple):
 class Seen:
     """One observation's content: what is, and why where that needs a word (EC2's StateReason)."""
 
-    observed: int  # fleet_pb2.Observed
+    observed: fleet_pb2.Observed
     code: str = ""
     message: str = ""
 
 
 @dataclass(frozen=True)
-class Progress:
+class InstanceProgress(Progress):
     """How far this host got with one instance. Kept as JSON: a later field needs a default."""
 
-    observed: int = fleet_pb2.UNSEEN
+    observed: fleet_pb2.Observed = fleet_pb2.UNSEEN
     code: str = ""
     message: str = ""
     since_ms: int = 0
-    revision: int = 0  # of the instance's spec, when this was seen
-    epoch: int = 0  # when it was noted
-    sequence: int = 0
     started: int = 0  # highest `starts` that was brought up whole
     ended: int = 0  # highest `starts` that came to its end (exited, failed): not brought up again
     reboots_done: int = 0
     attempts: int = 0  # failed tries of the bring-up or tear-down that is going on
     crashes: int = 0  # times that the guest was restarted by itself, lately
     boot_id: str = ""  # boot of the machine under which it was brought up
-    reach: int = fleet_pb2.NOT_ASKED
+    reach: fleet_pb2.Reach = fleet_pb2.NOT_ASKED
     reach_since_ms: int = 0
     devices_revision: int = 0  # of the spec whose disks and interfaces the guest has
     device_failures: tuple[DeviceFailure, ...] = ()
     network_revision: int = 0  # of the spec that its VPCs and the metadata service follow
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """From JSON they come as lists."""
         failures = tuple(DeviceFailure(*each) for each in self.device_failures)
         object.__setattr__(self, "device_failures", failures)
@@ -61,7 +58,7 @@ class Progress:
     def seen(self) -> Seen:
         return Seen(self.observed, self.code, self.message)
 
-    def observing(self, seen: Seen, revision: int, now_ms: int) -> "Progress":
+    def observing(self, seen: Seen, revision: int, now_ms: int) -> "InstanceProgress":
         """With this observation, made now. Only a guest that runs can answer."""
         runs = seen.observed == fleet_pb2.OBSERVED_RUNNING
         return replace(
@@ -76,13 +73,13 @@ class Progress:
         )
 
 
-Instance = Record[fleet_pb2.InstanceSpec, Progress]  # in the ledger
+Instance = Record[fleet_pb2.InstanceSpec, InstanceProgress]  # in the ledger
 
 
 class InstanceLedger(Protocol):
     """What the instances' workers ask of the ledger. ``boot_id``: of the machine's present boot."""
 
-    instances: Records[fleet_pb2.InstanceSpec, Progress]
+    instances: Records[fleet_pb2.InstanceSpec, InstanceProgress]
     snapshots: Records[fleet_pb2.SnapshotSpec, SnapshotProgress]
     boot_id: str
 
@@ -98,7 +95,7 @@ def is_seen_through(instance: Instance) -> bool:
 
 
 def note(
-    instances: Records[fleet_pb2.InstanceSpec, Progress],
+    instances: Records[fleet_pb2.InstanceSpec, InstanceProgress],
     instance_id: str,
     seen: Seen | None = None,
     *,
@@ -111,7 +108,7 @@ def note(
     instance that was forgotten.
     """
 
-    def change(before: Progress) -> Progress:
+    def change(before: InstanceProgress) -> InstanceProgress:
         after = replace(before, **changes)
         if seen is not None and (seen != before.seen or before.revision < revision):
             after = after.observing(seen, revision, now_ms)

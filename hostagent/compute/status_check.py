@@ -26,7 +26,7 @@ from protos.cloud.v1.fleet_pb2 import INITIALIZING, NOT_ASKED, REACHED, UNREACHE
 
 log = logging.getLogger(__name__)
 
-Changes = dict[str, int]  # of the ledger's Progress
+Changes = dict[str, int]  # of InstanceProgress
 
 
 class StatusCheck:

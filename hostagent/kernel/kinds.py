@@ -3,19 +3,33 @@ beside its worker; nothing in here, in the ledger, in sync or in the agent names
 
     TOY = Kind("toy", "source", spec_type=ToySpec, progress_type=ToyProgress, ...)
 
-A kind's progress is a frozen dataclass that is kept as JSON: a later field needs a default. Fields
-that all have: ``revision`` (of the spec, when this was seen), ``epoch`` and ``sequence`` (when it
-was noted; the ledger's).
+A kind's progress is kept as JSON: a later field needs a default.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from google.protobuf.message import Message
 
 from protos.cloud.v1 import fleet_pb2
 
-S = TypeVar("S")
-P = TypeVar("P")
+
+@dataclass(frozen=True)
+class Progress:
+    """How far this host got with one assignment, and what it saw of it: what every kind has.
+
+    ``revision`` is the spec's, when this was seen. The ledger alone sets ``epoch`` and
+    ``sequence``: when it was noted.
+    """
+
+    revision: int = 0
+    epoch: int = 0
+    sequence: int = 0
+
+
+S = TypeVar("S", bound=Message)
+P = TypeVar("P", bound=Progress)
 
 
 class Key(NamedTuple):
@@ -34,6 +48,9 @@ class Record(Generic[S, P]):
     spec: S
     revision: int
     progress: P
+
+
+AnyRecord = Record[Any, Any]  # which kind's, its key says
 
 
 class Worker(Protocol):
@@ -73,7 +90,7 @@ class Change:
     ledger: Ledger
     is_newer: bool = False
     now_ms: int = 0
-    put: dict[Key, Record] = field(default_factory=dict)
+    put: dict[Key, AnyRecord] = field(default_factory=dict)
     dropped: dict[Key, None] = field(default_factory=dict)
     again: set[Key] = field(default_factory=set)
     due: set[Key] = field(default_factory=set)
@@ -108,11 +125,11 @@ class Change:
         return {*self.put, *self.dropped, *self.due}
 
 
-def _merge(kind: "Kind", change: Change, told: Mapping[str, Record]) -> None:
+def _merge(kind: "Kind[S, P]", change: Change, told: Mapping[str, Record[S, P]]) -> None:
     change.keep(kind, told)
 
 
-def _forgotten(kind: "Kind", change: Change, key: Key, record: Record) -> None:
+def _forgotten(kind: "Kind[S, P]", change: Change, key: Key, record: AnyRecord) -> None:
     """Nothing else goes with it."""
 
 
@@ -150,7 +167,7 @@ class Kind(Generic[S, P]):
     is_sound: Callable[[S], bool] = lambda spec: True
     returns: Callable[[S], bool] = lambda spec: False
     merge: Callable[["Kind[S, P]", Change, Mapping[str, Record[S, P]]], None] = _merge
-    forgotten: Callable[["Kind[S, P]", Change, Key, Record], None] = _forgotten
+    forgotten: Callable[["Kind[S, P]", Change, Key, AnyRecord], None] = _forgotten
     lacks: Callable[["Kind[S, P]", Ledger], bool] = lambda kind, ledger: False
 
     def key(self, name: str) -> Key:
@@ -164,6 +181,9 @@ class Kind(Generic[S, P]):
         name = self.field or self.name
         return getattr(told, name) if told.HasField(name) else None
 
-    def seen(self, progress: P) -> tuple:
+    def seen(self, progress: P) -> tuple[object, ...]:
         """What of the progress the controller hears of."""
         return tuple(getattr(progress, name) for name in self.observed)
+
+
+AnyKind = Kind[Any, Any]  # one of several

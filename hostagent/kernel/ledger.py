@@ -17,9 +17,9 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from hostagent.kernel.kinds import Change, Kind, Record
+from hostagent.kernel.kinds import AnyKind, AnyRecord, Change, Kind, P, S
 from hostagent.kernel.records import Records
 from protos.cloud.v1 import fleet_pb2
 
@@ -34,9 +34,6 @@ CREATE TABLE IF NOT EXISTS assignment (kind TEXT NOT NULL, id TEXT NOT NULL, rol
                                        progress TEXT NOT NULL, PRIMARY KEY (kind, id, role));
 CREATE TABLE IF NOT EXISTS tombstone  (name TEXT PRIMARY KEY, number INTEGER NOT NULL);
 """
-
-S = TypeVar("S")
-P = TypeVar("P")
 
 
 def open_file(path: Path | str) -> sqlite3.Connection:
@@ -71,7 +68,7 @@ class Ledger:
         self,
         db: sqlite3.Connection,
         host_id: str,
-        kinds: Sequence[Kind],
+        kinds: Sequence[AnyKind],
         *,
         now_ms: int,
         tables: str = "",
@@ -88,7 +85,7 @@ class Ledger:
         self._create_or_check(migrate, only_look)
         self._sequence = 0
         self.epoch = max(int(self._get("epoch") or 0) + 1, now_ms)
-        self._records: dict[tuple[str, str], Records] = {
+        self._records: dict[tuple[str, str], Records[Any, Any]] = {
             (kind.name, kind.role): Records(
                 db, kind, lock=self._lock, write=self._write, stamp=self._stamp
             )
@@ -99,7 +96,7 @@ class Ledger:
             bytes.fromhex(self._get("settings") or "")
         )
         if not only_look:
-            self._write("epoch", self._set, {"epoch": str(self.epoch)}, power_safe=True)
+            self._write("epoch", lambda: self._set({"epoch": str(self.epoch)}), power_safe=True)
 
     @property
     def position(self) -> int:
@@ -128,7 +125,7 @@ class Ledger:
                 host["settings"] = settings.SerializeToString().hex()
             kept = {kind: self._stamped(kind, change) for kind in self.kinds}
             told = position is not None
-            self._write(what, self._keep, kept, change, host, power_safe=told)
+            self._write(what, lambda: self._keep(kept, change, host), power_safe=told)
             for kind, records in kept.items():
                 self.of(kind).update(records, [key.id for key in change.dropped if kind.owns(key)])
             if position is not None:
@@ -164,10 +161,10 @@ class Ledger:
         if version is not None and int(version) < SCHEMA_VERSION:
             if only_look:
                 raise ValueError("the ledger is an older agent's: start this one once")
-            self._write("migrate", self._migrate, migrate, power_safe=True)
+            self._write("migrate", lambda: self._migrate(migrate), power_safe=True)
         if version is None and not only_look:
             first = {"schema": str(SCHEMA_VERSION), "host_id": self.host_id}
-            self._write("create", self._set, first, power_safe=True)
+            self._write("create", lambda: self._set(first), power_safe=True)
 
     def _migrate(self, migrate: Callable[[sqlite3.Connection], None]) -> None:
         migrate(self._db)
@@ -177,7 +174,7 @@ class Ledger:
         row = self._db.execute("SELECT value FROM host WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
-    def _write(self, name: str, change: Callable, *args, power_safe: bool = False) -> None:
+    def _write(self, name: str, change: Callable[[], None], power_safe: bool = False) -> None:
         """One transaction. In WAL mode NORMAL survives the process, FULL also the power; both never
         tear.
         """
@@ -188,7 +185,7 @@ class Ledger:
         self._checkpoint(f"ledger: before {name}")
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            change(*args)
+            change()
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
@@ -200,7 +197,10 @@ class Ledger:
         self._db.executemany("INSERT OR REPLACE INTO host VALUES (?, ?)", values.items())
 
     def _keep(
-        self, kept: Mapping[Kind, Mapping[str, Record]], change: Change, host: Mapping[str, str]
+        self,
+        kept: Mapping[AnyKind, Mapping[str, AnyRecord]],
+        change: Change,
+        host: Mapping[str, str],
     ) -> None:
         self._set(host)
         for kind, records in kept.items():
@@ -209,7 +209,7 @@ class Ledger:
         if change.buried:
             self._add_tombstones(change.buried)
 
-    def _stamped(self, kind: Kind, change: Change) -> dict[str, Record]:
+    def _stamped(self, kind: AnyKind, change: Change) -> dict[str, AnyRecord]:
         """What changes of a kind, with numbers."""
         again = {key.id for key in change.again if kind.owns(key)}
         put = {key.id: record for key, record in change.put.items() if kind.owns(key)}

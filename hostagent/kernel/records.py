@@ -14,12 +14,12 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
-from hostagent.kernel.kinds import Kind, Record
+from hostagent.kernel.kinds import Kind, P, Progress, Record, S
 
-S = TypeVar("S")
-P = TypeVar("P")
+# One transaction: its name, what it does, and whether it must survive a power failure.
+Write = Callable[[str, Callable[[], None], bool], None]
 
 
 class Records(Generic[S, P]):
@@ -31,7 +31,7 @@ class Records(Generic[S, P]):
         kind: Kind[S, P],
         *,
         lock: threading.RLock,
-        write: Callable,
+        write: Write,
         stamp: Callable[[], dict[str, int]],
     ):
         self._db, self.kind, self._lock = db, kind, lock
@@ -67,9 +67,10 @@ class Records(Generic[S, P]):
             if after == before:
                 return False
             stamped = self.stamped({name: replace(record, progress=after)})
-            what = f"note {self.kind.name}"
             vital = any(getattr(after, each) != getattr(before, each) for each in self.kind.vital)
-            self._write(what, self._set_progress, name, stamped[name], power_safe=vital)
+            self._write(
+                f"note {self.kind.name}", lambda: self._set_progress(name, stamped[name]), vital
+            )
             self._records.update(stamped)
             return True
 
@@ -133,5 +134,5 @@ class Records(Generic[S, P]):
         return self.kind.progress_type(**values)
 
 
-def _text(progress: Any) -> str:
+def _text(progress: Progress) -> str:
     return json.dumps(vars(progress))

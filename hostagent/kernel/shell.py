@@ -18,6 +18,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from hostagent.kernel.errors import DriverError
 
@@ -130,7 +131,7 @@ def spawn(
     log: Path,
     netns: str | None = None,
     env: Mapping[str, str] | None = None,
-) -> subprocess.Popen:
+) -> subprocess.Popen[bytes]:
     """Starts a program that goes on without the agent (own session, output appended to ``log``).
 
     Whoever calls keeps the Popen while it lives, so that its end is collected, and finds the
@@ -161,11 +162,25 @@ def _wrapped(command: list[str], netns: str | None, limits: Limits | None) -> li
 
 
 def _start(
-    wrapped: list[str], command: list[str], env: Mapping[str, str] | None, **files
-) -> subprocess.Popen:
+    wrapped: list[str],
+    command: list[str],
+    env: Mapping[str, str] | None,
+    *,
+    stdin: int,
+    stdout: int | IO[bytes],
+    stderr: int,
+    pass_fds: Collection[int] = (),
+) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
-            wrapped, env={**ENVIRONMENT, **(env or {})}, cwd="/", start_new_session=True, **files
+            wrapped,
+            env={**ENVIRONMENT, **(env or {})},
+            cwd="/",
+            start_new_session=True,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=pass_fds,
         )
     except FileNotFoundError as missing:
         raise CommandError(command, "is not installed", transient=False) from missing
@@ -174,42 +189,43 @@ def _start(
 
 
 def _converse(
-    process: subprocess.Popen, sent: bytes, command: list[str], timeout_s: float, most: int
+    process: subprocess.Popen[bytes], sent: bytes, command: list[str], timeout_s: float, most: int
 ) -> tuple[str, str]:
     """Feeds stdin and gathers stdout and stderr until all are closed and the process has ended."""
     deadline = time.monotonic() + timeout_s
-    said: dict[object, bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
+    stdin, stdout, stderr = process.stdin, bytearray(), bytearray()
     with selectors.DefaultSelector() as pipes:
-        for pipe in said:
-            pipes.register(pipe, selectors.EVENT_READ)
-        if process.stdin is not None:
-            os.set_blocking(process.stdin.fileno(), False)
-            pipes.register(process.stdin, selectors.EVENT_WRITE)
+        for pipe, said in ((process.stdout, stdout), (process.stderr, stderr)):
+            assert pipe is not None
+            pipes.register(pipe, selectors.EVENT_READ, said)
+        if stdin is not None:
+            os.set_blocking(stdin.fileno(), False)
+            pipes.register(stdin, selectors.EVENT_WRITE)
         while pipes.get_map():
             left = deadline - time.monotonic()
             if left <= 0:
                 raise CommandError(command, f"did not end within {timeout_s:g} s")
             for key, _ in pipes.select(left):
-                if key.fileobj is process.stdin:
-                    sent = _feed(process.stdin, sent)
+                if stdin is not None and key.fileobj is stdin:
+                    sent = _feed(stdin, sent)
                     if not sent:
-                        pipes.unregister(process.stdin)
-                        process.stdin.close()
+                        pipes.unregister(stdin)
+                        stdin.close()
                     continue
                 chunk = os.read(key.fd, _CHUNK_BYTES)
-                said[key.fileobj] += chunk
+                key.data.extend(chunk)
                 if not chunk:
                     pipes.unregister(key.fileobj)
-                if sum(map(len, said.values())) > most:
+                if len(stdout) + len(stderr) > most:
                     raise CommandError(command, f"said more than {most} bytes", transient=False)
     try:
         process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired as late:
         raise CommandError(command, f"did not end within {timeout_s:g} s") from late
-    return tuple(text.decode(errors="replace") for text in said.values())
+    return stdout.decode(errors="replace"), stderr.decode(errors="replace")
 
 
-def _feed(stdin, sent: bytes) -> bytes:
+def _feed(stdin: IO[bytes], sent: bytes) -> bytes:
     """What is still to be sent. A command that closed its stdin early gets the rest no more; its
     exit code tells.
     """
@@ -219,7 +235,7 @@ def _feed(stdin, sent: bytes) -> bytes:
         return b""
 
 
-def _kill_group(process: subprocess.Popen) -> None:
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -24,7 +24,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
-from hostagent.kernel.kinds import Change, Key, Kind, Record
+from hostagent.kernel.kinds import AnyKind, Change, Key, Kind, P, Record, S
 from hostagent.kernel.ledger import Ledger
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError
@@ -86,7 +86,7 @@ class Sync:
         return change.touched()
 
     def _merge(self, change: Change, spec: fleet_pb2.HostSpec) -> None:
-        told: dict[Kind, list[fleet_pb2.Assignment]] = {kind: [] for kind in self._ledger.kinds}
+        told: dict[AnyKind, list[fleet_pb2.Assignment]] = {kind: [] for kind in self._ledger.kinds}
         by_name = {(kind.name, kind.role): kind for kind in self._ledger.kinds}
         for one in spec.assignments:
             kind = by_name.get((one.kind, one.role))
@@ -99,8 +99,8 @@ class Sync:
             kind.merge(kind, change, news)
 
     def _news(
-        self, kind: Kind, change: Change, assignments: Iterable[fleet_pb2.Assignment]
-    ) -> Iterator[tuple[str, Record]]:
+        self, kind: Kind[S, P], change: Change, assignments: Iterable[fleet_pb2.Assignment]
+    ) -> Iterator[tuple[str, Record[S, P]]]:
         """Those that are to be taken in."""
         for one in assignments:
             spec, known = kind.spec_of(one), self._ledger.of(kind).get(one.id)
@@ -130,7 +130,7 @@ class Sync:
                     due |= self._forget(kind, name, record)
         return due
 
-    def _forget(self, kind: Kind, name: str, record: Record) -> set[Key]:
+    def _forget(self, kind: Kind[S, P], name: str, record: Record[S, P]) -> set[Key]:
         change = Change(self._ledger)
         change.drop(kind, name)
         for each in self._ledger.kinds:
@@ -189,12 +189,14 @@ class Sync:
         """Domains here that no spec ever named, as the last look at the hypervisor found them."""
         self._orphans = tuple(sorted(names))
 
-    def _is_unacknowledged(self, record: Record) -> bool:
+    def _is_unacknowledged(self, record: Record[S, P]) -> bool:
         if self._acknowledged[0] != self._ledger.epoch:
             return True
         return (record.progress.epoch, record.progress.sequence) > self._acknowledged
 
-    def _observation(self, kind: Kind, name: str, record: Record) -> fleet_pb2.Observation:
+    def _observation(
+        self, kind: Kind[S, P], name: str, record: Record[S, P]
+    ) -> fleet_pb2.Observation:
         this_epoch = record.progress.epoch == self._ledger.epoch
         observation = fleet_pb2.Observation(
             kind=kind.name,

@@ -4,20 +4,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hostagent.kernel.kinds import Change, Key, Kind, Ledger, Record
+from hostagent.kernel.kinds import AnyRecord, Change, Key, Kind, Ledger, Progress, Record
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import InstanceSpec, VpcSpec
 
 
 @dataclass(frozen=True)
-class VpcProgress:
+class VpcProgress(Progress):
     """What was seen of one VPC. Kept as JSON: a later field needs a default."""
 
-    observed: int = fleet_pb2.VPC_UNSEEN
+    observed: fleet_pb2.ObservedVpc = fleet_pb2.VPC_UNSEEN
     message: str = ""
-    revision: int = 0  # of the VPC's spec, when this was seen
-    epoch: int = 0
-    sequence: int = 0
 
 
 Vpc = Record[VpcSpec, VpcProgress]
@@ -68,7 +65,7 @@ class _Tenancy:
             _drop(kind, change, name)
 
     def forgotten(
-        self, kind: Kind[VpcSpec, VpcProgress], change: Change, key: Key, record: Record
+        self, kind: Kind[VpcSpec, VpcProgress], change: Change, key: Key, record: AnyRecord
     ) -> None:
         """The last instance takes its VPC with it."""
         if self._instance.owns(key):

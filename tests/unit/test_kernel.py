@@ -55,11 +55,8 @@ def render(reading: Reading) -> Iterable[fleet_pb2.Assignment]:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progress(agents.Progress):
     observed: int = 0
-    revision: int = 0
-    epoch: int = 0
-    sequence: int = 0
 
 
 def see(record, observation) -> None:

@@ -9,12 +9,12 @@ A part of the ledger, which makes it and keeps it in its database.
 
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from hostagent.kernel.kinds import Record
-from hostagent.kernel.records import Records
+from hostagent.kernel.kinds import Progress, Record
+from hostagent.kernel.records import Records, Write
 from hostagent.storage.snapshots.copier import Base
 from hostagent.storage.volumes.known import VolumeLedger
 from protos.cloud.v1 import fleet_pb2
@@ -31,18 +31,15 @@ CREATE TABLE IF NOT EXISTS copied     (volume_id TEXT PRIMARY KEY, number INTEGE
 
 
 @dataclass(frozen=True)
-class SnapshotProgress:
+class SnapshotProgress(Progress):
     """How far this host got with one snapshot. Kept as JSON: a later field needs a default."""
 
-    observed: int = fleet_pb2.SNAPSHOT_UNSEEN
+    observed: fleet_pb2.ObservedSnapshot = fleet_pb2.SNAPSHOT_UNSEEN
     message: str = ""
-    revision: int = 0  # of the snapshot's spec, when this was seen
     progress: int = 0  # per cent
     digest: str = ""
     size_bytes: int = 0
     added_bytes: int = 0
-    epoch: int = 0
-    sequence: int = 0
     number: int = -1  # of the layer that is its point in time; -1: not chosen yet
     releasing: bool = False  # its layers are being committed: nobody reads them
     released: bool = False  # nothing on the host waits for it any more
@@ -74,7 +71,7 @@ def waiting_for(snapshots: Mapping[str, Record], instance_id: str) -> list[str]:
 class CopiedVolumes:
     """See the module's head. Any thread may call any method."""
 
-    def __init__(self, db: sqlite3.Connection, lock: threading.RLock, write: Callable):
+    def __init__(self, db: sqlite3.Connection, lock: threading.RLock, write: Write):
         self._db, self._lock, self._write = db, lock, write
         self._known = {
             volume_id: Base(number, digest)
@@ -88,14 +85,14 @@ class CopiedVolumes:
 
     def set(self, volume_id: str, base: Base) -> None:
         with self._lock:
-            self._write("copied", self._put, volume_id, base)
+            self._write("copied", lambda: self._put(volume_id, base), False)
             self._known[volume_id] = base
 
     def drop(self, volume_id: str) -> None:
         """Survives a power failure: what is committed afterwards is in no manifest."""
         with self._lock:
             if volume_id in self._known:
-                self._write("copied", self._delete, volume_id, power_safe=True)
+                self._write("copied", lambda: self._delete(volume_id), True)
                 del self._known[volume_id]
 
     def _put(self, volume_id: str, base: Base) -> None:

@@ -9,22 +9,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hostagent.kernel.kinds import Change, Key, Kind, Record
+from hostagent.kernel.kinds import AnyRecord, Change, Key, Kind, Progress, Record
 from hostagent.storage.volumes.disk_specs import is_here, outlives, volume_of
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import InstanceSpec, VolumeSpec
 
 
 @dataclass(frozen=True)
-class VolumeProgress:
+class VolumeProgress(Progress):
     """How far this host got with one volume. Kept as JSON: a later field needs a default."""
 
-    observed: int = fleet_pb2.VOLUME_UNSEEN
+    observed: fleet_pb2.ObservedVolume = fleet_pb2.VOLUME_UNSEEN
     message: str = ""
-    revision: int = 0  # of the volume's spec, when this was seen
     size_bytes: int = 0
-    epoch: int = 0
-    sequence: int = 0
     made: bool = False  # its files were here: should they be lost, it is not made anew, blank
     attempts: int = 0  # failed tries under the revision at ``tried``
     tried: int = 0
@@ -89,7 +86,7 @@ class _Owners:
             change.keep(kind, {name: _with_source(record, kept.get(name), now)})
 
     def forgotten(
-        self, kind: Kind[VolumeSpec, VolumeProgress], change: Change, key: Key, record: Record
+        self, kind: Kind[VolumeSpec, VolumeProgress], change: Change, key: Key, record: AnyRecord
     ) -> None:
         """Of an instance, the volumes that outlive it, and the names of what is gone, are kept in
         mind."""

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 from hostagent.compute.instance_kind import INSTANCE
-from hostagent.compute.progress import DeviceFailure, Progress, Seen, note
+from hostagent.compute.progress import DeviceFailure, InstanceProgress, Seen, note
 from hostagent.kernel.kinds import Change, Record
 from hostagent.kernel.ledger import TOMBSTONES_KEPT
 from hostagent.ledger import VPC, HostLedger, open_file
@@ -30,7 +30,7 @@ def opened(path, now_ms=1000, **fields) -> HostLedger:
 
 def keep(ledger, *told, position=1):
     change = Change(ledger)
-    records = {one.instance_id: Record(one.spec, one.revision, Progress()) for one in told}
+    records = {one.instance_id: Record(one.spec, one.revision, InstanceProgress()) for one in told}
     change.keep(INSTANCE, records)
     change.keep(VPC, {"vpc-1": Record(VpcSpec(vpc_id="vpc-1"), position, VpcProgress())})
     ledger.commit("take-in", change, position, HostSettings(region="r"))
@@ -110,7 +110,7 @@ def test_a_failed_write_changes_nothing(tmp_path):
     ledger._checkpoint = full
     with pytest.raises(OSError, match="disk full"):
         note(ledger.instances, "i-1", Seen(OBSERVED_RUNNING), revision=1)
-    assert ledger.instances.get("i-1").progress == Progress(epoch=1000, sequence=1)
+    assert ledger.instances.get("i-1").progress == InstanceProgress(epoch=1000, sequence=1)
     assert opened(tmp_path / "l.db").instances.get("i-1").progress.observed == 0
 
 
@@ -127,7 +127,7 @@ def test_progress_of_a_newer_agent_is_read_as_far_as_it_is_known(tmp_path):
     ledger = opened(tmp_path / "l.db")
     keep(ledger, instance())
     ledger._db.execute('UPDATE assignment SET progress = \'{"started": 3, "colour": "red"}\'')
-    assert opened(tmp_path / "l.db").instances.get("i-1").progress == Progress(started=3)
+    assert opened(tmp_path / "l.db").instances.get("i-1").progress == InstanceProgress(started=3)
 
 
 def test_what_was_taken_in_survives_kill_9(tmp_path):

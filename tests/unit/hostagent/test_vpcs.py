@@ -3,7 +3,7 @@
 import pytest
 
 from hostagent.compute.instance_kind import INSTANCE
-from hostagent.compute.progress import Progress
+from hostagent.compute.progress import InstanceProgress
 from hostagent.kernel.errors import DriverError
 from hostagent.kernel.kinds import Change, Record
 from hostagent.ledger import VPC, HostLedger, open_file
@@ -32,7 +32,7 @@ class Host:
         self.network = CountingNetwork()
         self.vpcs = Vpcs(self.ledger, self.network, audit_ms=AUDIT_MS, retry_ms=RETRY_MS)
 
-    def tell(self, *told, vpc_revision=1, progress=Progress(), **vpc):
+    def tell(self, *told, vpc_revision=1, progress=InstanceProgress(), **vpc):
         change = Change(self.ledger)
         records = {one.instance_id: Record(one.spec, one.revision, progress) for one in told}
         change.keep(INSTANCE, records)
@@ -100,7 +100,7 @@ def test_released_it_shrinks_and_goes_with_the_last(host):
 
 
 def test_an_absent_instance_needs_nothing_after_a_restart(host):
-    host.tell(instance("i-1"), progress=Progress(observed=ABSENT))
+    host.tell(instance("i-1"), progress=InstanceProgress(observed=ABSENT))
     assert host.vpcs.wanted() == set()
     assert host.vpcs.step("vpc-1", 0) is None
 
