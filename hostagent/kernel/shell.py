@@ -18,7 +18,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from hostagent.kernel.errors import DriverError
 
@@ -75,6 +75,23 @@ class CommandError(DriverError):
             because=" ".join(argv),
         )
         self.argv, self.returncode, self.stderr = list(argv), returncode, said
+
+
+class Run(Protocol):
+    """``run``, or what a test has in its place."""
+
+    def __call__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        input: str | bytes | None = ...,
+        timeout_s: float = ...,
+        netns: str | None = ...,
+        limits: Limits | None = ...,
+        accept: Collection[int] = ...,
+        max_output_bytes: int = ...,
+        pass_fds: Collection[int] = ...,
+    ) -> Result: ...
 
 
 def run(

@@ -129,7 +129,8 @@ def mtu_outside(config: NetworkConfig) -> int:
         ]
         if not found:
             return DEFAULT_MTU
-        return ip.get_links(min(found)[1])[0].get_attr("IFLA_MTU")
+        mtu: int = ip.get_links(min(found)[1])[0].get_attr("IFLA_MTU")
+        return mtu
 
     return max(LEAST_MTU, min(namespaces.netlink(None, work), 65521))
 

@@ -7,6 +7,7 @@ every file of this room.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def router_of(cidr_block: str) -> str:
     return str(IPv4Network(cidr_block)[1])
 
 
-def resolver_of(cidr_blocks: list[str]) -> str:
+def resolver_of(cidr_blocks: Sequence[str]) -> str:
     """A VPC's resolver: base + 2 of its first range, as in EC2."""
     return str(IPv4Network(cidr_blocks[0])[2])
 

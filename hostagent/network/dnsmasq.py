@@ -13,10 +13,10 @@ import os
 import select
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 from hostagent.kernel.errors import DriverError
+from hostagent.kernel.shell import Run
 from hostagent.network import namespaces
 from hostagent.network.dhcp import Files
 
@@ -26,7 +26,7 @@ STOP_TIMEOUT_S = 5.0
 class Dnsmasq:
     """The dnsmasq of one namespace; its files are in ``folder``."""
 
-    def __init__(self, namespace: str, folder: Path, run: Callable):
+    def __init__(self, namespace: str, folder: Path, run: Run):
         self._namespace, self._folder, self._run = namespace, folder, run
         self._config = folder / "dnsmasq.conf"
         self._told: tuple[int | None, str, str] | None = None  # pid, hosts, names that it has read

@@ -12,6 +12,9 @@ import random
 import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from hostagent.kernel.errors import DriverError
 from hostagent.network import dhcp, firewall, metadata_tree, routes
@@ -21,6 +24,7 @@ from hostagent.network.guests import guests_of
 from protos.cloud.v1 import fleet_pb2
 
 MTU = 1500
+M = TypeVar("M", bound=Message)
 
 
 class FakeNetwork:
@@ -172,7 +176,7 @@ def _render(vpc: fleet_pb2.VpcSpec, instances: Sequence[fleet_pb2.InstanceSpec])
         ) from error
 
 
-def _copy(message):
+def _copy(message: M) -> M:
     """The controller's and the ledger's messages are theirs to change."""
     copied = type(message)()
     copied.CopyFrom(message)

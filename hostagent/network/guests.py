@@ -52,7 +52,9 @@ def guests_of(
         ) from error
 
 
-def _guests(vpc, instances, names) -> list[Guest]:
+def _guests(
+    vpc: fleet_pb2.VpcSpec, instances: Sequence[fleet_pb2.InstanceSpec], names: Names
+) -> list[Guest]:
     subnets = {checked(s.subnet_id): IPv4Network(s.cidr_block) for s in vpc.subnets}
     nics = [(i, n) for i in instances for n in i.nics if n.vpc_id == vpc.vpc_id]
     nics.sort(key=lambda pair: IPv4Address(pair[1].private_ip_address))

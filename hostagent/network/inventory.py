@@ -2,12 +2,12 @@
 
 import shutil
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from pyroute2 import IPRoute
 
+from hostagent.kernel.shell import Run
 from hostagent.network import dnsmasq, links, namespaces, uplink
 from hostagent.network.config import Names, NetworkConfig
 
@@ -31,7 +31,7 @@ class Inventory:
     host_tables: tuple[str, ...] = ()
     host_foreign_rules: tuple[str, ...] = ()
 
-    def of_vpcs(self) -> dict[str, tuple]:
+    def of_vpcs(self) -> dict[str, tuple[object, ...]]:
         """What should be empty when no instance lives here."""
         return {
             field.name: getattr(self, field.name)
@@ -40,7 +40,7 @@ class Inventory:
         }
 
 
-def take(config: NetworkConfig, names: Names, run: Callable) -> Inventory:
+def take(config: NetworkConfig, names: Names, run: Run) -> Inventory:
     spaces = tuple(n for n in namespaces.listed() if names.vpc_of_namespace(n))
     tables = run(["nft", "list", "tables"]).stdout.splitlines()
 

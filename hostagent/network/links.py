@@ -5,9 +5,13 @@ Called by router, uplink and ports with an open netlink socket; knows nothing of
 
 import errno
 import socket
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
+
+from hostagent.kernel.errors import DriverError
 
 IFF_UP = 0x1
 NUD_PERMANENT = 0x80
@@ -15,7 +19,16 @@ UNREACHABLE = 7  # RTN_UNREACHABLE
 GONE = (errno.ENODEV, errno.ENXIO, errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL)
 
 
-def all_links(ip: IPRoute) -> dict[str, dict]:
+class Message(Protocol):
+    """What the kernel says of a link, an address, a route or a rule, as pyroute2 reads it."""
+
+    def __getitem__(self, name: str) -> Any: ...
+
+    def get_attr(self, name: str) -> Any:
+        """None where the kernel does not say it."""
+
+
+def all_links(ip: IPRoute) -> dict[str, Message]:
     """Every link by name."""
     return {link.get_attr("IFLA_IFNAME"): link for link in ip.get_links()}
 
@@ -25,26 +38,39 @@ def index_of(ip: IPRoute, name: str) -> int | None:
     return found[0] if found else None
 
 
-def ensure_link(ip: IPRoute, links: dict[str, dict], name: str, **wanted) -> int:
-    """A link that is up and as ``wanted`` says (``mtu``, ``address``, ``kind`` for a new one).
+def required(ip: IPRoute, name: str) -> int:
+    """The index of a link that should be there: DriverError where somebody has taken it away."""
+    index = index_of(ip, name)
+    if index is None:
+        raise DriverError(f"the link {name} has gone")
+    return index
+
+
+def ensure_link(
+    ip: IPRoute,
+    links: Mapping[str, Message],
+    name: str,
+    *,
+    kind: str | None = None,
+    **wanted: str | int,
+) -> int:
+    """A link that is up and as ``wanted`` says (``mtu``, ``address``; ``kind`` is for a new one).
     Answers its index.
     """
-    kind = wanted.pop("kind", None)
     link = links.get(name)
     if link is None:
         ip.link("add", ifname=name, kind=kind, **wanted)
-        index = index_of(ip, name)
+        index = required(ip, name)
         ip.link("set", index=index, state="up", **wanted)
         return index
-    index = link["index"]
     changes = {
         key: value for key, value in wanted.items() if link.get_attr(f"IFLA_{key.upper()}") != value
     }
     if not link["flags"] & IFF_UP:
         changes["state"] = "up"
     if changes:
-        ip.link("set", index=index, **changes)
-    return index
+        ip.link("set", index=link["index"], **changes)
+    return int(link["index"])
 
 
 def remove_link(ip: IPRoute, name: str) -> None:
@@ -80,7 +106,7 @@ def routes_to(ip: IPRoute, index: int) -> set[str]:
     }
 
 
-def remove_route(ip: IPRoute, **route) -> None:
+def remove_route(ip: IPRoute, **route: str | int) -> None:
     try:
         ip.route("del", **route)
     except NetlinkError as error:

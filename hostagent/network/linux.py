@@ -20,8 +20,10 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from hostagent.kernel.errors import DriverError
+from hostagent.kernel.shell import Run
 from hostagent.network import (
     addresses,
     dhcp,
@@ -75,7 +77,7 @@ class LinuxNetwork:
         self,
         config: NetworkConfig,
         *,
-        run: Callable,
+        run: Run,
         settings: Callable[[], fleet_pb2.HostSettings] = fleet_pb2.HostSettings,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         rng: random.Random | None = None,
@@ -278,7 +280,7 @@ class LinuxNetwork:
             return Seen({public: private for public, private in public}, owners)
         return self._seen[vpc_id]
 
-    def _listed(self, namespace: str, kind: str, name: str) -> list:
+    def _listed(self, namespace: str, kind: str, name: str) -> list[Any]:
         """Elements of a set or map of the rules in force."""
         command = ["nft", "-j", "list", kind, "ip", firewall.TABLE, name]
         listed = self._run(command, netns=namespace, accept=(0, 1))  # 1: no such table yet

@@ -16,11 +16,12 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Any
 
 from hostagent.network import metadata_http
 from hostagent.network.metadata_http import Caller, Response
@@ -84,7 +85,7 @@ class MetadataServer:
 
     # -- the loop's thread -------------------------------------------------------------------------
 
-    def _in_loop(self, coroutine) -> Future:
+    def _in_loop(self, coroutine: Coroutine[Any, Any, None]) -> Future[None]:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()

@@ -18,6 +18,7 @@ from hostagent.network.guests import Guest
 from protos.cloud.v1 import fleet_pb2
 
 Tree = Mapping[str, "str | bytes | Tree"]
+_Branch = dict[str, str | bytes | Tree]  # one that is being put together
 
 VERSIONS = (
     "1.0",
@@ -57,7 +58,7 @@ DOCUMENT_VERSION = "2017-09-30"  # of the instance identity document
 
 def tree_of(vpc: fleet_pb2.VpcSpec, guest: Guest, *, region: str) -> Tree:
     """Everything under a version for the NIC that asks."""
-    tree: dict = {
+    tree: _Branch = {
         "dynamic": {
             "fws": {"instance-monitoring": _MONITORING[guest.instance.metadata.monitoring]},
             "instance-identity": {"document": _identity_document(guest, region)},
@@ -85,26 +86,25 @@ def find(tree: Tree, names: Sequence[str]) -> bytes | None:
 
 def _listing(directory: Tree) -> bytes:
     """One name a line, directories with a slash; public keys as ``index=name``."""
-    titles = getattr(directory, "titles", None)
-    if titles is not None:
-        return "\n".join(titles).encode()
+    if isinstance(directory, _Keys):
+        return "\n".join(directory.titles).encode()
     return "\n".join(
         f"{name}/" if isinstance(value, Mapping) else name
         for name, value in sorted(directory.items())
     ).encode()
 
 
-class _Keys(dict):
+class _Keys(_Branch):
     """The directory of public keys, which lists their names as well."""
 
     titles: tuple[str, ...]
 
 
-def _meta_data(vpc: fleet_pb2.VpcSpec, guest: Guest, region: str) -> dict:
+def _meta_data(vpc: fleet_pb2.VpcSpec, guest: Guest, region: str) -> _Branch:
     instance, told = guest.instance, guest.instance.metadata
     names = told.security_group_names or guest.nic.security_group_ids
     primary = min(instance.nics, key=lambda nic: nic.device_index)
-    data: dict = {
+    data: _Branch = {
         "ami-id": told.image_id,
         "ami-launch-index": str(told.ami_launch_index),
         "ami-manifest-path": "(unknown)",
@@ -156,12 +156,12 @@ def _meta_data(vpc: fleet_pb2.VpcSpec, guest: Guest, region: str) -> dict:
 
 def _interface(
     vpc: fleet_pb2.VpcSpec, instance: fleet_pb2.InstanceSpec, nic: fleet_pb2.NicSpec
-) -> dict:
+) -> _Branch:
     groups = {group.group_id: group.group_name for group in vpc.security_groups}
     blocks = {subnet.subnet_id: subnet.cidr_block for subnet in vpc.subnets}
     primary = nic.device_index == min(other.device_index for other in instance.nics)
     name = instance.metadata.private_dns_name if primary else _private_name(instance, nic)
-    data: dict = {
+    data: _Branch = {
         "device-number": str(nic.device_index),
         "interface-id": nic.network_interface_id,
         "local-hostname": name,
@@ -206,7 +206,7 @@ def _block_of(vpc: fleet_pb2.VpcSpec, address: str) -> str:
     return (holding or list(vpc.cidr_blocks))[0]
 
 
-def _block_devices(instance: fleet_pb2.InstanceSpec) -> dict:
+def _block_devices(instance: fleet_pb2.InstanceSpec) -> dict[str, str]:
     """``ami`` and ``root`` name the root device, ``ebsN`` (from 1) the other volumes and
     ``ephemeralN`` (from 0) instance-store disks in their order.
     """

@@ -20,13 +20,13 @@ from pyroute2 import netns as pyroute2_netns
 from pyroute2.netlink.exceptions import NetlinkError
 
 from hostagent.kernel.errors import DriverError
-from hostagent.kernel.shell import NETNS_FOLDER
+from hostagent.kernel.shell import NETNS_FOLDER, Run
 
 T = TypeVar("T")
 _JOIN_TIMEOUT_S = 60.0
 
 
-def ensure(name: str, run: Callable) -> bool:
+def ensure(name: str, run: Run) -> bool:
     """Makes the namespace where there is none, and answers whether it did. What a crash between
     iproute2's two steps leaves (a file that no namespace is mounted on) is made anew.
     """
@@ -46,7 +46,7 @@ def exists(name: str) -> bool:
         return False
 
 
-def remove(name: str, run: Callable) -> None:
+def remove(name: str, run: Run) -> None:
     """Takes the name away. The namespace goes when nothing runs in it and no socket is open."""
     if exists(name):
         run(["ip", "netns", "delete", name])
@@ -65,7 +65,8 @@ def inode(name: str) -> int:
 
 def inside(name: str, work: Callable[[], T]) -> T:
     """What ``work()`` answers or raises, run in the namespace. A socket made there stays there."""
-    outcome: list = []
+    results: list[T] = []
+    failures: list[BaseException] = []
 
     def enter_and_work() -> None:
         try:
@@ -74,21 +75,20 @@ def inside(name: str, work: Callable[[], T]) -> T:
                 pyroute2_netns.setns(handle)
             finally:
                 os.close(handle)
-            outcome.extend((True, work()))
+            results.append(work())
         except BaseException as failure:  # handed to the caller, who raises it
-            outcome.extend((False, failure))
+            failures.append(failure)
 
     thread = threading.Thread(target=enter_and_work, name=f"inside {name}", daemon=True)
     thread.start()
     thread.join(_JOIN_TIMEOUT_S)
-    if not outcome:
+    for failure in failures:
+        if isinstance(failure, FileNotFoundError):
+            raise DriverError(f"there is no namespace {name}", because=failure) from failure
+        raise failure
+    if not results:
         raise DriverError(f"work in the namespace {name} did not end")
-    succeeded, result = outcome
-    if succeeded:
-        return result
-    if isinstance(result, FileNotFoundError):
-        raise DriverError(f"there is no namespace {name}", because=result) from result
-    raise result
+    return results[0]
 
 
 def netlink(name: str | None, work: Callable[[IPRoute], T]) -> T:

@@ -55,7 +55,7 @@ def is_plugged(nic: fleet_pb2.NicSpec, names: Names) -> bool:
         port, bridge = present.get(tap), present.get(bridge_of(nic.subnet_id))
         if port is None or bridge is None or not port["flags"] & links.IFF_UP:
             return False
-        return port.get_attr("IFLA_MASTER") == bridge["index"]
+        return bool(port.get_attr("IFLA_MASTER") == bridge["index"])
 
     return namespaces.exists(namespace) and namespaces.netlink(namespace, look)
 
@@ -89,7 +89,7 @@ def sweep(vpc_id: str, wanted: Collection[str], names: Names) -> None:
     namespaces.netlink(None, on_host)
 
 
-def _strays(ip: IPRoute, wanted: Collection[str], names: Names) -> list[tuple[str, dict]]:
+def _strays(ip: IPRoute, wanted: Collection[str], names: Names) -> list[tuple[str, links.Message]]:
     return [
         (name, link)
         for name, link in links.all_links(ip).items()

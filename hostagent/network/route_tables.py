@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pyroute2 import IPRoute
 
 from hostagent.network import links
+from hostagent.network.links import Message
 from hostagent.network.routes import Route
 
 MAIN, OWN = 254, 253
@@ -133,11 +134,11 @@ def _in_force(ip: IPRoute) -> dict[str, list[int]]:
     return found
 
 
-def _rules(ip: IPRoute) -> list:
+def _rules(ip: IPRoute) -> list[Message]:
     return list(ip.get_rules(family=socket.AF_INET))
 
 
-def _priority(rule) -> int:
+def _priority(rule: Message) -> int:
     return rule.get_attr("FRA_PRIORITY") or 0
 
 
@@ -149,7 +150,7 @@ def _remove_rule(ip: IPRoute, bridge: str, table: int) -> None:
     ip.rule("del", priority=_BY_SUBNET, iifname=bridge, table=table, family=socket.AF_INET)
 
 
-def _add(ip: IPRoute, table: int, entry: Entry, **more) -> None:
+def _add(ip: IPRoute, table: int, entry: Entry, **more: str | int) -> None:
     destination, kind, gateway, index = entry
     if gateway:
         more |= {"gateway": gateway, "oif": index, "flags": _ONLINK}
@@ -162,7 +163,7 @@ def _flush(ip: IPRoute, tables: set[int]) -> None:
             _remove(ip, route)
 
 
-def _remove(ip: IPRoute, route) -> None:
+def _remove(ip: IPRoute, route: Message) -> None:
     links.remove_route(
         ip,
         dst=_destination(route),
@@ -173,5 +174,5 @@ def _remove(ip: IPRoute, route) -> None:
     )
 
 
-def _destination(route) -> str:
+def _destination(route: Message) -> str:
     return f"{route.get_attr('RTA_DST') or '0.0.0.0'}/{route['dst_len']}"

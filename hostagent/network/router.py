@@ -21,6 +21,7 @@ from hostagent.network.config import (
     resolver_of,
     router_of,
 )
+from hostagent.network.links import Message
 from hostagent.network.routes import Route
 from protos.cloud.v1 import fleet_pb2
 
@@ -103,7 +104,7 @@ def sweep(router: Router, tables: Collection[int]) -> None:
     namespaces.netlink(router.namespace, lambda ip: route_tables.sweep(ip, tables))
 
 
-def _loopback(ip: IPRoute, present: dict, vpc: fleet_pb2.VpcSpec) -> None:
+def _loopback(ip: IPRoute, present: Mapping[str, Message], vpc: fleet_pb2.VpcSpec) -> None:
     """Services of the router live on addresses of no subnet: it answers ARP for them on every
     bridge, so a guest that thinks them its neighbours reaches them too.
     """
@@ -112,14 +113,18 @@ def _loopback(ip: IPRoute, present: dict, vpc: fleet_pb2.VpcSpec) -> None:
     links.ensure_addresses(ip, index, {(address, 32) for address in local})
 
 
-def _uplink(ip: IPRoute, present: dict, router: Router, config: NetworkConfig) -> int:
+def _uplink(
+    ip: IPRoute, present: Mapping[str, Message], router: Router, config: NetworkConfig
+) -> int:
     index = links.ensure_link(ip, present, UPLINK, mtu=router.mtu)
     links.ensure_addresses(ip, index, {(router.transit, 32)})
     links.ensure_neighbour(ip, index, config.transit_gateway, router.cable_mac)
     return index
 
 
-def _bridge(ip: IPRoute, present: dict, name: str, subnet: fleet_pb2.SubnetSpec, mtu: int) -> None:
+def _bridge(
+    ip: IPRoute, present: Collection[str], name: str, subnet: fleet_pb2.SubnetSpec, mtu: int
+) -> None:
     if name not in present:
         ip.link("add", ifname=name, kind="bridge", address=mac_of(subnet.subnet_id))
     index = links.ensure_link(

@@ -11,14 +11,16 @@ import errno
 import json
 import logging
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from hostagent.kernel.errors import DriverError
+from hostagent.kernel.shell import Run
 from hostagent.network import links, namespaces
 from hostagent.network.config import UPLINK, Names, NetworkConfig, checked_address, mac_of
 
@@ -66,9 +68,7 @@ table ip {table} {{
 """
 
 
-def ensure_host(
-    config: NetworkConfig, names: Names, resolvers: Collection[str], run: Callable
-) -> None:
+def ensure_host(config: NetworkConfig, names: Names, resolvers: Collection[str], run: Run) -> None:
     """What all VPCs share. Forwarding stays switched on when Pileus goes: others may have come to
     need it.
     """
@@ -79,7 +79,7 @@ def ensure_host(
     namespaces.set_sysctls({"net/ipv4/ip_forward": "1"})
 
 
-def remove_host(config: NetworkConfig, names: Names, run: Callable) -> None:
+def remove_host(config: NetworkConfig, names: Names, run: Run) -> None:
     """The reverse of ensure_host, for when the last VPC is gone."""
 
     def work(ip: IPRoute) -> None:
@@ -131,7 +131,7 @@ def ensure_public_routes(
     """
 
     def work(ip: IPRoute) -> None:
-        index = links.index_of(ip, names.cable(vpc_id))
+        index = links.required(ip, names.cable(vpc_id))
         present = links.routes_to(ip, index) - {transit, nat_address(transit)}
         for address in sorted(present - set(wanted)):
             links.remove_route(ip, dst=address, dst_len=32, oif=index)
@@ -168,7 +168,7 @@ def _ensure_gateway(ip: IPRoute, config: NetworkConfig, names: Names) -> None:
         ip.route("replace", **route)
 
 
-def _reserved(config: NetworkConfig, names: Names) -> list[dict]:
+def _reserved(config: NetworkConfig, names: Names) -> list[dict[str, str | int]]:
     """Routes that lead nowhere, and say by their metric whose they are."""
     networks = [IPv4Network(config.pool), IPv4Network(config.transit)]
     return [
@@ -211,19 +211,12 @@ def _claim_transit(ip: IPRoute, index: int, config: NetworkConfig) -> str:
     raise DriverError(f"all addresses of the transit range {config.transit} are taken")
 
 
-def _route(ip: IPRoute, address: str, router: str, index: int, **attributes) -> None:
-    ip.route(
-        "replace",
-        dst=address,
-        dst_len=32,
-        gateway=router,
-        oif=index,
-        family=socket.AF_INET,
-        **attributes,
-    )
+def _route(ip: IPRoute, address: str, router: str, index: int, **more: str) -> None:
+    family = socket.AF_INET
+    ip.route("replace", dst=address, dst_len=32, gateway=router, oif=index, family=family, **more)
 
 
-def _ensure_bridge_filter(run: Callable) -> None:
+def _ensure_bridge_filter(run: Run) -> None:
     """br_netfilter, loaded where it is not built in. Loading switches it on for all bridges of the
     host: that is undone, because it is wanted inside the VPCs' namespaces only.
     """
@@ -240,7 +233,7 @@ def _ensure_bridge_filter(run: Callable) -> None:
 # -- a host that has a firewall already ------------------------------------------------------------
 
 
-def dropping_chains(ruleset: dict) -> list[tuple[str, str, str]]:
+def dropping_chains(ruleset: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """(family, table, chain) of every chain that drops forwarded IPv4 packets by its policy, from
     the answer of ``nft -j list chains``. No accept of ours can overrule such a chain.
     """
@@ -258,7 +251,7 @@ def _foreign_rules(names: Names) -> list[str]:
     return [f'iifname "{names.cables}*" accept', f'oifname "{names.cables}*" accept']
 
 
-def _open_foreign_chains(names: Names, run: Callable) -> None:
+def _open_foreign_chains(names: Names, run: Run) -> None:
     """Docker and ufw set the forward policy to drop: as they do themselves, two rules that let our
     traffic pass are put first. Our own table has had its say on it already.
     """
@@ -272,12 +265,12 @@ def _open_foreign_chains(names: Names, run: Callable) -> None:
         log.warning("%s %s %s drops forwarded packets: ours are let pass", family, table, chain)
 
 
-def _close_foreign_chains(names: Names, run: Callable) -> None:
+def _close_foreign_chains(names: Names, run: Run) -> None:
     for family, table, chain, handle in foreign_rules(names, run):
         run(["nft", "delete", "rule", family, table, chain, "handle", str(handle)])
 
 
-def foreign_rules(names: Names, run: Callable) -> list[tuple[str, str, str, int]]:
+def foreign_rules(names: Names, run: Run) -> list[tuple[str, str, str, int]]:
     """(family, table, chain, handle) of our rules in chains that are not ours.
 
     The whole rule set at once: chain by chain, another's table may go between two looks.
