@@ -11,12 +11,14 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from hostagent.kernel.agent import Agent
 from hostagent.kernel.kinds import Key
-from protos import rpc
-from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError
+
+if TYPE_CHECKING:
+    from protos.cloud.v1.clients import FleetClient
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ class Pump:
 class Heartbeat:
     """Calls Fleet.Report. With the controller away it goes on trying, and nothing else changes."""
 
-    def __init__(self, agent: Agent, fleet: rpc.Client, interval_ms: int):
+    def __init__(self, agent: Agent, fleet: "FleetClient", interval_ms: int):
         self._agent, self._fleet, self._interval_ms = agent, fleet, interval_ms
         self._news, self._stopping = threading.Event(), threading.Event()
         self._failures = 0
@@ -128,7 +130,7 @@ class Heartbeat:
     def _report(self) -> bool:
         report = self._agent.report()
         try:
-            answer: fleet_pb2.HostSpec = self._fleet.Report(report, timeout_s=REPORT_TIMEOUT_S)
+            answer = self._fleet.Report(report, timeout_s=REPORT_TIMEOUT_S)
             self._agent.delivered(report, answer)
         except CloudError as failure:
             self._failures += 1

@@ -7,11 +7,14 @@ controller does not answer or is busy, which is nobody's failed try.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Never, Protocol
 
 from hostagent.kernel.errors import DriverError
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
+
+if TYPE_CHECKING:
+    from protos.cloud.v1.clients import FleetClient
 
 TIMEOUT_S = 600.0  # of one call: at most a batch of blocks
 CHUNK_BYTES = 1 << 20
@@ -42,9 +45,9 @@ class Blocks(Protocol):
 
 
 class FleetBlocks:
-    """Blocks, by the Fleet service. ``fleet`` is an rpc.Client or LocalClient."""
+    """Blocks, by the Fleet service."""
 
-    def __init__(self, fleet):
+    def __init__(self, fleet: "FleetClient"):
         self._fleet = fleet
 
     def missing(self, digests: Sequence[str]) -> list[str]:
@@ -83,8 +86,8 @@ class NoBlocks:
     """A host that cannot reach a store: nothing is copied, nothing restored. For the audit of a
     host, and where an agent is driven without a controller."""
 
-    def __getattr__(self, name: str) -> Callable:
-        def refuse(*given: object):
+    def __getattr__(self, name: str) -> Callable[..., Never]:
+        def refuse(*given: object) -> Never:
             raise Away("there is no store of snapshots here")
 
         return refuse

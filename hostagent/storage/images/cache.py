@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hostagent.kernel.errors import DriverError, NotYet
-from hostagent.kernel.shell import Result
+from hostagent.kernel.shell import Run
 from hostagent.storage.blocks import Blocks
 from hostagent.storage.drivers import file_format
 from hostagent.storage.images.inspect import inspect
@@ -79,7 +79,7 @@ class Cache:
         settings: Settings,
         pool: Executor,
         clock: Callable[[], int],
-        run: Callable[..., Result],
+        run: Run,
         blocks: Blocks,
     ):
         self._folder, self._fetch, self._in_use, self._settings = folder, fetch, in_use, settings

@@ -17,6 +17,8 @@ from hostagent.storage.snapshots.restore import restore
 from protos.cloud.v1 import fleet_pb2
 from protos.manifest import SIZE_BYTES_MAX
 
+FOLDER = Path("/fake/images")
+
 
 class FakeImages:
     """Every image comes after ``fetch_ms``; those in ``broken`` never do. Snapshots' content is
@@ -29,7 +31,7 @@ class FakeImages:
         fetch_ms: int = 0,
         *,
         blocks: Blocks | None = None,
-        folder: Path | None = None,
+        folder: Path = FOLDER,
     ):
         self._clock, self.fetch_ms, self._blocks, self._folder = clock, fetch_ms, blocks, folder
         self._lock = threading.RLock()
@@ -42,18 +44,18 @@ class FakeImages:
             if source.digest in self.broken:
                 raise DriverError(f"{source.image_id} does not match its digest", transient=False)
             if source.disk_format == "blocks" and self._blocks is not None:
-                self._restore(source)
+                self._restore(source, self._blocks)
             if source.digest not in self._arrives:
                 self.fetches += 1
                 self._arrives[source.digest] = self._clock() + self.fetch_ms
             left = self._arrives[source.digest] - self._clock()
             if left > 0:
                 raise NotYet(f"fetching {source.image_id}", retry_ms=left)
-            return Path("/fake/images") / source.digest.removeprefix("sha256:")
+            return FOLDER / source.digest.removeprefix("sha256:")
 
     def read(self, path: Path, start: int, length: int) -> bytes:
         """What a volume on it reads: of a restored snapshot its content, of others zeros."""
-        kept = self._folder / path.name if self._folder else path
+        kept = self._folder / path.name
         if not kept.exists():
             return bytes(length)
         with kept.open("rb") as file:
@@ -62,7 +64,8 @@ class FakeImages:
 
     def holds(self, path: Path) -> list[Extent]:
         """Where its content is."""
-        kept, found, at = self._folder / path.name, [], 0
+        kept, at = self._folder / path.name, 0
+        found: list[Extent] = []
         if not kept.exists():
             return []
         with kept.open("rb") as file:
@@ -74,7 +77,7 @@ class FakeImages:
                     found.append(Extent(start, at - start, zeros=False))
         return found
 
-    def _restore(self, source: fleet_pb2.ImageSource) -> None:
+    def _restore(self, source: fleet_pb2.ImageSource, blocks: Blocks) -> None:
         """At once; verified, as the real cache does."""
         self._folder.mkdir(parents=True, exist_ok=True)
         kept = self._folder / source.digest.removeprefix("sha256:")
@@ -83,7 +86,7 @@ class FakeImages:
         partial = kept.with_suffix(".part")
         try:
             with partial.open("wb+") as file:
-                restore(self._blocks, source.digest, file, SIZE_BYTES_MAX, lambda done: None)
+                restore(blocks, source.digest, file, SIZE_BYTES_MAX, lambda done: None)
         except Away as failure:
             raise NotYet(str(failure), retry_ms=1000) from failure
         os.replace(partial, kept)

@@ -111,8 +111,9 @@ class _Copy:
         extents: list[Extent] = []
         if self._known is None:
             extents += self._volumes.base_extents(source.volume_id)
+        known_up_to = source.base.number if source.base and self._known is not None else -1
         for layer in chain:
-            if self._known is None or layer.number > source.base.number:
+            if layer.number > known_up_to:
                 extents += self._volumes.extents(source.volume_id, layer.number)
         wanted = (one for one in extents if self._known is not None or not one.zeros)
         return chain[-1].size_bytes, _blocks_in(wanted, blocks_of(chain[-1].size_bytes))

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.storage.blocks import Away, Blocks
@@ -21,6 +22,8 @@ from hostagent.storage.drivers import Volumes
 from hostagent.storage.snapshots.copier import Copied, Source, copy
 
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LOOK_MS = 1_000
 AWAY_MS = 5_000
@@ -35,19 +38,14 @@ class _Job:
     source: Source
     percent: int = 0
     stopping: bool = False
-    copied: Copied | None = None
-    failure: DriverError | None = None
-
-    @property
-    def is_over(self) -> bool:
-        return self.copied is not None or self.failure is not None
+    outcome: Copied | DriverError | None = None  # None: it goes on
 
 
 class Inline(Executor):
     """Does at once what is submitted, in the caller's thread: for simulations."""
 
-    def submit(self, fn, /, *args, **kwargs) -> Future:
-        future: Future = Future()
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
         future.set_result(fn(*args, **kwargs))
         return future
 
@@ -68,21 +66,20 @@ class Copies:
     def ensure(self, source: Source) -> Copied:
         name = source.snapshot_id
         with self._lock:
-            job = self._jobs.get(name)
-            begins = job is None
-            if begins:
-                job = self._jobs[name] = _Job(source)
+            begins = name not in self._jobs
+            job = self._jobs.setdefault(name, _Job(source))
         if begins:
             self._pool.submit(self._work, job)
         with self._lock:
-            if not job.is_over:
+            outcome = job.outcome
+            if outcome is None:
                 raise NotYet(f"{name}: {job.percent} % copied", retry_ms=LOOK_MS)
             self._jobs.pop(name, None)
-        if isinstance(job.failure, Away):
-            raise NotYet(str(job.failure), retry_ms=AWAY_MS)
-        if job.failure is not None:
-            raise job.failure
-        return job.copied
+        if isinstance(outcome, Away):
+            raise NotYet(str(outcome), retry_ms=AWAY_MS)
+        if isinstance(outcome, DriverError):
+            raise outcome
+        return outcome
 
     def percent(self, snapshot_id: str) -> int:
         job = self._jobs.get(snapshot_id)
@@ -94,7 +91,7 @@ class Copies:
             if job is None:
                 return
             job.stopping = True
-            if not job.is_over:
+            if job.outcome is None:
                 raise NotYet(f"{snapshot_id}: its copy leaves off", retry_ms=LOOK_MS)
             del self._jobs[snapshot_id]
 
@@ -104,12 +101,14 @@ class Copies:
                 raise _Stopped("it is not wanted any more")
             job.percent = percent
 
+        outcome: Copied | DriverError
         try:
-            job.copied = copy(self._volumes, self._blocks, job.source, tell)
+            outcome = copy(self._volumes, self._blocks, job.source, tell)
         except DriverError as failure:
-            job.failure = failure
+            outcome = failure
         except Exception as bug:
             log.exception("%s: a defect in the agent", job.source.snapshot_id)
-            job.failure = DriverError(f"a defect in the agent: {bug!r}")
-        if job.failure is None or not job.failure.transient:  # else it is looked at when it is time
+            outcome = DriverError(f"a defect in the agent: {bug!r}")
+        job.outcome = outcome
+        if isinstance(outcome, Copied) or not outcome.transient:  # else when it is time
             self._on_change(job.source.snapshot_id)

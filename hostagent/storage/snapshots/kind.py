@@ -3,11 +3,9 @@
 One is forgotten when its end was acknowledged and nothing of it is left to do here.
 """
 
-from hostagent.kernel.kinds import Kind, Record
-from hostagent.storage.snapshots.progress import SETTLED, SnapshotProgress
+from hostagent.kernel.kinds import Kind
+from hostagent.storage.snapshots.progress import SETTLED, Snapshot, SnapshotProgress
 from protos.cloud.v1 import fleet_pb2
-
-Snapshot = Record[fleet_pb2.SnapshotSpec, SnapshotProgress]
 
 
 def _observe(record: Snapshot, observation: fleet_pb2.Observation) -> None:

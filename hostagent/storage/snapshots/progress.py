@@ -46,7 +46,10 @@ class SnapshotProgress(Progress):
     attempts: int = 0  # failed tries of what is going on
 
 
-def is_copied(snapshots: Mapping[str, Record], volume_id: str) -> bool:
+Snapshot = Record[fleet_pb2.SnapshotSpec, SnapshotProgress]  # in the ledger
+
+
+def is_copied(snapshots: Mapping[str, Snapshot], volume_id: str) -> bool:
     """Whether one of them, of this volume, is not at its end yet: the volume cannot go."""
     return any(
         record.spec.volume_id == volume_id and record.progress.observed not in SETTLED
@@ -54,12 +57,12 @@ def is_copied(snapshots: Mapping[str, Record], volume_id: str) -> bool:
     )
 
 
-def is_unfrozen(record: Record) -> bool:
+def is_unfrozen(record: Snapshot) -> bool:
     """Its moment is still to come."""
     return not record.spec.cancelled and record.progress.observed == fleet_pb2.SNAPSHOT_UNSEEN
 
 
-def waiting_for(snapshots: Mapping[str, Record], instance_id: str) -> list[str]:
+def waiting_for(snapshots: Mapping[str, Snapshot], instance_id: str) -> list[str]:
     """Those of them whose moment is to be while this instance's guest is off."""
     return [
         name

@@ -22,8 +22,12 @@ from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.storage.limits import StorageLimits
 from hostagent.storage.snapshots.copier import Base, Source
 from hostagent.storage.snapshots.copies import Copies
-from hostagent.storage.snapshots.kind import Snapshot
-from hostagent.storage.snapshots.progress import SETTLED, SnapshotLedger, is_unfrozen
+from hostagent.storage.snapshots.progress import (
+    SETTLED,
+    Snapshot,
+    SnapshotLedger,
+    is_unfrozen,
+)
 from hostagent.storage.volumes.disk_specs import disk_of, is_here, outlives
 from hostagent.storage.volumes.known import source_of
 from hostagent.storage.volumes.manager import VolumeManager
@@ -58,7 +62,7 @@ class SnapshotWorker:
         try:
             return self._make_true(record)
         except NotYet as wait:
-            self._tell(record)
+            self._note_percent()
             return now + wait.retry_ms
         except DriverError as failure:
             return self._retry(record, failure, now)
@@ -71,18 +75,18 @@ class SnapshotWorker:
         if record.spec.cancelled:
             self._copies.stop(self.snapshot_id)
             if progress.observed != fleet_pb2.SNAPSHOT_GONE:
-                self._note(record, observed=fleet_pb2.SNAPSHOT_GONE, released=False)
+                self._note(record, fleet_pb2.SNAPSHOT_GONE, released=False)
         elif progress.observed not in SETTLED:
             self._copy(record)
-        record = self._ledger.snapshots.get(self.snapshot_id)
-        if record is not None and not record.progress.released:
-            self._release(record)
+        now = self._ledger.snapshots.get(self.snapshot_id)
+        if now is not None and not now.progress.released:
+            self._release(now)
         return None
 
     def _copy(self, record: Snapshot) -> None:
         volume_id, number = record.spec.volume_id, self._freeze(record)
         if record.progress.observed != fleet_pb2.SNAPSHOT_COPYING:
-            self._note(record, observed=fleet_pb2.SNAPSHOT_COPYING)
+            self._note(record, fleet_pb2.SNAPSHOT_COPYING)
         if self._is_being_committed(volume_id):
             raise NotYet(f"{volume_id}: its layers are being committed", retry_ms=WAIT_MS)
         base = self._base(volume_id, number)
@@ -93,7 +97,7 @@ class SnapshotWorker:
             self._ledger.copied.set(volume_id, Base(number, copied.digest))
         self._note(
             record,
-            observed=fleet_pb2.SNAPSHOT_DONE,
+            fleet_pb2.SNAPSHOT_DONE,
             progress=100,
             digest=copied.digest,
             size_bytes=copied.size_bytes,
@@ -252,11 +256,14 @@ class SnapshotWorker:
 
     # -- saying it -----------------------------------------------------------------------------
 
-    def _tell(self, record: Snapshot) -> None:
-        percent = self._copies.percent(self.snapshot_id)
-        now = self._ledger.snapshots.get(self.snapshot_id)
-        copying = now is not None and now.progress.observed not in SETTLED
-        if copying and percent > now.progress.progress:  # and what failed before is overcome
+    def _note_percent(self) -> None:
+        now, percent = (
+            self._ledger.snapshots.get(self.snapshot_id),
+            self._copies.percent(self.snapshot_id),
+        )
+        if now is None or now.progress.observed in SETTLED:
+            return
+        if percent > now.progress.progress:  # what failed before is overcome
             self._ledger.snapshots.note(self.snapshot_id, progress=percent, attempts=0)
 
     def _retry(self, record: Snapshot, failure: DriverError, now: int) -> int:
@@ -267,16 +274,22 @@ class SnapshotWorker:
         log.warning("%s: try %d: %s", self.snapshot_id, tries, failure)
         over = not failure.transient or tries >= self._limits.volume_attempts
         if over and current.progress.observed not in SETTLED and not current.spec.cancelled:
-            self._note(current, observed=fleet_pb2.SNAPSHOT_FAILED, message=str(failure))
+            self._note(current, fleet_pb2.SNAPSHOT_FAILED, message=str(failure))
             return now + self._limits.backoff_ms
         self._ledger.snapshots.note(self.snapshot_id, attempts=tries)
         return now + self._limits.backoff(tries)
 
-    def _note(self, record: Snapshot, **changes) -> None:
+    def _note(
+        self, record: Snapshot, observed: fleet_pb2.ObservedSnapshot, **changes: str | int
+    ) -> None:
         noted = self._ledger.snapshots.note(
-            self.snapshot_id, revision=record.revision, attempts=0, **changes
+            self.snapshot_id,
+            observed=observed,
+            revision=record.revision,
+            attempts=0,
+            **changes,
         )
         if noted:
-            name = fleet_pb2.ObservedSnapshot.Name(changes["observed"])
+            name = fleet_pb2.ObservedSnapshot.Name(observed)
             log.info("%s is %s %s", self.snapshot_id, name.lower(), changes.get("message", ""))
             self._checkpoint(f"snapshot: noted {self.snapshot_id}")

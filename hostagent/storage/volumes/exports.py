@@ -13,11 +13,11 @@ asked of it; to whom is kept in ``folder/served.json``. A node of it is a layer:
 import json
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from hostagent.kernel.errors import DriverError, NotYet
-from hostagent.kernel.shell import Result
+from hostagent.kernel.shell import Run
 from hostagent.storage.drivers import Disk, GuestDisk, Volumes
 from hostagent.storage.volumes.storage_daemon import StorageDaemon
 from protos.rpc import TlsFiles
@@ -29,15 +29,12 @@ RETRY_MS = 300
 
 
 class NoExports:
-    """A host that serves nothing."""
+    """A host that serves nothing: nobody has a volume open by it."""
 
     endpoint = ""
 
-    def start(self) -> None:
-        """Nothing."""
-
     def serve(self, disk: Disk, host_ids: Collection[str]) -> None:
-        raise DriverError("this host is not configured to serve volumes", transient=False)
+        raise _refusal()
 
     def withdraw(self, volume_id: str) -> None:
         """There is nothing."""
@@ -47,6 +44,22 @@ class NoExports:
 
     def served(self) -> Collection[str]:
         return ()
+
+    def disks(self, holder: str) -> Sequence[GuestDisk]:
+        return ()
+
+    def resize_disk(self, holder: str, volume_id: str, size_bytes: int) -> None:
+        raise _refusal()
+
+    def freeze_disks(self, holder: str, layers: Mapping[str, Path], quiesce: bool) -> None:
+        raise _refusal()
+
+    def commit_disk(self, holder: str, volume_id: str, lowest: Path, top: Path) -> None:
+        raise _refusal()
+
+
+def _refusal() -> DriverError:
+    return DriverError("this host is not configured to serve volumes", transient=False)
 
 
 class QemuExports:
@@ -59,7 +72,7 @@ class QemuExports:
         endpoint: str,
         tls: TlsFiles,
         volumes: Volumes,
-        run: Callable[..., Result],
+        run: Run,
     ):
         self.endpoint, self._volumes, self._lock = endpoint or listen, volumes, threading.RLock()
         folder = folder.absolute()
@@ -185,7 +198,7 @@ class QemuExports:
             if job["status"] != "concluded":
                 raise NotYet(f"{volume_id}: committing", retry_ms=RETRY_MS)
             self._daemon.tell("job-dismiss", id=volume_id)
-            return job.get("error", "")
+            return str(job.get("error", ""))
         return ""
 
     def _exports(self) -> dict[str, str]:

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hostagent.kernel.errors import DriverError
 from hostagent.storage.drivers import READ_MOST_BYTES, Disk, Extent, Layer, file_format
@@ -88,27 +89,28 @@ class FakeVolumes:
                 kind = file_format(disk.image) if base else ""
                 self.made[disk.volume_id] = FakeVolume(str(base or ""), kind, [FakeLayer(0, size)])
             self._grow(disk.volume_id, -1, disk.size_bytes)
-            return self.find(disk)
+            return self._found(disk)
 
     def find(self, disk: fleet_pb2.DiskSpec) -> Disk | None:
         with self._lock:
-            if disk.volume_id not in self.made:
-                return None
-            volume = self._volume(disk.volume_id)
-            *frozen, top = self.chain(disk.volume_id)
-            return Disk(
-                disk.volume_id,
-                disk.device_name,
-                top.path,
-                "qcow2",
-                Path(volume.base) if volume.base else None,
-                volume.base_format,
-                tuple(layer.path for layer in reversed(frozen)),
-                disk.iops,
-                disk.throughput_mibps,
-                top.size_bytes,
-                position=disk.position,
-            )
+            return self._found(disk) if disk.volume_id in self.made else None
+
+    def _found(self, disk: fleet_pb2.DiskSpec) -> Disk:
+        volume = self._volume(disk.volume_id)
+        *frozen, top = self.chain(disk.volume_id)
+        return Disk(
+            disk.volume_id,
+            disk.device_name,
+            top.path,
+            "qcow2",
+            Path(volume.base) if volume.base else None,
+            volume.base_format,
+            tuple(layer.path for layer in reversed(frozen)),
+            disk.iops,
+            disk.throughput_mibps,
+            top.size_bytes,
+            position=disk.position,
+        )
 
     def grow(self, volume_id: str, size_bytes: int) -> None:
         with self._lock:
@@ -295,7 +297,7 @@ def parse_layer(path: Path) -> tuple[str, int]:
     return volume_id, int(number)
 
 
-def _volume(kept: dict) -> FakeVolume:
+def _volume(kept: dict[str, Any]) -> FakeVolume:
     layers = [
         FakeLayer(
             layer["number"],

@@ -16,11 +16,11 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from hostagent.kernel.errors import DriverError
-from hostagent.kernel.shell import Limits, Result
+from hostagent.kernel.shell import DEFAULT_TIMEOUT_S, MAX_OUTPUT_BYTES, Limits, Result, Run
 from hostagent.storage.drivers import READ_MOST_BYTES, Disk, Extent, Layer, file_format
 from hostagent.storage.volumes import header
 from protos.cloud.v1 import fleet_pb2
@@ -39,7 +39,7 @@ _LAYER = re.compile(r"(vol-[0-9a-f]{8,17})\.(\d{1,9})\.qcow2")
 class Qcow2Volumes:
     """drivers.Volumes."""
 
-    def __init__(self, folder: Path, run: Callable[..., Result]):
+    def __init__(self, folder: Path, run: Run):
         self._folder, self._run, self._reading = folder, run, folder / "reading"
         self._reading.mkdir(parents=True, exist_ok=True)
 
@@ -104,9 +104,11 @@ class Qcow2Volumes:
         return sorted({match[1] for match in found if match})
 
     def chain(self, volume_id: str) -> list[Layer]:
-        numbers = {path: number for number, path in self._files(volume_id)}
-        path, chain = max(numbers, key=numbers.get, default=None), []
-        while path in numbers:
+        files = self._files(volume_id)
+        numbers = {path: number for number, path in files}
+        path: Path | None = files[-1][1] if files else None
+        chain: list[Layer] = []
+        while path is not None and path in numbers:
             told = header.read(path)
             chain.append(Layer(numbers.pop(path), path, told.size_bytes))
             path = told.backing
@@ -173,7 +175,7 @@ class Qcow2Volumes:
         alone = {"driver": lowest.backing_format, "file": _file(lowest.backing)}
         return self._map(alone, chain[-1].size_bytes)
 
-    def _map(self, alone: dict, size_bytes: int) -> list[Extent]:
+    def _map(self, alone: Mapping[str, object], size_bytes: int) -> list[Extent]:
         """What a file itself holds, without what it may stand on."""
         extents: list[Extent] = []
         for start in range(0, size_bytes, MAP_BYTES):
@@ -213,10 +215,10 @@ class Qcow2Volumes:
         size = max(disk.size_bytes, disk.image.virtual_size_bytes)
         if size <= 0:
             raise DriverError(f"{disk.volume_id}: no size is given", transient=False)
-        on_base = ["-b", base, "-F", file_format(disk.image)] if base else []
+        on_base: list[str | Path] = ["-b", base, "-F", file_format(disk.image)] if base else []
         self._make(disk.volume_id, self._path(disk.volume_id, 0), size, on_base)
 
-    def _make(self, volume_id: str, path: Path, size: int, backing: list) -> None:
+    def _make(self, volume_id: str, path: Path, size: int, backing: list[str | Path]) -> None:
         unfinished = self._unfinished_path(volume_id)
         unfinished.unlink(missing_ok=True)
         self._qemu_img("create", "-q", "-f", "qcow2", *backing, unfinished, str(size))
@@ -225,8 +227,19 @@ class Qcow2Volumes:
         os.replace(unfinished, path)
         sync(path.parent)
 
-    def _qemu_img(self, *words: object, limits: Limits = LIMITS, **how) -> Result:
-        return self._run(["qemu-img", *words], limits=limits, **how)
+    def _qemu_img(
+        self,
+        *words: str | Path,
+        limits: Limits = LIMITS,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        max_output_bytes: int = MAX_OUTPUT_BYTES,
+    ) -> Result:
+        return self._run(
+            ["qemu-img", *words],
+            limits=limits,
+            timeout_s=timeout_s,
+            max_output_bytes=max_output_bytes,
+        )
 
     def _files(self, volume_id: str) -> list[tuple[int, Path]]:
         """All layers' files that are there, of the chain or not, the lowest number first."""
@@ -275,7 +288,7 @@ def _file(path: Path) -> dict[str, str]:
     return {"driver": "file", "filename": str(path)}
 
 
-def _as_json(options: dict) -> str:
+def _as_json(options: Mapping[str, object]) -> str:
     return "json:" + json.dumps(options)
 
 

@@ -18,12 +18,13 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 from hostagent.kernel.errors import DriverError
-from hostagent.kernel.shell import Result
+from hostagent.kernel.shell import Run
 from protos.rpc import TlsFiles, dns_name
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ TLS_NAMES = {
 class StorageDaemon:
     """See the module's head. Called by one thread at a time."""
 
-    def __init__(self, folder: Path, listen: str, tls: TlsFiles, run: Callable[..., Result]):
+    def __init__(self, folder: Path, listen: str, tls: TlsFiles, run: Run):
         self._folder, self._listen, self._tls, self._run = folder, listen, tls, run
         self._socket = folder / "control"
         self._mark = f"path={self._socket},"
@@ -114,8 +115,8 @@ class StorageDaemon:
         """Of daemons with our control socket."""
         return _running(self._mark)
 
-    def tell(self, command: str, **arguments: object):
-        """What QEMU returns."""
+    def tell(self, command: str, **arguments: object) -> Any:
+        """What QEMU returns: JSON, as its reference says."""
         with self._line() as stream:
             return _ask(stream, command, arguments)
 
@@ -130,7 +131,7 @@ class StorageDaemon:
                 closed |= said.get("event") == _CLOSED and said["data"]["id"] == export
 
     @contextlib.contextmanager
-    def _line(self) -> Iterator[BinaryIO]:
+    def _line(self) -> Iterator[BufferedIOBase]:
         try:
             with socket.socket(socket.AF_UNIX) as line:
                 line.settimeout(ANSWER_TIMEOUT_S)
@@ -196,19 +197,19 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def _ask(stream: BinaryIO, command: str, arguments: dict):
+def _ask(stream: BufferedIOBase, command: str, arguments: dict[str, object]) -> Any:
     _send(stream, command, arguments)
     while "return" not in (said := _checked(json.loads(stream.readline()), command)):
         """Events come in between."""
     return said["return"]
 
 
-def _send(stream: BinaryIO, command: str, arguments: dict) -> None:
+def _send(stream: BufferedIOBase, command: str, arguments: dict[str, object]) -> None:
     stream.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
     stream.flush()
 
 
-def _checked(said: dict, command: str) -> dict:
+def _checked(said: dict[str, Any], command: str) -> dict[str, Any]:
     if "error" in said:
         raise DriverError(f"{PROGRAM}: {command}: {said['error']['desc']}")
     return said

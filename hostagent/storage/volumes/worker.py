@@ -115,7 +115,14 @@ class VolumeWorker:
         self._ledger.volumes.note(self.volume_id, attempts=tries, tried=record.revision)
         return now + self._limits.backoff(tries)
 
-    def _note(self, record: Volume, observed: int, *, message: str = "", **changes) -> None:
+    def _note(
+        self,
+        record: Volume,
+        observed: fleet_pb2.ObservedVolume,
+        *,
+        message: str = "",
+        **changes: int,
+    ) -> None:
         noted = self._ledger.volumes.note(
             self.volume_id,
             observed=observed,

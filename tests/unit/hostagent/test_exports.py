@@ -308,4 +308,6 @@ def test_an_address_that_is_taken_is_named(home):
 def test_a_host_that_serves_nothing_says_so():
     with pytest.raises(DriverError, match="not configured"):
         NoExports().serve(None, [GUEST])
-    assert NoExports().holder(VOLUME) is None
+    with pytest.raises(DriverError, match="not configured"):
+        NoExports().freeze_disks(HOLDER, {}, quiesce=False)
+    assert (NoExports().holder(VOLUME), NoExports().disks(HOLDER)) == (None, ())
