@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from hostagent.compute.hypervisors.fake import Faults
+from hostagent.compute.hypervisors.fake_guests import Faults
 from hostagent.compute.limits import Limits
 from hostagent.network.config import NetworkConfig
 from protos import config

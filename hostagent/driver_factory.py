@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from hostagent import facts
 from hostagent.compute.drivers import Hypervisor
-from hostagent.compute.hypervisors.fake import FakeHypervisor, FakeState
+from hostagent.compute.hypervisors.fake import FakeHypervisor
+from hostagent.compute.hypervisors.fake_guests import FakeState
 from hostagent.config import Config
 from hostagent.enrolment import read_identity
 from hostagent.kernel import shell

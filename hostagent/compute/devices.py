@@ -25,7 +25,7 @@ from typing import Generic, Protocol, TypeVar
 from hostagent.compute.drivers import GuestNic
 from hostagent.compute.host import Drivers
 from hostagent.compute.limits import Limits
-from hostagent.compute.progress import DeviceFailure, Instance
+from hostagent.compute.progress import Changes, DeviceFailure, Instance
 from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.storage.drivers import GuestDisk
 from protos.cloud.v1 import fleet_pb2
@@ -75,7 +75,7 @@ class Devices:
         self._quiet = False
         self.due = 0
 
-    def look(self, entry: Instance, now: int) -> dict[str, object]:
+    def look(self, entry: Instance, now: int) -> Changes:
         """Does nothing before it is ``due``, or the spec changes, or while the guest may be about
         to let go of something.
         """
@@ -89,7 +89,7 @@ class Devices:
         self._quiet = round.done and not round.failures
         audit = now + self._limits.audit_ms
         self.due = audit if round.due is None else min(round.due, audit)
-        changes: dict[str, object] = {}
+        changes: Changes = {}
         if tuple(round.failures) != known.device_failures:
             changes["device_failures"] = tuple(round.failures)
         if round.done and known.devices_revision < entry.revision:
@@ -101,7 +101,7 @@ class Devices:
         for part in self._parts:
             part.count_anew()
 
-    def begin(self, entry: Instance, now: int) -> dict[str, object]:
+    def begin(self, entry: Instance, now: int) -> Changes:
         """The guest was just made with all that its spec says."""
         self._revision, self._quiet = entry.revision, True
         self.due = now + self._limits.audit_ms

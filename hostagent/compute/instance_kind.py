@@ -77,7 +77,7 @@ def _ended_again(told: InstanceSpec) -> InstanceSpec:
     return spec
 
 
-def _seen_at_once(record: Instance, is_known: bool) -> int | None:
+def _seen_at_once(record: Instance, is_known: bool) -> "fleet_pb2.Observed | None":
     """What an instance is, by the mere taking in of its spec: saves a report of its own. None: as
     it was.
     """

@@ -9,6 +9,7 @@ its VPC.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 from hostagent.compute.devices import DevicePart, Round
 from hostagent.compute.drivers import GuestNic
@@ -28,7 +29,7 @@ class NicPart(DevicePart[GuestNic, fleet_pb2.NicSpec]):
         super().reconcile(spec, round)
         self._leaving -= self._wanted(spec).keys()
         for name in sorted(self._leaving - self._there(spec.instance_id).keys()):
-            self._try(name, round, lambda name=name: self._remove_port(spec, name))
+            self._try(name, round, partial(self._remove_port, spec, name))
 
     def _there(self, instance_id: str) -> Mapping[str, GuestNic]:
         return {nic.network_interface_id: nic for nic in self._on.hypervisor.nics(instance_id)}

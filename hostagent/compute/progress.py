@@ -4,7 +4,7 @@ Called by instance_kind, which tells the controller of it, and the workers, who 
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypedDict, Unpack
 
 from hostagent.kernel.kinds import Progress, Record
 from hostagent.kernel.records import Records
@@ -73,7 +73,31 @@ class InstanceProgress(Progress):
         )
 
 
+class Changes(TypedDict, total=False):
+    """Fields of a progress that are noted beside what was seen."""
+
+    started: int
+    ended: int
+    reboots_done: int
+    attempts: int
+    crashes: int
+    boot_id: str
+    reach: fleet_pb2.Reach
+    reach_since_ms: int
+    devices_revision: int
+    device_failures: tuple[DeviceFailure, ...]
+    network_revision: int
+
+
 Instance = Record[fleet_pb2.InstanceSpec, InstanceProgress]  # in the ledger
+
+
+class Note(Protocol):
+    """``note``, for the instance that somebody looks at."""
+
+    def __call__(
+        self, entry: Instance, seen: Seen | None = None, **changes: Unpack[Changes]
+    ) -> None: ...
 
 
 class InstanceLedger(Protocol):
@@ -101,7 +125,7 @@ def note(
     *,
     revision: int = 0,
     now_ms: int = 0,
-    **changes: object,
+    **changes: Unpack[Changes],
 ) -> bool:
     """Changes an instance's progress: its observation, made under ``revision`` (of the spec acted
     on), and the named fields. Answers whether there was anything new. Nothing happens for an

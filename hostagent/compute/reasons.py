@@ -17,16 +17,21 @@ PROCESS_ENDED = Seen(
 
 
 def in_trouble(
-    observed: int, failure: Exception, spec: fleet_pb2.InstanceSpec | None = None
+    observed: fleet_pb2.Observed, failure: Exception, spec: fleet_pb2.InstanceSpec | None = None
 ) -> Seen:
-    """An observation of something that did not succeed. Words about the file that a disk stands on,
-    which is called by its digest, are given the name of its image: of the instance's for the root
-    disk, which may stand on a snapshot."""
+    """An observation of something that did not succeed; with images called by their names where
+    there is a ``spec``."""
     text = " ".join(str(failure).split())
-    for number, disk in enumerate(spec.disks if spec else ()):
+    return Seen(observed, SERVER_ERROR, _with_image_names(text, spec) if spec else text)
+
+
+def _with_image_names(text: str, spec: fleet_pb2.InstanceSpec) -> str:
+    """Words about the file that a disk stands on, which is called by its digest, are given the name
+    of its image: of the instance's for the root disk, which may stand on a snapshot."""
+    for number, disk in enumerate(spec.disks):
         source = disk.image
         name = (spec.metadata.image_id if number == 0 else "") or source.image_id
         words = filter(None, (source.image_id, source.digest.removeprefix("sha256:")))
         if name not in text and any(word in text for word in words):
             text = f"image {name}: {text}"
-    return Seen(observed, SERVER_ERROR, text)
+    return text

@@ -16,34 +16,31 @@ from hostagent.compute.disks import DiskPart
 from hostagent.compute.host import Drivers
 from hostagent.compute.limits import Limits
 from hostagent.compute.nics import NicPart
-from hostagent.compute.progress import Instance, Seen
+from hostagent.compute.progress import Changes, Instance, Note, Seen
 from hostagent.compute.status_check import StatusCheck
 from hostagent.compute.steps import Context
-from hostagent.compute.steps.domain import plug
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import OBSERVED_RUNNING
 
 
 class RunningGuest:
-    """See the module's head. ``note(entry, seen, **changes)`` writes into the ledger."""
+    """See the module's head. ``note`` writes into the ledger."""
 
-    def __init__(
-        self, on: Drivers, limits: Limits, clock: Callable[[], int], note: Callable[..., None]
-    ):
+    def __init__(self, on: Drivers, limits: Limits, clock: Callable[[], int], note: Note):
         self._on, self._limits, self._note = on, limits, note
         self._calm_since: int | None = None
         self._audited_at: int | None = None
         self._status_check = StatusCheck(on.network, limits, clock)
         self._devices = Devices([DiskPart(on, limits), NicPart(on, limits)], limits)
 
-    def begin(self, entry: Instance, now: int, *, alive: bool) -> dict[str, object]:
+    def begin(self, entry: Instance, now: int, *, alive: bool) -> Changes:
         """``alive``: it ran before, and only what was missing around it was made."""
         self._calm_since = self._audited_at = now
-        changes: dict[str, object] = {"network_revision": entry.revision}
+        changes: Changes = {"network_revision": entry.revision}
         changes |= self._status_check.begin(entry.spec, now)
         return changes if alive else changes | self._devices.begin(entry, now)
 
-    def rebooted(self, spec: fleet_pb2.InstanceSpec, now: int) -> dict[str, int]:
+    def rebooted(self, spec: fleet_pb2.InstanceSpec, now: int) -> Changes:
         return self._status_check.begin(spec, now)
 
     def count_anew(self) -> None:
@@ -68,7 +65,6 @@ class RunningGuest:
             or progress.revision < entry.spec.intent_revision
         )
         if news or due <= now:
-            plug(Context(entry.spec, self._on, alive=True))
             self._note(entry, Seen(OBSERVED_RUNNING) if news else None, attempts=0)
             self._audited_at, due = now, now + self._limits.audit_ms
         changes = self._devices.look(entry, now)
@@ -79,7 +75,7 @@ class RunningGuest:
                 self._note(entry, Seen(OBSERVED_RUNNING), **changes)
         return min(due, self.due)
 
-    def _surround(self, entry: Instance) -> dict[str, object]:
+    def _surround(self, entry: Instance) -> Changes:
         """Its VPCs are what they should be by its newest spec, and with them the metadata service:
         what is new of that.
         """

@@ -26,7 +26,7 @@ class ShutdownRequest:
 
     def is_overdue(self, spec: fleet_pb2.InstanceSpec, now: int) -> bool:
         """The guest's time is up."""
-        return bool(self) and now - self._first >= self._limit(spec)
+        return self._first is not None and now - self._first >= self._limit(spec)
 
     def note(self, spec: fleet_pb2.InstanceSpec, now: int) -> int:
         """The guest was asked just now."""

@@ -18,15 +18,13 @@ import logging
 from collections.abc import Callable
 
 from hostagent.compute.limits import Limits
-from hostagent.compute.progress import Instance
+from hostagent.compute.progress import Changes, Instance
 from hostagent.kernel.errors import DriverError
 from hostagent.network.drivers import Network
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import INITIALIZING, NOT_ASKED, REACHED, UNREACHED
 
 log = logging.getLogger(__name__)
-
-Changes = dict[str, int]  # of InstanceProgress
 
 
 class StatusCheck:
@@ -59,27 +57,25 @@ class StatusCheck:
     def _await_first(self, spec: fleet_pb2.InstanceSpec, now: int) -> Changes:
         """It is out of reach since its start if it does not answer in time, as in EC2."""
         anew = self._begun is None
-        if anew:
-            self._begun = now
+        begun = self._begun = now if self._begun is None else self._begun
         if self._answers(spec, anew=anew):
             self.due = now + self._limits.audit_ms
             return self._became(REACHED)
-        end = self._begun + self._limits.reach_ms
+        end = begun + self._limits.reach_ms
         if now >= end:
             self.due = now + self._limits.audit_ms
             return {"reach": UNREACHED}
         self.due = min(now + self._limits.poll_ms, end)
         return {}
 
-    def _audit(self, spec: fleet_pb2.InstanceSpec, known: int, now: int) -> Changes:
+    def _audit(self, spec: fleet_pb2.InstanceSpec, known: fleet_pb2.Reach, now: int) -> Changes:
         first = self._asked_at is None
-        if first:
-            self._asked_at = now
+        asked_at = self._asked_at = now if self._asked_at is None else self._asked_at
         answered = self._answers(spec, anew=first)
         if first and not answered:
             self.due = now + self._limits.poll_ms
             return {}
-        self._asked_at, self.due = None, self._asked_at + self._limits.audit_ms
+        self._asked_at, self.due = None, asked_at + self._limits.audit_ms
         if answered:
             self._missed_ms = None
             return {} if known == REACHED else self._became(REACHED)
@@ -89,7 +85,7 @@ class StatusCheck:
             self._missed_ms = self._clock()
         return {}
 
-    def _became(self, reach: int) -> Changes:
+    def _became(self, reach: fleet_pb2.Reach) -> Changes:
         return {"reach": reach, "reach_since_ms": self._clock()}
 
     def _answers(self, spec: fleet_pb2.InstanceSpec, *, anew: bool) -> bool:

@@ -13,11 +13,13 @@ lost at any time, then the guest is asked again.
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Unpack
 
 from hostagent.compute.drivers import Power
 from hostagent.compute.host import Drivers
 from hostagent.compute.limits import Limits
 from hostagent.compute.progress import (
+    Changes,
     Instance,
     InstanceLedger,
     Seen,
@@ -69,7 +71,7 @@ class InstanceWorker:
         self.instance_id, self._ledger = instance_id, ledger
         self._on, self._limits = drivers, limits
         self._clock, self._checkpoint = clock, checkpoint
-        self._intent: tuple = ()  # what the memory below is about
+        self._intent: tuple[int, ...] = ()  # what the memory below is about
         self._request = ShutdownRequest(limits)
         self._retry_at = 0
         self._trying_since: int | None = None
@@ -130,7 +132,7 @@ class InstanceWorker:
     def _is_wanted_off(self) -> bool:
         return bool(waiting_for(self._ledger.snapshots.all(), self.instance_id))
 
-    def _note(self, entry: Instance, seen: Seen | None = None, **changes) -> None:
+    def _note(self, entry: Instance, seen: Seen | None = None, **changes: Unpack[Changes]) -> None:
         before = entry.progress.observed
         if seen is not None and seen.observed in _AT_REST:  # all of it comes with the next start
             changes |= {"devices_revision": entry.revision, "device_failures": ()}
@@ -161,15 +163,14 @@ class InstanceWorker:
         if not self._walk.forwards(ctx, lambda: self._is_wanted_still(entry)):
             return now
         still_to_go_off = self._is_wanted_off()
-        self._note(
-            entry,
-            Seen(OBSERVED_RUNNING),
-            started=start_of(entry.spec),
-            reboots_done=entry.progress.reboots_done if still_to_go_off else entry.spec.reboots,
-            attempts=0,
-            boot_id=self._ledger.boot_id,
-            **self._running.begin(entry, now, alive=alive),
-        )
+        changes = self._running.begin(entry, now, alive=alive)
+        changes |= {
+            "started": start_of(entry.spec),
+            "reboots_done": entry.progress.reboots_done if still_to_go_off else entry.spec.reboots,
+            "attempts": 0,
+            "boot_id": self._ledger.boot_id,
+        }
+        self._note(entry, Seen(OBSERVED_RUNNING), **changes)
         self._trying_since = None
         self._request.forget()
         return min(now + self._limits.audit_ms, self._running.due)
@@ -192,7 +193,8 @@ class InstanceWorker:
             failure = DriverError(
                 f"the guest's process ended unasked {crashes} times", transient=False
             )
-            return self._give_up(entry, failure)
+            self._give_up(entry, failure)
+            return None
         preparing = PROCESS_ENDED if died else Seen(PREPARING)
         self._note(
             entry,
@@ -227,9 +229,9 @@ class InstanceWorker:
         return self._request.note(entry.spec, now)
 
     def _note_reboot(self, entry: Instance, power: Power, now: int) -> int | None:
-        self._note(
-            entry, reboots_done=entry.spec.reboots, **self._running.rebooted(entry.spec, now)
-        )
+        changes = self._running.rebooted(entry.spec, now)
+        changes["reboots_done"] = entry.spec.reboots
+        self._note(entry, **changes)
         self._request.forget()
         return now
 
@@ -287,7 +289,8 @@ class InstanceWorker:
             self._trying_since = None  # the time is neither the launch's
             self._running.count_anew()  # nor the guest's
         if self._out_of_time(now):
-            return self._give_up(entry, DriverError(f"took too long: {wait.progress}"))
+            self._give_up(entry, DriverError(f"took too long: {wait.progress}"))
+            return None
         return min(now + wait.retry_ms, (self._trying_since or now) + self._limits.bring_up_ms)
 
     def _out_of_time(self, now: int) -> bool:
@@ -303,7 +306,8 @@ class InstanceWorker:
         log.warning("%s: %s, try %d: %s", self.instance_id, do.name, attempts, failure)
         over = attempts >= self._limits.attempts or self._out_of_time(now)
         if do is Do.BRING_UP and (over or not failure.transient):
-            return self._give_up(entry, failure)
+            self._give_up(entry, failure)
+            return None
         lame = in_trouble(OBSERVED_RUNNING, failure)
         self._note(entry, lame if do is Do.KEEP else None, attempts=attempts)
         self._retry_at = now + self._limits.backoff(attempts)
@@ -345,5 +349,5 @@ _ACTIONS: dict[Do, Callable[[InstanceWorker, Instance, Power, int], int | None]]
 }
 
 
-def _intent(spec: fleet_pb2.InstanceSpec) -> tuple:
+def _intent(spec: fleet_pb2.InstanceSpec) -> tuple[int, ...]:
     return spec.desired, spec.intent_revision, spec.starts, spec.reboots, spec.force_stop

@@ -15,7 +15,7 @@ import random
 import shutil
 from collections.abc import Iterable
 
-from hostagent.compute.hypervisors.fake import Guest
+from hostagent.compute.hypervisors.fake_guests import Guest
 from hostagent.compute.limits import Limits
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError

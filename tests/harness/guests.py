@@ -35,7 +35,7 @@ class Guests:
         if not disks:
             return
         host, guest, volume_id, layer = self._rng.choice(disks)
-        size_bytes = host.state.guests[guest].disks[volume_id]["size_bytes"]
+        size_bytes = host.state.guests[guest].disks[volume_id].size_bytes
         offset = self._rng.choice((*PLACES, size_bytes - BLOCK))
         self._value += 1
         value = self._value if self._rng.random() < 0.9 else 0

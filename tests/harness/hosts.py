@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hostagent import app
-from hostagent.compute.hypervisors.fake import FakeHypervisor, Faults
+from hostagent.compute.hypervisors.fake import FakeHypervisor
+from hostagent.compute.hypervisors.fake_guests import Faults
 from hostagent.compute.limits import Limits
 from hostagent.kernel.agent import Agent
 from hostagent.kernel.errors import DriverError
@@ -314,7 +315,7 @@ class SimHost:
         """(volume, guest or "", the layer that is written) for each living guest's disk, None where
         another host serves it, and for each volume that is served from here."""
         found = [
-            (volume_id, name, Path(disk["path"]) if disk["path"] else None)
+            (volume_id, name, Path(disk.path) if disk.path else None)
             for name in self.living()
             for volume_id, disk in self.state.guests[name].disks.items()
         ]

@@ -11,7 +11,7 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 
 from hostagent.compute.drivers import Power
-from hostagent.compute.hypervisors.fake import FakeState
+from hostagent.compute.hypervisors.fake_guests import FakeState
 from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.storage.blocks import Blocks
 from hostagent.storage.images.fake import FakeImages

@@ -12,7 +12,7 @@ or power themselves off.
 import random
 
 from hostagent.compute.drivers import Power
-from hostagent.compute.hypervisors.fake import Faults
+from hostagent.compute.hypervisors.fake_guests import Faults
 from tests.harness.cloud import SimCloud
 from tests.harness.network import FAIR, Weather
 from tests.harness.workload import swarm

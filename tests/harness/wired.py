@@ -19,7 +19,8 @@ from gateway import config as gateway_config
 from gateway.server import Gateway
 from hostagent import config as host_config
 from hostagent.compute.drivers import Power
-from hostagent.compute.hypervisors.fake import FakeHypervisor, FakeState, Faults
+from hostagent.compute.hypervisors.fake import FakeHypervisor
+from hostagent.compute.hypervisors.fake_guests import FakeState, Faults
 from hostagent.kernel.agent import Agent
 from hostagent.ledger import HostLedger
 from hostagent.network.fake import FakeNetwork

@@ -7,22 +7,20 @@ hypervisor made without volumes knows no sizes and commits nothing. A disk that 
 is as large as it is there (``served_bytes``); without that, as large as it is told to be.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hostagent.compute.hypervisors.fake_guests import FakeDisk, FakeGuests, Guest
 from hostagent.kernel.errors import DriverError, NotYet, Unavailable
 from hostagent.storage.drivers import Disk, GuestDisk
-from hostagent.storage.volumes.fake import FakeVolumes, parse_layer
+from hostagent.storage.volumes.fake import parse_layer
 
 COMMIT_LOOKS = 2  # at one that is under way, until it is done
 COMMIT_RETRY_MS = 200
 
 
-class FakeDisks:
+class FakeDisks(FakeGuests):
     """See the module's head."""
-
-    _volumes: FakeVolumes | None
-    _served_bytes: Callable[[str], int] | None  # of a volume; DriverError where nobody serves it
 
     def disks(self, instance_id: str) -> Sequence[GuestDisk]:
         with self._lock:
@@ -40,7 +38,7 @@ class FakeDisks:
             self._maybe_fail()
             for name in sorted(self.state.guests):
                 guest = self._guest(name)
-                if volume_id in guest.disks and self._lives(guest):
+                if guest is not None and volume_id in guest.disks and self._lives(guest):
                     return name
             return None
 
@@ -67,17 +65,17 @@ class FakeDisks:
         with self._lock:
             disk = self._disk(instance_id, volume_id)
             self._end_commit(volume_id, disk)
-            if not disk["path"]:
+            if not disk.path:
                 size_bytes = self._size_of_served(volume_id, size_bytes)
             elif self._volumes is not None:
-                self._volumes.resize(volume_id, Path(disk["path"]), size_bytes)
-            disk["size_bytes"] = size_bytes
+                self._volumes.resize(volume_id, Path(disk.path), size_bytes)
+            disk.size_bytes = size_bytes
             self.state.keep()
 
     def tune_disk(self, instance_id: str, volume_id: str, iops: int, throughput_mibps: int) -> None:
         with self._lock:
             disk = self._disk(instance_id, volume_id)
-            disk["iops"], disk["throughput_mibps"] = iops, throughput_mibps
+            disk.iops, disk.throughput_mibps = iops, throughput_mibps
             self.state.keep()
 
     def freeze_disks(self, instance_id: str, layers: Mapping[str, Path], quiesce: bool) -> None:
@@ -85,48 +83,48 @@ class FakeDisks:
             disks = {volume_id: self._disk(instance_id, volume_id) for volume_id in layers}
             for volume_id, disk in disks.items():
                 layer = layers[volume_id]
-                if parse_layer(layer)[1] <= parse_layer(Path(disk["path"]))[1]:
-                    message = f"{volume_id}: {layer} is below {disk['path']}"
+                if parse_layer(layer)[1] <= parse_layer(Path(disk.path))[1]:
+                    message = f"{volume_id}: {layer} is below {disk.path}"
                     raise DriverError(message, transient=False)
             for volume_id, disk in disks.items():
                 self._end_commit(volume_id, disk)
             for volume_id, disk in disks.items():
-                disk["path"] = str(layers[volume_id])
+                disk.path = str(layers[volume_id])
             self.state.keep()
 
     def commit_disk(self, instance_id: str, volume_id: str, lowest: Path, top: Path) -> None:
         with self._lock:
             disk = self._disk(instance_id, volume_id)
-            if Path(disk["path"]) == top:
+            if Path(disk.path) == top:
                 raise DriverError(f"{volume_id}: {top} is written", transient=False)
             if self._volumes is None:
                 raise DriverError("this fake has no volumes", transient=False)
             self._end_commit(volume_id, disk)
             if top != lowest and top in [layer.path for layer in self._volumes.chain(volume_id)]:
-                numbers = [parse_layer(layer)[1] for layer in (lowest, top)]
-                disk["commit"] = {"numbers": numbers, "looks": COMMIT_LOOKS}
+                disk.committing = [parse_layer(layer)[1] for layer in (lowest, top)]
+                disk.looks = COMMIT_LOOKS
                 raise NotYet(f"{volume_id}: committing", retry_ms=COMMIT_RETRY_MS)
 
-    def _end_commit(self, volume_id: str, disk: dict) -> None:
+    def _end_commit(self, volume_id: str, disk: FakeDisk) -> None:
         """Raises NotYet while one goes on, DriverError where it failed."""
-        if "commit" not in disk:
+        if self._volumes is None or not disk.committing:
             return
-        disk["commit"]["looks"] -= 1
-        if disk["commit"]["looks"] > 0:
+        disk.looks -= 1
+        if disk.looks > 0:
             raise NotYet(f"{volume_id}: committing", retry_ms=COMMIT_RETRY_MS)
-        numbers = disk.pop("commit")["numbers"]
+        (lowest, highest), disk.committing = disk.committing, []
         if self._happens(self.faults.commit_fails):
             raise DriverError(f"{volume_id}: its commit failed")
-        self._volumes.merge(volume_id, *numbers)
+        self._volumes.merge(volume_id, lowest, highest)
 
-    def _disk(self, instance_id: str, volume_id: str) -> dict:
+    def _disk(self, instance_id: str, volume_id: str) -> FakeDisk:
         self._maybe_fail()
         guest = self._alive(instance_id)
         if volume_id not in guest.disks or volume_id in guest.forgotten:
             raise DriverError(f"{instance_id} does not have {volume_id}")
         return guest.disks[volume_id]
 
-    def _plugged(self, guest, device_id: str) -> None:
+    def _plugged(self, guest: Guest, device_id: str) -> None:
         """By a daemon that may die of it."""
         forgets = self._happens(self.faults.forgets)
         if forgets:
@@ -136,11 +134,11 @@ class FakeDisks:
             raise Unavailable(f"{device_id}: the daemon died as it was plugged in")
 
     @staticmethod
-    def _refuse_forgotten(guest) -> None:
+    def _refuse_forgotten(guest: Guest) -> None:
         if guest.forgotten:
             raise NotYet(f"{guest.forgotten}: the guest has not let go of it yet")
 
-    def _let_go(self, instance_id: str, guest, device_id: str) -> None:
+    def _let_go(self, instance_id: str, guest: Guest, device_id: str) -> None:
         if device_id in guest.forgotten:
             guest.forgotten.remove(device_id)
         self._changed(instance_id)
@@ -154,24 +152,20 @@ class FakeDisks:
             raise DriverError(f"{volume_id}: what serves it has {served_bytes} bytes of it")
         return served_bytes
 
-    def _give(self, guest, disk: Disk) -> None:
+    def _give(self, guest: Guest, disk: Disk) -> None:
         size_bytes = disk.size_bytes
         if disk.remote is not None and self._served_bytes is not None:
             size_bytes = self._served_bytes(disk.volume_id)
-        guest.disks[disk.volume_id] = {
-            "path": "" if disk.remote is not None else str(disk.path),
-            "size_bytes": size_bytes,
-            "iops": disk.iops,
-            "throughput_mibps": disk.throughput_mibps,
-        }
+        path = "" if disk.remote is not None else str(disk.path)
+        guest.disks[disk.volume_id] = FakeDisk(path, size_bytes, disk.iops, disk.throughput_mibps)
 
 
-def _guest_disk(volume_id: str, disk: dict, forgotten: bool) -> GuestDisk:
+def _guest_disk(volume_id: str, disk: FakeDisk, forgotten: bool) -> GuestDisk:
     return GuestDisk(
         volume_id,
-        Path(disk["path"]) if disk["path"] else None,
-        disk["size_bytes"],
-        disk["iops"],
-        disk["throughput_mibps"],
+        Path(disk.path) if disk.path else None,
+        disk.size_bytes,
+        disk.iops,
+        disk.throughput_mibps,
         forgotten,
     )

@@ -20,23 +20,12 @@ class Domain:
                 hypervisor.create_paused(spec, disks, ctx.ports, ctx.console)
         for vpc_id in ctx.vpc_ids:
             ctx.on.vpcs.ensure(vpc_id)
-        plug(ctx)
+        if not ctx.alive:  # else its devices are seen to while it runs
+            for nic in spec.nics:
+                if not ctx.on.network.is_plugged(nic):
+                    ctx.on.network.plug(nic)
         if hypervisor.power(spec.instance_id) is Power.PAUSED:
             hypervisor.resume(spec.instance_id)
 
     def undo(self, ctx: Context) -> None:
         ctx.on.hypervisor.remove(ctx.spec.instance_id)
-
-
-def plug(ctx: Context) -> None:
-    """Joins every tap to its bridge that is not; also the repair of a guest that runs, which may
-    lack an interface that it is still to be given.
-    """
-    for nic in ctx.spec.nics:
-        if not ctx.on.network.is_plugged(nic) and _has(ctx, nic.network_interface_id):
-            ctx.on.network.plug(nic)
-
-
-def _has(ctx: Context, network_interface_id: str) -> bool:
-    there = ctx.on.hypervisor.nics
-    return not ctx.alive or network_interface_id in there(ctx.spec.instance_id)

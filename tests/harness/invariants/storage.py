@@ -185,11 +185,11 @@ def guests_have_their_disks(world) -> Iterator[str]:
                     if not row["detaching"]:
                         yield f"{name} lacks {volume_id}"
                     continue
-                size_bytes = has[volume_id]["size_bytes"]
+                size_bytes = has[volume_id].size_bytes
                 reached = row["host_id"] == host.host_id or world.served_to(host, volume_id)
                 if size_bytes != row["size_gib"] * 1024 * MIB and reached:
                     yield f"{name} sees {size_bytes} bytes of {volume_id}: {row['size_gib']} GiB"
-                if bool(has[volume_id]["path"]) != (row["host_id"] == host.host_id):
+                if bool(has[volume_id].path) != (row["host_id"] == host.host_id):
                     yield f"{name} has {volume_id} of {row['host_id']} from elsewhere"
 
 

@@ -3,7 +3,7 @@ a cloud at rest (test_invariants).
 """
 
 from hostagent.compute.drivers import Power
-from hostagent.compute.hypervisors.fake import Guest
+from hostagent.compute.hypervisors.fake_guests import Guest
 from protos.cloud.v1 import instances_pb2
 from protos.errors import CloudError, Kind
 from tests.harness.customers import Call

@@ -3,7 +3,7 @@
 """
 
 from hostagent.compute.drivers import Power
-from hostagent.compute.hypervisors.fake import Guest
+from hostagent.compute.hypervisors.fake_guests import Guest
 from tests.harness.invariants import networks
 from tests.harness.spoiler import Spoiler
 

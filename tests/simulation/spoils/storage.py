@@ -2,8 +2,10 @@
 rest (test_invariants).
 """
 
+from dataclasses import replace
+
 from hostagent.compute.drivers import Power
-from hostagent.compute.hypervisors.fake import Guest
+from hostagent.compute.hypervisors.fake_guests import Guest
 from tests.harness.contents import BLOCK, block_of
 from tests.harness.invariants import holdings, promises, storage
 from tests.harness.spoiler import Spoiler
@@ -12,7 +14,7 @@ ELSEWHERE = 9 * BLOCK  # where no guest writes
 
 
 def _open_twice(s: Spoiler) -> None:
-    disk = dict(s.guest.disks[s.disk])
+    disk = replace(s.guest.disks[s.disk])
     other = Guest(Power.RUNNING.value, disks={s.disk: disk})
     s.elsewhere.state.guests[s.stopped] = other
 
@@ -22,12 +24,12 @@ def _serve_to_two(s: Spoiler) -> None:
 
 
 def _write_what_is_not_there(s: Spoiler) -> None:
-    s.guest.disks["vol-1"] = {**s.guest.disks[s.disk], "path": "/fake/volumes/vol-1.0.qcow2"}
+    s.guest.disks["vol-1"] = replace(s.guest.disks[s.disk], path="/fake/volumes/vol-1.0.qcow2")
 
 
 def _write_no_layer(s: Spoiler) -> None:
     root = next(name for name in s.guest.disks if name != s.disk)
-    s.guest.disks[root]["path"] = f"/fake/volumes/{root}.7.qcow2"
+    s.guest.disks[root].path = f"/fake/volumes/{root}.7.qcow2"
 
 
 def _write_below(s: Spoiler) -> None:
@@ -79,7 +81,7 @@ def _take_disk(s: Spoiler) -> None:
 
 
 def _give_disk(s: Spoiler) -> None:
-    s.guest.disks["vol-1"] = dict(s.guest.disks[s.disk])
+    s.guest.disks["vol-1"] = replace(s.guest.disks[s.disk])
 
 
 def _leave_export(s: Spoiler) -> None:

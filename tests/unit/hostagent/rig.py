@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hostagent.app import Parts, wire
 from hostagent.audit import Audit, Finding
-from hostagent.compute.hypervisors.fake import FakeHypervisor, Faults
+from hostagent.compute.hypervisors.fake import FakeHypervisor
+from hostagent.compute.hypervisors.fake_guests import Faults
 from hostagent.compute.limits import Limits
 from hostagent.events import guest_changed
 from hostagent.ledger import KINDS, HostLedger, open_file

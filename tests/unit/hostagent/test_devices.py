@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hostagent.compute.hypervisors.fake import Faults
+from hostagent.compute.hypervisors.fake_guests import Faults
 from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.storage.volumes.known import kept_volumes, volumes_here
 from protos.cloud.v1.fleet_pb2 import STOPPED
@@ -255,7 +255,7 @@ def test_frozen_and_committed_under_a_guest_that_writes(rig):
 
 def test_a_guest_that_writes_what_is_no_layer_is_left_alone(rig):
     tell(rig, wanted(1, EXTRA))
-    rig.hypervisor.state.guests["i-1"].disks["vol-1"]["path"] = "/elsewhere/x.9.qcow2"
+    rig.hypervisor.state.guests["i-1"].disks["vol-1"].path = "/elsewhere/x.9.qcow2"
     with pytest.raises(DriverError, match="not in its chain"):
         rig.on.manager.freeze("vol-1", 0)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from hostagent.compute.drivers import Power
-from hostagent.compute.hypervisors.fake import FakeHypervisor, FakeState, Faults
+from hostagent.compute.hypervisors.fake import FakeHypervisor
+from hostagent.compute.hypervisors.fake_guests import FakeState, Faults
 from hostagent.kernel.errors import DriverError
 from hostagent.storage.drivers import Disk
 from protos.cloud.v1 import fleet_pb2

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hostagent.compute.hypervisors.fake import Faults
+from hostagent.compute.hypervisors.fake_guests import Faults
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import STOPPED, TERMINATED, SnapshotSpec, VolumeSpec
 from tests.unit.hostagent.rig import Rig, Told, host_spec, instance

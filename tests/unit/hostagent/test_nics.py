@@ -1,6 +1,6 @@
 """The network interfaces of a running guest follow its spec."""
 
-from hostagent.compute.hypervisors.fake import Faults
+from hostagent.compute.hypervisors.fake_guests import Faults
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import STOPPED
 from tests.unit.hostagent.rig import instance

@@ -4,7 +4,7 @@ from concurrent.futures import Executor, Future
 
 import pytest
 
-from hostagent.compute.hypervisors.fake import Faults
+from hostagent.compute.hypervisors.fake_guests import Faults
 from hostagent.kernel.errors import DriverError
 from hostagent.storage.blocks import Away
 from protos.cloud.v1.fleet_pb2 import (

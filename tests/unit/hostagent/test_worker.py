@@ -2,7 +2,7 @@
 
 import pytest
 
-from hostagent.compute.hypervisors.fake import Faults
+from hostagent.compute.hypervisors.fake_guests import Faults
 from hostagent.compute.limits import Limits
 from hostagent.kernel.errors import DriverError
 from hostagent.storage.volumes.known import images_in_use, kept_volumes

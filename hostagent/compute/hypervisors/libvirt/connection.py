@@ -55,9 +55,10 @@ class Connection:
         wait([self._first], FIRST_ANSWER_S)
         if self._connection is not None:
             return
-        if self._first.done() and isinstance(self._first.exception(), DriverError):
+        refusal = self._first.exception() if self._first.done() else None
+        if isinstance(refusal, DriverError):
             self.stop()
-            raise self._first.exception()
+            raise refusal
         log.warning("%s; the agent waits for it", self._why)
 
     def stop(self) -> None:
@@ -90,7 +91,7 @@ class Connection:
                 raise
             return connection
 
-    def _closed(self, connection, reason, opaque) -> None:
+    def _closed(self, connection: libvirt.virConnect, reason: int, opaque: object) -> None:
         """In libvirt's event thread: nothing may be called on libvirt from here."""
         if not self._stopping.is_set():
             self._why = "libvirt went away; guests go on"

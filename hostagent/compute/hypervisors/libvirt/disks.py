@@ -23,6 +23,7 @@ from hostagent.compute.hypervisors.libvirt.domain_xml import (
     target_of,
 )
 from hostagent.compute.hypervisors.libvirt.pci_places import Bus
+from hostagent.compute.hypervisors.libvirt.xml_elements import child_of
 from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.storage.drivers import Disk, GuestDisk
 
@@ -199,9 +200,9 @@ def _guest_disk(
 
 
 def _target(disk: etree._Element) -> str:
-    return disk.find("target").get("dev")
+    return child_of(disk, "target").get("dev", "")
 
 
 def _chain(disk: etree._Element) -> set[str]:
     """Files below the one that is written."""
-    return {source.get("file") for source in disk.iterfind(".//backingStore/source")}
+    return {source.get("file", "") for source in disk.iterfind(".//backingStore/source")}

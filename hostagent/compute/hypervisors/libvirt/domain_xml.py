@@ -121,9 +121,13 @@ def domain_of(
                 model="virtio",
                 backend="random",
                 source="/dev/urandom",
-                address=_address(bus and pci_places.RNG),
+                address=_address(pci_places.RNG if bus else None),
             ),
-            Balloon(model="virtio", stats_period=10, address=_address(bus and pci_places.BALLOON)),
+            Balloon(
+                model="virtio",
+                stats_period=10,
+                address=_address(pci_places.BALLOON if bus else None),
+            ),
         ],
     )
 
@@ -199,7 +203,7 @@ def disk_of(
         "serial": serial_of(disk.volume_id),
         "boot_order": boot_order,
         "alias": ALIAS + disk.volume_id,
-        "address": _address(bus and bus.take(pci_places.disk_places(disk.position))),
+        "address": _address(bus.take(pci_places.disk_places(disk.position)) if bus else None),
     }
     if disk.remote is not None:
         return DiskDevice(
@@ -254,7 +258,7 @@ def interface_of(port: Port, bus: Bus | None) -> Interface:
         mtu=port.mtu,
         rom="no",
         alias=ALIAS + port.network_interface_id,
-        address=_address(bus and bus.take(pci_places.nic_places(port.device_index))),
+        address=_address(bus.take(pci_places.nic_places(port.device_index)) if bus else None),
     )
 
 

@@ -177,7 +177,7 @@ class LibvirtHypervisor:
             alive = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
             for domain in self._connected().listAllDomains(alive):
                 if libvirt_disks.has(domain, volume_id) or self._memory.has(domain, volume_id):
-                    return domain.name()
+                    return str(domain.name())
         return None
 
     def attach_disk(self, instance_id: str, disk: Disk) -> None:
@@ -287,7 +287,14 @@ class LibvirtHypervisor:
 
     # -- events: they only say where to look ---------------------------------------------------
 
-    def _lifecycle(self, connection, domain, event, detail, opaque) -> None:
+    def _lifecycle(
+        self,
+        connection: libvirt.virConnect,
+        domain: libvirt.virDomain,
+        event: int,
+        detail: int,
+        opaque: object,
+    ) -> None:
         name = domain.name()
         if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
             self._killed.discard(name)
@@ -298,14 +305,31 @@ class LibvirtHypervisor:
             self._killed.add(name)
         self._on_change(name)
 
-    def _device_removed(self, connection, domain, device, opaque) -> None:
+    def _device_removed(
+        self,
+        connection: libvirt.virConnect,
+        domain: libvirt.virDomain,
+        device: str,
+        opaque: object,
+    ) -> None:
         """The guest has let go of it."""
         self._on_change(domain.name())
 
-    def _job_ended(self, connection, domain, event, seconds, micros, details, opaque) -> None:
+    def _job_ended(
+        self,
+        connection: libvirt.virConnect,
+        domain: libvirt.virDomain,
+        event: str,
+        seconds: int,
+        micros: int,
+        details: str,
+        opaque: object,
+    ) -> None:
         self._commit_failures |= libvirt_disks.failed_commit(domain, details)
 
-    def _reboot_event(self, connection, domain, opaque) -> None:
+    def _reboot_event(
+        self, connection: libvirt.virConnect, domain: libvirt.virDomain, opaque: object
+    ) -> None:
         self._rebooted.add(domain.name())
         self._on_change(domain.name())
 

@@ -5,6 +5,8 @@
 Called by driver.
 """
 
+from types import TracebackType
+
 import libvirt
 
 from hostagent.kernel.errors import DriverError, Unavailable
@@ -29,7 +31,12 @@ class translated:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind, failure, trace) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if isinstance(failure, libvirt.libvirtError):
             message = f"{self._what}: {failure.get_error_message()}"
             if _is_away(failure):
@@ -46,7 +53,7 @@ def _is_away(failure: libvirt.libvirtError) -> bool:
     that it cannot send as it is (VIR_ERR_RPC) is another matter.
     """
     of_client = failure.get_error_domain() == libvirt.VIR_FROM_RPC
-    return of_client and failure.get_error_code() != libvirt.VIR_ERR_RPC
+    return bool(of_client and failure.get_error_code() != libvirt.VIR_ERR_RPC)
 
 
 def check_alive(connection: libvirt.virConnect) -> None:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import libvirt
 import libvirt_qemu
@@ -46,8 +47,8 @@ class QemuMonitor:
     def __init__(self, domain: libvirt.virDomain):
         self._domain = domain
 
-    def ask(self, command: str, **arguments: object):
-        """What QEMU returns. DriverError has QEMU's words, and its class as ``because``."""
+    def ask(self, command: str, **arguments: object) -> Any:
+        """What QEMU returns, JSON. DriverError has QEMU's words, and its class as ``because``."""
         question = json.dumps({"execute": command, "arguments": arguments})
         said = json.loads(libvirt_qemu.qemuMonitorCommand(self._domain, question, 0))
         if "error" in said:

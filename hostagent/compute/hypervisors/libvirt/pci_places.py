@@ -69,7 +69,7 @@ class Bus:
             return None
         bridges = {index for index, model in models.items() if model == "pci-bridge"}
         found = tree.iterfind("devices/*/address[@type='pci']")
-        taken = [Place(int(each.get("bus"), 16), int(each.get("slot"), 16)) for each in found]
+        taken = [Place(*(int(each.attrib[key], 16) for key in ("bus", "slot"))) for each in found]
         return cls({0} | bridges, taken)
 
     def take(self, places: Iterable[Place]) -> Place | None:

@@ -33,6 +33,7 @@ from hostagent.compute.drivers import GuestNic
 from hostagent.compute.hypervisors.libvirt import disks as libvirt_disks
 from hostagent.compute.hypervisors.libvirt.domain_xml import ALIAS
 from hostagent.compute.hypervisors.libvirt.monitor import Drive, QemuMonitor
+from hostagent.compute.hypervisors.libvirt.xml_elements import child_of
 from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.storage.drivers import GuestDisk
 
@@ -172,10 +173,14 @@ def _put_right(domain: libvirt.virDomain) -> Left:
 def _moves(disks: Mapping[str, etree._Element], drives: Mapping[str, Drive]) -> Iterator[_Move]:
     """A file's layers only: what another host serves is frozen there."""
     for volume_id, disk in disks.items():
-        drive, source = drives.get(ALIAS + volume_id), disk.find("source")
-        if drive is None or source.get("file") is None or drive.node in _names(source):
+        drive = drives.get(ALIAS + volume_id)
+        if drive is None:
             continue
-        told = Path(source.get("file"))
+        source = child_of(disk, "source")
+        path = source.get("file")
+        if path is None or drive.node in _names(source):
+            continue
+        told = Path(path)
         is_stand_in = drive.node.startswith(f"{volume_id}.")
         layer = told.with_name(f"{drive.node}.qcow2") if is_stand_in else drive.path
         if layer.parent != told.parent or not layer.name.startswith(f"{volume_id}."):
@@ -202,13 +207,13 @@ def _freeze_again(domain: libvirt.virDomain, monitor: QemuMonitor, moves: Sequen
         layers = {
             move.volume_id: move.layer
             for move in moves
-            if disks[move.volume_id].find("source").get("file") != str(move.layer)
+            if child_of(disks[move.volume_id], "source").get("file") != str(move.layer)
         }
         if layers:
             libvirt_disks.freeze(domain, layers, quiesce=False)
         disks = libvirt_disks.disks_of(libvirt_disks.tree_of(domain))
         for move in moves:
-            node, _ = _names(disks[move.volume_id].find("source"))
+            node, _ = _names(child_of(disks[move.volume_id], "source"))
             monitor.put(ALIAS + move.volume_id, node)
     finally:
         stand_ins = {move.stand_in for move in moves}

@@ -7,13 +7,16 @@
 
     Balloon(model="virtio", stats_period=2).render()
 
-What is None is left out. Used by domain_elements only. (The idea is virtinst's, of virt-manager.)
+What is None is left out. Used by domain_elements; ``child_of`` by those who read what libvirt says.
+(The idea is virtinst's, of virt-manager.)
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from lxml import etree
+
+from hostagent.kernel.errors import DriverError
 
 
 class Value:
@@ -76,6 +79,14 @@ class Element:
 
     def to_text(self) -> str:
         return etree.tostring(self.render(), pretty_print=True, encoding="unicode")
+
+
+def child_of(node: etree._Element, tag: str) -> etree._Element:
+    """A child that libvirt always writes."""
+    found = node.find(tag)
+    if found is None:
+        raise DriverError(f"libvirt says a <{node.tag}> without its <{tag}>")
+    return found
 
 
 def _descend(node: etree._Element, elements: Iterable[str]) -> etree._Element:
