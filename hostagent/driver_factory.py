@@ -10,7 +10,7 @@ host runs on a laptop that has neither.
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,12 +38,12 @@ from hostagent.storage.volumes.fake_exports import FakeExports
 from hostagent.storage.volumes.known import images_in_use
 from hostagent.storage.volumes.qcow2 import Qcow2Volumes
 from hostagent.storage.volumes.storage_daemon import link_tls
-from protos import rpc
 from protos.cloud.v1 import fleet_pb2
 
 if TYPE_CHECKING:
     from hostagent.compute.hypervisors.libvirt.driver import LibvirtHypervisor
     from hostagent.network.linux import LinuxNetwork
+    from protos.cloud.v1.clients import FleetClient
 
 FETCH_TIMEOUT_S = 3600.0  # of one image; a cut fetch is gone on with
 CPUINFO = Path("/proc/cpuinfo")
@@ -56,7 +56,7 @@ def _nothing() -> None:
     """Fakes have nothing to start or stop."""
 
 
-def _no_strays() -> dict[str, Sequence]:
+def _no_strays() -> dict[str, Sequence[object]]:
     return {}
 
 
@@ -73,10 +73,10 @@ class HostDrivers:
     volumes: Volumes
     blocks: Blocks
     copiers: Executor
-    connects: list[Callable[[], object]] = field(default_factory=list)
-    starts: list[Callable[[], object]] = field(default_factory=list)
-    stops: list[Callable[[], object]] = field(default_factory=list)
-    strays: Callable[[], dict[str, Sequence]] = _no_strays
+    connects: Sequence[Callable[[], object]] = ()
+    starts: Sequence[Callable[[], object]] = ()
+    stops: Sequence[Callable[[], object]] = ()
+    strays: Callable[[], Mapping[str, Sequence[object]]] = _no_strays
     exports: Exports = field(default_factory=NoExports)
 
     def start(self) -> None:
@@ -90,12 +90,12 @@ class HostDrivers:
 
 
 def make_drivers(
-    config: Config, ledger: HostLedger, host_id: str, fleet: rpc.Client, clock: Clock
+    config: Config, ledger: HostLedger, host_id: str, fleet: "FleetClient", clock: Clock
 ) -> HostDrivers:
     """The drivers, not started yet."""
     if config.hypervisor == "fake":
         return _fake(config, clock, FleetBlocks(fleet))
-    return _real(config, ledger, host_id, fleet, clock)
+    return _real(config, ledger, host_id, fleet)
 
 
 def _fake(config: Config, clock: Clock, blocks: Blocks) -> HostDrivers:
@@ -133,17 +133,17 @@ def libvirt_hypervisor(config: Config, host_id: str) -> "LibvirtHypervisor":
     return LibvirtHypervisor(made.uri, settings, host_id)
 
 
-def linux_network(config: Config, **passed_on) -> "LinuxNetwork":
+def linux_network(
+    config: Config, settings: Callable[[], fleet_pb2.HostSettings] = fleet_pb2.HostSettings
+) -> "LinuxNetwork":
     from hostagent.network.linux import LinuxNetwork
 
-    return LinuxNetwork(config.network, run=shell.run, **passed_on)
+    return LinuxNetwork(config.network, run=shell.run, settings=settings)
 
 
-def _real(
-    config: Config, ledger: HostLedger, host_id: str, fleet: rpc.Client, clock: Clock
-) -> HostDrivers:
+def _real(config: Config, ledger: HostLedger, host_id: str, fleet: "FleetClient") -> HostDrivers:
     hypervisor = libvirt_hypervisor(config, host_id)
-    network = linux_network(config, settings=lambda: ledger.settings, now_ms=clock)
+    network = linux_network(config, lambda: ledger.settings)
     pool = ThreadPoolExecutor(config.images.fetches, thread_name_prefix="image")
     copiers = ThreadPoolExecutor(config.copies, thread_name_prefix="snapshot")
     blocks = FleetBlocks(fleet)
@@ -171,8 +171,14 @@ def _real(
     )
     tls, nbd = read_identity(config.pki).tls, config.state_dir / "run" / "nbd"
     exports: Exports = NoExports()
+    starts: list[Callable[[], object]] = [
+        *(network.start, images.start, volumes.start),
+        partial(link_tls, nbd, tls),  # libvirt's QEMU is a client with it
+    ]
     if listen := config.volumes.listen:
-        exports = QemuExports(nbd, listen, config.volumes.endpoint, tls, volumes, shell.run)
+        server = QemuExports(nbd, listen, config.volumes.endpoint, tls, volumes, shell.run)
+        starts.append(server.start)
+        exports = server
     return HostDrivers(
         hypervisor,
         network,
@@ -181,11 +187,7 @@ def _real(
         blocks,
         copiers,
         connects=[hypervisor.start],
-        starts=[
-            *(network.start, images.start, volumes.start),
-            partial(link_tls, nbd, tls),  # libvirt's QEMU is a client with it
-            exports.start,
-        ],
+        starts=starts,
         stops=[
             network.stop,
             hypervisor.stop,

@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 from cryptography import x509
@@ -23,6 +24,9 @@ from cryptography.x509.oid import NameOID
 
 from protos.cloud.v1 import fleet_pb2, fleet_pb2_grpc
 from protos.rpc import Client, TlsFiles, dns_name, peer_of_dns_name
+
+if TYPE_CHECKING:
+    from protos.cloud.v1.clients import EnrolmentClient
 
 PREFIX = "pileus-join:"
 JOIN_TIMEOUT_S = 15.0
@@ -108,20 +112,22 @@ def _join(token: Token, request: fleet_pb2.JoinRequest) -> fleet_pb2.JoinRespons
         grpc.ssl_channel_credentials(root_certificates=token.ca),
         options=[("grpc.ssl_target_name_override", dns_name("controller"))],
     ) as channel:
-        client = Client(channel, fleet_pb2_grpc.EnrolmentStub, JOIN_TIMEOUT_S)
+        client: EnrolmentClient = Client(channel, fleet_pb2_grpc.EnrolmentStub, JOIN_TIMEOUT_S)
         return client.Join(request)
 
 
 def _key(path: Path) -> ec.EllipticCurvePrivateKey:
     if not path.exists():
-        key = ec.generate_private_key(ec.SECP256R1())
-        pem = key.private_bytes(
+        pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
         _write(path, pem)
-    return serialization.load_pem_private_key(path.read_bytes(), password=None)
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise EnrolmentError(f"{path} is not the key that this agent made")
+    return key
 
 
 def _certificate_request(key: ec.EllipticCurvePrivateKey, name: str) -> bytes:

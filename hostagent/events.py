@@ -36,9 +36,9 @@ def guest_changed(agent: Agent, ledger: HostLedger, instance_id: str) -> None:
 
 
 def _image_changed(agent: Agent, ledger: HostLedger, digest: str) -> None:
-    for name, record in ledger.instances.all().items():
-        if any(disk.image.digest == digest for disk in record.spec.disks):
+    for name, instance in ledger.instances.all().items():
+        if any(disk.image.digest == digest for disk in instance.spec.disks):
             agent.wake(INSTANCE.key(name))
-    for name, record in ledger.volumes.all().items():
-        if record.spec.source.digest == digest:
+    for name, volume in ledger.volumes.all().items():
+        if volume.spec.source.digest == digest:
             agent.wake(VOLUME.key(name))

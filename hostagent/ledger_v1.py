@@ -5,12 +5,14 @@ They had a table for each kind, and the host's generations in place of revisions
 
 import json
 import sqlite3
-from typing import Any
 
 from protos.cloud.v1 import fleet_pb2
 
+_Specs = type[
+    fleet_pb2.InstanceSpec | fleet_pb2.VpcSpec | fleet_pb2.VolumeSpec | fleet_pb2.SnapshotSpec
+]
 # table -> (its key, kind, role, specification)
-_TABLES: dict[str, tuple[str, str, str, Any]] = {
+_TABLES: dict[str, tuple[str, str, str, _Specs]] = {
     "instance": ("instance_id", "instance", "guest", fleet_pb2.InstanceSpec),
     "vpc": ("vpc_id", "vpc", "network", fleet_pb2.VpcSpec),
     "volume": ("id", "volume", "home", fleet_pb2.VolumeSpec),

@@ -11,11 +11,10 @@ raw is raw, whatever its first bytes say. Called by the cache, once a file.
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from hostagent.kernel.errors import DriverError
-from hostagent.kernel.shell import Limits, Result
+from hostagent.kernel.shell import Limits, Run
 from protos import disk_files, qcow2
 
 QEMU_IMG_LIMITS = Limits(memory_mib=1024, cpu_s=60)
@@ -30,9 +29,7 @@ class Refused(DriverError):
         super().__init__(f"the image may not be used: {why}", transient=False)
 
 
-def inspect(
-    path: Path, disk_format: str, max_virtual_bytes: int, run: Callable[..., Result]
-) -> int:
+def inspect(path: Path, disk_format: str, max_virtual_bytes: int, run: Run) -> int:
     """The image's virtual size. Raises Refused, or CommandError where qemu-img cannot be run."""
     with open(path, "rb") as file:
         try:
@@ -46,7 +43,7 @@ def inspect(
     return size
 
 
-def check_with_qemu(path: Path, size: int, run: Callable[..., Result]) -> None:
+def check_with_qemu(path: Path, size: int, run: Run) -> None:
     """qemu-img's opinion of the tables, and that it reads the header as we do."""
     told = run(
         ["qemu-img", "info", "-f", "qcow2", "--output=json", path],
