@@ -46,8 +46,7 @@ class NicPart(DevicePart[GuestNic, fleet_pb2.NicSpec]):
         if have is None:
             on.vpcs.ensure(nic.vpc_id)
             on.hypervisor.attach_nic(instance_id, on.network.ensure_port(nic))
-        if not on.network.is_plugged(nic):
-            on.network.plug(nic)
+        on.vpcs.plug(nic)
 
     def _remove_port(self, spec: fleet_pb2.InstanceSpec, name: str) -> None:
         """All interfaces of an instance are in one VPC."""

@@ -2,6 +2,7 @@
 
     vpcs.require("vpc-1")    by the network step: known here, or DriverError
     vpcs.ensure("vpc-1")     by the domain step: true when it returns, free when nothing changed
+    vpcs.plug(nic)           its tap is joined, while the ledger has it
     vpcs.release(spec)       by the network step's undo: without it, or gone with the last
     vpcs.step("vpc-1", now)  by the work queue, after a change (a rule, an address) and now and then
 
@@ -60,6 +61,18 @@ class Vpcs:
                 self._note(vpc_id, record.revision, fleet_pb2.VPC_FAILED, str(failure))
                 raise
             self._note(vpc_id, record.revision, fleet_pb2.VPC_HERE)
+
+    def plug(self, nic: fleet_pb2.NicSpec) -> None:
+        """Joins its tap to its subnet, where it is not. One that was taken from its instance since
+        the caller read the ledger stays cut off: nobody would look for it before the next audit.
+        """
+        if self._network.is_plugged(nic):
+            return
+        with self._lock(nic.vpc_id):
+            specs = self._tenants(nic.vpc_id)
+            there = {each.network_interface_id for spec in specs for each in spec.nics}
+            if nic.network_interface_id in there:
+                self._network.plug(nic)
 
     def _record(self, vpc_id: str) -> Vpc:
         record = self._ledger.vpcs.get(vpc_id)

@@ -22,8 +22,7 @@ class Domain:
             ctx.on.vpcs.ensure(vpc_id)
         if not ctx.alive:  # else its devices are seen to while it runs
             for nic in spec.nics:
-                if not ctx.on.network.is_plugged(nic):
-                    ctx.on.network.plug(nic)
+                ctx.on.vpcs.plug(nic)
         if hypervisor.power(spec.instance_id) is Power.PAUSED:
             hypervisor.resume(spec.instance_id)
 

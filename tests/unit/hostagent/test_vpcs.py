@@ -82,6 +82,22 @@ def test_whether_an_instance_should_run_is_none_of_its_business(host):
     assert host.network.calls == 1
 
 
+def test_an_interface_that_was_taken_away_is_not_plugged_again(host):
+    """By who looked at its instance before: the VPC has cut it off since."""
+    (nic,) = instance("i-1").spec.nics
+    host.tell(instance("i-1"))
+    host.vpcs.ensure("vpc-1")
+    host.network.ensure_port(nic)
+    host.vpcs.plug(nic)
+    assert host.network.is_plugged(nic)
+    without = instance("i-1", revision=2)
+    del without.spec.nics[:]
+    host.tell(without)
+    host.network.ensure_port(nic)
+    host.vpcs.plug(nic)
+    assert not host.network.is_plugged(nic)
+
+
 def test_not_described_yet_is_a_passing_trouble(host):
     with pytest.raises(DriverError, match="not described") as failure:
         host.vpcs.ensure("vpc-9")
