@@ -56,9 +56,9 @@ def may_run(layout: Layout, cloud: Cloud) -> None:
 
 def folder_is_free(layout: Layout) -> None:
     """A new cloud fills its state dir and `down --destroy` removes it: it is nobody else's."""
-    if strangers := layout.strangers():
+    if foreign := layout.foreign_files():
         raise CliError(
-            f"{layout.root} is no cloud's state dir and not empty ({strangers[0]} is in it): "
+            f"{layout.root} is no cloud's state dir and not empty ({foreign[0]} is in it): "
             "choose another --state-dir"
         )
 

@@ -48,7 +48,7 @@ class Down:
         self.progress.print(f"waiting: another `pileus up` or `down` works on {self.layout.root}")
 
     def _nothing_there(self, destroy: bool) -> None:
-        if destroy and self.layout.strangers():
+        if destroy and self.layout.foreign_files():
             raise CliError(f"{self.layout.root} is not a cloud's state dir; it is left alone")
         cloud.refuse_if_roots_is_meant(self.layout)
         if destroy:

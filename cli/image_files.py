@@ -19,7 +19,7 @@ _CONVERT = "convert it first: `qemu-img convert -O qcow2 {file} image.qcow2`"
 _DECRYPT = "decrypt it first, as by `cryptsetup`"
 _UNPACK = "unpack it first, and import the disk that is in it"
 # What protos/disk_files calls it -> what the file is, what to do
-_STRANGERS = {
+_FOREIGN = {
     "vmdk": ("a VMDK disk", _CONVERT),
     "vhd": ("a VHD disk", _CONVERT),
     "vhdx": ("a VHDX disk", _CONVERT),
@@ -48,7 +48,7 @@ def disk_format(file: Path, declared: str | None = None) -> str:
         raise CliError(f"{file} is empty: was its download cut off?")
     if kind == "qcow2":
         return _qcow2(file, int.from_bytes(head[4:8]), declared)
-    what, what_to_do = _stranger(head, kind)
+    what, what_to_do = _foreign(head, kind)
     if declared == "qcow2":
         raise CliError(f"{file} is no qcow2 disk: it is {what or 'perhaps a raw one'}")
     if what and (declared is None or what_to_do in (_CONVERT, _DECRYPT)):
@@ -76,10 +76,10 @@ def _qcow2(file: Path, version: int, declared: str | None) -> str:
     return "qcow2"
 
 
-def _stranger(head: bytes, kind: str) -> tuple[str, str]:
+def _foreign(head: bytes, kind: str) -> tuple[str, str]:
     """What the file is, and what to do; two empty texts where it is a raw disk."""
     if kind:
-        return _STRANGERS.get(kind, (f"no disk ({kind})", "import a disk"))
+        return _FOREIGN.get(kind, (f"no disk ({kind})", "import a disk"))
     if any(head[place : place + len(mark)] == mark for place, mark in _RAW):
         return "", ""
     return (

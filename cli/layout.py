@@ -129,7 +129,7 @@ class Layout:
     def host(self, name: str) -> Path:
         return self.root / "hosts" / name
 
-    def strangers(self) -> list[str]:
+    def foreign_files(self) -> list[str]:
         """What is in a state dir that no ``up`` can have put there before it wrote cloud.json."""
         own = ("extra", self.unfinished_cloud.name)
         return sorted(path.name for path in self.root.iterdir() if path.name not in own)

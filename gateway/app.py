@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl
 import flask
 from werkzeug.datastructures import EnvironHeaders
 
-from gateway.aws import strangers
+from gateway.aws import other_services
 from gateway.aws.endpoint import SIGNING_PARAMETERS, Endpoint
 from gateway.call import Call, Clients
 from gateway.config import is_loopback
@@ -145,12 +145,12 @@ def answer_openly(exchange: Exchange) -> Answer | None:
     return None
 
 
-def turn_strangers_away(exchange: Exchange) -> None:
-    """Calls to services that are not here, unread: an object for S3 may be of any size."""
+def refuse_other_services(exchange: Exchange) -> None:
+    """Refuses services that are not here before the body is read: S3 objects have any size."""
     service = meant_service(exchange)
     if service and service not in (*exchange.parts.endpoints, "pileus"):
         exchange.did = service
-        raise strangers.unknown(service)
+        raise other_services.unknown(service)
 
 
 def read_body(exchange: Exchange) -> None:
@@ -203,7 +203,7 @@ def call_aws(exchange: Exchange) -> Answer:
     return exchange.answer(status, content, XML)
 
 
-HANDLERS = (answer_openly, turn_strangers_away, read_body, identify, call_native, call_aws)
+HANDLERS = (answer_openly, refuse_other_services, read_body, identify, call_native, call_aws)
 
 
 def handle(parts: Parts, request: Request) -> Answer:
@@ -239,7 +239,7 @@ def refuse(exchange: Exchange, error: CloudError) -> Answer:
     if endpoint := exchange.parts.endpoints.get(service):
         status, content = endpoint.refuse(error, exchange.request_id)
         return exchange.answer(status, content, XML)
-    told = strangers.refuse(
+    told = other_services.refuse(
         error, service, exchange.path, exchange.query, exchange.request.headers, exchange.request_id
     )
     answer = exchange.answer(told.status, told.content, told.kind)
@@ -255,12 +255,12 @@ def meant_service(exchange: Exchange) -> str:
     if exchange.identified:
         return exchange.identified.service
     headers, query = exchange.request.headers, exchange.query
-    if service := strangers.service_of(headers.get("Authorization", ""), query):
+    if service := other_services.service_of(headers.get("Authorization", ""), query):
         return service
     if exchange.path.startswith("/v1/"):
         return "pileus"
-    dialect = strangers.dialect_of("", headers, query)
-    return "" if dialect in (strangers.Dialect.CBOR, strangers.Dialect.JSON) else "ec2"
+    dialect = other_services.dialect_of("", headers, query)
+    return "" if dialect in (other_services.Dialect.CBOR, other_services.Dialect.JSON) else "ec2"
 
 
 def signed_request(exchange: Exchange) -> SignedRequest:

@@ -139,9 +139,9 @@ class Parsers:
         shape, service = self._service.shapes[name], self._service
         accepted = None if target is None else supported_members(target)
         if accepted is not None:
-            strangers = accepted.keys() - {keyword(member) for member in shape["members"]}
-            if strangers:
-                raise TypeError(f"{target}: {name} has no members {sorted(strangers)}")
+            foreign = accepted.keys() - {keyword(member) for member in shape["members"]}
+            if foreign:
+                raise TypeError(f"{target}: {name} has no members {sorted(foreign)}")
         # wire name -> (keyword, parser or None where it is not supported, is no value no value)
         members: dict[str, tuple[str, Parser | None, bool]] = {}
         for member, definition in service.members(name).items():

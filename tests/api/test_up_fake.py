@@ -204,15 +204,15 @@ def test_old_clients_signatures_are_taken_where_up_says_so(fake, first_up):
     def asks(**how) -> None:
         fake.ec2(fake.pileus("env"), **how).describe_vpcs()
 
-    strangers = {"config": Config(signature_version="v2")}, {"region_name": "eucalyptus"}
-    for how in strangers:
+    others = {"config": Config(signature_version="v2")}, {"region_name": "eucalyptus"}
+    for how in others:
         with pytest.raises(ClientError, match="AuthFailure"):
             asks(**how)
     fake.pileus("up", "--detach", "--sigv2", "--signing-region", "any")
-    for how in strangers:
+    for how in others:
         asks(**how)
     fake.pileus("up", "--detach", "--no-sigv2", "--signing-region", "eu-west-1")
-    for how in strangers:
+    for how in others:
         with pytest.raises(ClientError, match="AuthFailure"):
             asks(**how)
 

@@ -6,8 +6,8 @@ its own.
         host.findings()                         what is on it and should not be
 
 Both share one table of routes, so its guests can have no public address, which the first host
-would take for a stranger's; they are reached inside their VPC's namespace. ``folder`` is short and
-empty.
+would take for another machine's; they are reached inside their VPC's namespace. ``folder`` is
+short and empty.
 """
 
 import ipaddress

@@ -205,11 +205,11 @@ def test_everything_is_killed_as_in_a_power_failure(host, daemon):
     assert host.greetings(names[1]) == 1
 
 
-def test_a_strangers_domain_is_an_orphan_and_left_alone(host, daemon):
-    stranger = """<domain type='qemu'>
+def test_an_unknown_domain_is_an_orphan_and_left_alone(host, daemon):
+    unknown = """<domain type='qemu'>
         <name>pet</name> <memory>65536</memory> <os><type>hvm</type></os>
     </domain>"""
-    domain = host.hypervisor._connected().defineXML(stranger)
+    domain = host.hypervisor._connected().defineXML(unknown)
     try:
         assert [str(finding) for finding in host.leftovers()] == ["domain pet (of unknown origin)"]
         host.stop()

@@ -96,7 +96,7 @@ def test_a_dead_dhcp_server_comes_back(lab, guest):
     assert new != pid and works(guest)
 
 
-def test_a_pid_file_that_names_a_stranger_is_not_believed(lab, guest):
+def test_a_pid_file_that_names_another_process_is_not_believed(lab, guest):
     (pid,) = lab.network.inventory().dhcp_pids
     folder = lab.config.run_dir / guest.nic.vpc_id
     (folder / "pid").write_text(f"{os.getpid()}\n")

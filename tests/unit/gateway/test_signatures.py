@@ -120,9 +120,9 @@ def test_16_behind_a_proxy_that_ends_tls():
         "X-Forwarded-Port": "443",
     }
     inside = f"http://10.1.2.3:8773/?{ASK}"
-    trusted, stranger = {"REMOTE_ADDR": "10.9.9.9"}, {"REMOTE_ADDR": "192.0.2.1"}
+    trusted, untrusted = {"REMOTE_ADDR": "10.9.9.9"}, {"REMOTE_ADDR": "192.0.2.1"}
     assert get(world, inside, headers=proxied, environ=trusted).status_code == 200
-    assert get(world, inside, headers=proxied, environ=stranger).status_code == 401
+    assert get(world, inside, headers=proxied, environ=untrusted).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_19_a_date_off_by_more_than_some_minutes(minutes, status):
     ("scope", "expected"),
     [
         ({"region": "eu-west-1"}, (401, "AuthFailure")),
-        ({"service": "s3"}, (501, "NotImplemented")),  # test_strangers.py has more
+        ({"service": "s3"}, (501, "NotImplemented")),  # test_other_services.py has more
         ({"service": "sts", "region": "us-east-1"}, (400, "InvalidAction")),
     ],
 )

@@ -124,9 +124,9 @@ def test_iam_and_sts_have_words_of_their_own(kind, reason, code, status):
 
 def test_every_kind_has_a_last_resort():
     for kind in Kind:
-        stranger = CloudError(kind, "m", noun="unheard-of", reason="unheard-of")
-        assert errors.answer_to(stranger, "ec2").code
-        assert errors.answer_to(stranger, "query").code
+        unknown = CloudError(kind, "m", noun="unheard-of", reason="unheard-of")
+        assert errors.answer_to(unknown, "ec2").code
+        assert errors.answer_to(unknown, "query").code
 
 
 def test_messages_are_escaped():

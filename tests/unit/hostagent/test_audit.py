@@ -38,7 +38,7 @@ def test_leftovers_are_named_and_cleared_at_the_start(rig):
     assert audit(rig) == []
 
 
-def test_strangers_are_named_and_left_alone(rig):
+def test_what_is_of_unknown_origin_is_named_and_left_alone(rig):
     put_back(rig)
     assert {finding.ours for finding in audit(rig)} == {False}
     rig.restart()

@@ -1,4 +1,4 @@
-"""Who has no key at all must not make the gateway fail: each line was once an internal error."""
+"""Callers without a key must not make the gateway fail: each case was once an internal error."""
 
 import pytest
 from lxml import etree

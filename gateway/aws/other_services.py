@@ -1,8 +1,8 @@
-"""Services of AWS that Pileus has not: a refusal in words that their clients read.
+"""Refuses calls to the AWS services that Pileus does not have, in the protocol of their clients.
 
 AWS_ENDPOINT_URL sends every call of a shell here, also those to S3 or SSM. Which service is meant
-is in the signature's scope (or its form); how its client talks is seen from the request, by the
-marks by which AWS's own services of several protocols tell them apart:
+is in the signature's scope (or its form); which protocol its client speaks is seen from the
+request, by the marks by which AWS's own services of several protocols tell them apart:
 
     the request                              the answer
     smithy-protocol: rpc-v2-cbor             CBOR {"__type", "message"}
@@ -11,8 +11,8 @@ marks by which AWS's own services of several protocols tell them apart:
     a form, or Action= in the query          XML, <ErrorResponse>
     anything else: REST                      JSON, the code in the header x-amzn-ErrorType
 
-No model is read for that; tests/unit/gateway/test_strangers.py asks every service of botocore's.
-Called by gateway/app. Pure.
+No model is read for that; tests/unit/gateway/test_other_services.py asks every service of
+botocore's. Called by gateway/app. Pure.
 """
 
 import json

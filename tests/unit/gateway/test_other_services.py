@@ -1,4 +1,4 @@
-"""Services that Pileus has not: every client of AWS's must be able to read that."""
+"""AWS services that Pileus does not have: each of their clients must read the refusal."""
 
 import gzip
 import json
@@ -16,8 +16,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from lxml import etree
 
-from gateway.aws import strangers
-from gateway.aws.strangers import Dialect
+from gateway.aws import other_services
+from gateway.aws.other_services import Dialect
 from protos.errors import CloudError, Kind
 from tests.unit.gateway.world import KEY_ID, REGION, SECRET, credentials
 
@@ -101,7 +101,7 @@ def test_s3_presigned(served, world, version):
 
 def test_s3_control_wraps_its_errors(world):
     """Asked by hand: its client puts the account's id before the host's name."""
-    path = f"{strangers.S3_CONTROL}configuration/publicAccessBlock"
+    path = f"{other_services.S3_CONTROL}configuration/publicAccessBlock"
     answer = world.send("GET", f"http://localhost{path}", service="s3")
     root = etree.fromstring(answer.data)
     assert (root.tag, root.findtext("Error/Code")) == ("ErrorResponse", "NotImplemented")
@@ -153,15 +153,17 @@ def test_without_any_signature_json_is_still_answered_in_json(served):
     ],
 )
 def test_the_scope_says_the_service(credential):
-    assert strangers.service_of(f"AWS4-X Credential={credential}, Si", "") == "s3-object-lambda"
-    assert strangers.service_of("", f"X-Amz-Credential={credential}&a=b") == "s3-object-lambda"
+    assert (
+        other_services.service_of(f"AWS4-X Credential={credential}, Si", "") == "s3-object-lambda"
+    )
+    assert other_services.service_of("", f"X-Amz-Credential={credential}&a=b") == "s3-object-lambda"
 
 
 @pytest.mark.parametrize(
     "credential", ["", "KEY", "a/b/c/d/e", "KEY/20260101/us-east-1/<b>/aws4_request"]
 )
 def test_a_scope_that_is_none_says_nothing(credential):
-    assert strangers.service_of(f"AWS4-HMAC-SHA256 Credential={credential}", "") == ""
+    assert other_services.service_of(f"AWS4-HMAC-SHA256 Credential={credential}", "") == ""
 
 
 def test_no_key_is_asked_for(served):
@@ -222,10 +224,10 @@ def test_the_marks_are_those_of_every_service():
         name = details.get("signingName") or details["endpointPrefix"]
         for protocol in details.get("protocols") or [details["protocol"]]:
             headers, query = marks(protocol, details)
-            found = strangers.dialect_of(name, headers, query)
+            found = other_services.dialect_of(name, headers, query)
             assert found is EXPECTED[protocol], f"{model}: {protocol}"
             if protocol.startswith("rest"):  # a GET or DELETE has no body, and no type of one
-                assert strangers.dialect_of(name, {}, "") is EXPECTED[protocol], model
+                assert other_services.dialect_of(name, {}, "") is EXPECTED[protocol], model
 
 
 def test_the_marks_are_those_of_botocores_serializers(served):
@@ -245,7 +247,7 @@ def test_the_marks_are_those_of_botocores_serializers(served):
             name.lower(): value.decode() if isinstance(value, bytes) else value
             for name, value in sent[0].headers.items()
         }
-        found = strangers.dialect_of(made.meta.service_model.signing_name, names, "")
+        found = other_services.dialect_of(made.meta.service_model.signing_name, names, "")
         assert found is EXPECTED[protocol], service
 
 
@@ -254,14 +256,14 @@ def test_cbor_of_any_length(size):
     message = "ü" * (size // 2) + "x" * (size % 2)
     error = CloudError(Kind.UNSUPPORTED, message)
     headers = {"smithy-protocol": "rpc-v2-cbor"}
-    told = strangers.refuse(error, "monitoring", "/", "", headers, "r-1")
+    told = other_services.refuse(error, "monitoring", "/", "", headers, "r-1")
     parser = botocore.parsers.create_parser("smithy-rpc-v2-cbor")
     answer = {"body": told.content, "headers": told.headers, "status_code": told.status}
     read = parser.parse(answer, None)["Error"]
     assert (read["Code"], read["Message"]) == ("UnsupportedOperation", message)
 
 
-def test_a_stranger_is_turned_away_whatever_is_signed(world):
+def test_another_service_is_refused_whatever_is_signed(world):
     """Also by a key that does not exist: that there is no such service is no secret."""
     request = AWSRequest("GET", "http://localhost/")
     SigV4Auth(Credentials("AKIDNOBODY", SECRET), "s3", REGION).add_auth(request)
