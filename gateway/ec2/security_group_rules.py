@@ -59,8 +59,10 @@ def update_security_group_rule_descriptions_ingress(
     ip_permissions: Sequence[IpPermission] = (),
     security_group_rule_descriptions: Sequence[RuleDescription] = (),
 ) -> View:
-    request = _anew(group_id, group_name, ip_permissions, security_group_rule_descriptions)
-    call.clients.security_groups.DescribeIngressAnew(request, caller=call.caller)
+    request = _descriptions_request(
+        group_id, group_name, ip_permissions, security_group_rule_descriptions
+    )
+    call.clients.security_groups.UpdateRuleDescriptionsIngress(request, caller=call.caller)
     return {"Return": True}
 
 
@@ -72,8 +74,10 @@ def update_security_group_rule_descriptions_egress(
     ip_permissions: Sequence[IpPermission] = (),
     security_group_rule_descriptions: Sequence[RuleDescription] = (),
 ) -> View:
-    request = _anew(group_id, group_name, ip_permissions, security_group_rule_descriptions)
-    call.clients.security_groups.DescribeEgressAnew(request, caller=call.caller)
+    request = _descriptions_request(
+        group_id, group_name, ip_permissions, security_group_rule_descriptions
+    )
+    call.clients.security_groups.UpdateRuleDescriptionsEgress(request, caller=call.caller)
     return {"Return": True}
 
 
@@ -100,13 +104,13 @@ def _updated(given: RuleUpdate) -> networks_pb2.SecurityGroupRule:
     return rule
 
 
-def _anew(
+def _descriptions_request(
     group_id: str,
     group_name: str,
     permissions: Sequence[IpPermission],
     descriptions: Sequence[RuleDescription],
-) -> networks_pb2.DescribeRulesAnewRequest:
-    return networks_pb2.DescribeRulesAnewRequest(
+) -> networks_pb2.UpdateRuleDescriptionsRequest:
+    return networks_pb2.UpdateRuleDescriptionsRequest(
         group=selector_of(group_id, group_name),
         rules=rules_of(permissions),
         descriptions=[

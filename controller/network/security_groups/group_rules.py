@@ -176,10 +176,10 @@ def _check_distinct(there: Mapping[Identity, RuleRow], wanted: dict[str, Permiss
         taken.add(permission.identity)
 
 
-def describe_anew(
-    tx: Transaction, request: networks_pb2.DescribeRulesAnewRequest, egress: bool
+def update_descriptions(
+    tx: Transaction, request: networks_pb2.UpdateRuleDescriptionsRequest, egress: bool
 ) -> None:
-    """Other descriptions, by the rules' ids or by what they say. Raises INVALID, NOT_FOUND."""
+    """Replaces descriptions of rules, named by id or by contents. Raises INVALID, NOT_FOUND."""
     group = find_group(tx, request.group)
     there = _rules_of(tx, group.group_id, egress)
     if request.descriptions and request.rules:

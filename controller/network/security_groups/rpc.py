@@ -66,18 +66,18 @@ class SecurityGroupsServicer:
             group_rules.modify(tx, self._feed, request)
         return common_pb2.Empty()
 
-    def DescribeIngressAnew(
-        self, request: networks_pb2.DescribeRulesAnewRequest, call: Call
+    def UpdateRuleDescriptionsIngress(
+        self, request: networks_pb2.UpdateRuleDescriptionsRequest, call: Call
     ) -> common_pb2.Empty:
         with self._db.write(call) as tx:
-            group_rules.describe_anew(tx, request, egress=False)
+            group_rules.update_descriptions(tx, request, egress=False)
         return common_pb2.Empty()
 
-    def DescribeEgressAnew(
-        self, request: networks_pb2.DescribeRulesAnewRequest, call: Call
+    def UpdateRuleDescriptionsEgress(
+        self, request: networks_pb2.UpdateRuleDescriptionsRequest, call: Call
     ) -> common_pb2.Empty:
         with self._db.write(call) as tx:
-            group_rules.describe_anew(tx, request, egress=True)
+            group_rules.update_descriptions(tx, request, egress=True)
         return common_pb2.Empty()
 
     def DescribeRules(
