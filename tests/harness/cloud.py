@@ -20,15 +20,15 @@ from hostagent.compute.limits import Limits
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError
 from protos.rpc import Caller
-from tests.harness.agenda import Agenda
 from tests.harness.answers import Answers
 from tests.harness.contents import Contents
 from tests.harness.controller import AgentThroughNetwork, SimController
 from tests.harness.customers import Call, Customer
+from tests.harness.event_queue import EventQueue
 from tests.harness.hosts import SimHost
 from tests.harness.invariants import Broken, Invariant, check
 from tests.harness.invariants.sets import ALWAYS, AT_REST, ON_MACHINES, SOON
-from tests.harness.network import FAIR, Network
+from tests.harness.network import NO_FAULTS, Network
 from tests.harness.power import PowerCut
 from tests.harness.records import Records
 from tests.harness.scratch import scratch_folder
@@ -55,8 +55,8 @@ class SimCloud:
         """cut: a process's name and at which of its checkpoints it loses its power."""
         self.seed, self.rng = seed, random.Random(f"cloud {seed}")
         self.folder = scratch_folder()
-        self.trace, self.agenda = Trace(), Agenda()
-        self.network = Network(self.agenda, random.Random(f"network {seed}"))
+        self.trace, self.events = Trace(), EventQueue()
+        self.network = Network(self.events, random.Random(f"network {seed}"))
         self._template = template(hosts)
         self.config = self._template.copy_to(self.folder)
         self.records = Records(self.config.database)
@@ -70,7 +70,7 @@ class SimCloud:
         self._dead_for_ever: set[str] = set()
         self.controller = SimController(
             self.config,
-            self.agenda,
+            self.events,
             random.Random(f"controller {seed}"),
             self._agent,
             self._on_death,
@@ -80,7 +80,7 @@ class SimCloud:
             SimHost(
                 host_id,
                 facts,
-                self.agenda,
+                self.events,
                 random.Random(f"host {number} {seed}"),
                 self.folder / f"host-{number}",
                 self._report,
@@ -217,10 +217,10 @@ class SimCloud:
         self.say(f"{process.name} died: {why}")
         if process.name not in self._dead_for_ever:
             delay_ms = self.rng.randrange(*RESTART_MS)
-            self.agenda.after(delay_ms, f"{process.name} starts", process.start)
+            self.events.after(delay_ms, f"{process.name} starts", process.start)
 
     def _lived(self, guest: str, alive: bool) -> None:
-        self.contents.lived(guest, alive, self.agenda.now_ms)
+        self.contents.lived(guest, alive, self.events.now_ms)
 
     def served_to(self, host: SimHost, volume_id: str) -> SimHost | None:
         """The host that serves it, to that host, at this moment."""
@@ -229,7 +229,7 @@ class SimCloud:
                 return home
         return None
 
-    def bury(self, host: SimHost) -> None:
+    def kill_for_good(self, host: SimHost) -> None:
         """The host never comes back."""
         self._dead_for_ever.add(host.name)
         host.fail()
@@ -238,16 +238,16 @@ class SimCloud:
 
     def step(self) -> None:
         """The next event, and the invariants after it."""
-        what = self.agenda.step()
+        what = self.events.step()
         self.say(what)
         self.check()
 
     def run_for(self, duration_ms: int) -> None:
         """Lets simulated time pass."""
-        until = self.agenda.now_ms + duration_ms
-        while (due := self.agenda.next_ms()) is not None and due <= until:
+        until = self.events.now_ms + duration_ms
+        while (due := self.events.next_ms()) is not None and due <= until:
             self.step()
-        self.agenda.now_ms = until
+        self.events.now_ms = until
 
     def check(self, invariants: Iterable[Invariant] | None = None) -> None:
         """Raises Broken, with the seed and the last events, where an invariant does not hold."""
@@ -267,8 +267,8 @@ class SimCloud:
         raise Broken(f"seed {self.seed}: {breach}\nthe last events:\n  {last}")
 
     def calm_down(self) -> None:
-        """Faults end: fair network, good drivers, power for all; the dead for ever stay dead."""
-        self.network.weather, self.network.cut_off = FAIR, set()
+        """Ends all faults: of the network, drivers and power. Hosts killed for good stay dead."""
+        self.network.faults, self.network.cut_off = NO_FAULTS, set()
         self.controller.supply.mend()
         for host in self.hosts:
             host.supply.mend()
@@ -283,10 +283,10 @@ class SimCloud:
     def come_to_rest(self) -> None:
         """Calm, then time, until all that must hold at rest does, and goes on to; else Broken."""
         self.calm_down()
-        self.run_for(max(0, self.network.last_arrival_ms - self.agenda.now_ms))
+        self.run_for(max(0, self.network.last_arrival_ms - self.events.now_ms))
         self._look_until_it_holds(SOON, 1_000, SOON_MS)
         last_plan_ms = max(host.last_plan_ms() for host in self.hosts)
-        self.run_for(max(0, last_plan_ms - self.agenda.now_ms))
+        self.run_for(max(0, last_plan_ms - self.events.now_ms))
         self._look_until_it_holds(AT_REST, 5_000, REST_LIMIT_MS)
         self.check_truth()
         self.run_for(6_000)
@@ -296,13 +296,13 @@ class SimCloud:
     def _look_until_it_holds(
         self, invariants: Iterable[Invariant], every_ms: int, limit_ms: int
     ) -> None:
-        until = self.agenda.now_ms + limit_ms
+        until = self.events.now_ms + limit_ms
         while True:
             self.run_for(every_ms)
             try:
                 return check(self, invariants)
             except Broken:
-                if self.agenda.now_ms >= until:
+                if self.events.now_ms >= until:
                     self.check(invariants)
 
     def check_truth(self) -> None:
@@ -315,7 +315,7 @@ class SimCloud:
                     self._raise(f"{host.host_id} was not told: " + "; ".join(differences))
 
     def say(self, line: str) -> None:
-        self.trace.say(self.agenda.now_ms, line)
+        self.trace.say(self.events.now_ms, line)
 
 
 class _DefectLog(logging.Handler):

@@ -1,8 +1,8 @@
 """The simulated controller: its database's file, which outlives it, and its process.
 
 The process is what ``controller.app.build`` makes. Here is also what ``controller/server.py`` does
-with threads, done by the agenda: reconcile tasks every second, and sending to hosts right after a
-commit.
+with threads, done by the event queue: reconcile tasks every second, and sending to hosts right
+after a commit.
 """
 
 import random
@@ -14,7 +14,7 @@ from controller.kernel.database import Database, open_sqlite
 from controller.storage.snapshots.collect import BlockCollector
 from controller.tables.migrations import migrate
 from protos.rpc import LocalClient
-from tests.harness.agenda import Agenda
+from tests.harness.event_queue import EventQueue
 from tests.harness.power import PowerCut, Supply
 from tests.harness.template import blocks_of, build_app
 
@@ -30,7 +30,7 @@ class SimController:
     def __init__(
         self,
         config: Config,
-        agenda: Agenda,
+        events: EventQueue,
         rng: random.Random,
         agents: Callable[[str, str], object],
         on_death: Callable[["SimController", str], None],
@@ -39,7 +39,7 @@ class SimController:
     ):
         self.supply = Supply(self.name, keep=keep_checkpoints)
         self.on_statement: Callable[[str], None] | None = None
-        self._config, self._agenda, self._rng = config, agenda, rng
+        self._config, self._events, self._rng = config, events, rng
         self._agents, self._on_death = agents, on_death
         self._life = 0
         self._db: Database | None = None
@@ -96,23 +96,23 @@ class SimController:
     def collect_blocks(self, kept_s: float) -> None:
         """The task that a run is too short for, and with less patience."""
         if self.alive:
-            config, clock = self._config, self._agenda.clock
+            config, clock = self._config, self._events.clock
             blocks = blocks_of(config, clock, self.supply.checkpoint)
             collector = BlockCollector(self._db, blocks, kept_s)
-            self._guarded(lambda: collector.run_once(system_call(self._agenda.now_ms)))
+            self._guarded(lambda: collector.run_once(system_call(self._events.now_ms)))
 
     def _build(self) -> None:
         """As ``controller/server.py`` does, migrations and all: it may be cut in the middle."""
-        migrate(self._db, self._agenda.now_ms)
+        migrate(self._db, self._events.now_ms)
         made = build_app(
             self._config,
             self._db,
-            self._agenda.clock,
+            self._events.clock,
             self._rng,
             self._agents,
             self.supply.checkpoint,
         )
-        made.prepare(system_call(self._agenda.now_ms))
+        made.prepare(system_call(self._events.now_ms))
         self._app = made
 
     def _dispatch(self) -> None:
@@ -121,7 +121,7 @@ class SimController:
 
     def _tasks(self) -> None:
         self._at(self._config.task_interval_ms, "tasks", self._tasks)
-        self._app.run_tasks(self._agenda.now_ms)
+        self._app.run_tasks(self._events.now_ms)
         self.soon_dispatch()
 
     def _at(self, delay_ms: int, what: str, act: Callable[[], object]) -> None:
@@ -131,7 +131,7 @@ class SimController:
             if self.alive and self._life == life:
                 self._guarded(act)
 
-        self._agenda.after(delay_ms, f"{self.name} {what}", happen)
+        self._events.after(delay_ms, f"{self.name} {what}", happen)
 
     def _guarded(self, act: Callable[[], object]) -> None:
         try:

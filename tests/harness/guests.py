@@ -65,7 +65,7 @@ class Guests:
         if seen != expected:
             self._breach(f"{guest} reads {seen} from {volume_id} at {offset}, not {expected}")
         home.volumes.write(volume_id, offset, block_of(value), layer)
-        self._cloud.contents.wrote(volume_id, offset, value, self._cloud.agenda.now_ms)
+        self._cloud.contents.wrote(volume_id, offset, value, self._cloud.events.now_ms)
         return True
 
     def _breach(self, what: str) -> None:

@@ -3,8 +3,8 @@
 The machine is what the shipped fake drivers hold (guests, taps, VPCs, volumes and what serves them,
 cached images) and the ledger's database. The process is what ``hostagent.app.build`` makes: it is
 lost whenever its power is cut, and made anew on the same machine. Here is also what
-``hostagent/server.py`` does with threads, done by the agenda: work when it is due, a report when
-there is news or it is time.
+``hostagent/server.py`` does with threads, done by the event queue: work when it is due, a report
+when there is news or it is time.
 """
 
 import difflib
@@ -25,7 +25,7 @@ from hostagent.storage.volumes.fake import FakeVolumes
 from hostagent.storage.volumes.fake_exports import FakeExports
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
-from tests.harness.agenda import Agenda
+from tests.harness.event_queue import EventQueue
 from tests.harness.machine import (
     ALIVE,
     RETRY_MS,
@@ -53,7 +53,7 @@ class SimHost:
         self,
         host_id: str,
         facts: fleet_pb2.HostFacts,
-        agenda: Agenda,
+        events: EventQueue,
         rng: random.Random,
         folder: Path,
         send: Callable[["SimHost", fleet_pb2.HostReport], fleet_pb2.HostSpec],
@@ -72,7 +72,7 @@ class SimHost:
         self.unserved: set[str] = set()  # volumes that a guest here was to have from elsewhere
         self._acting: set[str] = set()  # assignments that a worker is at
         self.twice_at_once: list[str] = []  # what two were ever at
-        self._facts, self._agenda, self._rng = facts, agenda, rng
+        self._facts, self._events, self._rng = facts, events, rng
         self._send, self._on_death, self._limits = send, on_death, limits
         self._served = served
         self._life = 0  # which of its processes: events of earlier ones are void
@@ -89,7 +89,7 @@ class SimHost:
 
         client = FleetThroughNetwork(call, lambda name: self.supply.checkpoint(name))
         self.blocks = FleetBlocks(client)
-        self.images = SimImages(agenda, call, self.blocks, folder / "images")
+        self.images = SimImages(events, call, self.blocks, folder / "images")
         self.volumes = FakeVolumes(rng, read_base=self.images.read, base_holds=self.images.holds)
         self.exports = FakeExports(self.volumes, facts.volume_endpoint)
         self.ledger_file = open_file(":memory:")
@@ -142,7 +142,7 @@ class SimHost:
         self.ledger = HostLedger(
             self.ledger_file,
             self.host_id,
-            now_ms=self._agenda.now_ms,
+            now_ms=self._events.now_ms,
             boot_id=f"boot-{self._boot}",
             checkpoint=self.supply.checkpoint,
         )
@@ -156,7 +156,7 @@ class SimHost:
             blocks=self.blocks,
             copiers=Later(self._rng, self._at),
             consoles=self.consoles,
-            clock=self._agenda.clock,
+            clock=self._events.clock,
             facts=lambda: self._facts,
             limits=self._limits,
             checkpoint=self._at_checkpoint,
@@ -181,11 +181,11 @@ class SimHost:
 
     def _new_hypervisor(self) -> FakeHypervisor:
         return FakeHypervisor(
-            self._agenda.clock,
+            self._events.clock,
             self._rng,
             self.faults,
             self.state,
-            later=lambda delay_ms, _: self._agenda.after(
+            later=lambda delay_ms, _: self._events.after(
                 delay_ms, f"{self.name} guest", self._tick
             ),
             facts=self._facts,
@@ -220,28 +220,28 @@ class SimHost:
         """HostAgent.ReadConsole."""
         path = self.consoles / f"{request.instance_id}.log"
         output = path.read_bytes()[-request.max_bytes :] if path.exists() else b""
-        return fleet_pb2.ReadConsoleResponse(output=output, timestamp_ms=self._agenda.now_ms)
+        return fleet_pb2.ReadConsoleResponse(output=output, timestamp_ms=self._events.now_ms)
 
     # -- what server.py does with threads ------------------------------------------------------
 
     def _soon_work(self) -> None:
-        self._plan_work(self._agenda.now_ms)
+        self._plan_work(self._events.now_ms)
 
     def _plan_work(self, when: int | None) -> None:
         if when is None or (self._work_at is not None and self._work_at <= when):
             return
-        self._work_at = max(when, self._agenda.now_ms)
-        self._at(self._work_at - self._agenda.now_ms, "works", self._work)
+        self._work_at = max(when, self._events.now_ms)
+        self._at(self._work_at - self._events.now_ms, "works", self._work)
 
     def _work(self) -> None:
-        if self._work_at is not None and self._work_at > self._agenda.now_ms:
+        if self._work_at is not None and self._work_at > self._events.now_ms:
             return  # planned anew, for later
         self._work_at = None
-        self._plan_work(self.agent.run_due(self._agenda.now_ms))
+        self._plan_work(self.agent.run_due(self._events.now_ms))
 
     def _soon_news(self) -> None:
         if self._news_at is None:
-            self._news_at = self._agenda.now_ms + NEWS_MS
+            self._news_at = self._events.now_ms + NEWS_MS
             self._at(NEWS_MS, "has news", self._tell_news)
 
     def _tell_news(self) -> None:
@@ -273,7 +273,7 @@ class SimHost:
             if self.alive and self._life == life:
                 self._guarded(act)
 
-        self._agenda.after(delay_ms, f"{self.name} {what}", happen)
+        self._events.after(delay_ms, f"{self.name} {what}", happen)
 
     def _guarded(self, act: Callable[[], object]) -> None:
         try:

@@ -17,7 +17,7 @@ from hostagent.storage.blocks import Blocks
 from hostagent.storage.images.fake import FakeImages
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
-from tests.harness.agenda import Agenda
+from tests.harness.event_queue import EventQueue
 
 ALIVE = (Power.PAUSED.value, Power.RUNNING.value, Power.SHUTTING_DOWN.value)
 RETRY_MS = 1_000
@@ -61,8 +61,8 @@ class FleetThroughNetwork:
 class SimImages(FakeImages):
     """The fake cache, but what is not here yet has to be had from the controller."""
 
-    def __init__(self, agenda: Agenda, fleet: Fleet, blocks: Blocks, folder: Path):
-        super().__init__(agenda.clock, fetch_ms=FETCH_MS, blocks=blocks, folder=folder)
+    def __init__(self, events: EventQueue, fleet: Fleet, blocks: Blocks, folder: Path):
+        super().__init__(events.clock, fetch_ms=FETCH_MS, blocks=blocks, folder=folder)
         self._fleet, self._here = fleet, set()
 
     def ensure(self, source: fleet_pb2.ImageSource) -> Path:

@@ -1,11 +1,11 @@
-"""The simulated network: calls between processes that are lost, answered in vain, late or doubled.
+"""The simulated network: calls between processes are lost, late, doubled, or lose their reply.
 
 A call is synchronous, as gRPC's are for its caller. What can go wrong with it:
 
-    lost       the request never arrives                       caller: UNAVAILABLE, nothing done
-    unheard    it is done, the answer is lost                  caller: UNAVAILABLE, done
-    late       it is done after the caller has given up        caller: UNAVAILABLE, done later
-    doubled    it is done, and done once more later            caller: its answer
+    lost        the request never arrives                       caller: UNAVAILABLE, nothing done
+    reply_lost  it is done, the answer is lost                  caller: UNAVAILABLE, done
+    late        it is done after the caller has given up        caller: UNAVAILABLE, done later
+    doubled     it is done, and done once more later            caller: its answer
 
 Late and doubled requests overtake others: that is the reordering. A process without power or cut
 off answers nothing. Whether a caller tries again is the caller's affair.
@@ -17,22 +17,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from protos.errors import CloudError, Kind
-from tests.harness.agenda import Agenda
+from tests.harness.event_queue import EventQueue
 from tests.harness.power import PowerCut
 
 
 @dataclass(frozen=True)
-class Weather:
+class NetworkFaults:
     """How often what goes wrong, each a probability per call; ``late_ms`` is the longest delay."""
 
     lost: float = 0.0
-    unheard: float = 0.0
+    reply_lost: float = 0.0
     late: float = 0.0
     doubled: float = 0.0
     late_ms: int = 20_000
 
 
-FAIR = Weather()
+NO_FAULTS = NetworkFaults()
 
 
 class Process(Protocol):
@@ -49,11 +49,11 @@ class Process(Protocol):
 class Network:
     """All calls of one cloud pass here."""
 
-    def __init__(self, agenda: Agenda, rng: random.Random, weather: Weather = FAIR):
-        self.weather = weather
+    def __init__(self, events: EventQueue, rng: random.Random, faults: NetworkFaults = NO_FAULTS):
+        self.faults = faults
         self.cut_off: set[str] = set()  # names of processes that nobody reaches and that reach none
         self.last_arrival_ms = 0  # of what is still on its way
-        self._agenda, self._rng = agenda, rng
+        self._events, self._rng = events, rng
 
     def call(self, source: str, target: Process, what: str, deliver: Callable[[], object]):
         """``deliver()`` makes the call at the target; its answer, or CloudError."""
@@ -66,17 +66,17 @@ class Network:
         answer = deliver_to(target, what, deliver)
         if fate == "doubled":
             self._again(source, target, what, deliver)
-        if fate == "unheard":
+        if fate == "reply_lost":
             raise unreachable(f"the answer to {what} from {source} to {target.name}")
         return answer
 
     def _fate(self) -> str:
-        weather = self.weather
-        if weather is FAIR:
+        faults = self.faults
+        if faults is NO_FAULTS:
             return "delivered"
         drawn = self._rng.random()
-        for fate in ("lost", "unheard", "late", "doubled"):
-            drawn -= getattr(weather, fate)
+        for fate in ("lost", "reply_lost", "late", "doubled"):
+            drawn -= getattr(faults, fate)
             if drawn < 0:
                 return fate
         return "delivered"
@@ -94,9 +94,9 @@ class Network:
                 if refusal.kind is Kind.BUG:
                     raise
 
-        delay_ms = self._rng.randrange(1, self.weather.late_ms)
-        self.last_arrival_ms = max(self.last_arrival_ms, self._agenda.now_ms + delay_ms)
-        self._agenda.after(delay_ms, f"{what} arrives late at {target.name}", arrive)
+        delay_ms = self._rng.randrange(1, self.faults.late_ms)
+        self.last_arrival_ms = max(self.last_arrival_ms, self._events.now_ms + delay_ms)
+        self._events.after(delay_ms, f"{what} arrives late at {target.name}", arrive)
 
 
 def deliver_to(target: Process, what: str, deliver: Callable[[], object]):

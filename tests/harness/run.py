@@ -1,4 +1,4 @@
-"""One seeded run from a fair start through a storm to rest: what test_seeds does a thousand times.
+"""One seeded run: calls, faults, then time to converge. test_seeds does a thousand of them.
 
 outcome = run_seed(7)                   raises Broken where an invariant does not hold
 python -m tests.harness.run 7           the same, with its trace printed
@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 
 from tests.harness.cloud import SimCloud
+from tests.harness.fault_injector import FaultInjector
 from tests.harness.guests import Guests
-from tests.harness.nemesis import Nemesis
 from tests.harness.workload import Workload
 
 
@@ -48,16 +48,18 @@ def run_seed(seed: int, shape: Shape = SHORT, *, show: bool = False) -> Outcome:
     with SimCloud(seed, hosts) as cloud:
         if show:
             cloud.trace.show()
-        began = cloud.agenda.now_ms
+        began = cloud.events.now_ms
         workload = Workload(
             random.Random(f"work {seed}"), cloud.customers, cloud.operator, cloud.ask
         )
         workload.begin()
         guests = Guests(cloud, random.Random(f"guests {seed}"))
-        nemesis = Nemesis(cloud, random.Random(f"nemesis {seed}"), may_bury=rng.random() < 0.3)
+        # With another word, seeds that are written down somewhere would mean other runs.
+        drawn = random.Random(f"nemesis {seed}")
+        injector = FaultInjector(cloud, drawn, may_kill_for_good=rng.random() < 0.3)
         ends = (
             _plan(cloud, rng, workload.step, shape.calls, shape.calls_every_ms, "customer"),
-            _plan(cloud, rng, nemesis.step, shape.faults, shape.faults_every_ms, "nemesis"),
+            _plan(cloud, rng, injector.step, shape.faults, shape.faults_every_ms, "fault"),
             _plan(cloud, rng, guests.step, shape.writes, shape.writes_every_ms, "guest"),
         )
         cloud.run_for(max(ends) - began)
@@ -65,17 +67,17 @@ def run_seed(seed: int, shape: Shape = SHORT, *, show: bool = False) -> Outcome:
         return Outcome(
             cloud.trace.digest,
             cloud.trace.count,
-            cloud.agenda.now_ms - began,
+            cloud.events.now_ms - began,
             len(cloud.answers.instances),
         )
 
 
 def _plan(cloud, rng: random.Random, act, times: int, every_ms: int, what: str) -> int:
     """``act`` so many times, at drawn distances. Answers when it is done."""
-    when = cloud.agenda.now_ms
+    when = cloud.events.now_ms
     for _ in range(times):
         when += rng.randrange(1, every_ms)
-        cloud.agenda.at(when, what, act)
+        cloud.events.at(when, what, act)
     return when
 
 

@@ -38,7 +38,7 @@ class Script:
 
     def ask(self, service: str, method: str, request, *, done: tuple[Kind, ...] = ()):
         """The answer; None where a refusal of these kinds says that it is so already."""
-        until = self.cloud.agenda.now_ms + LIMIT_MS
+        until = self.cloud.events.now_ms + LIMIT_MS
         tries = 0
         while True:
             try:
@@ -46,7 +46,7 @@ class Script:
             except CloudError as refusal:
                 if tries and refusal.kind in done:
                     return None
-                if refusal.kind not in WAITS_OUT or self.cloud.agenda.now_ms > until:
+                if refusal.kind not in WAITS_OUT or self.cloud.events.now_ms > until:
                     raise
             tries += 1
             self.cloud.run_for(LOOK_MS)
@@ -61,9 +61,9 @@ class Script:
         return list(answer.addresses)
 
     def wait_for(self, what: str, happened: Callable[[], bool]) -> None:
-        until = self.cloud.agenda.now_ms + LIMIT_MS
+        until = self.cloud.events.now_ms + LIMIT_MS
         while not happened():
-            assert self.cloud.agenda.now_ms < until, f"{what} did not come about"
+            assert self.cloud.events.now_ms < until, f"{what} did not come about"
             self.cloud.run_for(LOOK_MS)
 
     def wait_for_states(self, *states: str) -> None:

@@ -25,7 +25,7 @@ from controller.tables.migrations import migrate
 from protos.cloud.v1 import fleet_pb2, images_pb2
 from protos.ids import new_id
 from protos.rpc import Caller, LocalClient
-from tests.harness.agenda import START_MS
+from tests.harness.event_queue import START_MS
 from tests.harness.scratch import scratch_folder
 
 CUSTOMERS = ("alice", "bob")

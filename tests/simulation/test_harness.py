@@ -6,10 +6,10 @@ import pytest
 
 from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind
-from tests.harness.agenda import Agenda
 from tests.harness.cloud import SimCloud
 from tests.harness.customers import Call
-from tests.harness.network import FAIR, Network, Weather
+from tests.harness.event_queue import EventQueue
+from tests.harness.network import NO_FAULTS, Network, NetworkFaults
 from tests.harness.power import PowerCut, Supply
 
 
@@ -35,8 +35,8 @@ def target():
     return Target()
 
 
-def network(agenda, **weather):
-    return Network(agenda, random.Random(1), Weather(**weather) if weather else FAIR)
+def network(events, **faults):
+    return Network(events, random.Random(1), NetworkFaults(**faults) if faults else NO_FAULTS)
 
 
 def call(target, through):
@@ -50,45 +50,45 @@ def refused(target, through) -> CloudError:
     return caught.value
 
 
-def run_out(agenda) -> None:
-    while agenda.next_ms() is not None:
-        agenda.step()
+def run_out(events) -> None:
+    while events.next_ms() is not None:
+        events.step()
 
 
-def test_in_fair_weather_a_call_is_answered_once(target):
-    agenda = Agenda()
-    assert call(target, network(agenda)) == "answer"
-    run_out(agenda)
+def test_without_faults_a_call_is_answered_once(target):
+    events = EventQueue()
+    assert call(target, network(events)) == "answer"
+    run_out(events)
     assert target.arrived == 1
 
 
-def test_a_lost_call_is_not_done_and_an_unheard_one_is(target):
-    refused(target, network(Agenda(), lost=1.0))
+def test_a_lost_call_is_not_done_and_one_whose_reply_is_lost_is(target):
+    refused(target, network(EventQueue(), lost=1.0))
     assert target.arrived == 0
-    refused(target, network(Agenda(), unheard=1.0))
+    refused(target, network(EventQueue(), reply_lost=1.0))
     assert target.arrived == 1
 
 
 def test_a_late_call_is_done_when_its_caller_has_given_up(target):
-    agenda = Agenda()
-    through = network(agenda, late=1.0)
+    events = EventQueue()
+    through = network(events, late=1.0)
     refused(target, through)
     assert target.arrived == 0
-    run_out(agenda)
+    run_out(events)
     assert target.arrived == 1
-    assert agenda.now_ms == through.last_arrival_ms
+    assert events.now_ms == through.last_arrival_ms
 
 
 def test_a_doubled_call_is_answered_and_done_again_later(target):
-    agenda = Agenda()
-    assert call(target, network(agenda, doubled=1.0)) == "answer"
+    events = EventQueue()
+    assert call(target, network(events, doubled=1.0)) == "answer"
     assert target.arrived == 1
-    run_out(agenda)
+    run_out(events)
     assert target.arrived == 2
 
 
 def test_who_is_cut_off_or_dead_answers_nothing(target):
-    through = network(Agenda())
+    through = network(EventQueue())
     for name in ("source", "target"):
         through.cut_off = {name}
         refused(target, through)
@@ -100,7 +100,7 @@ def test_who_is_cut_off_or_dead_answers_nothing(target):
 
 def test_a_power_cut_kills_the_callee_and_its_caller_sees_silence(target):
     target.supply.cut_in(1)
-    refused(target, network(Agenda()))
+    refused(target, network(EventQueue()))
     assert (target.arrived, target.alive) == (1, False)
 
 
@@ -118,11 +118,11 @@ def test_a_cut_comes_at_the_checkpoint_that_it_was_planned_for():
 
 
 def test_events_of_one_moment_come_in_the_order_of_their_planning():
-    agenda, happened = Agenda(), []
+    events, happened = EventQueue(), []
     for name in "abc":
-        agenda.after(5, name, lambda name=name: happened.append(name))
-    agenda.after(1, "first", lambda: happened.append("first"))
-    run_out(agenda)
+        events.after(5, name, lambda name=name: happened.append(name))
+    events.after(1, "first", lambda: happened.append("first"))
+    run_out(events)
     assert happened == ["first", "a", "b", "c"]
 
 

@@ -1,4 +1,4 @@
-"""A thousand clouds, each with its own weather, crashes and customers.
+"""A thousand clouds, each with its own network faults, crashes and customers.
 
     pytest tests/simulation/test_seeds.py --seeds 10000 --first-seed 1001 --long -n auto
     pytest tests/simulation/test_seeds.py --seed 7          one of them

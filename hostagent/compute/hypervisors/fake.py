@@ -6,8 +6,8 @@ purpose.
 It behaves as libvirt's driver does, with its guests' failures drawn from ``rng``: so a seed repeats
 a run. Time passes when it is looked at (``clock``, milliseconds): with a manual clock nothing moves
 by itself. ``later`` (delay_ms, call) makes it tell of changes by itself, as libvirt's events do: a
-timer in production, the simulation's agenda there. Guests live in FakeState, which outlives the
-agent: the same object in a simulation, a file in production.
+timer in production, the simulation's event queue there. Guests live in FakeState, which outlives
+the agent: the same object in a simulation, a file in production.
 """
 
 from collections.abc import Callable, Collection, Sequence

@@ -11,7 +11,7 @@ from collections.abc import Callable
 START_MS = 1_700_000_000_000  # any moment: the rooms see a plausible date, always the same
 
 
-class Agenda:
+class EventQueue:
     """What will happen when. ``now_ms`` is the clock of every process in the simulation."""
 
     def __init__(self, start_ms: int = START_MS):

@@ -1,4 +1,4 @@
-"""A cloud at rest that has something of everything, to be spoiled: for tests of the invariants."""
+"""A cloud at rest that has something of everything, for tests that break its invariants."""
 
 import contextlib
 import random
@@ -23,8 +23,8 @@ from tests.harness.scenario import Script
 
 
 @dataclass
-class Spoiler:
-    """A cloud at rest, what is in it, and ways to spoil it that no room has."""
+class PopulatedCloud:
+    """A cloud at rest, what is in it, and ways to break it that no room has."""
 
     cloud: SimCloud
     running: str
@@ -75,7 +75,7 @@ class Spoiler:
 
 
 @contextlib.contextmanager
-def spoiled() -> Iterator[Spoiler]:
+def populated_cloud() -> Iterator[PopulatedCloud]:
     """Alice has an instance that runs, one that is stopped and one that is gone; a group that lets
     itself in, on the first; a tag; an own quota. Of volumes one with the first that its guest has
     written to, a snapshot of that, and one that was made of it; and an image of the first. A VPC of
@@ -109,7 +109,7 @@ def spoiled() -> Iterator[Spoiler]:
         Script(cloud, cloud.operator).ask("Quotas", "Set", quota)
         stored = _store(alice, running)
         cloud.come_to_rest()
-        yield Spoiler(cloud, running, stopped, gone, *stored, vpc, connected, nic)
+        yield PopulatedCloud(cloud, running, stopped, gone, *stored, vpc, connected, nic)
 
 
 def _launch(script: Script, count: int, *group_ids: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""What befalls a simulated cloud: a seeded stream of faults.
+"""Injects faults into a simulated cloud: a seeded stream of them.
 
-    Nemesis(cloud, rng).step()     one more fault, of a kind and at a place drawn from the seed
+    FaultInjector(cloud, rng).step()   one more fault, of a kind and at a place drawn from the seed
 
 Processes lose their power at a checkpoint to come or between two events, machines fail, the network
 loses, delays and doubles, hosts are cut off and die amid copies, hypervisors and drivers misbehave,
@@ -14,15 +14,15 @@ import random
 from hostagent.compute.drivers import Power
 from hostagent.compute.hypervisors.fake_guests import Faults
 from tests.harness.cloud import SimCloud
-from tests.harness.network import FAIR, Weather
+from tests.harness.network import NO_FAULTS, NetworkFaults
 from tests.harness.workload import swarm
 
-STORMS = (
-    FAIR,
-    Weather(lost=0.05, unheard=0.05, late=0.05, doubled=0.05),
-    Weather(lost=0.3, unheard=0.1),
-    Weather(late=0.3, doubled=0.3, late_ms=8_000),
-    Weather(unheard=0.4),
+NETWORK_FAULTS = (
+    NO_FAULTS,
+    NetworkFaults(lost=0.05, reply_lost=0.05, late=0.05, doubled=0.05),
+    NetworkFaults(lost=0.3, reply_lost=0.1),
+    NetworkFaults(late=0.3, doubled=0.3, late_ms=8_000),
+    NetworkFaults(reply_lost=0.4),
 )
 FAULTS = (
     Faults(call_fails=0.2, forgets=0.5),
@@ -34,18 +34,20 @@ FAULTS = (
 )
 
 
-class Nemesis:
-    """See the module's head. ``may_bury``: whether a host may die for ever, once."""
+class FaultInjector:
+    """See the module's head. ``may_kill_for_good``: whether a host may die for ever, once."""
 
-    def __init__(self, cloud: SimCloud, rng: random.Random, *, may_bury: bool):
-        self._cloud, self._rng, self._may_bury = cloud, rng, may_bury
+    def __init__(self, cloud: SimCloud, rng: random.Random, *, may_kill_for_good: bool):
+        self._cloud, self._rng, self._may_kill_for_good = cloud, rng, may_kill_for_good
         self._kinds = [kind for kind, _ in KINDS]
-        self._weights = swarm(rng, KINDS, always=(Nemesis.cut_controller, Nemesis.cut_agent))
+        self._weights = swarm(
+            rng, KINDS, always=(FaultInjector.cut_controller, FaultInjector.cut_agent)
+        )
 
     def step(self) -> None:
         kind = self._rng.choices(self._kinds, self._weights)[0]
         done = kind(self)
-        self._cloud.say(f"nemesis: {kind.__name__} {done or ''}")
+        self._cloud.say(f"fault: {kind.__name__} {done or ''}")
 
     def cut_controller(self) -> str:
         checkpoints = self._rng.randint(1, 12)
@@ -77,17 +79,17 @@ class Nemesis:
         host.lose_ledger()
         return host.name
 
-    def bury_host(self) -> str:
-        if not self._may_bury:
+    def kill_host_for_good(self) -> str:
+        if not self._may_kill_for_good:
             return "not this time"
-        self._may_bury = False
+        self._may_kill_for_good = False
         host = self._a_host()
-        self._cloud.bury(host)
+        self._cloud.kill_for_good(host)
         return host.name
 
-    def change_weather(self) -> str:
-        self._cloud.network.weather = self._rng.choice(STORMS)
-        return str(self._cloud.network.weather)
+    def change_network_faults(self) -> str:
+        self._cloud.network.faults = self._rng.choice(NETWORK_FAULTS)
+        return str(self._cloud.network.faults)
 
     def cut_off(self) -> str:
         """A host, the gateway or the controller cannot be reached for a while."""
@@ -95,19 +97,19 @@ class Nemesis:
         network = self._cloud.network
         network.cut_off.add(name)
         duration_ms = self._rng.choice([500, 5_000, 20_000, 90_000])
-        self._cloud.agenda.after(
+        self._cloud.events.after(
             duration_ms, f"{name} is back", lambda: network.cut_off.discard(name)
         )
         return f"{name} for {duration_ms}"
 
-    def spoil_drivers(self) -> str:
+    def break_drivers(self) -> str:
         """A host's hypervisor and drivers misbehave for a while; whoever is there may be harmed."""
         host, faults = self._a_host(), self._rng.choice(FAULTS)
         others = self._rng.choice([0.0, 0.0, 0.2])
         host.misbehave(faults, others)
         self._cloud.harmed_hosts.add(host.host_id)
         duration_ms = self._rng.randrange(2_000, 20_000)
-        self._cloud.agenda.after(duration_ms, f"{host.name} behaves", host.behave)
+        self._cloud.events.after(duration_ms, f"{host.name} behaves", host.behave)
         return f"{host.name} {faults} {others}"
 
     def take_hypervisor_away(self) -> str:
@@ -122,7 +124,7 @@ class Nemesis:
         """No guest of a host answers on its network for a while, nor any that starts there."""
         host, duration_ms = self._a_host(), self._rng.choice([1_000, 10_000, 30_000])
         host.network.mute.add("*")
-        self._cloud.agenda.after(
+        self._cloud.events.after(
             duration_ms, f"{host.name}'s guests answer", host.network.mute.clear
         )
         return f"{host.name} for {duration_ms}"
@@ -136,7 +138,7 @@ class Nemesis:
         guest, duration_ms = self._rng.choice(living), self._rng.choice([5_000, 30_000, 90_000])
         self._cloud.deafened.append(guest)
         guest.deaf = True
-        self._cloud.agenda.after(
+        self._cloud.events.after(
             duration_ms, "a guest listens", lambda: setattr(guest, "deaf", False)
         )
         return f"on {host.name} for {duration_ms}"
@@ -190,22 +192,22 @@ class Nemesis:
 
 
 KINDS = (
-    (Nemesis.cut_controller, 14),
-    (Nemesis.kill_controller, 3),
-    (Nemesis.cut_agent, 20),
-    (Nemesis.kill_agent, 4),
-    (Nemesis.fail_machine, 3),
-    (Nemesis.lose_ledger, 1),
-    (Nemesis.bury_host, 1),
-    (Nemesis.change_weather, 8),
-    (Nemesis.cut_off, 6),
-    (Nemesis.spoil_drivers, 5),
-    (Nemesis.take_hypervisor_away, 5),
-    (Nemesis.mute_guests, 4),
-    (Nemesis.deafen_guest, 4),
-    (Nemesis.kill_server, 3),
-    (Nemesis.interrupt_copy, 5),
-    (Nemesis.collect_blocks, 3),
-    (Nemesis.power_off_guest, 5),
-    (Nemesis.crash_guest, 4),
+    (FaultInjector.cut_controller, 14),
+    (FaultInjector.kill_controller, 3),
+    (FaultInjector.cut_agent, 20),
+    (FaultInjector.kill_agent, 4),
+    (FaultInjector.fail_machine, 3),
+    (FaultInjector.lose_ledger, 1),
+    (FaultInjector.kill_host_for_good, 1),
+    (FaultInjector.change_network_faults, 8),
+    (FaultInjector.cut_off, 6),
+    (FaultInjector.break_drivers, 5),
+    (FaultInjector.take_hypervisor_away, 5),
+    (FaultInjector.mute_guests, 4),
+    (FaultInjector.deafen_guest, 4),
+    (FaultInjector.kill_server, 3),
+    (FaultInjector.interrupt_copy, 5),
+    (FaultInjector.collect_blocks, 3),
+    (FaultInjector.power_off_guest, 5),
+    (FaultInjector.crash_guest, 4),
 )
