@@ -18,9 +18,9 @@ from cli import cloud, services
 from cli.administration import commands as administration_commands
 from cli.cloud import Cloud, Wishes
 from cli.down import Down
-from cli.following import Following
 from cli.images import DEMO_NAME
 from cli.layout import Layout
+from cli.log_tail import LogTail
 from cli.progress import Progress
 from cli.services import ROOT
 from cli.status import Status
@@ -128,10 +128,10 @@ def _welcome(layout: Layout, chosen: Cloud) -> str:
 def _follow(layout: Layout, progress: Progress) -> None:
     """Shows what the services say until Ctrl-C, which stops them; guests keep running."""
     progress.print(f"Ctrl-C stops the services; guests keep running. All they say: {layout.logs}\n")
-    following = Following(layout.logs)
+    tail = LogTail(layout.logs)
     try:
         while services.is_supervised(layout):
-            for line in following.new_lines():
+            for line in tail.new_lines():
                 progress.print(line)
             time.sleep(FOLLOW_POLL_S)
         progress.print("The supervisor has ended.")

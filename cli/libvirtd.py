@@ -23,7 +23,7 @@ from cli.layout import Layout
 from cli.services import Program, tail
 
 NAMESPACE = Path(__file__).with_name("in-libvirt-namespace")
-KEEPER = Path(__file__).with_name("keep-virtlogd")
+VIRTLOGD_SCRIPT = Path(__file__).with_name("keep-virtlogd")
 CONSOLE_BYTES = 256 * 1024  # of a guest's console before virtlogd begins a new file; one is kept
 
 QEMU_CONF = """\
@@ -85,13 +85,13 @@ def boot_id() -> str:
 
 
 def programs(layout: Layout) -> list[Program]:
-    """libvirtd, and the keeper of virtlogd."""
+    """libvirtd, and the script that keeps virtlogd running."""
     enter = [
         *("unshare", "--mount", "--propagation", "slave"),
         *("sh", str(NAMESPACE), str(layout.libvirt), str(layout.cache / "libvirt")),
     ]
     return [
-        Program("virtlogd", [*enter, "sh", str(KEEPER)], priority=10),
+        Program("virtlogd", [*enter, "sh", str(VIRTLOGD_SCRIPT)], priority=10),
         Program(
             "libvirtd",
             [*enter, "libvirtd", "--pid-file", "/run/libvirt/libvirtd.pid"],
@@ -115,7 +115,7 @@ def await_socket(layout: Layout, timeout_s: float = 20.0) -> None:
 
 
 def stop_logging(layout: Layout, timeout_s: float = 5.0) -> None:
-    """Ends the virtlogd that the keeper left behind, if it is there."""
+    """Ends the virtlogd that its script left behind, if it is there."""
     pid_file = layout.libvirt / "run" / "virtlogd.pid"
     try:
         pid = int(pid_file.read_text())

@@ -51,7 +51,7 @@ class Program:
     command: Sequence[str]
     priority: int
     inputs: tuple[Path, ...] = ()
-    settle_s: int = 3  # what ends earlier has not started: the next try waits longer
+    start_s: int = 3  # what ends earlier has not started: the next try waits longer
     stop_wait_s: int = 15
     ours: bool = False  # runs this repository's code
     environment: Mapping[str, str] = field(default_factory=dict)  # beside the supervisor's
@@ -120,7 +120,7 @@ def _section(layout: Layout, program: Program) -> list[str]:
         f"priority = {program.priority}",
         "autostart = true",
         "autorestart = true",
-        f"startsecs = {program.settle_s}",
+        f"startsecs = {program.start_s}",
         "startretries = 1000000",
         f"stopwaitsecs = {program.stop_wait_s}",
         *([f"environment = {_environment(program.environment)}"] if program.environment else []),

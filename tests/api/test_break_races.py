@@ -180,8 +180,8 @@ def test_everything_at_once(cloud, account):
 
     with ThreadPoolExecutor(CALLERS) as pool:
         list(pool.map(caller, range(CALLERS)))
-    settled = {"running", "stopped", "terminated"}
-    wait_until("calm", lambda: set(account.states().values()) <= settled)
+    steady = {"running", "stopped", "terminated"}
+    wait_until("calm", lambda: set(account.states().values()) <= steady)
     wait_until("books", lambda: not books(cloud))
     carried = [
         address["InstanceId"]

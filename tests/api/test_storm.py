@@ -66,7 +66,7 @@ def test_a_storm_passes(cloud):
     for host in cloud.hosts:
         host.behave()
     world = cloud.world()
-    wait_until("rest", lambda: _is_at_rest(world), limit_s=60)
+    wait_until("quiesced", lambda: _is_quiesced(world), limit_s=60)
     check(world, AFTERWARDS)
 
 
@@ -94,7 +94,7 @@ def _customer(cloud, number: int, account) -> None:
             assert refusal.response["ResponseMetadata"]["HTTPStatusCode"] < 500, refusal
 
 
-def _is_at_rest(world) -> bool:
+def _is_quiesced(world) -> bool:
     try:
         check(world, AFTERWARDS)
     except Broken:

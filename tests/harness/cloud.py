@@ -3,7 +3,7 @@
     with SimCloud(seed=7) as cloud:
         cloud.ask(cloud.customers[0], Call("Instances", "Run", request))   as a gateway would
         cloud.run_for(10_000)       simulated milliseconds; invariants after each event
-        cloud.come_to_rest()        faults end, and all that is not dead for ever converges
+        cloud.quiesce()             faults end, and all that is not dead for ever converges
 
 One seed is one run: clock, ids, faults and workload come from it alone, and ``trace`` is a digest
 of all that happened. The controller's database is a file that outlives its crashes. The cloud is
@@ -27,7 +27,7 @@ from tests.harness.customers import Call, Customer
 from tests.harness.event_queue import EventQueue
 from tests.harness.hosts import SimHost
 from tests.harness.invariants import Broken, Invariant, check
-from tests.harness.invariants.sets import ALWAYS, AT_REST, ON_MACHINES, SOON
+from tests.harness.invariants.sets import ALWAYS, ON_MACHINES, QUIESCED, SOON
 from tests.harness.network import NO_FAULTS, Network
 from tests.harness.power import PowerCut
 from tests.harness.records import Records
@@ -35,7 +35,9 @@ from tests.harness.scratch import scratch_folder
 from tests.harness.template import Template, template
 from tests.harness.trace import Trace
 
-REST_LIMIT_MS = 150_000  # of simulated time, from the last fault to rest: deaf guests take 60 s
+QUIESCE_LIMIT_MS = (
+    150_000  # of simulated time, from the last fault to quiesced: deaf guests take 60 s
+)
 SOON_MS = 15_000  # two heartbeats and a restart
 RESTART_MS = (100, 4_000)  # from a process's death to its next life
 LIMITS = Limits(reach_ms=8_000)  # a run is too short for guests that boot for minutes
@@ -280,18 +282,18 @@ class SimCloud:
             if not process.alive and process.name not in self._dead_for_ever:
                 process.start()
 
-    def come_to_rest(self) -> None:
-        """Calm, then time, until all that must hold at rest does, and goes on to; else Broken."""
+    def quiesce(self) -> None:
+        """Ends faults and waits until all invariants hold and go on to. Raises Broken."""
         self.calm_down()
         self.run_for(max(0, self.network.last_arrival_ms - self.events.now_ms))
         self._look_until_it_holds(SOON, 1_000, SOON_MS)
         last_plan_ms = max(host.last_plan_ms() for host in self.hosts)
         self.run_for(max(0, last_plan_ms - self.events.now_ms))
-        self._look_until_it_holds(AT_REST, 5_000, REST_LIMIT_MS)
+        self._look_until_it_holds(QUIESCED, 5_000, QUIESCE_LIMIT_MS)
         self.check_truth()
         self.run_for(6_000)
-        self.check(AT_REST)
-        self.say("at rest")
+        self.check(QUIESCED)
+        self.say("quiesced")
 
     def _look_until_it_holds(
         self, invariants: Iterable[Invariant], every_ms: int, limit_ms: int

@@ -1,4 +1,4 @@
-"""A cloud at rest that has something of everything, for tests that break its invariants."""
+"""A quiesced cloud that has something of everything, for tests that break its invariants."""
 
 import contextlib
 import random
@@ -24,7 +24,7 @@ from tests.harness.scenario import Script
 
 @dataclass
 class PopulatedCloud:
-    """A cloud at rest, what is in it, and ways to break it that no room has."""
+    """A quiesced cloud, what is in it, and ways to break it that no room has."""
 
     cloud: SimCloud
     running: str
@@ -108,7 +108,7 @@ def populated_cloud() -> Iterator[PopulatedCloud]:
         quota.account_id = cloud.customers[0].account_id
         Script(cloud, cloud.operator).ask("Quotas", "Set", quota)
         stored = _store(alice, running)
-        cloud.come_to_rest()
+        cloud.quiesce()
         yield PopulatedCloud(cloud, running, stopped, gone, *stored, vpc, connected, nic)
 
 

@@ -63,7 +63,7 @@ def run_seed(seed: int, shape: Shape = SHORT, *, show: bool = False) -> Outcome:
             _plan(cloud, rng, guests.step, shape.writes, shape.writes_every_ms, "guest"),
         )
         cloud.run_for(max(ends) - began)
-        cloud.come_to_rest()
+        cloud.quiesce()
         return Outcome(
             cloud.trace.digest,
             cloud.trace.count,

@@ -73,7 +73,7 @@ class Script:
 
 
 def play(cloud: SimCloud) -> EndState:
-    """The story, to its end and to rest."""
+    """The story, to its end, until the cloud is quiesced."""
     script = Script(cloud, cloud.customers[0])
     group_id = _make_group(script)
     _let_in(script, group_id, 22)
@@ -103,7 +103,7 @@ def play(cloud: SimCloud) -> EndState:
     _shut_out(script, group_id, 22)
     _change(script, "Terminate", first.instance_id)
     script.wait_for_states("terminated", "running")
-    cloud.come_to_rest()
+    cloud.quiesce()
     return _end_state(script, group_id)
 
 

@@ -28,7 +28,7 @@ class StorageEnd:
 
 
 def play(cloud: SimCloud) -> StorageEnd:
-    """The story, to its end and to rest."""
+    """The story, to its end, until the cloud is quiesced."""
     script, guests = Script(cloud, cloud.customers[0]), Guests(cloud, random.Random(1))
     run = instances_pb2.RunInstancesRequest(
         image_id=cloud.customers[0].image_id, min_count=1, max_count=1, client_token="the-story"
@@ -53,7 +53,7 @@ def play(cloud: SimCloud) -> StorageEnd:
     _wait(script, disk, "available")
     delete = volumes_pb2.VolumeRequest(volume_id=disk)
     script.ask("Volumes", "Delete", delete, done=(Kind.NOT_FOUND,))
-    cloud.come_to_rest()
+    cloud.quiesce()
     volumes = _volumes(script).values()
     return StorageEnd(tuple(sorted(map(_seen, volumes))), len(_snapshots(script)))
 

@@ -51,7 +51,7 @@ def host(tmp_path, daemon):
 @pytest.fixture
 def attached(host):
     host.tell(NAME, Guest.LISTENS, disks=[disk()])
-    settled(host)
+    converged(host)
     return host
 
 
@@ -59,7 +59,7 @@ def disk(size_bytes=64 * MIB, **fields):
     return DiskSpec(volume_id=VOLUME, device_name="/dev/sdf", size_bytes=size_bytes, **fields)
 
 
-def settled(host):
+def converged(host):
     progress = lambda: host.ledger.instances.get(NAME).progress  # noqa: E731
     eventually(lambda: progress().devices_revision == host.revision, progress)
     return progress().device_failures
@@ -112,11 +112,11 @@ def test_attached_limited_grown_and_found_again(attached):
     host.stop()
     host.start()
     host.tell(NAME, Guest.LISTENS, disks=[disk(128 * MIB, iops=300, throughput_mibps=5)])
-    assert settled(host) == ()
+    assert converged(host) == ()
     assert (has(host).size_bytes, has(host).iops, has(host).throughput_mibps) == (128 * MIB, 300, 5)
     assert host.volumes.chain(VOLUME)[-1].size_bytes == 128 * MIB
     host.tell(NAME, Guest.LISTENS, disks=[disk(128 * MIB)])
-    assert settled(host) == ()
+    assert converged(host) == ()
     assert (has(host).iops, has(host).throughput_mibps) == (0, 0)
     assert host.hypervisor.holder(VOLUME) == NAME
     assert host.greetings(NAME) == 1
@@ -125,7 +125,7 @@ def test_attached_limited_grown_and_found_again(attached):
 def test_a_guest_that_does_not_let_go_is_busy_until_it_is_stopped(attached):
     host = attached
     host.tell(NAME, Guest.LISTENS)
-    (failure,) = settled(host)
+    (failure,) = converged(host)
     assert (failure.id, failure.busy) == (VOLUME, True)
     with pytest.raises(DriverError, match="open in"):
         host.on.manager.remove(VOLUME)
@@ -168,7 +168,7 @@ def test_a_commit_that_fails_is_heard_of_and_begins_anew_when_it_is_asked_for(ho
     make_layers(host, 2)
     with broken(host.volumes.chain(VOLUME)[1].path):
         host.tell(NAME, Guest.LISTENS, disks=[disk()])
-        settled(host)
+        converged(host)
         for _ in range(2):
             with pytest.raises(DriverError, match="its commit failed: Input/output error"):
                 committed(host, 1)
@@ -186,7 +186,7 @@ def test_what_is_done_to_a_disk_waits_for_its_commit(host):
     manager = host.on.manager
     make_layers(host, 2)
     host.tell(NAME, Guest.LISTENS, disks=[disk()])
-    settled(host)
+    converged(host)
     lowest, frozen, _ = (str(layer.path) for layer in host.volumes.chain(VOLUME))
     domain, slow = host.hypervisor._existing(NAME), libvirt.VIR_DOMAIN_BLOCK_COMMIT_BANDWIDTH_BYTES
     domain.blockCommit("vdf", lowest, frozen, 1 << 16, slow)
@@ -207,7 +207,7 @@ def test_what_is_done_to_a_disk_waits_for_its_commit(host):
 def test_nothing_is_lost_where_libvirtd_and_agent_are_killed_amid_a_commit(host, daemon):
     make_layers(host, 3)
     host.tell(NAME, Guest.LISTENS, disks=[disk()])
-    settled(host)
+    converged(host)
     with pytest.raises(NotYet):
         host.on.manager.commit(VOLUME, 2)
     daemon.kill_libvirtd()
@@ -233,7 +233,7 @@ def test_killed_between_every_step_of_an_attachment(host, daemon):
         if turn % 2:
             daemon.start_libvirtd()
         host.start()
-        assert settled(host) == ()
+        assert converged(host) == ()
     assert [disk.volume_id for disk in host.hypervisor.disks(NAME)] == [volume_of(NAME), VOLUME]
     assert has(host).size_bytes == 128 * MIB
     assert numbers(host) == [0]

@@ -136,7 +136,7 @@ def test_an_interface_is_plugged_into_a_running_guest(host, daemon):
     host.until(name, OBSERVED_RUNNING)
     both = [nic(name), nic(name, 1)]
     host.tell(name, Guest.LISTENS, nics=both, vpcs=[vpc()])
-    settled(host, name)
+    converged(host, name)
     assert has(host, name) == {each.network_interface_id for each in both}
     assert plugged(host) == 2
 
@@ -152,7 +152,7 @@ def test_an_interface_is_plugged_into_a_running_guest(host, daemon):
     (pid,) = daemon.qemu_pids()
     os.kill(pid, signal.SIGKILL)  # with the guest, what it held goes
     host.until_greeted(name, 2)
-    settled(host, name)
+    converged(host, name)
     assert has(host, name) == {both[0].network_interface_id}
     tell(host, name, desired=TERMINATED)
     host.until(name, ABSENT)
@@ -163,13 +163,13 @@ def has(host, name) -> set[str]:
     return {nic.network_interface_id for nic in host.hypervisor.nics(name)}
 
 
-def settled(host, name) -> None:
-    def is_settled() -> bool:
+def converged(host, name) -> None:
+    def is_converged() -> bool:
         entry = host.ledger.instances.get(name)
         done = entry.progress.devices_revision == entry.revision
         return done and not entry.progress.device_failures
 
-    eventually(is_settled, lambda: str(host.ledger.instances.get(name).progress))
+    eventually(is_converged, lambda: str(host.ledger.instances.get(name).progress))
 
 
 def test_a_guest_that_nobody_hears_of_is_out_of_reach(host, daemon):

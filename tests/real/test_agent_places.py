@@ -89,12 +89,12 @@ def tell(host, nics, disks=(), **fields) -> None:
     host.tell(NAME, Guest.LISTENS, nics=nics, vpcs=vpcs, disks=disks, volumes=volumes, **fields)
 
 
-def settled(host) -> None:
-    def is_settled() -> bool:
+def converged(host) -> None:
+    def is_converged() -> bool:
         known = host.ledger.instances.get(NAME).progress
         return known.devices_revision == host.revision and not known.device_failures
 
-    eventually(is_settled, lambda: str(host.ledger.instances.get(NAME).progress))
+    eventually(is_converged, lambda: str(host.ledger.instances.get(NAME).progress))
 
 
 def domain(host) -> libvirt.virDomain:
@@ -124,10 +124,10 @@ def test_places_are_kept_over_a_stop_however_devices_were_plugged_in(host):
     tell(host, [nic(0)])
     host.until(NAME, OBSERVED_RUNNING)
     tell(host, [nic(0), nic(2)], [disk(2)])
-    settled(host)
+    converged(host)
     nics, disks = [nic(0), nic(1), nic(2)], [disk(1), disk(2)]
     tell(host, nics, disks)
-    settled(host)
+    converged(host)
     assert places(host) == own(nics, disks)
 
     tell(host, nics, disks, desired=STOPPED)
@@ -143,7 +143,7 @@ def test_there_is_room_for_all_that_an_instance_can_have(host):
     nics = [nic(index) for index in range(MOST_NICS)]
     disks = [disk(position) for position in range(1, MOST_DISKS)]
     tell(host, nics, disks)
-    settled(host)
+    converged(host)
     assert places(host) == own(nics, disks)
 
 
@@ -165,7 +165,7 @@ def test_a_guest_that_an_older_agent_made_goes_on_with_what_is_free(host, daemon
     before = places(host)
     nics, disks = [nic(0), nic(1), nic(20)], [disk(1), disk(20)]
     tell(host, nics, disks)
-    settled(host)
+    converged(host)
     found = places(host)
     assert found.keys() == own(nics, disks).keys() and found.items() >= before.items()
     assert found != own(nics, disks)

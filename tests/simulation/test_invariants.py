@@ -1,4 +1,4 @@
-"""Each invariant can fail: a cloud at rest is broken in one way, and that is found.
+"""Each invariant can fail: a quiesced cloud is broken in one way, and that is found.
 
 An invariant that cannot fail proves nothing. Whoever adds one adds how it fails, to its noun's
 table in ``breakages``.
@@ -9,7 +9,7 @@ import logging
 import pytest
 
 from tests.harness.invariants import Broken, check
-from tests.harness.invariants.sets import AT_REST
+from tests.harness.invariants.sets import QUIESCED
 from tests.harness.populated import populated_cloud
 from tests.simulation.breakages import images, instances, networks, storage
 
@@ -33,7 +33,7 @@ def test_it_fails(populated, invariant, breakage):
 
 
 def test_no_invariant_goes_untried():
-    assert {invariant for invariant, _ in CASES} == set(AT_REST)
+    assert {invariant for invariant, _ in CASES} == set(QUIESCED)
 
 
 def test_a_defect_that_a_room_logs_is_a_failure(populated):

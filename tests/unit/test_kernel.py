@@ -240,7 +240,7 @@ class World:
             for host in self.hosts.values():
                 host.work(pool)
 
-    def come_to_rest(self) -> None:
+    def quiesce(self) -> None:
         for _ in range(5):
             for host_id in HOSTS:
                 self.report(host_id, lost=0.0)
@@ -275,7 +275,7 @@ def test_all_hosts_end_with_the_newest(tmp_path, number):
     for _ in range(150):
         world.rng.choice(STEPS)(world)
     world.assign()
-    world.come_to_rest()
+    world.quiesce()
     world.check()
 
 
@@ -285,17 +285,17 @@ def test_a_restored_database_goes_on_behind_its_hosts(tmp_path, number):
     for _ in range(60):
         world.rng.choice(STEPS)(world)
     world.assign()
-    world.come_to_rest()
+    world.quiesce()
     world.backup(tmp_path / "backup.db")
     for _ in range(60):
         world.rng.choice(STEPS)(world)
     world.revise()
-    world.come_to_rest()
+    world.quiesce()
     world.wire.clear()
     world.restored(tmp_path / "backup.db")
     for _ in range(60):
         world.rng.choice(STEPS)(world)
-    world.come_to_rest()
+    world.quiesce()
     world.check()
 
 
@@ -308,10 +308,10 @@ def test_a_late_message_brings_back_nothing_newer_does(tmp_path):
         world.feed.assign_to(tx, NOUNS["target"], "h-1", {"toy-1": 1})
     with world.db.read() as session:
         early = world.specs.read(session, "h-1", 0).spec
-    world.come_to_rest()
+    world.quiesce()
     with world.write() as tx:
         world.feed.revise(tx, NOUNS["source"], ["toy-1"])
-    world.come_to_rest()
+    world.quiesce()
     world.hosts["h-1"].agent.apply(early)
     world.work()
     assert world.hosts["h-1"].held().keys() == {("toy-1", "source"), ("toy-1", "target")}

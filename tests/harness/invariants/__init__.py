@@ -1,7 +1,7 @@
-"""What must hold: always, or once the cloud is at rest. Each invariant is a function of the world.
+"""What must hold: always, or once the cloud is quiesced. Each invariant is a function of the world.
 
     check(world, ALWAYS)     after each event of a simulation: cheap
-    check(world, AT_REST)    when faults have stopped and all had time to converge: everything
+    check(world, QUIESCED)    when faults have stopped and all had time to converge: everything
 
 An invariant yields a sentence for each breach, and nothing where it holds. It recomputes from
 scratch: from rows (``world.records``), from what hosts really have (``world.hosts``) and from what

@@ -66,10 +66,10 @@ def images_are_made_of_what_they_say(world) -> Iterator[str]:
             yield f"{volume['volume_id']} began as {volume['digest']}, not {volume['snapshot_id']}"
 
 
-# At rest.
+# Quiesced.
 
 
-def images_settle(world) -> Iterator[str]:
+def images_converge(world) -> Iterator[str]:
     """Each is available, or failed because a snapshot of it did; it waits for a dead host only."""
     dead = {host.host_id for host in world.hosts if not host.alive}
     waited = defaultdict(list)

@@ -59,7 +59,7 @@ WHERE v.desired = 'present' AND (
 """
 
 
-# At rest, for hosts that are not dead for ever.
+# Quiesced, for hosts that are not dead for ever.
 
 
 def every_desire_is_reached(world) -> Iterator[str]:
@@ -93,7 +93,7 @@ FROM instance i LEFT JOIN stay p ON p.instance_id = i.instance_id AND p.live
 
 
 def every_guest_is_seen_to_answer(world) -> Iterator[str]:
-    """Nobody is mute at rest: who runs on a host that lives has passed its status check."""
+    """Nobody is mute when quiesced: who runs on a host that lives has passed its status check."""
     dead = {host.host_id for host in world.hosts if not host.alive}
     for row in world.records.rows(_REACHED):
         if row["host_id"] not in dead and row["reach"] != "passed":

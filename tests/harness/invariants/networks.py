@@ -89,7 +89,7 @@ def _addresses(records) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-# At rest.
+# Quiesced.
 
 
 def guests_have_their_interfaces(world) -> Iterator[str]:
@@ -112,7 +112,7 @@ def guests_have_their_interfaces(world) -> Iterator[str]:
                     yield f"{name} has {nic_id}, which is not attached to it"
 
 
-def interfaces_settle(world) -> Iterator[str]:
+def interfaces_converge(world) -> Iterator[str]:
     """None is on its way out for ever, but where a guest does not listen or the host is dead."""
     dead = {host.host_id for host in world.hosts if not host.alive}
     guests = {name: guest for host in world.hosts for name, guest in host.state.guests.items()}

@@ -60,7 +60,7 @@ ON_MACHINES = (
 )
 
 # Once faults have ended and all had time to converge.
-AT_REST = (
+QUIESCED = (
     *ALWAYS,
     *ON_MACHINES,
     course.every_reference_is_answered,
@@ -70,12 +70,12 @@ AT_REST = (
     machines.all_is_told_and_acknowledged,
     machines.hosts_networks_are_as_decided,
     networks.guests_have_their_interfaces,
-    networks.interfaces_settle,
+    networks.interfaces_converge,
     networks.hosts_routes_are_as_decided,
     storage.snapshots_are_whole,
     storage.volumes_read_as_written,
-    storage.volumes_settle,
-    images.images_settle,
+    storage.volumes_converge,
+    images.images_converge,
     machines.metadata_is_as_asked,
     storage.guests_have_their_disks,
     storage.nothing_is_left_of_volumes,

@@ -15,7 +15,7 @@ from tests.harness.contents import BLOCK, Content, read_all, value_in, without_z
 
 MIB = 1024 * 1024
 _ZEROS = bytes(BLOCK)
-CHAIN_AT_REST = 2  # layers: one that is written, and all that is frozen as one
+QUIESCED_CHAIN = 2  # layers: one that is written, and all that is frozen as one
 
 
 def a_volume_has_one_writer(world) -> Iterator[str]:
@@ -83,7 +83,7 @@ def _is_restored(row) -> bool:
     return row["disk_format"] == "blocks"
 
 
-# At rest.
+# Quiesced.
 
 
 def snapshots_are_whole(world) -> Iterator[str]:
@@ -127,7 +127,7 @@ def volumes_read_as_written(world) -> Iterator[str]:
             yield f"{volume_id} reads as {found}, written was {without_zeros(content)}"
 
 
-def volumes_settle(world) -> Iterator[str]:
+def volumes_converge(world) -> Iterator[str]:
     """What is wanted of volumes and snapshots is so: nothing is on its way, but for what a guest
     that does not listen keeps, and what is on a host that is dead for ever."""
     dead = {host.host_id for host in world.hosts if not host.alive}
@@ -208,7 +208,7 @@ def nothing_is_left_of_volumes(world) -> Iterator[str]:
         if host.exports.hosts != wanted:
             yield f"{host.host_id} serves {host.exports.hosts}, should serve {wanted}"
         for volume_id, volume in host.volumes.made.items():
-            if len(volume.layers) > CHAIN_AT_REST:
+            if len(volume.layers) > QUIESCED_CHAIN:
                 yield f"{volume_id} has {len(volume.layers)} layers"
         for snapshot_id in host.ledger.snapshots.all():
             yield f"{snapshot_id} is still in the ledger of {host.host_id}"

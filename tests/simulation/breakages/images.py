@@ -1,4 +1,4 @@
-"""How invariants about images fail: ways to break a cloud at rest (test_invariants)."""
+"""How invariants about images fail: ways to break a quiesced cloud (test_invariants)."""
 
 from tests.harness.contents import BLOCK
 from tests.harness.invariants import images
@@ -52,6 +52,6 @@ CASES = (
     (images.images_are_made_of_what_they_say, _start_as_another),
     (images.images_are_made_of_what_they_say, _say_otherwise),
     (images.images_are_made_of_what_they_say, _begin_as_another),
-    (images.images_settle, _wait_for_ever),
-    (images.images_settle, _fail_for_nothing),
+    (images.images_converge, _wait_for_ever),
+    (images.images_converge, _fail_for_nothing),
 )

@@ -1,5 +1,5 @@
 """How invariants about instances, what they claim and what was promised of them fail: ways to break
-a cloud at rest (test_invariants).
+a quiesced cloud (test_invariants).
 """
 
 from hostagent.compute.drivers import Power

@@ -1,4 +1,4 @@
-"""How invariants about tenants' networks and interfaces fail: ways to break a cloud at rest
+"""How invariants about tenants' networks and interfaces fail: ways to break a quiesced cloud
 (test_invariants).
 """
 
@@ -82,7 +82,7 @@ CASES = (
     (networks.an_interface_is_in_one_guest, _share_secondary),
     (networks.guests_have_their_interfaces, _unplug),
     (networks.guests_have_their_interfaces, _plug_unasked),
-    (networks.interfaces_settle, _detach_for_ever),
+    (networks.interfaces_converge, _detach_for_ever),
     (networks.hosts_routes_are_as_decided, _lead_nowhere),
     (networks.hosts_routes_are_as_decided, _associate_unsaid),
     (networks.hosts_routes_are_as_decided, _silence),

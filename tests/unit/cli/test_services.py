@@ -12,7 +12,7 @@ from cli.layout import Layout
 from cli.services import Program
 from tests.harness.waiting import wait_until
 
-Settled = functools.partial(Program, settle_s=0)
+AtOnce = functools.partial(Program, start_s=0)
 STAY = "import signal; print('here', flush=True); signal.pause()"
 TIMEOUT_S = 20.0
 
@@ -41,7 +41,7 @@ def running(layout: Layout, name: str):
 
 
 def test_a_service_that_dies_is_restarted(layout):
-    program = Settled("one", [sys.executable, "-c", STAY], priority=1)
+    program = AtOnce("one", [sys.executable, "-c", STAY], priority=1)
     started(layout, [program])
     before = until(lambda: running(layout, "one"), "running")
     os.kill(before.pid, signal.SIGKILL)
@@ -54,8 +54,8 @@ def test_a_second_start_leaves_alone_what_has_not_changed(layout, tmp_path):
     config.write_text("1")
     command = [sys.executable, "-c", STAY]
     programs = [
-        Settled("with-config", command, priority=1, inputs=(config,)),
-        Settled("without", command, priority=2),
+        AtOnce("with-config", command, priority=1, inputs=(config,)),
+        AtOnce("without", command, priority=2),
     ]
     started(layout, programs)
     before = {
@@ -71,15 +71,15 @@ def test_a_second_start_leaves_alone_what_has_not_changed(layout, tmp_path):
 
 def test_programs_come_and_go(layout):
     command = [sys.executable, "-c", STAY]
-    started(layout, [Settled("old", command, priority=1)])
+    started(layout, [AtOnce("old", command, priority=1)])
     until(lambda: running(layout, "old"), "old")
-    started(layout, [Settled("new", command, priority=1)])
+    started(layout, [AtOnce("new", command, priority=1)])
     until(lambda: running(layout, "new"), "new")
     assert set(services.states(layout)) == {"new"}
 
 
 def test_nothing_outlives_the_stop(layout):
-    started(layout, [Settled("one", [sys.executable, "-c", STAY], priority=1)])
+    started(layout, [AtOnce("one", [sys.executable, "-c", STAY], priority=1)])
     pid = until(lambda: running(layout, "one"), "running").pid
     assert services.stop(layout)
     assert not services._alive(pid)
@@ -88,17 +88,17 @@ def test_nothing_outlives_the_stop(layout):
 
 
 def test_services_do_not_outlive_a_killed_supervisor(layout):
-    started(layout, [Settled("one", [sys.executable, "-c", STAY], priority=1)])
+    started(layout, [AtOnce("one", [sys.executable, "-c", STAY], priority=1)])
     pid = until(lambda: running(layout, "one"), "running").pid
     supervisor = int((layout.run / "supervisord.pid").read_text())
     os.kill(supervisor, signal.SIGKILL)
     until(lambda: not services._alive(pid), "the service ends")
     assert not services.is_supervised(layout)
-    started(layout, [Settled("one", [sys.executable, "-c", STAY], priority=1)])
+    started(layout, [AtOnce("one", [sys.executable, "-c", STAY], priority=1)])
     until(lambda: running(layout, "one"), "running again")
 
 
 def test_other_clouds_are_found(layout, tmp_path):
-    started(layout, [Settled("one", [sys.executable, "-c", STAY], priority=1)])
+    started(layout, [AtOnce("one", [sys.executable, "-c", STAY], priority=1)])
     assert layout.root in services.running_elsewhere(Layout.of(tmp_path / "other"))
     assert layout.root not in services.running_elsewhere(layout)

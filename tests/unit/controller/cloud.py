@@ -3,7 +3,7 @@ reconcile.
 
     cloud = Cloud(tmp_path)                 one host, a public image, two accounts
     reservation = cloud.run(max_count=3)    as account cloud.alice
-    cloud.settle()                          hosts are told, obey and report, until all is quiet
+    cloud.converge()                        hosts are told, obey and report, until all is quiet
 
 Hosts are ``ObedientHost``s: they do at once what a spec says and report it. ``clock`` is moved by
 hand.
@@ -350,7 +350,7 @@ class Cloud:
     def run_ids(self, count: int = 1, **more) -> list[str]:
         """Launches and waits until they run."""
         reservation = self.run(min_count=count, max_count=count, **more)
-        self.settle()
+        self.converge()
         return [instance.instance_id for instance in reservation.instances]
 
     def on(self, method: str, ids, account: Account | None = None, **more):
@@ -374,8 +374,8 @@ class Cloud:
     def states(self, *ids: str) -> list[str]:
         return [instance.state for instance in self.describe(*ids)]
 
-    def settle(self, rounds: int = 20) -> None:
-        """Until no host has news and nothing waits to be sent."""
+    def converge(self, rounds: int = 20) -> None:
+        """Lets hosts work and report until none has news and nothing waits to be sent."""
         for _ in range(rounds):
             known = [host.position for host in self.hosts.values()]
             sent = self.app.dispatch_pending()
@@ -385,7 +385,7 @@ class Cloud:
             learned = known != [host.position for host in self.hosts.values()]
             if not (sent or any(news) or learned):
                 return
-        raise AssertionError("the cloud does not come to rest")
+        raise AssertionError("the cloud does not converge")
 
     def tasks(self, later_ms: int = 0) -> None:
         """Every reconcile task, at a later time."""

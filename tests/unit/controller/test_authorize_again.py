@@ -63,14 +63,14 @@ class Things:
         root = shown.block_devices[0].volume_id
         asked = volumes_pb2.CreateVolumeRequest(availability_zone="us-east-1a", size_gib=1)
         self.volume, self.attached = (ask("Volumes", "Create", asked).volume_id for _ in range(2))
-        cloud.settle()
+        cloud.converge()
         asked = volumes_pb2.AttachVolumeRequest(
             volume_id=self.attached, instance_id=self.instance, device="/dev/sdf"
         )
         ask("Volumes", "Attach", asked)
         asked = volumes_pb2.CreateSnapshotRequest(volume_id=root)
         self.snapshot = ask("Snapshots", "Create", asked).snapshot_id
-        cloud.settle()
+        cloud.converge()
         cloud.host.end_snapshot(self.snapshot)
         disks = [
             instances_pb2.BlockDeviceMapping(device_name="/dev/xvda", snapshot_id=self.snapshot)
@@ -87,7 +87,7 @@ class Things:
             network_interface_id=self.second, instance_id=self.instance, device_index=1
         )
         self.attachment = ask("NetworkInterfaces", "Attach", asked).attachment_id
-        cloud.settle()
+        cloud.converge()
         address = ask("Addresses", "Allocate", nets.AllocateAddressRequest())
         self.address, self.public_ip = address.allocation_id, address.public_ip
         asked = nets.AssociateAddressRequest(
@@ -324,6 +324,6 @@ def test_an_images_snapshots_go_with_it_only_where_they_may_be_deleted(cloud, po
 def test_the_controller_itself_and_its_hosts_ask_nobody(cloud, policy):
     policy.denies = lambda *question: True
     before = policy.count
-    cloud.settle()
+    cloud.converge()
     cloud.tasks()
     assert policy.count == before

@@ -101,7 +101,7 @@ def test_reports_and_calls_at_once_keep_the_books(cloud):
         stop.set()
         for thread in beating:
             thread.join(30)
-    cloud.settle()
+    cloud.converge()
     assert set(cloud.states(*ids)) == {"terminated"}
     assert cloud.discrepancies() == []
     with cloud.db.read() as session:

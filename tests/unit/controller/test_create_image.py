@@ -62,7 +62,7 @@ def end_all(cloud, image) -> None:
     host = host_of(cloud, image)
     for one in snapshots(cloud, *host.snapshots):
         host.end_snapshot(one.snapshot_id, one.volume_size_gib)
-    cloud.settle()
+    cloud.converge()
 
 
 def refused(cloud, instance_id, **more) -> tuple[Kind, str]:
@@ -148,7 +148,7 @@ def test_without_a_reboot_the_guest_runs_on(cloud, instance):
 
 def test_one_that_is_stopped_is_not_started(cloud, instance):
     cloud.on("Stop", [instance])
-    cloud.settle()
+    cloud.converge()
     image = create(cloud, instance)
     end_all(cloud, image)
     assert shown(cloud, image).state == "available"
@@ -195,7 +195,7 @@ def test_it_fails_with_the_first_snapshot_that_does(cloud, instance):
     create(cloud, instance)  # its name is free again
 
 
-def test_what_a_lost_report_leaves_is_settled_by_the_task(cloud, instance):
+def test_what_a_lost_report_leaves_is_reconciled_by_the_task(cloud, instance):
     image = create(cloud, instance)
     end_all(cloud, image)
     with cloud.db.write(_call(cloud)) as tx:  # as if nothing had followed from the report
@@ -286,18 +286,18 @@ def test_not_before_it_runs_nor_after_its_end(cloud):
     made = cloud.run().instances[0].instance_id
     assert cloud.states(made) == ["pending"]
     assert refused(cloud, made) == (Kind.INVALID, "parameter")
-    cloud.settle()
+    cloud.converge()
     cloud.on("Terminate", [made])
     assert refused(cloud, made) == (Kind.INVALID, "parameter")
 
 
 def test_without_a_root_disk_there_is_no_image(cloud, instance):
     cloud.on("Stop", [instance])
-    cloud.settle()
+    cloud.converge()
     root = cloud.describe(instance)[0].block_devices[0].volume_id
     request = volumes_pb2.DetachVolumeRequest(volume_id=root)
     cloud.client("Volumes").Detach(request, caller=cloud.alice.caller())
-    cloud.settle()
+    cloud.converge()
     assert refused(cloud, instance) == (Kind.INVALID, "parameter")
 
 
@@ -311,12 +311,12 @@ def test_snapshots_count_in_the_quota_and_nothing_is_left_of_what_is_refused(clo
 def test_a_disk_of_another_host_is_not_seen_to_be_at_rest(cloud, instance):
     """Its host does not know when the guest is off: without a reboot, or of a stopped one."""
     _, other = _given_a_disk_of_another_host(cloud, instance)
-    cloud.settle()
+    cloud.converge()
     assert refused(cloud, instance)[0] is Kind.UNSUPPORTED
     image = create(cloud, instance, no_reboot=True)
     assert len(other.snapshots) == 1 and len(image.block_devices) == 3
     cloud.on("Stop", [instance])
-    cloud.settle()
+    cloud.converge()
     create(cloud, instance, "stopped")
 
 
@@ -324,14 +324,14 @@ def test_a_start_that_was_given_up_may_have_its_guest(cloud, instance):
     """As above: its host was told to start it, and has not said yet that it did not."""
     here, _ = _given_a_disk_of_another_host(cloud, instance)
     cloud.on("Stop", [instance])
-    cloud.settle()
+    cloud.converge()
     here.obeys = False
     cloud.on("Start", [instance])
-    cloud.settle()
+    cloud.converge()
     cloud.tasks(later_ms=1_801_000)
     assert refused(cloud, instance)[0] is Kind.UNSUPPORTED
     here.obeys = True
-    cloud.settle()
+    cloud.converge()
     create(cloud, instance, "again")
 
 
@@ -357,7 +357,7 @@ def _volume_on(cloud, host) -> str:
         request = volumes_pb2.CreateVolumeRequest(availability_zone="us-east-1a", size_gib=1)
         volumes = cloud.client("Volumes")
         made = volumes.Create(request, caller=cloud.alice.caller()).volume_id
-        cloud.settle()
+        cloud.converge()
         if made in host.volumes:
             return made
 

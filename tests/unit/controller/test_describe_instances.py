@@ -24,7 +24,7 @@ def cloud(tmp_path_factory):
     )[0]
     made.db_one = made.run_ids(instance_type="t2.small", tag_specifications=[tagged("db*")])[0]
     made.on("Stop", [made.db_one])
-    made.settle()
+    made.converge()
     made.host.obeys = False
     made.new = made.run(disable_api_stop=True).instances[0].instance_id
     made.bobs = made.run(made.bob).instances[0].instance_id

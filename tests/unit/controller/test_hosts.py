@@ -134,10 +134,10 @@ def test_a_database_older_than_what_the_host_knows_goes_on_behind_it(cloud):
     cloud.host.heartbeat()
     assert cloud.host.position > 1000
     assert {cloud.host.revisions[name] for name in ids} == {21}
-    cloud.settle()
+    cloud.converge()
     assert cloud.states(*ids) == ["running", "running"]
     cloud.on("Stop", ids)
-    cloud.settle()
+    cloud.converge()
     assert cloud.states(*ids) == ["stopped", "stopped"]
 
 
@@ -151,7 +151,7 @@ def test_what_was_seen_under_a_lost_intent_proves_nothing(cloud):
     assert cloud.host.specs[one].starts == 2, "the host counts its starts; none is taken for spent"
     cloud.host.see(one, fleet_pb2.EXITED)
     cloud.host.heartbeat()
-    cloud.settle()
+    cloud.converge()
     assert cloud.states(one) == ["stopped"]
 
 
@@ -172,7 +172,7 @@ def test_a_sending_that_is_lost_costs_a_heartbeat(cloud):
     cloud.app.dispatch_pending()
     assert cloud.host.applied == []
     cloud.host.reachable = True
-    cloud.settle()
+    cloud.converge()
     assert cloud.states(one) == ["running"]
 
 
@@ -316,7 +316,7 @@ def test_a_group_that_a_rule_refers_to_is_told_with_its_members(cloud):
 def test_a_vpc_is_forgotten_with_its_last_instance(cloud):
     (one,) = cloud.run_ids()
     cloud.on("Terminate", [one])
-    cloud.settle()
+    cloud.converge()
     with cloud.db.read() as session:
         assert session.rows(Assignment.select()) == []
 

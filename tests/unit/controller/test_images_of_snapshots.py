@@ -224,13 +224,13 @@ def test_an_image_is_remembered_as_long_as_an_instance_that_is_shown_has_it(clou
     def pass_hours(count):
         for _ in range(count):
             cloud.tasks(later_ms=hour)
-            cloud.settle()
+            cloud.converge()
 
     pass_hours(3)
     assert describe(cloud, image_ids=[image.image_id]) == []
     assert refused(cloud.run, image_id=image.image_id) == (Kind.WRONG_STATE, "unavailable")
     cloud.on("Terminate", [instance])
-    cloud.settle()
+    cloud.converge()
     pass_hours(3)
     asked = {"cloud": cloud, "image_ids": [image.image_id]}
     assert refused(describe, **asked) == (Kind.NOT_FOUND, "image")

@@ -40,14 +40,14 @@ def refusal(act, *arguments, **more) -> CloudError:
 def test_options_are_applied_once_the_host_has_said_so(cloud):
     launched = cloud.run().instances[0]
     assert launched.metadata_options.state == "pending", "there is no guest yet"
-    cloud.settle()
+    cloud.converge()
     one = launched.instance_id
     assert shown(cloud, one).state == "applied"
     answer = modify_metadata(cloud, one, http_tokens="required", http_put_response_hop_limit=3)
     assert (answer.state, answer.http_tokens) == ("pending", "required")
     assert shown(cloud, one) == answer
     assert (found_by_state(cloud, "pending"), found_by_state(cloud, "applied")) == ([one], [])
-    cloud.settle()
+    cloud.converge()
     assert shown(cloud, one).state == "applied"
     assert (found_by_state(cloud, "pending"), found_by_state(cloud, "applied")) == ([], [one])
     told = cloud.host.specs[one].metadata.options
@@ -59,7 +59,7 @@ def test_options_that_are_so_already_wait_for_nothing(cloud):
     (one,) = cloud.run_ids()
     sent = len(cloud.host.applied)
     assert modify_metadata(cloud, one, http_tokens="optional").state == "applied"
-    cloud.settle()
+    cloud.converge()
     assert len(cloud.host.applied) == sent
 
 
@@ -67,22 +67,22 @@ def test_a_silent_hosts_options_stay_pending(cloud):
     (one,) = cloud.run_ids()
     cloud.host.reachable = False
     modify_metadata(cloud, one, http_endpoint="disabled")
-    cloud.settle()
+    cloud.converge()
     assert shown(cloud, one).state == "pending"
     cloud.host.reachable = True
-    cloud.settle()
+    cloud.converge()
     assert shown(cloud, one).state == "applied"
 
 
 def test_a_stopped_instances_options_are_kept_for_its_start(cloud):
     (one,) = cloud.run_ids()
     cloud.on("Stop", [one])
-    cloud.settle()
+    cloud.converge()
     assert modify_metadata(cloud, one, instance_metadata_tags="enabled").state == "pending"
-    cloud.settle()
+    cloud.converge()
     assert shown(cloud, one).state == "applied"
     cloud.on("Start", [one])
-    cloud.settle()
+    cloud.converge()
     assert cloud.host.specs[one].metadata.options.instance_metadata_tags == "enabled"
 
 
@@ -93,7 +93,7 @@ def test_after_a_database_was_restored_options_are_applied_again(cloud):
     cloud.host.see(one, fleet_pb2.OBSERVED_RUNNING)
     cloud.host.heartbeat()
     assert shown(cloud, one).state == "pending"
-    cloud.settle()
+    cloud.converge()
     assert shown(cloud, one).state == "applied"
 
 
@@ -143,7 +143,7 @@ def test_monitoring_is_set_for_all_of_a_call_or_none(cloud):
     states = [each.state for each in cloud.on("Unmonitor", [two]).instances]
     assert states == ["disabling"]
     assert [each.monitoring for each in cloud.describe(one, two)] == [True, False]
-    cloud.settle()
+    cloud.converge()
     assert [cloud.host.specs[each].metadata.monitoring for each in (one, two)] == [True, False]
 
 
@@ -156,7 +156,7 @@ def test_enhanced_networking_is_as_it_is(cloud):
 
     assert refusal(modify, True).kind is Kind.WRONG_STATE
     cloud.on("Stop", [one])
-    cloud.settle()
+    cloud.converge()
     modify(True)
     assert refusal(modify, False).kind is Kind.UNSUPPORTED
 
@@ -169,7 +169,7 @@ def credits_of(cloud, *ids) -> dict[str, str]:
 
 def change_type(cloud, instance_id, name):
     cloud.on("Stop", [instance_id])
-    cloud.settle()
+    cloud.converge()
     request = instances_pb2.ModifyInstanceAttributeRequest(
         instance_id=instance_id, instance_type=name
     )
@@ -212,5 +212,5 @@ def test_tags_in_metadata_have_keys_that_can_be_asked_for(cloud):
         assert refusal(tag, "fine", key).kind is Kind.INVALID
     assert cloud.describe(two)[0].tags == []
     tag("a-Z_0+=,.@:")
-    cloud.settle()
+    cloud.converge()
     assert cloud.host.specs[two].metadata.tags == {"a-Z_0+=,.@:": "v"}

@@ -67,7 +67,7 @@ def test_hosts_know_of_secondary_addresses(cloud):
     nic = cloud.describe(instance_id)[0].network_interfaces[0]
     group_id = nic.groups[0].group_id
     assign(cloud, nic, "172.31.0.10")
-    cloud.settle()
+    cloud.converge()
     (spec,) = cloud.host.specs[instance_id].nics
     assert list(spec.secondary_private_ip_addresses) == ["172.31.0.10"]
     (vpc,) = cloud.host.vpcs.values()
@@ -75,13 +75,13 @@ def test_hosts_know_of_secondary_addresses(cloud):
     assert list(group.member_addresses) == sorted([nic.private_ip_address, "172.31.0.10"])
     address = ask(cloud, "Allocate", pb.AllocateAddressRequest(), "Addresses")
     associate(cloud, address, nic, "172.31.0.10")
-    cloud.settle()
+    cloud.converge()
     (vpc,) = cloud.host.vpcs.values()
     public = {one.public_ip: one.private_ip for one in vpc.public_addresses}
     assert public[address.public_ip] == "172.31.0.10"
     assert public[nic.association.public_ip] == nic.private_ip_address
     unassign(cloud, nic, "172.31.0.10")
-    cloud.settle()
+    cloud.converge()
     (vpc,) = cloud.host.vpcs.values()
     assert [one.public_ip for one in vpc.public_addresses] == [nic.association.public_ip]
 
@@ -155,11 +155,11 @@ def test_with_several_interfaces_no_new_address_is_lent(cloud):
     assert cloud.describe(instance_id)[0].public_ip_address
     attachment_id = attach(cloud, make(cloud), instance_id)
     for expected in (False, True):
-        cloud.settle()
+        cloud.converge()
         cloud.on("Stop", [instance_id])
-        cloud.settle()
+        cloud.converge()
         cloud.on("Start", [instance_id])
-        cloud.settle()
+        cloud.converge()
         assert bool(cloud.describe(instance_id)[0].public_ip_address) is expected
         if not expected:
             detach(cloud, attachment_id)

@@ -38,7 +38,7 @@ def test_attaching_and_detaching_while_the_guest_runs(cloud):
     assert (seen.status, seen.attachment.status) == ("in-use", "attaching")
     assert (seen.attachment.device_index, seen.attachment.delete_on_termination) == (1, False)
     assert found(cloud, "attachment.status", "attaching") == {nic.network_interface_id}
-    cloud.settle()
+    cloud.converge()
     assert shown(cloud, nic.network_interface_id).attachment.status == "attached"
     spec = cloud.host.specs[instance_id]
     assert [one.device_index for one in spec.nics] == [0, 1]
@@ -55,7 +55,7 @@ def test_attaching_and_detaching_while_the_guest_runs(cloud):
     detach(cloud, attachment_id)
     assert shown(cloud, nic.network_interface_id).attachment.status == "detaching"
     assert found(cloud, "attachment.status", "detaching") == {nic.network_interface_id}
-    cloud.settle()
+    cloud.converge()
     seen = shown(cloud, nic.network_interface_id)
     assert seen.status == "available"
     assert not seen.HasField("attachment")
@@ -68,7 +68,7 @@ def test_attaching_and_detaching_while_the_guest_runs(cloud):
 def test_a_stopped_instance_waits_for_nobody(cloud):
     (instance_id,) = cloud.run_ids()
     cloud.on("Stop", [instance_id])
-    cloud.settle()
+    cloud.converge()
     nic = make(cloud)
     attachment_id = attach(cloud, nic, instance_id)
     assert shown(cloud, nic.network_interface_id).attachment.status == "attached"
@@ -76,7 +76,7 @@ def test_a_stopped_instance_waits_for_nobody(cloud):
     assert shown(cloud, nic.network_interface_id).status == "available"
     attach(cloud, nic, instance_id)
     cloud.on("Start", [instance_id])
-    cloud.settle()
+    cloud.converge()
     assert len(cloud.host.specs[instance_id].nics) == 2
     assert shown(cloud, nic.network_interface_id).attachment.status == "attached"
 
@@ -87,15 +87,15 @@ def test_a_start_that_was_given_up_may_have_its_guest(cloud):
     nic = make(cloud)
     attachment_id = attach(cloud, nic, instance_id)
     cloud.on("Stop", [instance_id])
-    cloud.settle()
+    cloud.converge()
     cloud.host.obeys = False
     cloud.on("Start", [instance_id])
-    cloud.settle()
+    cloud.converge()
     cloud.tasks(later_ms=1_801_000)
     detach(cloud, attachment_id)
     assert shown(cloud, nic.network_interface_id).attachment.status == "detaching"
     cloud.host.obeys = True
-    cloud.settle()
+    cloud.converge()
     assert shown(cloud, nic.network_interface_id).status == "available"
 
 
@@ -124,7 +124,7 @@ def test_what_cannot_be_attached(tmp_path):
     cloud.on("Terminate", [instance_id])
     with refused(Kind.WRONG_STATE, "instance"):
         attach(cloud, make(cloud), instance_id, 2)
-    cloud.settle()
+    cloud.converge()
 
 
 def test_more_addresses_than_the_type_has(cloud):
@@ -148,7 +148,7 @@ def test_one_that_cannot_be_attached_is_taken_back(cloud):
     cloud.host.heartbeat()
     assert shown(cloud, nic.network_interface_id).attachment.status == "detaching"
     cloud.host.device_failures.clear()
-    cloud.settle()
+    cloud.converge()
     assert shown(cloud, nic.network_interface_id).status == "available"
 
 
@@ -156,7 +156,7 @@ def test_a_guest_that_does_not_let_go(cloud):
     (instance_id,) = cloud.run_ids()
     nic = make(cloud)
     attachment_id = attach(cloud, nic, instance_id)
-    cloud.settle()
+    cloud.converge()
     failure = fleet_pb2.DeviceFailure(id=nic.network_interface_id, message="held", busy=True)
     cloud.host.device_failures[instance_id] = [failure]
     detach(cloud, attachment_id)
@@ -172,10 +172,10 @@ def test_the_end_of_an_instance(cloud):
     (instance_id,) = cloud.run_ids()
     keeps = make(cloud)
     attach(cloud, keeps, instance_id)
-    cloud.settle()
+    cloud.converge()
     primary = cloud.describe(instance_id)[0].network_interfaces[0].network_interface_id
     cloud.on("Terminate", [instance_id])
-    cloud.settle()
+    cloud.converge()
     assert shown(cloud, keeps.network_interface_id).status == "available"
     with refused(Kind.NOT_FOUND):
         shown(cloud, primary)
@@ -186,7 +186,7 @@ def test_the_end_of_an_instance(cloud):
     modify(cloud, keeps, attachment=change)
     assert shown(cloud, keeps.network_interface_id).attachment.delete_on_termination
     cloud.on("Terminate", [other])
-    cloud.settle()
+    cloud.converge()
     with refused(Kind.NOT_FOUND):
         shown(cloud, keeps.network_interface_id)
     assert used(cloud) == 0
@@ -199,7 +199,7 @@ def test_a_primary_one_that_outlives_its_instance(cloud):
     assert not nic.attachment.delete_on_termination
     assert nic.association.public_ip
     cloud.on("Terminate", [instance_id])
-    cloud.settle()
+    cloud.converge()
     left = shown(cloud, nic.network_interface_id)
     assert (left.status, left.private_ip_address) == ("available", nic.private_ip_address)
     assert not left.HasField("association")

@@ -57,7 +57,7 @@ def test_new_ones_and_one_that_is_there(cloud):
     assert not second.attachment.delete_on_termination
     assert not first.HasField("association")  # of several, none is lent a public address
     assert used(cloud) == 2
-    cloud.settle()
+    cloud.converge()
     (instance,) = cloud.describe(launched.instance_id)
     assert instance.state == "running"
     assert nics_of(instance) == nics_of(launched)
@@ -99,7 +99,7 @@ def test_many_instances_with_two_interfaces_each(cloud):
     assert len({nic.private_ip_address for nic in nics}) == 6
     assert used(cloud) == 6
     cloud.on("Terminate", [instance.instance_id for instance in launched])
-    cloud.settle()
+    cloud.converge()
     assert used(cloud) == 0
 
 
@@ -198,6 +198,6 @@ def test_a_failed_launch_lets_go_of_what_was_there(cloud):
     there = make(cloud)
     cloud.host.fails.add("*")
     (launched,) = launch(cloud, One(network_interface_id=there.network_interface_id))
-    cloud.settle()
+    cloud.converge()
     assert cloud.states(launched.instance_id) == ["terminated"]
     assert shown(cloud, there.network_interface_id).status == "available"

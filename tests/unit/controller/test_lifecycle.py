@@ -66,7 +66,7 @@ def test_stop_gives_back_what_start_claims_again(cloud):
     before = cloud.describe(one)[0]
     assert used(cloud) == ((1, 1024, 1), (1, 1, 1024))
     assert changes(cloud.on("Stop", [one])) == [("running", "stopping")]
-    cloud.settle()
+    cloud.converge()
     stopped = cloud.describe(one)[0]
     assert stopped.state == "stopped"
     assert used(cloud) == ((0, 0, 1), (1, 0, 0)), "the disk stays, and with it its claim"
@@ -75,7 +75,7 @@ def test_stop_gives_back_what_start_claims_again(cloud):
     assert stopped.state_transition_reason.startswith("User initiated (20")
     assert changes(cloud.on("Start", [one])) == [("stopped", "pending")]
     assert used(cloud) == ((1, 1024, 1), (1, 1, 1024))
-    cloud.settle()
+    cloud.converge()
     again = cloud.describe(one)[0]
     assert again.state == "running"
     assert again.private_ip_address == before.private_ip_address
@@ -90,13 +90,13 @@ def test_terminate_gives_back_everything(cloud):
     ids = cloud.run_ids(3)
     assert changes(cloud.on("Terminate", ids)) == [("running", "shutting-down")] * 3
     assert used(cloud)[0] == (3, 3072, 3), "nothing is given back before it is gone"
-    cloud.settle()
+    cloud.converge()
     assert cloud.states(*ids) == ["terminated"] * 3
     assert used(cloud) == ((0, 0, 0), (0, 0, 0))
     gone = cloud.describe(ids[0])[0]
     assert (gone.private_ip_address, gone.vpc_id, len(gone.block_devices)) == ("", "", 0)
     assert changes(cloud.on("Terminate", ids)) == [("terminated", "terminated")] * 3
-    cloud.settle()
+    cloud.converge()
     assert cloud.host.specs == {}, "the host has forgotten them, too"
 
 
@@ -104,7 +104,7 @@ def test_a_kept_volume_outlives_its_instance_and_keeps_its_space(cloud):
     mapping = instances_pb2.BlockDeviceMapping(device_name="/dev/xvda", delete_on_termination=False)
     (one,) = cloud.run_ids(block_device_mappings=[mapping])
     cloud.on("Terminate", [one])
-    cloud.settle()
+    cloud.converge()
     assert used(cloud)[0] == (0, 0, 1)
     with cloud.db.read() as session:
         assert session.one(Volume.select()) is not None
@@ -116,11 +116,11 @@ def test_doing_it_twice_does_it_once(cloud):
     assert changes(cloud.on("Start", [one])) == [("running", "running")]
     assert changes(cloud.on("Stop", [one, one])) == [("running", "stopping")]
     assert changes(cloud.on("Stop", [one])) == [("stopping", "stopping")]
-    cloud.settle()
+    cloud.converge()
     assert changes(cloud.on("Stop", [one])) == [("stopped", "stopped")]
     assert changes(cloud.on("Start", [one])) == [("stopped", "pending")]
     assert changes(cloud.on("Start", [one])) == [("pending", "pending")]
-    cloud.settle()
+    cloud.converge()
     assert used(cloud) == ((1, 1024, 1), (1, 1, 1024))
 
 
@@ -128,10 +128,10 @@ def test_force_can_follow_a_stop_that_the_guest_ignores(cloud):
     (one,) = cloud.run_ids()
     cloud.host.obeys = False
     cloud.on("Stop", [one])
-    cloud.settle()
+    cloud.converge()
     assert not cloud.host.specs[one].force_stop
     cloud.on("Stop", [one], force=True)
-    cloud.settle()
+    cloud.converge()
     assert cloud.host.specs[one].force_stop
 
 
@@ -140,7 +140,7 @@ def test_a_reboot_is_counted_and_proves_nothing_about_the_state(cloud):
     cloud.on("Reboot", [one])
     cloud.on("Reboot", [one])
     assert cloud.states(one) == ["running"]
-    cloud.settle()
+    cloud.converge()
     assert cloud.host.specs[one].reboots == 2
 
 
@@ -161,7 +161,7 @@ def test_what_a_state_refuses(cloud, state, refusing):
         (one,) = cloud.run_ids()
         cloud.on("Stop" if state.startswith("stop") else "Terminate", [one])
         if state in ("stopped", "terminated"):
-            cloud.settle()
+            cloud.converge()
     assert cloud.states(one) == [state]
     for method in sorted(refusing):
         refusal = refused(cloud.on, method, [one])
@@ -174,7 +174,7 @@ def test_a_reboot_of_one_that_goes_is_ignored_and_others_reboot(cloud):
     cloud.on("Terminate", [goes])
     for _ in ("shutting-down", "terminated"):
         cloud.on("Reboot", [stays, goes])
-        cloud.settle()
+        cloud.converge()
     assert cloud.states(stays, goes) == ["running", "terminated"]
     assert cloud.host.specs[stays].reboots == 2
 
@@ -183,7 +183,7 @@ def test_one_that_starts_takes_a_reboot(cloud):
     (one,) = [instance.instance_id for instance in cloud.run().instances]
     cloud.on("Reboot", [one])
     assert cloud.states(one) == ["pending"]
-    cloud.settle()
+    cloud.converge()
     assert cloud.states(one) == ["running"]
     assert cloud.host.specs[one].reboots == 1
 
@@ -214,14 +214,14 @@ def test_protections_hold_until_taken_off(cloud):
     modify(cloud, one, disable_api_termination=False)
     cloud.on("Stop", [one])
     cloud.on("Terminate", [one])
-    cloud.settle()
+    cloud.converge()
     assert cloud.states(one) == ["terminated"]
 
 
 def test_a_start_on_a_full_host_says_so_and_claims_nothing(cloud):
     (one,) = cloud.run_ids(instance_type="t3.xlarge")
     cloud.on("Stop", [one])
-    cloud.settle()
+    cloud.converge()
     cloud.run_ids(instance_type="t3.xlarge")
     before = used(cloud)
     assert refused(cloud.on, "Start", [one]).kind is Kind.NO_CAPACITY
@@ -232,7 +232,7 @@ def test_a_start_on_a_full_host_says_so_and_claims_nothing(cloud):
 def test_a_start_is_charged_like_a_launch(cloud):
     (one,) = cloud.run_ids()
     cloud.on("Stop", [one])
-    cloud.settle()
+    cloud.converge()
     operator = cloud.alice.caller()
     cloud.client("Quotas").Set(
         quotas_pb2.SetQuotaRequest(account_id=cloud.alice.account_id, name="vcpus", limit=0),
@@ -250,14 +250,14 @@ def test_a_guest_that_powers_itself_off(cloud, behavior, end):
     (one,) = cloud.run_ids(instance_initiated_shutdown_behavior=behavior)
     cloud.host.see(one, fleet_pb2.EXITED)
     cloud.host.heartbeat()
-    cloud.settle()
+    cloud.converge()
     gone = cloud.describe(one)[0]
     assert gone.state == end
     assert gone.state_reason.code == "Client.InstanceInitiatedShutdown"
     if end == "stopped":
         assert used(cloud)[0] == (0, 0, 1)
         cloud.on("Start", [one])
-        cloud.settle()
+        cloud.converge()
         assert cloud.states(one) == ["running"]
 
 
@@ -266,13 +266,13 @@ def test_an_exit_from_before_a_start_says_nothing_about_the_start(cloud):
     cloud.host.see(one, fleet_pb2.EXITED)
     late = cloud.host.report()
     cloud.on("Stop", [one])
-    cloud.settle()
+    cloud.converge()
     cloud.on("Start", [one])
     with pytest.raises(CloudError):
         cloud.fleet("h-00000000000000bad").Report(late)
     cloud.fleet(cloud.host.host_id).Report(late)
     assert cloud.states(one) == ["pending"]
-    cloud.settle()
+    cloud.converge()
     assert cloud.states(one) == ["running"]
 
 
@@ -289,7 +289,7 @@ def test_a_launch_that_fails_is_terminated_with_the_reason(cloud, said):
     cloud.host.fails.add("*")
     cloud.host.why = said
     (one,) = [instance.instance_id for instance in cloud.run().instances]
-    cloud.settle()
+    cloud.converge()
     failed = cloud.describe(one)[0]
     assert failed.state == "terminated"
     assert failed.state_reason.code == "Server.InternalError"
@@ -300,10 +300,10 @@ def test_a_launch_that_fails_is_terminated_with_the_reason(cloud, said):
 def test_a_start_that_fails_leaves_it_stopped_with_its_disks(cloud):
     (one,) = cloud.run_ids()
     cloud.on("Stop", [one])
-    cloud.settle()
+    cloud.converge()
     cloud.host.fails.add(one)
     cloud.on("Start", [one])
-    cloud.settle()
+    cloud.converge()
     stopped = cloud.describe(one)[0]
     assert stopped.state == "stopped"
     assert stopped.state_reason.code == "Server.InternalError"
@@ -317,14 +317,14 @@ def test_what_follows_is_done_by_the_task_where_the_controller_died_in_between(c
         tx.advance(Assignment, {"observed": "exited"}, Assignment.resource_id == one)
     assert cloud.states(one) == ["stopping"]
     cloud.tasks()
-    cloud.settle()
+    cloud.converge()
     assert cloud.states(one) == ["stopped"]
 
 
 def test_a_launch_that_nobody_works_on_is_given_up(cloud):
     cloud.host.obeys = False
     (one,) = [instance.instance_id for instance in cloud.run().instances]
-    cloud.settle()
+    cloud.converge()
     cloud.tasks(later_ms=1_799_000)
     assert cloud.states(one) == ["pending"]
     cloud.tasks(later_ms=2_000)
@@ -332,30 +332,30 @@ def test_a_launch_that_nobody_works_on_is_given_up(cloud):
     assert (given_up.state, given_up.state_reason.code) == ("shutting-down", "Server.InternalError")
     assert used(cloud)[0] == (1, 1024, 1), "what the host may hold is claimed until it speaks"
     cloud.host.obeys = True
-    cloud.settle()
+    cloud.converge()
     assert cloud.states(one) == ["terminated"]
 
 
 def test_a_start_that_nobody_works_on_is_given_up_and_keeps_its_disks(cloud):
     (one,) = cloud.run_ids()
     cloud.on("Stop", [one])
-    cloud.settle()
+    cloud.converge()
     cloud.host.obeys = False
     cloud.on("Start", [one])
-    cloud.settle()
+    cloud.converge()
     cloud.tasks(later_ms=1_801_000)
     cloud.host.obeys = True
-    cloud.settle()
+    cloud.converge()
     assert cloud.states(one) == ["stopped"]
 
 
-def test_what_cannot_be_settled_keeps_nothing_else_and_no_report(cloud):
+def test_what_cannot_be_reconciled_keeps_nothing_else_and_no_report(cloud):
     broken, sound = cloud.run_ids(2)
     is_broken = Placement.instance_id == broken
     with cloud.db.write(system_call(cloud.now_ms)) as tx:
         tx.advance(Placement, {"vcpus": 10**6}, is_broken)  # more than was ever charged
     cloud.on("Terminate", [broken, sound])
-    cloud.settle()
+    cloud.converge()
     living = Placement.select(Placement.instance_id).where(Placement.live)
     with cloud.db.read() as session:
         assert [row.instance_id for row in session.rows(living)] == [broken]
@@ -370,7 +370,7 @@ def test_what_cannot_be_settled_keeps_nothing_else_and_no_report(cloud):
 def test_terminated_instances_are_seen_for_an_hour(cloud):
     (one,) = cloud.run_ids()
     cloud.on("Terminate", [one])
-    cloud.settle()
+    cloud.converge()
     cloud.tasks(later_ms=3_599_000)
     assert cloud.states(one) == ["terminated"]
     cloud.tasks(later_ms=2_000)
@@ -400,12 +400,12 @@ def test_the_type_and_the_user_data_change_while_stopped_only(cloud):
     ):
         assert refused(modify, cloud, one, **attribute).kind is Kind.WRONG_STATE
     cloud.on("Stop", [one])
-    cloud.settle()
+    cloud.converge()
     modify(cloud, one, instance_type="t2.large")
     modify(cloud, one, user_data=b"new")
     assert refused(modify, cloud, one, instance_type="t9.huge").kind is Kind.INVALID
     cloud.on("Start", [one])
-    cloud.settle()
+    cloud.converge()
     assert used(cloud)[0] == (2, 8192, 1)
     spec = cloud.host.specs[one]
     assert (spec.vcpus, spec.memory_mib, spec.metadata.user_data) == (2, 8192, b"new")
@@ -421,7 +421,7 @@ def test_attributes_that_the_host_must_know_are_sent(cloud):
     modify(cloud, one, security_groups=instances_pb2.GroupIds(group_ids=[group.group_id]))
     device = instances_pb2.BlockDeviceMapping(device_name="/dev/xvda", delete_on_termination=False)
     modify(cloud, one, delete_on_termination=instances_pb2.BlockDeviceDeletions(devices=[device]))
-    cloud.settle()
+    cloud.converge()
     spec = cloud.host.specs[one]
     assert not spec.nics[0].source_dest_check
     assert spec.nics[0].security_group_ids == [group.group_id]

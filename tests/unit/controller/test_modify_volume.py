@@ -48,7 +48,7 @@ def test_a_volume_grows_where_it_is(cloud):
     assert (answer.original_iops, answer.target_iops) == (100, 100)
     assert used(cloud) == {"volumes": 1, "gigabytes": 30, "claimed": 30}
     assert listed(cloud, modification_state="modifying")
-    cloud.settle()
+    cloud.converge()
     assert cloud.host.volumes[volume_id].size_bytes == 30 * 1024**3
     (done,) = listed(cloud, volume_id)
     assert (done.modification_state, done.progress) == ("completed", 100)
@@ -65,7 +65,7 @@ def test_a_guest_gets_the_new_size_and_limits_while_it_runs(cloud):
     assert (disk.size_bytes, disk.iops, disk.throughput_mibps) == (20 * 1024**3, 4000, 200)
     assert listed(cloud, volume_id)[0].modification_state == "modifying"
     assert states(cloud, volume_id)[0] == "in-use"
-    cloud.settle()
+    cloud.converge()
     assert listed(cloud, volume_id)[0].modification_state == "completed"
     shown = seen(cloud, volume_id)
     assert (shown.volume_type, shown.iops, shown.throughput_mibps) == ("gp3", 4000, 200)
@@ -75,9 +75,9 @@ def test_a_root_disk_that_grew_goes_with_its_instance(cloud):
     (instance,) = cloud.run_ids()
     root = cloud.describe(instance)[0].block_devices[0].volume_id
     modify(cloud, root, size_gib=5)
-    cloud.settle()
+    cloud.converge()
     cloud.on("Terminate", [instance])
-    cloud.settle()
+    cloud.converge()
     assert why(seen, cloud, root) == (Kind.NOT_FOUND, "volume", "")
     assert used(cloud) == {"volumes": 0, "gigabytes": 0, "claimed": 0}
 
@@ -88,7 +88,7 @@ def test_limits_of_a_volume_that_nobody_has_change_at_once(cloud):
     assert (answer.modification_state, answer.target_iops) == ("completed", 3000)
     (instance,) = cloud.run_ids()
     cloud.on("Stop", [instance])
-    cloud.settle()
+    cloud.converge()
     attach(cloud, volume_id, instance)
     assert modify(cloud, volume_id, iops=3500).modification_state == "completed"
 
@@ -97,7 +97,7 @@ def test_what_cannot_grow_is_as_it_was(cloud):
     volume_id = created(cloud)
     cloud.host.fails.add(volume_id)
     modify(cloud, volume_id, size_gib=40, volume_type="gp3")
-    cloud.settle()
+    cloud.converge()
     (failed,) = listed(cloud, volume_id)
     assert failed.modification_state == "failed"
     shown = seen(cloud, volume_id)
@@ -118,7 +118,7 @@ def test_a_guest_that_cannot_have_the_limits_keeps_the_old_ones(cloud):
     assert (failed.modification_state, failed.status_message) == ("failed", "no throttling")
     assert seen(cloud, volume_id).volume_type == "gp2"
     cloud.host.device_failures.clear()
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, volume_id) == ("in-use", ["attached"])
     assert not row(cloud, volume_id).attach_message
 
@@ -147,15 +147,15 @@ def test_what_cannot_be_meant_is_refused_and_changes_nothing(cloud, fields, expe
 def test_one_modification_at_a_time_and_not_before_it_is_made(cloud):
     volume_id = create(cloud)
     assert refused(modify, cloud, volume_id, size_gib=11).kind is Kind.WRONG_STATE
-    cloud.settle()
+    cloud.converge()
     modify(cloud, volume_id, size_gib=11)
     again = why(modify, cloud, volume_id, size_gib=12)
     assert again == (Kind.WRONG_STATE, "volume", "modifying")
-    cloud.settle()
+    cloud.converge()
     modify(cloud, volume_id, size_gib=12)
-    cloud.settle()
+    cloud.converge()
     (newest,) = listed(cloud, volume_id)
     assert (newest.original_size_gib, newest.target_size_gib) == (11, 12)
     call(cloud, "Delete", volume_id=volume_id)
-    cloud.settle()
+    cloud.converge()
     assert why(listed, cloud, volume_id) == (Kind.NOT_FOUND, "volume", "")

@@ -94,7 +94,7 @@ def test_members_of_a_group_that_rules_refer_to_are_known_on_every_host(cloud):
     host = host_of(cloud, behind)
     assert set(group_on(host, web).member_addresses) == addresses
     cloud.on("Terminate", in_front[:2])
-    cloud.settle()
+    cloud.converge()
     left = {instance.private_ip_address for instance in cloud.describe(*in_front[2:])}
     assert set(group_on(host, web).member_addresses) == left
 
@@ -113,7 +113,7 @@ def test_an_elastic_address_reaches_its_host_and_leaves_it(cloud):
         assert host_of(cloud, left).specs[left].nics[0].public_ip_address != address.public_ip
     (first,) = cloud.describe(one)
     assert first.public_ip_address not in ("", address.public_ip, lent[one])
-    cloud.settle()
+    cloud.converge()
     assert public_on(host_of(cloud, one))[first.public_ip_address] == first.private_ip_address
     every = {ip for host in cloud.hosts.values() for ip in public_on(host)}
     assert lent[other] not in every
@@ -124,13 +124,13 @@ def test_elastic_addresses_outlive_stop_and_termination(cloud):
     address = allocate(cloud)
     associate(cloud, address, instance_id)
     cloud.on("Stop", [instance_id])
-    cloud.settle()
+    cloud.converge()
     assert cloud.describe(instance_id)[0].public_ip_address == address.public_ip
     cloud.on("Start", [instance_id])
-    cloud.settle()
+    cloud.converge()
     assert cloud.describe(instance_id)[0].public_ip_address == address.public_ip
     cloud.on("Terminate", [instance_id])
-    cloud.settle()
+    cloud.converge()
     request = pb.DescribeAddressesRequest(allocation_ids=[address.allocation_id])
     (left,) = call(cloud, "Addresses", "Describe", request).addresses
     assert (left.instance_id, left.association_id) == ("", "")
@@ -149,7 +149,7 @@ def test_what_a_launch_takes_its_end_gives_back(cloud):
         call(cloud, "SecurityGroups", "Delete", pb.SecurityGroupSelector(group_id=web))
     assert (refusal.value.kind, refusal.value.reason) == (Kind.WRONG_STATE, "in-use")
     cloud.on("Terminate", ids)
-    cloud.settle()
+    cloud.converge()
     assert free() == before
     call(cloud, "SecurityGroups", "Delete", pb.SecurityGroupSelector(group_id=web))
     nics = call(
@@ -178,11 +178,11 @@ def test_many_callers_at_once_never_share_an_address(cloud):
 def test_a_lent_address_that_went_back_is_gone_from_the_instance_on_its_host(cloud):
     """The metadata service reads it there; the pool has long lent it to somebody else."""
     (stopped,) = cloud.run_ids(1)
-    cloud.settle()
+    cloud.converge()
     host = host_of(cloud, stopped)
     assert host.specs[stopped].nics[0].public_ip_address
     cloud.on("Stop", [stopped])
-    cloud.settle()
+    cloud.converge()
     assert cloud.states(stopped) == ["stopped"]
     assert host.specs[stopped].nics[0].public_ip_address == ""
     assert public_on(host) == {}

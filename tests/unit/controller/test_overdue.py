@@ -38,7 +38,7 @@ def volume_state(cloud, volume_id: str) -> str:
 def come_back(cloud) -> None:
     cloud.host.reachable = cloud.host.obeys = True
     cloud.host.heartbeat()
-    cloud.settle()
+    cloud.converge()
 
 
 def test_a_launch_is_given_up_and_ends_when_its_host_says_so(cloud):
@@ -61,7 +61,7 @@ def test_a_launch_is_given_up_and_ends_when_its_host_says_so(cloud):
 def test_a_start_is_given_up_and_its_instance_stays(cloud):
     (instance_id,) = cloud.run_ids()
     cloud.on("Stop", [instance_id])
-    cloud.settle()
+    cloud.converge()
     fall_silent(cloud)
     cloud.on("Start", [instance_id])
     pass_time(cloud, GIVEN_UP_MS + MINUTE)

@@ -134,7 +134,7 @@ def test_a_gone_instance_is_no_ones_next_hop(cloud, net, own):
     to = {"destination_cidr_block": OUTSIDE, "instance_id": other}
     net.CreateRoute(pb.RouteRequest(route_table_id=table, **to))
     cloud.on("Terminate", [other])
-    cloud.settle()
+    cloud.converge()
     nowhere = [(OUTSIDE, "blackhole", True)]
     assert told(cloud, vpc) == {first: nowhere, second: nowhere}
 
@@ -165,7 +165,7 @@ def test_public_names_follow_the_vpc_into_the_metadata(cloud, net):
     assert cloud.host.specs[instance].metadata.public_dns_name == seen.public_dns_name != ""
     request = pb.ModifyVpcAttributeRequest(vpc_id=seen.vpc_id, enable_dns_hostnames=False)
     net.ModifyVpcAttribute(request)
-    cloud.settle()
+    cloud.converge()
     (seen,) = cloud.describe(instance)
     assert (seen.public_dns_name, seen.public_ip_address != "") == ("", True)
     assert cloud.host.specs[instance].metadata.public_dns_name == ""
@@ -232,7 +232,7 @@ def test_private_names_end_as_ec2s_do_in_the_region(tmp_path, region, domain):
     cloud.config = replace(cloud.config, region=other)
     cloud.rebuild().app.prepare(system_call(cloud.now_ms))
     assert domain_told(cloud) == ["other.lan"]
-    cloud.settle()
+    cloud.converge()
     told_name = cloud.host.specs[instance].metadata.private_dns_name
     assert told_name == cloud.describe(instance)[0].private_dns_name
     assert told_name.endswith(".other.lan")

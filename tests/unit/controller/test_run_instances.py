@@ -217,9 +217,9 @@ def test_a_token_with_another_request_is_refused(cloud):
 
 def test_a_token_whose_instances_are_gone_is_refused(cloud):
     instance_id = cloud.run(client_token="once").instances[0].instance_id
-    cloud.settle()
+    cloud.converge()
     cloud.on("Terminate", [instance_id])
-    cloud.settle()
+    cloud.converge()
     with pytest.raises(CloudError) as caught:
         cloud.run(client_token="once")
     assert caught.value.reason == "terminated-client-token"

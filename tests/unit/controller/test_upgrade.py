@@ -90,7 +90,7 @@ def test_a_host_is_told_everything_once_more_and_what_was_under_way_ends(cloud):
     with cloud.db.read() as session:
         assigned = session.tuples(Assignment.select(Assignment.resource_id, Assignment.revision))
     assert host.revisions == dict(assigned) != {}
-    cloud.settle()
+    cloud.converge()
     cloud.tasks()
     states = {one["instanceId"]: one["state"] for one in _instances(answers(cloud))}
     before = _instances(answered_before())

@@ -41,7 +41,7 @@ def test_attached_once_the_guest_has_it(cloud):
     assert [disk.device_name for disk in disks] == ["/dev/xvda", "/dev/sdf"]
     assert not disks[1].delete_on_termination and not disks[1].HasField("remote")
     assert states(cloud, volume_id) == ("in-use", ["attaching"])
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, volume_id) == ("in-use", ["attached"])
     (shown,) = cloud.describe(instance)
     assert [(one.device_name, one.status) for one in shown.block_devices] == [
@@ -55,7 +55,7 @@ def test_attached_once_the_guest_has_it(cloud):
 def test_attached_to_a_stopped_instance_at_once(cloud):
     (instance,) = cloud.run_ids()
     cloud.on("Stop", [instance])
-    cloud.settle()
+    cloud.converge()
     volume_id = created(cloud)
     attach(cloud, volume_id, instance)
     assert states(cloud, volume_id) == ("in-use", ["attached"])
@@ -68,7 +68,7 @@ def test_a_disk_keeps_its_position_and_the_next_takes_the_first_that_is_free(clo
     (instance,) = cloud.run_ids()
 
     def positions() -> dict[str, int]:
-        cloud.settle()
+        cloud.converge()
         return {disk.device_name: disk.position for disk in cloud.host.specs[instance].disks}
 
     one, two, three = (created(cloud) for _ in range(3))
@@ -81,7 +81,7 @@ def test_a_disk_keeps_its_position_and_the_next_takes_the_first_that_is_free(clo
     kept = {"/dev/xvda": 0, "/dev/sdf": 1, "/dev/sdg": 2}
     assert positions() == kept
     cloud.on("Stop", [instance])
-    cloud.settle()
+    cloud.converge()
     cloud.on("Start", [instance])
     assert positions() == kept
 
@@ -90,7 +90,7 @@ def test_what_cannot_be_attached(cloud):
     (instance,) = cloud.run_ids()
     volume_id = create(cloud)
     assert why(attach, cloud, volume_id, instance) == (Kind.WRONG_STATE, "volume", "")
-    cloud.settle()
+    cloud.converge()
     for device in ("", "/dev/null", "nonsense"):
         assert refused(attach, cloud, volume_id, instance, device).kind is Kind.INVALID
     for device in ("/dev/xvda", "xvda"):
@@ -104,7 +104,7 @@ def test_what_cannot_be_attached(cloud):
     pending = cloud.run().instances[0].instance_id
     assert why(attach, cloud, other, pending) == (Kind.WRONG_STATE, "instance", "not-running")
     cloud.host.obeys = True
-    cloud.settle()
+    cloud.converge()
 
 
 def test_another_zone_and_another_account(cloud):
@@ -123,7 +123,7 @@ def test_no_more_than_an_instance_can_have(cloud):
     (instance,) = cloud.run_ids()
     names = [f"/dev/xvdb{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
     volumes = [create(cloud, 1) for _ in names]
-    cloud.settle()
+    cloud.converge()
     for volume_id, name in zip(volumes[:25], names[:25], strict=True):
         attach(cloud, volume_id, instance, name)
     assert why(attach, cloud, volumes[25], instance, names[25]) == (Kind.QUOTA, "attachment", "")
@@ -141,7 +141,7 @@ def test_a_guest_that_cannot_have_it_does_not_keep_it(cloud):
     assert row(cloud, volume_id).detaching
     del cloud.host.device_failures[instance]
     cloud.last_seen.pop(instance)
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, volume_id) == ("available", [])
     assert [disk.device_name for disk in cloud.host.specs[instance].disks] == ["/dev/xvda"]
 
@@ -155,12 +155,12 @@ def test_detached_once_the_guest_has_let_go(cloud):
     assert (answer.state, answer.instance_id) == ("detaching", instance)
     assert states(cloud, volume_id) == ("in-use", ["detaching"])
     assert found(cloud, attachment__status="detaching") == {volume_id}
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, volume_id) == ("available", [])
     spec = cloud.host.specs[instance]
     assert len(spec.disks) == 1 and not spec.forced_device_ids
     attach(cloud, volume_id, instance, "/dev/sdg")
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, volume_id) == ("in-use", ["attached"])
     assert not cloud.discrepancies()
 
@@ -170,7 +170,7 @@ def test_a_guest_that_holds_it_is_busy_until_forced(cloud):
     call(cloud, "Detach", volume_id=volume_id)
     failure = fleet_pb2.DeviceFailure(id=volume_id, message="in use", busy=True)
     cloud.host.device_failures[instance] = [failure]
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, volume_id) == ("in-use", ["busy"])
     assert found(cloud, attachment__status="busy") == {volume_id}
     call(cloud, "Detach", volume_id=volume_id, force=True)
@@ -178,7 +178,7 @@ def test_a_guest_that_holds_it_is_busy_until_forced(cloud):
     cloud.app.dispatch_pending()
     assert list(cloud.host.specs[instance].forced_device_ids) == [volume_id]
     cloud.host.device_failures.clear()
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, volume_id) == ("available", [])
 
 
@@ -187,9 +187,9 @@ def test_a_guest_that_stops_lets_go(cloud):
     failure = fleet_pb2.DeviceFailure(id=volume_id, message="in use", busy=True)
     cloud.host.device_failures[instance] = [failure]
     call(cloud, "Detach", volume_id=volume_id)
-    cloud.settle()
+    cloud.converge()
     cloud.on("Stop", [instance], force=True)
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, volume_id) == ("available", [])
 
 
@@ -210,14 +210,14 @@ def test_what_cannot_be_detached(cloud):
     cloud.on("Terminate", [instance])
     shutting_down = (Kind.WRONG_STATE, "instance", "")
     assert why(call, cloud, "Detach", volume_id=volume_id) == shutting_down
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, volume_id) == ("available", [])
 
 
 def test_a_root_disk_goes_and_comes_back_while_its_instance_is_stopped(cloud):
     (instance,) = cloud.run_ids()
     cloud.on("Stop", [instance])
-    cloud.settle()
+    cloud.converge()
     root = cloud.describe(instance)[0].block_devices[0].volume_id
     call(cloud, "Detach", volume_id=root)
     assert not cloud.describe(instance)[0].block_devices
@@ -225,7 +225,7 @@ def test_a_root_disk_goes_and_comes_back_while_its_instance_is_stopped(cloud):
     assert "attached at root" in refusal.message
     attach(cloud, root, instance, "/dev/xvda")
     cloud.on("Start", [instance])
-    cloud.settle()
+    cloud.converge()
     assert cloud.states(instance) == ["running"]
     assert cloud.host.specs[instance].disks[0].volume_id == root
 
@@ -243,7 +243,7 @@ def test_a_volume_at_home_elsewhere_is_served_to_the_guests_host(tmp_path):
     home.facts.volume_endpoint = "192.0.2.9:10809"
     home.heartbeat(facts=home.facts)
     attach(cloud, volume_id, instance)
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, volume_id) == ("in-use", ["attached"])
     remote = cloud.host.specs[instance].disks[1].remote
     assert (remote.host_id, remote.host, remote.port, remote.export_name) == (
@@ -254,6 +254,6 @@ def test_a_volume_at_home_elsewhere_is_served_to_the_guests_host(tmp_path):
     )
     assert list(home.volumes[volume_id].served_to_host_ids) == [cloud.host.host_id]
     call(cloud, "Detach", volume_id=volume_id)
-    cloud.settle()
+    cloud.converge()
     assert not home.volumes[volume_id].served_to_host_ids
     assert states(cloud, volume_id) == ("available", [])

@@ -40,7 +40,7 @@ def there(tmp_path_factory):
     shape = {"volume_type": "gp3", "iops": 4000, "throughput_mibps": 250}
     blank = created(cloud, 10, tag_specifications=tagged, **shape)
     (instance,) = cloud.run_ids(image_id=IMAGE_ID)
-    cloud.settle()
+    cloud.converge()
     (root,) = {one.volume_id for one in call(cloud, "Describe").volumes} - {blank}
     return cloud, instance, {blank: "blank", root: "root"}
 

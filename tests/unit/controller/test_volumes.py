@@ -55,7 +55,7 @@ def test_a_volume_is_creating_until_its_home_has_it(cloud):
     (spec,) = cloud.host.volumes.values()
     assert (spec.volume_id, spec.size_bytes) == (made.volume_id, 20 * 1024**3)
     assert spec.desired == fleet_pb2.VOLUME_PRESENT and not spec.HasField("source")
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, made.volume_id) == ("available", [])
     assert found(cloud, status="available") == {made.volume_id}
     assert used(cloud) == {"volumes": 1, "gigabytes": 20, "claimed": 20}
@@ -65,11 +65,11 @@ def test_a_volume_is_creating_until_its_home_has_it(cloud):
 def test_a_volume_that_cannot_be_made_is_in_error_and_can_be_deleted(cloud):
     volume_id = create(cloud)
     cloud.host.fails.add(volume_id)
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, volume_id) == ("error", [])
     assert found(cloud, status="error") == {volume_id}
     call(cloud, "Delete", volume_id=volume_id)
-    cloud.settle()
+    cloud.converge()
     assert why(seen, cloud, volume_id) == (Kind.NOT_FOUND, "volume", "")
 
 
@@ -137,7 +137,7 @@ def test_deleted_once_its_home_has_nothing_of_it(cloud):
     assert found(cloud, status="deleting") == {volume_id}
     assert used(cloud)["claimed"] == 10
     call(cloud, "Delete", volume_id=volume_id)
-    cloud.settle()
+    cloud.converge()
     assert why(seen, cloud, volume_id) == (Kind.NOT_FOUND, "volume", "")
     assert used(cloud) == {"volumes": 0, "gigabytes": 0, "claimed": 0}
     again = refused(call, cloud, "Delete", volume_id=volume_id)
@@ -147,7 +147,7 @@ def test_deleted_once_its_home_has_nothing_of_it(cloud):
 def test_one_in_use_or_not_made_yet_is_not_deleted(cloud):
     volume_id = create(cloud)
     assert why(call, cloud, "Delete", volume_id=volume_id) == (Kind.WRONG_STATE, "volume", "")
-    cloud.settle()
+    cloud.converge()
     (instance,) = cloud.run_ids()
     attach(cloud, volume_id, instance)
     in_use = (Kind.WRONG_STATE, "volume", "in-use")
@@ -169,7 +169,7 @@ def delete_with_instance(cloud, instance_id, device, value=True):
 def test_one_attached_later_outlives_its_instance(cloud):
     instance, volume_id = attached(cloud)
     cloud.on("Terminate", [instance])
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, volume_id) == ("available", [])
     assert used(cloud) == {"volumes": 1, "gigabytes": 10, "claimed": 10}
     assert not cloud.discrepancies()
@@ -179,11 +179,11 @@ def test_one_attached_later_goes_with_its_instance_where_it_should(cloud):
     instance, volume_id = attached(cloud)
     delete_with_instance(cloud, instance, "/dev/sdf")
     assert seen(cloud, volume_id).attachments[0].delete_on_termination
-    cloud.settle()
+    cloud.converge()
     disk = cloud.host.specs[instance].disks[1]
     assert not disk.delete_on_termination, "its own spec deletes it"
     cloud.on("Terminate", [instance])
-    cloud.settle()
+    cloud.converge()
     assert why(seen, cloud, volume_id) == (Kind.NOT_FOUND, "volume", "")
     assert used(cloud) == {"volumes": 0, "gigabytes": 0, "claimed": 0}
 
@@ -193,11 +193,11 @@ def test_a_root_disk_that_was_kept_can_be_used_and_deleted(cloud):
     root = cloud.describe(instance)[0].block_devices[0].volume_id
     delete_with_instance(cloud, instance, "/dev/xvda", False)
     cloud.on("Terminate", [instance])
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, root) == ("available", [])
     assert not cloud.host.volumes, "no spec of its own until something happens to it"
     call(cloud, "Delete", volume_id=root)
-    cloud.settle()
+    cloud.converge()
     assert why(seen, cloud, root) == (Kind.NOT_FOUND, "volume", "")
     assert used(cloud) == {"volumes": 0, "gigabytes": 0, "claimed": 0}
 
@@ -206,7 +206,7 @@ def test_a_launchs_disks_count_in_the_quotas(cloud):
     (instance,) = cloud.run_ids()
     assert used(cloud) == {"volumes": 1, "gigabytes": 1, "claimed": 1}
     cloud.on("Terminate", [instance])
-    cloud.settle()
+    cloud.converge()
     assert used(cloud) == {"volumes": 0, "gigabytes": 0, "claimed": 0}
 
 
@@ -221,7 +221,7 @@ def test_its_status_is_its_homes(cloud):
         return one.status, one.io_enabled
 
     assert status() == ("insufficient-data", "insufficient-data")
-    cloud.settle()
+    cloud.converge()
     assert status() == ("ok", "passed")
     cloud.tasks(20_000)
     assert status() == ("insufficient-data", "insufficient-data")
@@ -261,5 +261,5 @@ def test_a_database_older_than_what_the_host_knows_says_volumes_again(cloud):
     cloud.host.heartbeat()
     assert cloud.host.revisions[volume_id] == 21
     assert states(cloud, volume_id) == ("in-use", ["attaching"])
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, volume_id) == ("in-use", ["attached"])

@@ -64,7 +64,7 @@ def test_a_volume_is_attached_in_its_own_zone_only(cloud):
     (elsewhere,) = cloud.run_ids(availability_zone="us-east-1a")
     assert why(attach, cloud, volume_id, elsewhere) == (Kind.INVALID, "volume", "zone-mismatch")
     attach(cloud, volume_id, there)
-    cloud.settle()
+    cloud.converge()
     assert states(cloud, volume_id) == ("in-use", ["attached"])
 
 

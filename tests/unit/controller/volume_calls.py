@@ -32,7 +32,7 @@ def create(cloud, size_gib=10, **more) -> str:
 
 def created(cloud, size_gib=10, **more) -> str:
     volume_id = create(cloud, size_gib, **more)
-    cloud.settle()
+    cloud.converge()
     return volume_id
 
 
@@ -87,5 +87,5 @@ def attached(cloud) -> tuple[str, str]:
     (instance,) = cloud.run_ids()
     volume_id = created(cloud)
     attach(cloud, volume_id, instance)
-    cloud.settle()
+    cloud.converge()
     return instance, volume_id

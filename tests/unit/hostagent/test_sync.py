@@ -54,7 +54,7 @@ def test_apply_says_at_once_what_will_be(rig):
     assert said(rig.agent.apply(stop)) == {"i-1": fleet_pb2.STOPPING}
 
 
-def test_what_passes_is_no_news_what_settles_is(rig):
+def test_what_passes_is_no_news_what_stays_is(rig):
     rig.agent.apply(host_spec(instance()))
     assert not rig.agent.has_news()
     rig.run()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.following import Following, readable
+from cli.log_tail import LogTail, readable
 
 STAMP = "2026-11-24 00:02:47,130"
 
@@ -71,20 +71,20 @@ def test_lines(log, line, shown):
 def test_what_is_new_is_shown_once_and_whole(tmp_path):
     log = tmp_path / "gateway.log"
     log.write_text(f"{STAMP} INFO gateway: old\n")
-    following = Following(tmp_path)
-    assert list(following.new_lines()) == []
+    tail = LogTail(tmp_path)
+    assert list(tail.new_lines()) == []
     with log.open("a") as file:
         file.write(f"{STAMP} INFO gateway: one\n{STAMP} INFO gate")
         file.flush()
-        assert [line.split()[-1] for line in following.new_lines()] == ["one"]
+        assert [line.split()[-1] for line in tail.new_lines()] == ["one"]
         file.write("way: two\n")
-    assert [line.split()[-1] for line in following.new_lines()] == ["two"]
+    assert [line.split()[-1] for line in tail.new_lines()] == ["two"]
 
 
 def test_rotated_and_new_logs_are_read_from_their_beginning(tmp_path):
     log = tmp_path / "gateway.log"
     log.write_text(f"{STAMP} INFO gateway: a long line of before\n")
-    following = Following(tmp_path)
+    tail = LogTail(tmp_path)
     log.write_text(f"{STAMP} INFO gateway: anew\n")
     (tmp_path / "hostagent.log").write_text(f"{STAMP} INFO hostagent MainThread: first\n")
-    assert [line.split()[-1] for line in following.new_lines()] == ["anew", "first"]
+    assert [line.split()[-1] for line in tail.new_lines()] == ["anew", "first"]

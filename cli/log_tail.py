@@ -1,7 +1,7 @@
-"""What the services say, as a person reads along: ``up`` without --detach.
+"""Follows the services' logs and prints them in short: ``up`` without --detach.
 
-    following = Following(layout.logs)
-    for line in following.new_lines(): ...      "12:03:44 gateway     ec2 DescribeVpcs 200 ..."
+    tail = LogTail(layout.logs)
+    for line in tail.new_lines(): ...    "12:03:44 gateway     ec2 DescribeVpcs 200 ..."
 
 The logs themselves stay as they are: there a line has its date, its level and its module. Of the
 supervisor's are shown the starts and ends of services. Called by cli/__main__.
@@ -25,7 +25,7 @@ _SUPERVISORS = (  # what it says, and what that means
 )
 
 
-class Following:
+class LogTail:
     """Reads on in every log of a folder from where it ended when this was made."""
 
     def __init__(self, folder: Path):
