@@ -100,8 +100,8 @@ def services(folder: Path, counted: Counted) -> Iterator[None]:
     db = server.open_database(config)
     agents = server.AgentClients(config)
     app = server.build_app(config, db, lambda *where: counted.around(agents(*where), "HostAgent"))
-    doors = {name: counted.around(door, name) for name, door in app.servicers.items()}
-    running = [server.Server(config, dataclasses.replace(app, servicers=doors))]
+    servicers = {name: counted.around(one, name) for name, one in app.servicers.items()}
+    running = [server.Server(config, dataclasses.replace(app, servicers=servicers))]
     running[0].start()
     (host,) = hostagent.config.load(folder / "host.toml").each()
     running += [Service(host), Gateway(gateway.config.load(folder / "gateway.toml"))]

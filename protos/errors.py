@@ -7,7 +7,7 @@
     report it          BUG
     nothing: it was only a rehearsal, and would have succeeded      DRY_RUN
 
-Raise at the point of knowledge, translate at the door (``to_detail`` / ``from_detail`` here, the
+Raise at the point of knowledge, translate at the edges (``to_detail`` / ``from_detail`` here, the
 EC2 table in the gateway), never between. ``message`` is for the caller's eyes; ``because`` is
 logged and never sent.
 """

@@ -127,7 +127,7 @@ def serve(
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=max_workers, thread_name_prefix="rpc"),
-        interceptors=[_Door(guard)],
+        interceptors=[_Interceptor(guard)],
         options=_OPTIONS,
     )
     for add_to_server, servicer in services:
@@ -297,8 +297,8 @@ _METHOD_HANDLERS = {
 }
 
 
-class _Door(grpc.ServerInterceptor):
-    """Every call into a service passes here: who calls, may they, and errors to the wire."""
+class _Interceptor(grpc.ServerInterceptor):
+    """Asks the guard about every call into a service and sends errors as details on the wire."""
 
     def __init__(self, guard: Guard):
         self._guard = guard

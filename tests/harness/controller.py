@@ -80,7 +80,7 @@ class SimController:
             self._db.close()
 
     def client(self, service: str, peer: str) -> LocalClient:
-        """The service as ``peer`` reaches it: same door, same guard, no network between."""
+        """The service as ``peer`` reaches it: same middleware, same guard, no network between."""
         if (service, peer) not in self._clients:
             self._clients[service, peer] = LocalClient(
                 self._app.servicers[service], peer, self._app.guard, f"pileus.cloud.v1.{service}"

@@ -1,7 +1,7 @@
 """A cloud's first hour, done once: the database that every simulated run starts from.
 
 Schema, instance types, address pool, two customers and the operator, a public image, and hosts that
-have joined. Made through the controller's own doors where there is one, and copied for each run,
+have joined. Made by calls to the controller where there are such calls, and copied for each run,
 because a thousand runs need it a thousand times. Hosts are small and addresses few, so that runs
 meet the ends of both.
 """

@@ -48,7 +48,7 @@ def wall_ms() -> int:
 
 
 class Host:
-    """An agent without its door; ``stop`` and ``start``: what its kill -9 leaves."""
+    """An agent without its gRPC server; ``stop`` and ``start``: what its kill -9 leaves."""
 
     def __init__(self, folder, uri, new_network=FakeNetwork, limits=LIMITS):
         self.folder, self.uri, self.new_network = folder, uri, new_network

@@ -1,4 +1,4 @@
-"""The house's rules that a machine can check: imports, doors to the outside, sizes."""
+"""The house's rules that a machine can check: imports, which files use the outside, sizes."""
 
 import ast
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_a_room_imports_protos_and_itself_only(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_outside_things_have_one_door(path):
+def test_outside_things_are_used_in_one_place(path):
     names = imports(path)
     if not under(path, "hostagent/kernel/shell.py", "cli"):
         assert not reaches(names, "subprocess"), "commands run in hostagent/kernel/shell.py"

@@ -169,13 +169,13 @@ def test_the_walks_go_everywhere(tmp_path):
 def test_of_six_callers_at_once_one_adds_the_rule(tmp_path):
     world = World(tmp_path, threads=True)
     group, ready, outcomes = create(world), threading.Barrier(6), []
-    door = Middleware(world.groups, lambda: world.now_ms)
+    service = Middleware(world.groups, lambda: world.now_ms)
 
     def ask():
         ready.wait()
         request = pb.AuthorizeRequest(group=selector(group), rules=[rule()])
         try:
-            door.AuthorizeIngress(request, CallContext("gateway", Caller(account_id=ANN)))
+            service.AuthorizeIngress(request, CallContext("gateway", Caller(account_id=ANN)))
             outcomes.append("added")
         except CloudError as refusal:
             outcomes.append(refusal.kind)

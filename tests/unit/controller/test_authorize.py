@@ -1,4 +1,4 @@
-"""Permissions: what each rpc says of itself, and that the door asks ``authorize`` for each."""
+"""Permissions: what each rpc says of itself, and that the guard asks ``authorize`` for each."""
 
 import re
 from pathlib import Path
@@ -100,7 +100,7 @@ def test_a_template_that_fits_no_field_stops_the_start(resource, value):
         compile_permission(said, instances_pb2.ModifyMetadataOptionsRequest.DESCRIPTOR)
 
 
-# --- at the door ----------------------------------------------------------------------------------
+# --- in the guard ---------------------------------------------------------------------------------
 
 
 def filled(descriptor, path: str):
@@ -139,7 +139,7 @@ def ask(policy, method, request) -> bool:
 
 
 @named
-def test_the_door_asks_for_each_resource_that_a_request_names(method):
+def test_the_guard_asks_for_each_resource_that_a_request_names(method):
     said = services.permission_of(method)
     for template in said.resources:
         noun, slash, path = template.rpartition("/")
@@ -159,7 +159,7 @@ def test_the_door_asks_for_each_resource_that_a_request_names(method):
 
 
 @named
-def test_the_door_tells_the_condition_keys_of_a_request(method):
+def test_the_guard_tells_the_condition_keys_of_a_request(method):
     for one in services.permission_of(method).context:
         noun, _, path = one.value.rpartition("/")
         request, value = filled(method.input_type, path.strip("{}"))

@@ -198,7 +198,7 @@ def enter(loser, request="answer"):
     return Middleware(loser, lambda: 42).Do(request, context)
 
 
-def test_the_door_runs_a_lost_race_again_and_tells_who_calls():
+def test_the_middleware_runs_a_lost_race_again_and_tells_who_calls():
     loser = Loser(2)
     assert enter(loser) == "answer"
     who = Principal(account_id="1")
@@ -206,7 +206,7 @@ def test_the_door_runs_a_lost_race_again_and_tells_who_calls():
 
 
 @pytest.mark.parametrize(("integrity", "kind"), [(False, Kind.UNAVAILABLE), (True, Kind.BUG)])
-def test_the_door_gives_up_after_some_attempts(integrity, kind):
+def test_the_middleware_gives_up_after_some_attempts(integrity, kind):
     loser = Loser(99, integrity)
     with pytest.raises(CloudError) as caught:
         enter(loser)

@@ -139,7 +139,7 @@ def test_filters_and_what_is_not_there(world):
 
 def test_of_eight_callers_at_once_one_makes_the_pair(tmp_path):
     world = World(tmp_path, threads=True)
-    door = Middleware(world.keys, lambda: world.now_ms)
+    service = Middleware(world.keys, lambda: world.now_ms)
     ready, outcomes = threading.Barrier(8), []
 
     def ask():
@@ -147,7 +147,7 @@ def test_of_eight_callers_at_once_one_makes_the_pair(tmp_path):
         context = CallContext("gateway", Caller(account_id=ANN))
         request = pb.CreateKeyPairRequest(key_name="raced", key_type="ed25519")
         try:
-            outcomes.append(door.Create(request, context).key_name)
+            outcomes.append(service.Create(request, context).key_name)
         except CloudError as refusal:
             outcomes.append(refusal.kind)
         finally:
