@@ -61,7 +61,7 @@ class Kind:
     word(observation) -> what assignment.observed becomes; ``passing`` are the words of what is on
     its way somewhere and needs no report of its own.
     observe(tx, host_id, observations) writes what else the observations say, which are all newer
-    than what was known; answers whether something follows from them (then the settling tasks run).
+    than what was known; answers whether something follows from them (then the reconcile tasks run).
     catch_up(tx, stale) moves the resources' revisions, and whatever else the host counts, past
     what the host knows.
     """

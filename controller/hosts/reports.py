@@ -90,16 +90,15 @@ class Reports:
         return received
 
     def _reconcile_now(self, call: Call) -> None:
-        """The report is taken in, whatever becomes of this: the tasks do the same in a second."""
+        """Reconciles after a report. A failure is logged: the tasks do the same in a second."""
         for reconcile in self._reconcilers:
             try:
                 reconcile(call)
             except Exception:
-                log.exception("settling after a report failed")
+                log.exception("reconciling after a report failed")
 
     def take_in_answer(self, call: Call, report: fleet_pb2.HostReport) -> None:
-        """The answer of an Apply: worth a transaction only where something settled; the rest comes
-        with a report."""
+        """Takes in the answer of an Apply that tells of an end state; the rest comes later."""
         for one in report.observations:
             kind = self._kinds.get(one.kind)
             if kind is not None and kind.word(one) not in kind.passing:
@@ -107,8 +106,8 @@ class Reports:
                 return
 
     def _receive(self, tx: Transaction, report: fleet_pb2.HostReport) -> Received | None:
-        """Notes that the host lives and what it says of itself; None where something newer was
-        heard before."""
+        """Notes that the host lives and what it says of itself; None where a newer report came
+        before."""
         changes: dict[str, object] = {
             "last_seen_ms": tx.call.now_ms,
             "health": "up",

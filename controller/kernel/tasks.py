@@ -40,6 +40,6 @@ class Driver:
         return min(self._due_ms.values())
 
     def run_all(self, now_ms: int) -> None:
-        """Every task, due or not: for tests that want things settled. Failures are raised."""
+        """Runs every task, due or not, for tests. Failures are raised."""
         for task in self._tasks:
             task.run_once(system_call(now_ms))

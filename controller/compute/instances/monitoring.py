@@ -14,11 +14,11 @@ from protos.cloud.v1 import instances_pb2
 def set_monitoring(
     db: Database, feed: Feed, call: Call, instance_ids: Sequence[str], wanted: bool
 ) -> instances_pb2.InstanceMonitorings:
-    """All instances of a call or none; what is so already is answered as settled.
+    """All instances of a call or none; what is so already is answered as such.
 
     Raises MALFORMED_ID, NOT_FOUND, WRONG_STATE.
     """
-    changing, settled = ("pending", "enabled") if wanted else ("disabling", "disabled")
+    changing, unchanged = ("pending", "enabled") if wanted else ("disabling", "disabled")
     with db.write(call) as tx:
         rows = find_staying(tx, call.account_id, instance_ids, "monitored")
         others = [row.instance_id for row in rows if bool(row.monitoring) != wanted]
@@ -28,7 +28,7 @@ def set_monitoring(
         instances=[
             instances_pb2.InstanceMonitoring(
                 instance_id=row.instance_id,
-                state=changing if row.instance_id in others else settled,
+                state=changing if row.instance_id in others else unchanged,
             )
             for row in rows
         ]

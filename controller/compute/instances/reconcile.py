@@ -88,7 +88,7 @@ class InstanceReconciler:
         """Reconciles what there is; answers how many placements that were.
 
         All of it in one transaction; where that fails, each in its own, so that one that cannot be
-        settled keeps no other.
+        reconciled keeps no other.
         """
         with self._db.read() as session:
             found = session.column(_FIRST(), str)
@@ -98,7 +98,7 @@ class InstanceReconciler:
             return self._reconcile(call, found)
         except Exception as failure:
             _raise_if_busy(failure)
-            log.exception("%d placements cannot be settled together", len(found))
+            log.exception("%d placements cannot be reconciled together", len(found))
         return sum(self._reconcile_alone(call, placement_id) for placement_id in found)
 
     def _reconcile_alone(self, call: Call, placement_id: str) -> int:
@@ -106,14 +106,14 @@ class InstanceReconciler:
             return self._reconcile(call, [placement_id])
         except Exception as failure:
             _raise_if_busy(failure)
-            log.exception("placement %s cannot be settled; it is tried again", placement_id)
+            log.exception("placement %s cannot be reconciled; it is tried again", placement_id)
             return 0
 
     def _reconcile(self, call: Call, placement_ids: Sequence[str]) -> int:
         with self._db.write(call) as tx:
             rows = tx.rows(_NAMED(ids=placement_ids), EndedRow)
             self._finish(tx, [row for row in rows if row.observed == "absent"])
-            self._rest(tx, [row for row in rows if row.observed == "stopped"])
+            self._stop(tx, [row for row in rows if row.observed == "stopped"])
             self._end(tx, [row for row in rows if row.observed in ("exited", "failed")])
         return len(rows)
 
@@ -129,7 +129,7 @@ class InstanceReconciler:
                 code, message = state_reason(code, cause)
             self._rules.end(tx, [row.instance_id], desired, code, message)
 
-    def _rest(self, tx: Transaction, rows: Sequence[EndedRow]) -> None:
+    def _stop(self, tx: Transaction, rows: Sequence[EndedRow]) -> None:
         """Seen stopped as wanted."""
         released = self._release(tx, rows)
         changed = interfaces.give_back_lent(tx, [row.instance_id for row in released])
@@ -235,7 +235,7 @@ _ENDS = ("exited", "failed", "absent", "stopped")
 _ENDED = Assignment.observed.in_([SQL(f"'{word}'") for word in _ENDS])
 
 
-def _unsettled() -> Select:
+def _ended_placements() -> Select:
     return (
         Placement.select(
             Placement.placement_id,
@@ -267,5 +267,5 @@ def _unsettled() -> Select:
     )
 
 
-_FIRST = prepared(lambda: _unsettled().order_by(Placement.placement_id).limit(AT_ONCE))
-_NAMED = prepared(lambda ids: _unsettled().where(among(Placement.placement_id, ids)))
+_FIRST = prepared(lambda: _ended_placements().order_by(Placement.placement_id).limit(AT_ONCE))
+_NAMED = prepared(lambda ids: _ended_placements().where(among(Placement.placement_id, ids)))

@@ -6,7 +6,7 @@ from peewee import SQL
 
 from controller.compute.instances.describe import Describer, instances_query
 from controller.compute.instances.filters import instance_filters
-from controller.compute.instances.reconcile import _unsettled
+from controller.compute.instances.reconcile import _ended_placements
 from controller.config import Config
 from controller.hosts.specs import _from
 from controller.kernel.call import Call, Principal, system_call
@@ -116,8 +116,8 @@ def test_a_host_is_told_what_changed_without_looking_at_the_rest(db):
     assert not [line for line in lines if line.startswith("SCAN t2")], lines
 
 
-def test_what_is_unsettled_is_a_small_index(db):
-    lines = plan(db, _unsettled().limit(1))
+def test_what_is_to_be_reconciled_is_a_small_index(db):
+    lines = plan(db, _ended_placements().limit(1))
     assert any("assignment_ended" in line for line in lines), lines
     assert not [line for line in lines if line.startswith("SCAN") and "INDEX" not in line], lines
 
