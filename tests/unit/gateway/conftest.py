@@ -26,7 +26,7 @@ def served(_served):
     identity = world.clients.identity
     for name in worlds.STUBS:
         service = getattr(world.clients, name)
-        service.asked.clear()
+        service.calls.clear()
         if service is not identity:
             service.answers.clear()
     # What botocore would refuse by itself must be refused by the gateway as well.

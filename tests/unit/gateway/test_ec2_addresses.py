@@ -43,12 +43,12 @@ def test_addresses(served):
     assert seen["NetworkInterfaceOwnerId"] == ACCOUNT
     given = {"AllocationId": "eipalloc-1", "InstanceId": "i-1"}
     assert ec2.associate_address(**given)["AssociationId"] == "eipassoc-1"
-    assert not addresses.asked[-1].request.HasField("allow_reassociation")
+    assert not addresses.calls[-1].request.HasField("allow_reassociation")
     ec2.associate_address(**given, AllowReassociation=False)
-    assert addresses.asked[-1].request.HasField("allow_reassociation")
+    assert addresses.calls[-1].request.HasField("allow_reassociation")
     ec2.disassociate_address(AssociationId="eipassoc-1")
     ec2.release_address(AllocationId="eipalloc-1")
-    assert addresses.asked[-1].request.allocation_id == "eipalloc-1"
+    assert addresses.calls[-1].request.allocation_id == "eipalloc-1"
 
 
 def test_addresses_need_to_be_named(served):

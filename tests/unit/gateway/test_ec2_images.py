@@ -31,7 +31,7 @@ def test_40_images(served):
     world, ec2 = served
     world.clients.images.answers["Describe"] = images_pb2.DescribeImagesResponse(images=[IMAGE])
     (seen,) = ec2.describe_images(Owners=["self", "amazon"], ExecutableUsers=["all"])["Images"]
-    request = world.clients.images.asked[-1].request
+    request = world.clients.images.calls[-1].request
     assert (request.owners, request.executable_users) == (["self", "amazon"], ["all"])
     assert seen["CreationDate"] == "2026-01-31T12:00:00.123Z"
     assert seen["RootDeviceName"] == seen["BlockDeviceMappings"][0]["DeviceName"] == "/dev/vda"
@@ -53,12 +53,12 @@ def test_images_are_registered(served):
         BlockDeviceMappings=[{"DeviceName": "/dev/vda", "Ebs": {"VolumeSize": 4}}],
     )
     assert plain(made) == {"ImageId": "ami-1"}
-    request = world.clients.images.asked[-1].request
+    request = world.clients.images.calls[-1].request
     assert request.image_location == "https://images.example/debian.qcow2"
     assert request.block_devices[0].volume_size_gib == 4
     snapshot = {"DeviceName": "/dev/vda", "Ebs": {"SnapshotId": "snap-1"}}
     ec2.register_image(Name="x", BlockDeviceMappings=[snapshot])
-    request = world.clients.images.asked[-1].request
+    request = world.clients.images.calls[-1].request
     assert (request.image_location, request.ena_support) == ("", False)
     assert request.block_devices[0].snapshot_id == "snap-1"
     assert (
@@ -69,7 +69,7 @@ def test_images_are_registered(served):
         snapshots=[images_pb2.DeletedSnapshot(snapshot_id="snap-1", result="skipped")]
     )
     gone = ec2.deregister_image(ImageId="ami-1", DeleteAssociatedSnapshots=True)
-    assert world.clients.images.asked[-1].request.delete_associated_snapshots
+    assert world.clients.images.calls[-1].request.delete_associated_snapshots
     assert gone["DeleteSnapshotResults"] == [{"SnapshotId": "snap-1", "ReturnCode": "skipped"}]
 
 
@@ -86,7 +86,7 @@ def test_images_are_made_of_instances(served):
         ],
     )
     assert plain(made) == {"ImageId": "ami-1"}
-    request = world.clients.images.asked[-1].request
+    request = world.clients.images.calls[-1].request
     assert (request.instance_id, request.name, request.no_reboot) == ("i-1", "mine", True)
     assert [each.no_device for each in request.block_devices] == [True, False]
     assert request.block_devices[1].virtual_name == "ephemeral0"
@@ -162,7 +162,7 @@ def test_an_image_is_changed(served, said, asked):
     world, ec2 = served
     ec2.modify_image_attribute(ImageId="ami-1", **said)
     expected = images_pb2.ModifyImageAttributeRequest(image_id="ami-1", **asked)
-    assert world.clients.images.asked[-1].request == expected
+    assert world.clients.images.calls[-1].request == expected
 
 
 @pytest.mark.parametrize(
@@ -189,4 +189,4 @@ def test_changes_of_an_image_that_are_none(served, said, refusal):
 def test_an_image_is_its_owners_alone_again(served):
     world, ec2 = served
     ec2.reset_image_attribute(ImageId="ami-1", Attribute="launchPermission")
-    assert world.clients.images.asked[-1].request.image_id == "ami-1"
+    assert world.clients.images.calls[-1].request.image_id == "ami-1"

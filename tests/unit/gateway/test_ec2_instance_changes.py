@@ -26,7 +26,7 @@ def test_states_are_changed(served):
     }
     assert ec2.start_instances(InstanceIds=["i-1"])["StartingInstances"] == [shown]
     assert ec2.stop_instances(InstanceIds=["i-1"], Force=True)["StoppingInstances"] == [shown]
-    assert world.clients.instances.asked[-1].request.force
+    assert world.clients.instances.calls[-1].request.force
     assert ec2.terminate_instances(InstanceIds=["i-1"])["TerminatingInstances"] == [shown]
     assert refusal(ec2.stop_instances, InstanceIds=["i-1"], Hibernate=True) == (
         400,
@@ -108,7 +108,7 @@ def test_35_attributes(served, attribute):
 def test_attributes_are_changed_one_at_a_time(served, given, field, value):
     world, ec2 = served
     ec2.modify_instance_attribute(InstanceId="i-1", **given)
-    request = world.clients.instances.asked[-1].request
+    request = world.clients.instances.calls[-1].request
     assert request.WhichOneof("attribute") == field
     assert getattr(request, field) == value
 
@@ -136,7 +136,7 @@ def test_attributes_are_changed_one_at_a_time(served, given, field, value):
 def test_attributes_that_cannot_be_changed(served, given, expected):
     world, ec2 = served
     assert refusal(ec2.modify_instance_attribute, InstanceId="i-1", **given) == (400, expected)
-    assert not world.clients.instances.asked
+    assert not world.clients.instances.calls
 
 
 def test_a_devices_deletion_is_changed(served):
@@ -145,6 +145,6 @@ def test_a_devices_deletion_is_changed(served):
         InstanceId="i-1",
         BlockDeviceMappings=[{"DeviceName": "/dev/vda", "Ebs": {"DeleteOnTermination": False}}],
     )
-    request = world.clients.instances.asked[-1].request
+    request = world.clients.instances.calls[-1].request
     (device,) = request.delete_on_termination.devices
     assert (device.device_name, device.delete_on_termination) == ("/dev/vda", False)

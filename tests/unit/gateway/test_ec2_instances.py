@@ -109,7 +109,7 @@ def test_36_the_last_page_has_no_token(served):
 def test_36_an_empty_token_is_no_token(served):
     world, ec2 = served
     ec2.describe_instances(NextToken="", MaxResults=5)
-    asked = world.clients.instances.asked[-1].request.page
+    asked = world.clients.instances.calls[-1].request.page
     assert asked == common_pb2.Page(max_results=5)
 
 
@@ -158,7 +158,7 @@ def test_39_filters_go_on_as_they_are(served):
             {"Name": "nonsense", "Values": []},
         ]
     )
-    assert world.clients.instances.asked[-1].request.filters == [
+    assert world.clients.instances.calls[-1].request.filters == [
         common_pb2.Filter(name="tag:Name", values=["", "a*b", "\\*"]),
         common_pb2.Filter(name="nonsense"),
     ]
@@ -186,7 +186,7 @@ def test_statuses(served):
         )
     )
     first, second = ec2.describe_instance_status(IncludeAllInstances=True)["InstanceStatuses"]
-    assert world.clients.instances.asked[-1].request.include_all_instances
+    assert world.clients.instances.calls[-1].request.include_all_instances
     assert first["InstanceStatus"]["Details"] == [{"Name": "reachability", "Status": "passed"}]
     assert first["SystemStatus"]["Details"][0]["Status"] == "failed"
     assert "ImpairedSince" in first["SystemStatus"]["Details"][0]
@@ -215,9 +215,9 @@ def test_21_a_dry_run_is_said_and_answered(served):
         (ec2.terminate_instances, {"InstanceIds": ["i-1"]}),
     ):
         assert refusal(call, **given, DryRun=True) == (412, "DryRunOperation")
-        assert world.clients.instances.asked[-1].caller.dry_run
+        assert world.clients.instances.calls[-1].caller.dry_run
     ec2.describe_instances(DryRun=False)
-    assert not world.clients.instances.asked[-1].caller.dry_run
+    assert not world.clients.instances.calls[-1].caller.dry_run
 
 
 def test_21_a_dry_run_that_may_not(served):

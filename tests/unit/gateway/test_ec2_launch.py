@@ -10,7 +10,7 @@ def launch(served, **more):
     """The request that RunInstances becomes."""
     world, ec2 = served
     ec2.run_instances(**{"ImageId": "ami-1", "MinCount": 1, "MaxCount": 1, **more})
-    return world.clients.instances.asked[-1].request
+    return world.clients.instances.calls[-1].request
 
 
 def test_all_of_a_launch_becomes_one_request(served):
@@ -159,7 +159,7 @@ def test_what_cannot_be_launched(served, parameters, expected):
     world, ec2 = served
     given = {"ImageId": "ami-1", "MinCount": 1, "MaxCount": 1, **parameters}
     assert refusal(ec2.run_instances, **given) == (400, expected)
-    assert not world.clients.instances.asked
+    assert not world.clients.instances.calls
 
 
 @pytest.mark.parametrize(

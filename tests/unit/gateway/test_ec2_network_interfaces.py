@@ -36,7 +36,7 @@ def nic(**more):
 
 
 def asked(world, method):
-    (one,) = world.clients.network_interfaces.asked
+    (one,) = world.clients.network_interfaces.calls
     assert one.method == method
     return one.request
 
@@ -105,7 +105,7 @@ def test_create(served):
 def test_what_cannot_be_created(served, asked_for, expected):
     world, ec2 = served
     assert code(ec2.create_network_interface, **asked_for) == expected
-    assert not world.clients.network_interfaces.asked
+    assert not world.clients.network_interfaces.calls
 
 
 def test_attach_detach_delete(served):
@@ -118,7 +118,7 @@ def test_attach_detach_delete(served):
     assert plain(answer) == {"AttachmentId": "a-1", "NetworkCardIndex": 0}
     ec2.detach_network_interface(AttachmentId="a-1", Force=True)
     ec2.delete_network_interface(NetworkInterfaceId="eni-1")
-    assert [one.request for one in service.asked] == [
+    assert [one.request for one in service.calls] == [
         pb.AttachNetworkInterfaceRequest(
             network_interface_id="eni-1", instance_id="i-1", device_index=1
         ),
@@ -178,7 +178,7 @@ def test_attributes_are_shown_and_reset(served):
     describe = ec2.describe_network_interface_attribute
     assert code(describe, NetworkInterfaceId="eni-1") == "MissingParameter"
     ec2.reset_network_interface_attribute(NetworkInterfaceId="eni-1", SourceDestCheck="true")
-    assert service.asked[-1].method == "ResetAttribute"
+    assert service.calls[-1].method == "ResetAttribute"
     reset = ec2.reset_network_interface_attribute
     assert code(reset, NetworkInterfaceId="eni-1") == "MissingParameter"
 
@@ -194,7 +194,7 @@ def test_private_addresses(served):
     )
     assert plain(answer)["AssignedPrivateIpAddresses"] == [{"PrivateIpAddress": "10.0.0.6"}]
     ec2.unassign_private_ip_addresses(NetworkInterfaceId="eni-1", PrivateIpAddresses=["10.0.0.6"])
-    assert [one.request for one in service.asked] == [
+    assert [one.request for one in service.calls] == [
         pb.AssignPrivateAddressesRequest(
             network_interface_id="eni-1", count=1, allow_reassignment=True
         ),

@@ -38,9 +38,9 @@ def test_keys(served):
     )
     made = ec2.create_key_pair(KeyName="k", KeyType="ed25519", KeyFormat="ppk")
     assert made["KeyMaterial"] == "-----BEGIN"
-    assert keys.asked[-1].request.key_format == "ppk"
+    assert keys.calls[-1].request.key_format == "ppk"
     imported = ec2.import_key_pair(KeyName="k", PublicKeyMaterial=b"ssh-rsa AAAA me\n")
-    assert keys.asked[-1].request.public_key_material == b"ssh-rsa AAAA me\n"
+    assert keys.calls[-1].request.public_key_material == b"ssh-rsa AAAA me\n"
     assert "KeyMaterial" not in imported
     (seen,) = ec2.describe_key_pairs(KeyNames=["k"], IncludePublicKey=True)["KeyPairs"]
     assert (seen["KeyType"], seen["PublicKey"]) == ("ed25519", "ssh-ed25519 AAAA")
@@ -59,11 +59,11 @@ def test_a_key_that_is_no_base64_is_refused(world):
 def test_tags_without_a_value_and_with_an_empty_one_differ(served):
     world, ec2 = served
     ec2.delete_tags(Resources=["i-1"], Tags=[{"Key": "a"}, {"Key": "b", "Value": ""}])
-    first, second = world.clients.tags.asked[-1].request.tags
+    first, second = world.clients.tags.calls[-1].request.tags
     assert not first.HasField("value")
     assert second.HasField("value") and second.value == ""
     ec2.create_tags(Resources=["i-1", "vol-1"], Tags=[{"Key": "a", "Value": "1"}])
-    assert world.clients.tags.asked[-1].request == tags_pb2.CreateTagsRequest(
+    assert world.clients.tags.calls[-1].request == tags_pb2.CreateTagsRequest(
         resource_ids=["i-1", "vol-1"], tags=[common_pb2.Tag(key="a", value="1")]
     )
     assert code(ec2.create_tags, Resources=["i-1"]) == "MissingParameter"

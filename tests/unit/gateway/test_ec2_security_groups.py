@@ -49,7 +49,7 @@ def test_rules_are_folded_into_permissions(served):
         groups=[GROUP]
     )
     (group,) = ec2.describe_security_groups(GroupNames=["web"])["SecurityGroups"]
-    assert world.clients.security_groups.asked[-1].request.group_names == ["web"]
+    assert world.clients.security_groups.calls[-1].request.group_names == ["web"]
     assert group["IpPermissions"] == [
         {
             "IpProtocol": "tcp",
@@ -107,7 +107,7 @@ def test_permissions_are_unfolded_into_rules(served, egress):
     )
     assert made["Return"] is True
     assert made["SecurityGroupRules"][0]["SecurityGroupRuleId"] == "sgr-9"
-    request = world.clients.security_groups.asked[-1].request
+    request = world.clients.security_groups.calls[-1].request
     assert request.group.group_id == "sg-1"
     common = {
         "egress": egress,
@@ -150,7 +150,7 @@ def test_permissions_are_unfolded_into_rules(served, egress):
 def test_the_oldest_way_to_say_a_rule(served, given, expected):
     world, ec2 = served
     ec2.authorize_security_group_ingress(GroupName="web", **given)
-    request = world.clients.security_groups.asked[-1].request
+    request = world.clients.security_groups.calls[-1].request
     assert (request.group.group_name, list(request.rules)) == ("web", [expected])
 
 
@@ -177,7 +177,7 @@ def test_the_oldest_way_to_say_a_rule(served, given, expected):
 def test_rules_that_are_none(served, given, expected):
     world, ec2 = served
     assert code(ec2.authorize_security_group_ingress, **given) == expected
-    assert not world.clients.security_groups.asked
+    assert not world.clients.security_groups.calls
 
 
 def test_rules_are_revoked_by_id_or_by_permission(served):
@@ -195,11 +195,11 @@ def test_rules_are_revoked_by_id_or_by_permission(served):
         unknown=[rule(protocol="udp", from_port=1, to_port=1, cidr_ipv4="10.0.0.0/8")],
     )
     seen = ec2.revoke_security_group_ingress(GroupId="sg-1", SecurityGroupRuleIds=["sgr-1"])
-    assert world.clients.security_groups.asked[-1].request.rule_ids == ["sgr-1"]
+    assert world.clients.security_groups.calls[-1].request.rule_ids == ["sgr-1"]
     assert seen["RevokedSecurityGroupRules"][0]["ReferencedGroupId"] == "sg-2"
     assert seen["UnknownIpPermissions"][0]["IpRanges"] == [{"CidrIp": "10.0.0.0/8"}]
     ec2.revoke_security_group_egress(GroupId="sg-1", IpPermissions=[PERMISSION])
-    assert len(world.clients.security_groups.asked[-1].request.rules) == 4
+    assert len(world.clients.security_groups.calls[-1].request.rules) == 4
     both = {"SecurityGroupRuleIds": ["sgr-1"], "IpPermissions": [PERMISSION]}
     assert (
         code(ec2.revoke_security_group_ingress, GroupId="sg-1", **both)

@@ -23,7 +23,7 @@ def ask(world, method, path, body=None):
 
 
 def last(service):
-    return service.asked[-1]
+    return service.calls[-1]
 
 
 def test_a_post_takes_its_message_as_the_body(world):
@@ -97,7 +97,7 @@ def test_what_is_not_understood_is_refused(world, method, path, body, status):
     got, seen = ask(world, method, path, body)
     assert got == status
     assert set(seen["error"]) == {"kind", "message", "noun", "id", "reason", "request_id"}
-    assert not world.clients.instances.asked
+    assert not world.clients.instances.calls
 
 
 def test_a_body_that_is_no_json(world):
@@ -130,7 +130,7 @@ def test_a_dry_run(world):
 def test_the_signature_must_be_for_pileus(world):
     answer = world.send("GET", "http://localhost/v1/instances", service="ec2")
     assert answer.content_type.startswith("text/xml")
-    assert not world.clients.instances.asked
+    assert not world.clients.instances.calls
 
 
 def test_every_rpc_for_people_has_a_route_and_services_ones_have_none():
@@ -230,7 +230,7 @@ def test_an_upload_that_is_not_what_was_signed_never_ends(uploads):
     world, upload = uploads
     status, seen = upload(b"x" * 3_000_000, promised=hashlib.sha256(b"other").hexdigest())
     assert (status, seen["error"]["kind"]) == (401, "UNAUTHENTICATED")
-    assert not world.clients.images.asked  # the pretended controller reads to the end
+    assert not world.clients.images.calls  # the pretended controller reads to the end
 
 
 def test_an_unsigned_payload_is_taken_on_loopback(uploads):
@@ -242,4 +242,4 @@ def test_an_upload_by_nobody_is_refused_before_it_is_read(uploads):
     world, upload = uploads
     status, seen = upload(b"x" * 100_000, sign=False)
     assert (status, seen["error"]["kind"]) == (401, "UNAUTHENTICATED")
-    assert not world.clients.images.asked
+    assert not world.clients.images.calls

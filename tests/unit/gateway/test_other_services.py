@@ -169,7 +169,7 @@ def test_a_scope_that_is_none_says_nothing(credential):
 def test_no_key_is_asked_for(served):
     world, _ = served
     refusal(client(served, "ssm").describe_parameters)
-    asked = {each.method for each in world.clients.identity.asked}
+    asked = {each.method for each in world.clients.identity.calls}
     assert asked <= {"ListKeyChanges"}, "the gateway's poll of revoked keys, at its own pace"
 
 

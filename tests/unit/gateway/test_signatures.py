@@ -147,7 +147,7 @@ def test_16_a_regions_endpoint_is_what_its_caller_reaches(forwarded, scheme, end
     url, proxy = f"http://10.1.2.3:8773/?{ask}", {"REMOTE_ADDR": "10.9.9.9"}
     answer = get(world, url, headers=headers, environ=proxy)
     assert etree.fromstring(answer.data).findtext(".//{*}regionEndpoint") == endpoint
-    assert world.clients.regions.asked[-1].request.endpoint == endpoint, "filters compare it"
+    assert world.clients.regions.calls[-1].request.endpoint == endpoint, "filters compare it"
 
 
 def test_16_names_may_be_configured():
@@ -170,7 +170,7 @@ def test_17_the_body_is_hashed_as_it_was_sent(world):
     body = b"Version=2016-11-15&Action=DescribeVpcs&VpcId.1=vpc%2d1"
     answer = world.send("POST", "http://localhost/", body=body, headers=FORM)
     assert answer.status_code == 200
-    assert world.clients.networks.asked[-1].request.vpc_ids == ["vpc-1"]
+    assert world.clients.networks.calls[-1].request.vpc_ids == ["vpc-1"]
 
 
 def test_17_another_body_than_the_signed_one_is_refused(world):
@@ -203,7 +203,7 @@ def test_17_unsigned_payload_over_tls_only(world):
 
 def test_18_presigned(world):
     assert get(world, presigned(f"http://localhost/?{ASK}&VpcId.1=a%20b")).status_code == 200
-    assert world.clients.networks.asked[-1].request.vpc_ids == ["a b"]
+    assert world.clients.networks.calls[-1].request.vpc_ids == ["a b"]
 
 
 def test_18_presigned_and_changed(world):
@@ -289,7 +289,7 @@ def test_18_version_2_out_of_time(time):
 def test_18_version_2_is_off_by_default(world):
     answer = world.http.get(f"/?{version_2({**OLD, 'Timestamp': now_iso()})}")
     assert outcome(answer) == (401, "AuthFailure")
-    assert not [each for each in world.clients.identity.asked if each.method == "VerifySigV2"]
+    assert not [each for each in world.clients.identity.calls if each.method == "VerifySigV2"]
 
 
 # -- 19: what must not pass
@@ -443,7 +443,7 @@ def test_canonical_forms():
 def test_20_no_identity_query_for_each_request(world):
     for _ in range(5):
         assert world.send("GET", f"http://localhost/?{ASK}").status_code == 200
-    asked = [each.method for each in world.clients.identity.asked]
+    asked = [each.method for each in world.clients.identity.calls]
     assert asked.count("GetSigningKey") == 1
 
 

@@ -34,7 +34,7 @@ def get(keys, date="20260131"):
 
 
 def fetched(identity):
-    return len([each for each in identity.asked if each.method == "GetSigningKey"])
+    return len([each for each in identity.calls if each.method == "GetSigningKey"])
 
 
 def test_a_key_is_fetched_once(parts):

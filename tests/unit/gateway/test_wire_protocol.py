@@ -123,7 +123,7 @@ def test_3_lists_come_back_in_items(world):
 def test_4_index_10_comes_after_2(world):
     ids = {f"InstanceId.{n}": f"i-{n}" for n in (10, 2, 1, 9, 11)}
     ask(world, "DescribeInstances", **ids)
-    asked = world.clients.instances.asked[-1].request
+    asked = world.clients.instances.calls[-1].request
     assert asked.instance_ids == ["i-1", "i-2", "i-9", "i-10", "i-11"]
 
 
@@ -133,7 +133,7 @@ def test_5_old_clients_count_from_zero(world):
         "DescribeInstances",
         **{"Filter.0.Name": "image-id", "Filter.0.Value.0": "ami-1", "InstanceId.0": "i-0"},
     )
-    asked = world.clients.instances.asked[-1].request
+    asked = world.clients.instances.calls[-1].request
     assert answer.status_code == 200
     assert asked.instance_ids == ["i-0"]
     assert asked.filters == [common_pb2.Filter(name="image-id", values=["ami-1"])]
@@ -230,7 +230,7 @@ def test_7_get_works_as_post_does(world):
         "GET", "http://localhost/?Action=DescribeVpcs&Version=2016-11-15&VpcId.1=vpc-1"
     )
     assert answer.status_code == 200
-    assert world.clients.networks.asked[-1].request.vpc_ids == ["vpc-1"]
+    assert world.clients.networks.calls[-1].request.vpc_ids == ["vpc-1"]
 
 
 def test_7_parameters_are_in_one_place(world):
@@ -311,7 +311,7 @@ def test_8_an_unsupported_member_is_named(world):
     )
     assert error(answer) == (400, "UnsupportedOperation")
     assert b"Placement.HostId" in answer.data
-    assert not world.clients.instances.asked
+    assert not world.clients.instances.calls
 
 
 def test_8_an_unsupported_value_is_named(world):
@@ -369,7 +369,7 @@ AWKWARD = "a & b < c > d \"q\" 'q' é 日本 🌩 ]]> \r\n\t"
 
 def test_13_awkward_text_survives_both_ways(world):
     ask(world, "CreateTags", **{"ResourceId.1": "i-1", "Tag.1.Key": "k", "Tag.1.Value": AWKWARD})
-    sent = world.clients.tags.asked[-1].request.tags[0].value
+    sent = world.clients.tags.calls[-1].request.tags[0].value
     assert sent == AWKWARD
     described = tags_pb2.TagDescription(resource_id="i-1", key="k", value=sent)
     world.clients.tags.answers["Describe"] = tags_pb2.DescribeTagsResponse(tags=[described])
@@ -388,7 +388,7 @@ def test_13_what_xml_cannot_carry_is_rejected(world, bad):
     given = {"ResourceId.1": "i-1", "Tag.1.Key": "k", "Tag.1.Value": f"x{bad}"}
     assert error(ask(world, "CreateTags", **given)) == (400, "InvalidParameterValue")
     assert error(ask(world, f"Describe{bad}")) == (400, "InvalidParameterValue")
-    assert not world.clients.tags.asked
+    assert not world.clients.tags.calls
 
 
 def test_14_a_regions_endpoint_is_no_url(world):
@@ -431,7 +431,7 @@ def test_enumerations_are_the_models(world):
 def test_instance_types_are_the_catalogues(world):
     given = {"ImageId": "a", "InstanceType": "own.huge", "MinCount": "1", "MaxCount": "1"}
     assert ask(world, "RunInstances", **given).status_code == 200
-    assert world.clients.instances.asked[-1].request.instance_type == "own.huge"
+    assert world.clients.instances.calls[-1].request.instance_type == "own.huge"
 
 
 def test_what_is_required_is_missed(world):
@@ -464,7 +464,7 @@ def test_a_signature_that_does_not_fit_the_model_stops_the_gateway():
 
 def test_the_callers_account_and_request_go_on(world):
     answer = ask(world, "DescribeVpcs")
-    caller = world.clients.networks.asked[-1].caller
+    caller = world.clients.networks.calls[-1].caller
     assert caller.account_id == "123456789012"
     assert caller.request_id == answer.headers["x-amzn-RequestId"]
     assert not caller.dry_run

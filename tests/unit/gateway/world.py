@@ -1,10 +1,10 @@
-"""A gateway whose controller is only pretended: what was asked is kept, answers are given before.
+"""A gateway with a pretended controller: it records its calls, answers are given before.
 
 world = World();  world.clients.networks.answers["DescribeVpcs"] =
 networks_pb2.DescribeVpcsResponse(...)
 world.get({"Action": "DescribeVpcs"})            through Flask, signed as botocore signs
 with world.listening() as url: boto3.client("ec2", endpoint_url=url, **world.credentials())
-world.clients.networks.asked[-1].request
+world.clients.networks.calls[-1].request
 """
 
 import contextlib
@@ -47,7 +47,7 @@ _METHODS = {
 
 
 @dataclass
-class Asked:
+class RecordedCall:
     method: str
     request: object
     caller: Caller
@@ -59,7 +59,7 @@ class Service:
 
     name: str
     answers: dict = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
+    calls: list[RecordedCall] = field(default_factory=list)
 
     def __getattr__(self, method: str):
         descriptor = _METHODS[self.name, method]
@@ -67,7 +67,7 @@ class Service:
         def call(request, caller=Caller(), timeout_s=None):
             if descriptor.client_streaming:
                 request = list(request)
-            self.asked.append(Asked(method, request, caller))
+            self.calls.append(RecordedCall(method, request, caller))
             answer = self.answers.get(method, GetMessageClass(descriptor.output_type)())
             answer = answer(request, caller) if callable(answer) else answer
             if isinstance(answer, Exception):
