@@ -1,6 +1,7 @@
 """Ledgers of agents before 0.2 become today's (docs/decisions/0003).
 
-They had a table for each kind, and the host's generations in place of revisions.
+Those of version 1 had a table for each kind, and the host's generations in place of revisions;
+those of version 2 called the status check "reach".
 """
 
 import json
@@ -22,12 +23,19 @@ _RENAMED = {
     "generation": "revision",
     "devices_generation": "devices_revision",
     "network_generation": "network_revision",
+    "reach": "status_check",
+    "reach_since_ms": "status_check_since_ms",
 }
 
 
 def migrate(db: sqlite3.Connection) -> None:
     """Within a transaction of the caller's. A generation becomes a revision, and the host's its
     position: both only have to be what the controller makes of them as well."""
+    for kind, name, role, text in db.execute(
+        "SELECT kind, id, role, progress FROM assignment"
+    ).fetchall():
+        now = (_renamed(text), kind, name, role)
+        db.execute("UPDATE assignment SET progress = ? WHERE kind = ? AND id = ? AND role = ?", now)
     there = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     for table, (key, kind, role, spec_type) in _TABLES.items():
         if table not in there:

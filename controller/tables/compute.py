@@ -98,8 +98,8 @@ class Placement(Table):
     devices_wanted = number()  # when a disk or interface last came or went; 0: all is as wanted
     network_revision = number()  # its VPCs and its metadata service follow this one
     reboots_done = number()
-    reach = text()  # '' | initializing | passed | failed: does the guest answer on its network?
-    reach_since_ms = number()
+    status_check = text()  # '' | initializing | passed | failed: does the guest answer?
+    status_check_since_ms = number()
     ran_ms = number()  # since when it was first seen running, 0: never; such a launch failed
     vcpus = number()  # claimed; 0 while stopped
     memory_mib = number()

@@ -29,8 +29,8 @@ def _observe(record: Instance, observation: fleet_pb2.Observation) -> None:
         fleet_pb2.InstanceSeen(
             observed=progress.observed,
             reboots_done=progress.reboots_done,
-            reach=progress.reach,
-            reach_since_ms=progress.reach_since_ms,
+            status_check=progress.status_check,
+            status_check_since_ms=progress.status_check_since_ms,
             devices_revision=progress.devices_revision,
             device_failures=[
                 fleet_pb2.DeviceFailure(id=each.id, message=each.message, busy=each.busy)
@@ -103,7 +103,13 @@ INSTANCE = Kind(
     progress_type=InstanceProgress,
     observed=(
         *("observed", "code", "message", "revision", "reboots_done", "since_ms"),
-        *("reach", "reach_since_ms", "devices_revision", "device_failures", "network_revision"),
+        *(
+            "status_check",
+            "status_check_since_ms",
+            "devices_revision",
+            "device_failures",
+            "network_revision",
+        ),
     ),
     observe=_observe,
     is_settled=lambda record: record.progress.observed not in _PASSING,

@@ -4,6 +4,8 @@ Read from the config's ``[limits]``, with what the districts below begin it with
 workers. Milliseconds, as their names say.
 """
 
+from msgspec import field
+
 from hostagent.storage.limits import StorageLimits
 from protos.config import Positive
 
@@ -18,7 +20,8 @@ class Limits(StorageLimits, frozen=True):
     attempts: Positive = 8  # tries of one bring-up before it has failed
     crashes: Positive = 5  # restarts by itself before it has failed
     calm_ms: Positive = 600_000  # after so long without a crash all is forgiven
-    reach_ms: Positive = 300_000  # from a guest's start to its first answer: or impaired
+    # From a guest's start to its first answer: or its status check has failed. The key is older.
+    status_check_ms: Positive = field(name="reach_ms", default=300_000)
     detach_ms: Positive = 60_000  # from asking a guest to let go of a device to: it is busy
     force_ms: Positive = 10_000  # the same, where the guest's opinion was not asked for
     device_attempts: Positive = 4  # tries of attaching, growing, limiting one before it is said

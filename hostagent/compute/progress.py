@@ -43,8 +43,8 @@ class InstanceProgress(Progress):
     attempts: int = 0  # failed tries of the bring-up or tear-down that is going on
     crashes: int = 0  # times that the guest was restarted by itself, lately
     boot_id: str = ""  # boot of the machine under which it was brought up
-    reach: fleet_pb2.Reach = fleet_pb2.NOT_ASKED
-    reach_since_ms: int = 0
+    status_check: fleet_pb2.StatusCheck = fleet_pb2.NOT_CHECKED
+    status_check_since_ms: int = 0
     devices_revision: int = 0  # of the spec whose disks and interfaces the guest has
     device_failures: tuple[DeviceFailure, ...] = ()
     network_revision: int = 0  # of the spec that its VPCs and the metadata service follow
@@ -68,8 +68,8 @@ class InstanceProgress(Progress):
             message=seen.message,
             revision=max(revision, self.revision),
             since_ms=now_ms if seen.observed != self.observed else self.since_ms,
-            reach=self.reach if runs else fleet_pb2.NOT_ASKED,
-            reach_since_ms=self.reach_since_ms if runs else 0,
+            status_check=self.status_check if runs else fleet_pb2.NOT_CHECKED,
+            status_check_since_ms=self.status_check_since_ms if runs else 0,
         )
 
 
@@ -82,8 +82,8 @@ class Changes(TypedDict, total=False):
     attempts: int
     crashes: int
     boot_id: str
-    reach: fleet_pb2.Reach
-    reach_since_ms: int
+    status_check: fleet_pb2.StatusCheck
+    status_check_since_ms: int
     devices_revision: int
     device_failures: tuple[DeviceFailure, ...]
     network_revision: int

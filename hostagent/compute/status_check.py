@@ -4,10 +4,10 @@
     check.look(entry, now) -> {...}     what is new of it, as the ledger notes it; mostly nothing
     check.due                           when to look again
 
-    INITIALIZING   asked every poll_ms, until it answers          -> REACHED
-                                        or reach_ms are over      -> UNREACHED
-    REACHED        asked at each audit; two in a row in vain      -> UNREACHED
-    UNREACHED      asked at each audit                            -> REACHED
+    INITIALIZING   asked every poll_ms, until it answers             -> CHECK_PASSED
+                                        or status_check_ms are over  -> CHECK_FAILED
+    CHECK_PASSED   asked at each audit; two in a row in vain         -> CHECK_FAILED
+    CHECK_FAILED   asked at each audit                               -> CHECK_PASSED
 
 Called by the worker, for a guest that runs. No waiting in here: who is asked at an audit has until
 the next poll to answer. What is remembered may be lost at any time; the guest is then asked anew
@@ -22,7 +22,7 @@ from hostagent.compute.progress import Changes, Instance
 from hostagent.kernel.errors import DriverError
 from hostagent.network.drivers import Network
 from protos.cloud.v1 import fleet_pb2
-from protos.cloud.v1.fleet_pb2 import INITIALIZING, NOT_ASKED, REACHED, UNREACHED
+from protos.cloud.v1.fleet_pb2 import CHECK_FAILED, CHECK_PASSED, INITIALIZING, NOT_CHECKED
 
 log = logging.getLogger(__name__)
 
@@ -41,34 +41,36 @@ class StatusCheck:
         self._begun, self._asked_at, self._missed_ms = now, None, None
         answered = self._answers(spec, anew=True)
         self.due = now + (self._limits.audit_ms if answered else self._limits.poll_ms)
-        return self._became(REACHED if answered else INITIALIZING)
+        return self._became(CHECK_PASSED if answered else INITIALIZING)
 
     def look(self, entry: Instance, now: int) -> Changes:
         """Asks nobody before it is ``due``."""
         if now < self.due:
             return {}
-        known = entry.progress.reach
-        if known == NOT_ASKED:
+        known = entry.progress.status_check
+        if known == NOT_CHECKED:
             return self.begin(entry.spec, now)
         if known == INITIALIZING:
             return self._await_first(entry.spec, now)
         return self._audit(entry.spec, known, now)
 
     def _await_first(self, spec: fleet_pb2.InstanceSpec, now: int) -> Changes:
-        """It is out of reach since its start if it does not answer in time, as in EC2."""
+        """Its check has failed since its start if it does not answer in time, as in EC2."""
         anew = self._begun is None
         begun = self._begun = now if self._begun is None else self._begun
         if self._answers(spec, anew=anew):
             self.due = now + self._limits.audit_ms
-            return self._became(REACHED)
-        end = begun + self._limits.reach_ms
+            return self._became(CHECK_PASSED)
+        end = begun + self._limits.status_check_ms
         if now >= end:
             self.due = now + self._limits.audit_ms
-            return {"reach": UNREACHED}
+            return {"status_check": CHECK_FAILED}
         self.due = min(now + self._limits.poll_ms, end)
         return {}
 
-    def _audit(self, spec: fleet_pb2.InstanceSpec, known: fleet_pb2.Reach, now: int) -> Changes:
+    def _audit(
+        self, spec: fleet_pb2.InstanceSpec, known: fleet_pb2.StatusCheck, now: int
+    ) -> Changes:
         first = self._asked_at is None
         asked_at = self._asked_at = now if self._asked_at is None else self._asked_at
         answered = self._answers(spec, anew=first)
@@ -78,15 +80,15 @@ class StatusCheck:
         self._asked_at, self.due = None, asked_at + self._limits.audit_ms
         if answered:
             self._missed_ms = None
-            return {} if known == REACHED else self._became(REACHED)
-        if known == REACHED and self._missed_ms is not None:
-            return {"reach": UNREACHED, "reach_since_ms": self._missed_ms}
-        if known == REACHED:
+            return {} if known == CHECK_PASSED else self._became(CHECK_PASSED)
+        if known == CHECK_PASSED and self._missed_ms is not None:
+            return {"status_check": CHECK_FAILED, "status_check_since_ms": self._missed_ms}
+        if known == CHECK_PASSED:
             self._missed_ms = self._clock()
         return {}
 
-    def _became(self, reach: fleet_pb2.Reach) -> Changes:
-        return {"reach": reach, "reach_since_ms": self._clock()}
+    def _became(self, status_check: fleet_pb2.StatusCheck) -> Changes:
+        return {"status_check": status_check, "status_check_since_ms": self._clock()}
 
     def _answers(self, spec: fleet_pb2.InstanceSpec, *, anew: bool) -> bool:
         """Its primary interface does. Where that or its network is not there, nobody can."""

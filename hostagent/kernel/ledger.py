@@ -23,7 +23,7 @@ from hostagent.kernel.kinds import AnyKind, AnyRecord, Change, Kind, P, S
 from hostagent.kernel.records import Records
 from protos.cloud.v1 import fleet_pb2
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 TOMBSTONES_KEPT = 10_000  # enough to recognise leftovers; older ones are reported as unknown
 
 # tombstone: a name that was here and was forgotten, proof that a leftover may be cleared away.
@@ -57,7 +57,7 @@ def _keep_private(path: Path) -> None:
 
 class Ledger:
     """See the module's head. ``tables``: SQL of tables that somebody else keeps in the same file.
-    ``migrate(db)`` brings a ledger of the version before to this one, within a transaction.
+    ``migrate(db)`` brings a ledger of any version before to this one, within a transaction.
     ``checkpoint`` is called with a name just before and just after each commit. ``only_look``
     begins no epoch: for an audit beside an agent that runs.
 

@@ -40,7 +40,7 @@ QUIESCE_LIMIT_MS = (
 )
 SOON_MS = 15_000  # two heartbeats and a restart
 RESTART_MS = (100, 4_000)  # from a process's death to its next life
-LIMITS = Limits(reach_ms=8_000)  # a run is too short for guests that boot for minutes
+LIMITS = Limits(status_check_ms=8_000)  # a run is too short for guests that boot for minutes
 
 
 class SimCloud:

@@ -13,12 +13,12 @@ from hostagent.network.config import NetworkConfig
 from hostagent.network.linux import LinuxNetwork
 from protos.cloud.v1.fleet_pb2 import (
     ABSENT,
+    CHECK_FAILED,
     INITIALIZING,
     OBSERVED_RUNNING,
     OBSERVED_STOPPED,
     STOPPED,
     TERMINATED,
-    UNREACHED,
     NicSpec,
     SecurityGroupSpec,
     SubnetSpec,
@@ -172,18 +172,18 @@ def converged(host, name) -> None:
     eventually(is_converged, lambda: str(host.ledger.instances.get(name).progress))
 
 
-def test_a_guest_that_nobody_hears_of_is_out_of_reach(host, daemon):
+def test_a_guest_that_never_answers_fails_its_check(host, daemon):
     """A boot sector has no network: the router asks it in vain."""
     name = NAMES[0]
     tell(host, name)
     host.until(name, OBSERVED_RUNNING)
-    assert host.ledger.instances.get(name).progress.reach == INITIALIZING
-    eventually(lambda: host.ledger.instances.get(name).progress.reach == UNREACHED)
-    began = host.ledger.instances.get(name).progress.reach_since_ms
+    assert host.ledger.instances.get(name).progress.status_check == INITIALIZING
+    eventually(lambda: host.ledger.instances.get(name).progress.status_check == CHECK_FAILED)
+    began = host.ledger.instances.get(name).progress.status_check_since_ms
 
     tell(host, name, reboots=1)
-    eventually(lambda: host.ledger.instances.get(name).progress.reach == INITIALIZING)
-    assert host.ledger.instances.get(name).progress.reach_since_ms > began
+    eventually(lambda: host.ledger.instances.get(name).progress.status_check == INITIALIZING)
+    assert host.ledger.instances.get(name).progress.status_check_since_ms > began
     assert host.observed(name) == OBSERVED_RUNNING
 
 

@@ -43,8 +43,8 @@ _FIELDS: Mapping[str, Clause] = {
     "devices_revision": Placement.devices_revision,
     "network_revision": Placement.network_revision,
     "claimed_vcpus": Placement.vcpus.alias("claimed_vcpus"),
-    "reach": Placement.reach,
-    "reach_since_ms": Placement.reach_since_ms,
+    "status_check": Placement.status_check,
+    "status_check_since_ms": Placement.status_check_since_ms,
 }
 
 
@@ -57,8 +57,8 @@ class StatusRow(NamedTuple):
     intent_revision: int
     observed: str | None
     observed_revision: int | None
-    reach: str
-    reach_since_ms: int
+    status_check: str
+    status_check_since_ms: int
     health: str
     last_seen_ms: int
 
@@ -249,10 +249,10 @@ def _status(row: StatusRow) -> instances_pb2.InstanceStatus:
     if state != RUNNING:
         return message
     message.system_status = checks.system_status(row.health)
-    message.instance_status = checks.instance_status(row.health, row.reach)
+    message.instance_status = checks.instance_status(row.health, row.status_check)
     if message.system_status == "impaired":
         message.system_impaired_since_ms = row.last_seen_ms
     if message.instance_status == "impaired":
         lost = message.system_status == "impaired"
-        message.instance_impaired_since_ms = row.last_seen_ms if lost else row.reach_since_ms
+        message.instance_impaired_since_ms = row.last_seen_ms if lost else row.status_check_since_ms
     return message

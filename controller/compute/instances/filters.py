@@ -107,8 +107,8 @@ def status_filters(zones: Sequence[Zone] = ()) -> Mapping[str, Condition]:
 def _checked(status: str) -> Clause:
     """The condition under which a running instance's own status is this one."""
     shown = [
-        (Host.health == health) & (Placement.reach == reach)
-        for health, reach in checks.cells(status)
+        (Host.health == health) & (Placement.status_check == check)
+        for health, check in checks.cells(status)
     ]
     return reduce(lambda one, other: one | other, shown)
 

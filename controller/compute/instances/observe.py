@@ -1,8 +1,8 @@
 """What hosts say of guests, beside their assignments; registered as the kind's observer.
 
 Called in the report's transaction with what is newer than what was known. The only writer of what
-placements keep of a guest (reach, devices and network that it has, reboots done), and of what went
-wrong with the devices of one.
+placements keep of a guest (status check, devices and network that it has, reboots done), and of
+what went wrong with the devices of one.
 """
 
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ WORDS = {
     fleet_pb2.FAILED: "failed",
     fleet_pb2.ABSENT: "absent",
 }
-REACH = {
-    fleet_pb2.NOT_ASKED: "",
+STATUS_CHECKS = {
+    fleet_pb2.NOT_CHECKED: "",
     fleet_pb2.INITIALIZING: "initializing",
-    fleet_pb2.REACHED: "passed",
-    fleet_pb2.UNREACHED: "failed",
+    fleet_pb2.CHECK_PASSED: "passed",
+    fleet_pb2.CHECK_FAILED: "failed",
 }
 PASSING = frozenset(["unseen", "preparing", "stopping"])
 HAS_CONSEQUENCES = frozenset(["stopped", "exited", "failed", "absent"])
@@ -101,8 +101,8 @@ def _row(host_id: str, one: fleet_pb2.Observation) -> dict[str, object]:
         "devices_revision": seen.devices_revision,
         "network_revision": seen.network_revision,
         "reboots_done": seen.reboots_done,
-        "reach": REACH[seen.reach],
-        "reach_since_ms": seen.reach_since_ms,
+        "status_check": STATUS_CHECKS[seen.status_check],
+        "status_check_since_ms": seen.status_check_since_ms,
         "ran_ms": one.since_ms if seen.observed == fleet_pb2.OBSERVED_RUNNING else 0,
     }
 

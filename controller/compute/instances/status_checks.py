@@ -1,7 +1,7 @@
 """The words of EC2's two status checks, derived from two columns with two owners. Pure.
 
-    reach      '' initializing passed failed    live placement, written by fleet/reports
-    health     up silent lost                   host, written by reconcile
+    status_check   '' initializing passed failed    live placement, written by observe
+    health         up silent lost                   host, written by reconcile
 
     system status       ok     insufficient-data   impaired
     instance status  up        silent              lost
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 
 NOT_APPLICABLE = "not-applicable"
 SYSTEM: Mapping[str, str] = {"up": "ok", "silent": "insufficient-data", "lost": "impaired"}
-REACHED: Mapping[str, str] = {
+INSTANCE: Mapping[str, str] = {
     "passed": "ok",
     "initializing": "initializing",
     "failed": "impaired",
@@ -39,15 +39,15 @@ def system_status(health: str) -> str:
     return SYSTEM[health]
 
 
-def instance_status(health: str, reach: str) -> str:
-    return REACHED[reach] if health == "up" else SYSTEM[health]
+def instance_status(health: str, status_check: str) -> str:
+    return INSTANCE[status_check] if health == "up" else SYSTEM[health]
 
 
 def cells(status: str) -> list[tuple[str, str]]:
-    """Where the instance's status is this one: (health, reach) pairs."""
+    """Where the instance's status is this one: (health, status_check) pairs."""
     return [
-        (health, reach)
+        (health, check)
         for health in SYSTEM
-        for reach in REACHED
-        if instance_status(health, reach) == status
+        for check in INSTANCE
+        if instance_status(health, check) == status
     ]

@@ -6,8 +6,9 @@ tables' files. Where that is not all, a module of the same name has ``apply(tx)`
 from the old ones (``migrations/rebuild.py``). One transaction each, so a power failure leaves the
 last whole one; references are checked at its end. A database newer than this code is refused: it
 was made by a newer release. How to add: change the tables; print the new ones
-(``migrations/ddl.py``) into the .sql file. ``tests/unit/controller/test_migrations.py``
-checks that the migrations end where ``schema.py`` is and lose nothing on the way.
+(``migrations/ddl.py``), or statements that rename a column, into the .sql file.
+``tests/unit/controller/test_migrations.py`` checks that the migrations end where ``schema.py`` is
+and lose nothing on the way.
 """
 
 from collections.abc import Callable, Iterable, Iterator

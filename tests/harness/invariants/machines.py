@@ -95,13 +95,14 @@ FROM instance i LEFT JOIN stay p ON p.instance_id = i.instance_id AND p.live
 def every_guest_is_seen_to_answer(world) -> Iterator[str]:
     """Nobody is mute when quiesced: who runs on a host that lives has passed its status check."""
     dead = {host.host_id for host in world.hosts if not host.alive}
-    for row in world.records.rows(_REACHED):
-        if row["host_id"] not in dead and row["reach"] != "passed":
-            yield f"{row['instance_id']} on {row['host_id']} answers, its check is {row['reach']!r}"
+    for row in world.records.rows(_CHECKS):
+        if row["host_id"] not in dead and row["status_check"] != "passed":
+            check = row["status_check"]
+            yield f"{row['instance_id']} on {row['host_id']} answers, its check is {check!r}"
 
 
-_REACHED = """
-SELECT p.instance_id, p.host_id, p.reach FROM placement p JOIN instance i USING (instance_id)
+_CHECKS = """
+SELECT p.instance_id, p.host_id, p.status_check FROM placement p JOIN instance i USING (instance_id)
 WHERE p.live AND i.desired = 'running'
 """
 

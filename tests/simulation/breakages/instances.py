@@ -178,7 +178,7 @@ def _lose_guest(c: PopulatedCloud) -> None:
 
 
 def _fail_check(c: PopulatedCloud) -> None:
-    c.sql("UPDATE placement SET reach = 'failed' WHERE instance_id = ?", c.running)
+    c.sql("UPDATE placement SET status_check = 'failed' WHERE instance_id = ?", c.running)
 
 
 def _lose_volume(c: PopulatedCloud) -> None:

@@ -180,12 +180,12 @@ class ObedientHost:
         observed: int,
         code: str = "",
         message: str = "",
-        reach: int | None = None,
+        status_check: int | None = None,
     ) -> None:
-        """A guest that runs answers, unless ``reach`` says otherwise."""
-        if reach is None:
+        """A guest that runs answers, unless ``status_check`` says otherwise."""
+        if status_check is None:
             running = observed == fleet_pb2.OBSERVED_RUNNING
-            reach = fleet_pb2.REACHED if running else fleet_pb2.NOT_ASKED
+            status_check = fleet_pb2.CHECK_PASSED if running else fleet_pb2.NOT_CHECKED
         revision, failures = self.revisions[instance_id], self.device_failures.get(instance_id, ())
         self.cloud.last_seen[instance_id] = (observed, revision)
         self.observed[instance_id] = fleet_pb2.Observation(
@@ -198,8 +198,8 @@ class ObedientHost:
             since_ms=self.cloud.now_ms,
             instance=fleet_pb2.InstanceSeen(
                 observed=observed,
-                reach=reach,
-                reach_since_ms=self.cloud.now_ms,
+                status_check=status_check,
+                status_check_since_ms=self.cloud.now_ms,
                 devices_revision=0 if failures else revision,
                 device_failures=failures,
                 network_revision=revision,

@@ -189,23 +189,23 @@ def test_an_instance_initializes_until_its_guest_answers(tmp_path):
     cloud = Cloud(tmp_path)
     (one,) = cloud.run_ids()
 
-    def see(reach: int, after_ms: int = 1_000) -> instances_pb2.InstanceStatus:
+    def see(check: int, after_ms: int = 1_000) -> instances_pb2.InstanceStatus:
         cloud.now_ms += after_ms
-        cloud.host.see(one, fleet_pb2.OBSERVED_RUNNING, reach=reach)
+        cloud.host.see(one, fleet_pb2.OBSERVED_RUNNING, status_check=check)
         cloud.host.heartbeat()
         return statuses(cloud)[one]
 
-    for reach, word in (
+    for check, word in (
         (fleet_pb2.INITIALIZING, "initializing"),
-        (fleet_pb2.REACHED, "ok"),
-        (fleet_pb2.UNREACHED, "impaired"),
-        (fleet_pb2.NOT_ASKED, "insufficient-data"),
+        (fleet_pb2.CHECK_PASSED, "ok"),
+        (fleet_pb2.CHECK_FAILED, "impaired"),
+        (fleet_pb2.NOT_CHECKED, "insufficient-data"),
     ):
-        status = see(reach)
+        status = see(check)
         assert (status.instance_status, status.system_status) == (word, "ok")
         since = cloud.now_ms if word == "impaired" else 0
         assert (status.instance_impaired_since_ms, status.system_impaired_since_ms) == (since, 0)
-    assert see(fleet_pb2.REACHED).instance_status == "ok"
+    assert see(fleet_pb2.CHECK_PASSED).instance_status == "ok"
     cloud.host.see(one, fleet_pb2.STOPPING)
     cloud.host.heartbeat()
     assert statuses(cloud) == {}
@@ -215,11 +215,11 @@ STATUS_WORDS = ("ok", "initializing", "impaired", "insufficient-data", "not-appl
 DETAIL_WORDS = ("passed", "initializing", "failed", "insufficient-data")
 
 
-@pytest.mark.parametrize("reach", checks.REACHED)
+@pytest.mark.parametrize("guest_check", checks.INSTANCE)
 @pytest.mark.parametrize("health", checks.SYSTEM)
-def test_filters_by_status_show_what_the_answer_says(cloud, health, reach):
+def test_filters_by_status_show_what_the_answer_says(cloud, health, guest_check):
     """Each word, for each pair of columns, finds just those that show it."""
-    with _checked_as(cloud, health, reach):
+    with _checked_as(cloud, health, guest_check):
         every = statuses(cloud, include_all_instances=True)
         for check, shown in (
             ("instance-status", {key: one.instance_status for key, one in every.items()}),
@@ -234,15 +234,15 @@ def test_filters_by_status_show_what_the_answer_says(cloud, health, reach):
 
 
 @contextmanager
-def _checked_as(cloud, health: str, reach: str):
+def _checked_as(cloud, health: str, guest_check: str):
     """The running instance and its host so, for a while."""
 
-    def become(health: str, reach: str) -> None:
+    def become(health: str, guest_check: str) -> None:
         with cloud.db.write(system_call(cloud.now_ms)) as tx:
-            tx.advance(Placement, {"reach": reach}, Placement.instance_id == cloud.web)
+            tx.advance(Placement, {"status_check": guest_check}, Placement.instance_id == cloud.web)
             tx.advance(Host, {"health": health}, Host.host_id == cloud.host.host_id)
 
-    become(health, reach)
+    become(health, guest_check)
     try:
         yield
     finally:

@@ -15,14 +15,15 @@ def test_defaults_and_tables():
     config = parse(
         {
             **LEAST,
-            "limits": {"shutdown_ms": 1},
+            "limits": {"shutdown_ms": 1, "reach_ms": 2},
             "images": {"cache_gib": 3},
             "faults": {"crash": 1},
             "network": {"prefix": "lab"},
         }
     )
     assert config.state_dir == Path("/state/host-1")
-    assert (config.limits.shutdown_ms, config.images.cache_gib) == (1, 3)
+    assert (config.limits.shutdown_ms, config.limits.status_check_ms) == (1, 2)
+    assert config.images.cache_gib == 3
     assert (config.faults.crash, config.network.prefix) == (1.0, "lab")
     assert config.pki == Path("/state/host-1/pki")
 

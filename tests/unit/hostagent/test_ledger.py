@@ -15,6 +15,7 @@ from hostagent.kernel.ledger import TOMBSTONES_KEPT
 from hostagent.ledger import VPC, HostLedger, open_file
 from hostagent.network.vpc_kind import VpcProgress
 from protos.cloud.v1.fleet_pb2 import (
+    CHECK_PASSED,
     OBSERVED_RUNNING,
     HostSettings,
     SnapshotSpec,
@@ -165,6 +166,7 @@ def old_ledger(path):
     spec.generation = 7
     progress = {"observed": OBSERVED_RUNNING, "generation": 7, "devices_generation": 6}
     progress |= {"network_generation": 5, "started": 1, "epoch": 900, "sequence": 3}
+    progress |= {"reach": CHECK_PASSED, "reach_since_ms": 99}
     progress |= {"device_failures": [["vol-2", "busy", True]]}
     old = ("i-1", spec.SerializeToString(), json.dumps(progress))
     db.execute("INSERT INTO instance VALUES (?, ?, ?)", old)
@@ -198,6 +200,7 @@ def test_a_ledger_of_an_older_agent_is_taken_over(tmp_path, cut):
     assert (record.revision, record.spec) == (7, instance(revision=4).spec)
     known = record.progress
     assert (known.revision, known.devices_revision, known.network_revision) == (7, 6, 5)
+    assert (known.status_check, known.status_check_since_ms) == (CHECK_PASSED, 99)
     assert (known.observed, known.started, known.sequence) == (OBSERVED_RUNNING, 1, 3)
     assert known.device_failures == (DeviceFailure("vol-2", "busy", True),)
     assert (ledger.position, ledger.settings.region, ledger.epoch) == (9, "r", 1001)
@@ -208,6 +211,15 @@ def test_a_ledger_of_an_older_agent_is_taken_over(tmp_path, cut):
     snapshot = ledger.snapshots.get("snap-1")
     assert (snapshot.revision, snapshot.progress.revision, snapshot.progress.number) == (2, 2, 4)
     assert ledger.copied.get("vol-1").digest == "sha256:1" and ledger.was_here("i-0")
+
+
+def test_a_ledger_of_version_2_keeps_its_status_checks(tmp_path):
+    ledger = opened(tmp_path / "l.db")
+    keep(ledger, instance())
+    db = open_file(tmp_path / "l.db")
+    db.execute("UPDATE assignment SET progress = ? WHERE kind = 'instance'", ('{"reach": 2}',))
+    db.execute("UPDATE host SET value = '2' WHERE key = 'schema'")
+    assert opened(tmp_path / "l.db").instances.get("i-1").progress.status_check == CHECK_PASSED
 
 
 def test_an_older_agents_ledger_is_not_changed_by_looking(tmp_path):

@@ -29,16 +29,16 @@ def rig(tmp_path, request):
     return Rig(tmp_path, network=request.param())
 
 
-def reach(rig) -> tuple[str, int]:
+def checked(rig) -> tuple[str, int]:
     """What it is, and for how many ms."""
     progress = rig.ledger.instances.get("i-1").progress
-    since_ms = rig.clock() - progress.reach_since_ms if progress.reach_since_ms else 0
-    return fleet_pb2.Reach.Name(progress.reach), since_ms
+    since_ms = rig.clock() - progress.status_check_since_ms if progress.status_check_since_ms else 0
+    return fleet_pb2.StatusCheck.Name(progress.status_check), since_ms
 
 
 def reported(rig) -> str:
     (observation,) = rig.said().values()
-    return fleet_pb2.Reach.Name(observation.instance.reach)
+    return fleet_pb2.StatusCheck.Name(observation.instance.status_check)
 
 
 def test_a_guest_that_answers_at_once_is_one_observation(tmp_path):
@@ -54,33 +54,33 @@ def test_a_guest_that_answers_at_once_is_one_observation(tmp_path):
     rig.agent.on_news = tell
     rig.run()
     rig.pass_ms(LIMITS.audit_ms)
-    assert news == ["REACHED"]
+    assert news == ["CHECK_PASSED"]
 
 
 def test_initializing_until_it_answers(rig):
     rig.network.mute.add(NIC)
     rig.tell(instance())
-    assert (rig.observed(), reach(rig)) == ("OBSERVED_RUNNING", ("INITIALIZING", 0))
-    rig.pass_ms(LIMITS.reach_ms - LIMITS.poll_ms - 1)
-    assert reach(rig)[0] == "INITIALIZING"
+    assert (rig.observed(), checked(rig)) == ("OBSERVED_RUNNING", ("INITIALIZING", 0))
+    rig.pass_ms(LIMITS.status_check_ms - LIMITS.poll_ms - 1)
+    assert checked(rig)[0] == "INITIALIZING"
     rig.acknowledge()
     rig.network.mute.clear()
     rig.pass_ms(LIMITS.poll_ms)
-    assert reach(rig)[0] == "REACHED"
-    assert rig.agent.has_news() and reported(rig) == "REACHED"
+    assert checked(rig)[0] == "CHECK_PASSED"
+    assert rig.agent.has_news() and reported(rig) == "CHECK_PASSED"
 
 
-def test_who_never_answers_is_out_of_reach_since_its_start(rig):
+def test_who_never_answers_has_failed_since_its_start(rig):
     rig.network.mute.add(NIC)
     rig.tell(instance())
-    rig.pass_ms(LIMITS.reach_ms - 1)
-    assert reach(rig)[0] == "INITIALIZING"
+    rig.pass_ms(LIMITS.status_check_ms - 1)
+    assert checked(rig)[0] == "INITIALIZING"
     rig.pass_ms(1)
-    assert reach(rig) == ("UNREACHED", LIMITS.reach_ms)
-    assert rig.agent.has_news() and reported(rig) == "UNREACHED"
+    assert checked(rig) == ("CHECK_FAILED", LIMITS.status_check_ms)
+    assert rig.agent.has_news() and reported(rig) == "CHECK_FAILED"
     rig.network.mute.clear()
     rig.pass_ms(LIMITS.audit_ms + LIMITS.poll_ms)
-    assert reach(rig)[0] == "REACHED"
+    assert checked(rig)[0] == "CHECK_PASSED"
 
 
 def test_an_answer_that_is_missed_once_is_forgiven(rig):
@@ -92,7 +92,7 @@ def test_an_answer_that_is_missed_once_is_forgiven(rig):
     rig.pass_ms(2 * LIMITS.audit_ms)
     rig.network.mute.add(NIC)
     rig.pass_ms(LIMITS.audit_ms)
-    assert reach(rig)[0] == "REACHED"
+    assert checked(rig)[0] == "CHECK_PASSED"
 
 
 def test_two_audits_in_a_row_without_an_answer(rig):
@@ -100,24 +100,24 @@ def test_two_audits_in_a_row_without_an_answer(rig):
     rig.pass_ms(10_000)
     rig.network.mute.add(NIC)
     rig.pass_ms(2 * (LIMITS.audit_ms + LIMITS.poll_ms))
-    word, since_ms = reach(rig)
-    assert word == "UNREACHED" and LIMITS.audit_ms <= since_ms <= 2 * LIMITS.audit_ms
+    word, since_ms = checked(rig)
+    assert word == "CHECK_FAILED" and LIMITS.audit_ms <= since_ms <= 2 * LIMITS.audit_ms
     rig.pass_ms(10 * LIMITS.audit_ms)
-    assert reach(rig) == ("UNREACHED", since_ms + 10 * LIMITS.audit_ms)
+    assert checked(rig) == ("CHECK_FAILED", since_ms + 10 * LIMITS.audit_ms)
     rig.network.mute.clear()
     rig.pass_ms(LIMITS.audit_ms + LIMITS.poll_ms)
-    assert reach(rig)[0] == "REACHED"
+    assert checked(rig)[0] == "CHECK_PASSED"
 
 
 def test_a_start_begins_anew(rig):
     rig.tell(instance())
     rig.pass_ms(10_000)
     rig.tell(instance(revision=2, desired=STOPPED), base=1)
-    assert reach(rig) == ("NOT_ASKED", 0)
+    assert checked(rig) == ("NOT_CHECKED", 0)
     rig.pass_ms(100)
     rig.network.mute.add(NIC)
     rig.tell(instance(revision=3, starts=2), base=2)
-    assert reach(rig) == ("INITIALIZING", 0)
+    assert checked(rig) == ("INITIALIZING", 0)
 
 
 def test_a_reboot_begins_anew(rig):
@@ -127,7 +127,7 @@ def test_a_reboot_begins_anew(rig):
     rig.tell(instance(revision=2, reboots=1), base=1)
     rig.pass_ms(100)
     assert rig.ledger.instances.get("i-1").progress.reboots_done == 1
-    assert reach(rig)[0] == "INITIALIZING"
+    assert checked(rig)[0] == "INITIALIZING"
 
 
 def test_a_crash_begins_anew(rig):
@@ -135,23 +135,23 @@ def test_a_crash_begins_anew(rig):
     rig.network.mute.add(NIC)
     rig.hypervisor.crash("i-1")
     rig.run()
-    assert (rig.observed(), reach(rig)) == ("OBSERVED_RUNNING", ("INITIALIZING", 0))
+    assert (rig.observed(), checked(rig)) == ("OBSERVED_RUNNING", ("INITIALIZING", 0))
 
 
 def test_an_agent_that_comes_back_asks_again_and_keeps_what_it_knew(rig):
     rig.network.mute.add(NIC)
     rig.tell(instance())
-    rig.pass_ms(LIMITS.reach_ms - 1_000)
+    rig.pass_ms(LIMITS.status_check_ms - 1_000)
     rig.restart()
-    rig.pass_ms(LIMITS.reach_ms - 1)
-    assert reach(rig) == ("INITIALIZING", 2 * LIMITS.reach_ms - 1_001)
+    rig.pass_ms(LIMITS.status_check_ms - 1)
+    assert checked(rig) == ("INITIALIZING", 2 * LIMITS.status_check_ms - 1_001)
     rig.pass_ms(1)
-    assert reach(rig)[0] == "UNREACHED"
+    assert checked(rig)[0] == "CHECK_FAILED"
     rig.network.mute.clear()
     rig.restart()
-    assert reach(rig)[0] == "UNREACHED"
+    assert checked(rig)[0] == "CHECK_FAILED"
     rig.pass_ms(LIMITS.poll_ms)
-    assert reach(rig)[0] == "REACHED"
+    assert checked(rig)[0] == "CHECK_PASSED"
 
 
 def test_a_network_that_cannot_be_asked_is_not_an_answer_and_does_no_harm(tmp_path, caplog):
@@ -159,11 +159,11 @@ def test_a_network_that_cannot_be_asked_is_not_an_answer_and_does_no_harm(tmp_pa
     rig.tell(instance())
     rig.network.failures = 2.0  # each call
     rig.pass_ms(2 * (LIMITS.audit_ms + LIMITS.poll_ms))
-    assert (rig.power(), reach(rig)[0]) == ("running", "UNREACHED")
+    assert (rig.power(), checked(rig)[0]) == ("running", "CHECK_FAILED")
     assert "i-1 cannot be asked: the network did not do as it was told" in caplog.text
     rig.network.failures = 0.0
     rig.pass_ms(LIMITS.audit_ms)
-    assert reach(rig)[0] == "REACHED"
+    assert checked(rig)[0] == "CHECK_PASSED"
 
 
 def test_an_audit_asks_once(tmp_path):
@@ -185,4 +185,4 @@ def test_only_the_primary_interface_is_asked(tmp_path):
     spec.nics.add(network_interface_id="eni-second", vpc_id="vpc-1", device_index=1)
     rig.network.mute.add("eni-second")
     rig.tell(spec)
-    assert reach(rig)[0] == "REACHED"
+    assert checked(rig)[0] == "CHECK_PASSED"
