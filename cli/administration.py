@@ -20,7 +20,7 @@ MOST = 10**15  # of a quota; beyond it is a slip of the finger
 
 
 def commands(state_dir_option: Callable[[click.Command], object]) -> list[click.Group]:
-    """The groups, each command with --state-dir."""
+    """The groups of commands, each command with --state-dir."""
     groups = [account, key, quota, host, image]
     for group in groups:
         for command in group.commands.values():

@@ -140,7 +140,7 @@ def wants_real_guests(arguments: list[str]) -> bool:
 
 
 def asks_for_help(arguments: list[str]) -> bool:
-    """Ours: what comes after -- is for pytest."""
+    """Whether our own help is asked for: what comes after -- is for pytest."""
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return not {"-h", "--help"}.isdisjoint(own)
 
@@ -167,7 +167,7 @@ def recorded_hypervisor(state_dir: str) -> str:
 
 
 def install_packages(wanted: tuple[str, ...]) -> None:
-    """By apt, and only what is missing. Raises Refusal where that cannot be."""
+    """Installs the missing packages by apt. Raises Refusal where that cannot be."""
     if not shutil.which("apt-get"):
         raise Refusal(
             "real guests need Debian's packages, and there is no apt-get here; "

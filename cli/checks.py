@@ -1,4 +1,4 @@
-"""What the machine must be before a cloud can run on it.
+"""Checks that a cloud can run on this machine.
 
 Called by ``up`` before it changes anything. Every refusal is a CliError that says what is
 in the way and what to do.
@@ -71,7 +71,7 @@ def address_is_here(address: str) -> None:
 def endpoint_can_move(
     layout: Layout, known: Cloud, chosen: Cloud, take: Callable[[str], bool]
 ) -> None:
-    """For a cloud whose services run: that nobody else is where they are about to listen."""
+    """Checks that the new addresses and ports of a cloud that runs are free."""
     moving = [(known.listen, known.port, chosen.listen, chosen.port, "--port")]
     inner = [chosen.controller_port, chosen.join_port]
     inner += [] if chosen.fake else [chosen.volume_port]

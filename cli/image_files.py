@@ -1,4 +1,4 @@
-"""What a file is that is to become an image: told by its content, never by its name.
+"""Recognises the format of an image file by its content, never by its name.
 
     disk_format(path)            "qcow2" or "raw"; CliError says what else it is, and what to do
     disk_format(path, "raw")     the user's word for it: anything but a disk of another format
@@ -57,7 +57,7 @@ def disk_format(file: Path, declared: str | None = None) -> str:
 
 
 def check(file: Path, disk_format: str) -> None:
-    """Raises CliError for what the server would not take in: sent first, that is heard late."""
+    """Raises CliError for what the server would refuse only after the upload."""
     try:
         with file.open("rb") as content:
             disk_files.inspect(content, disk_format)

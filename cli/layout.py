@@ -145,12 +145,12 @@ class Layout:
 
 
 def unfinished(path: Path) -> Path:
-    """What a file is called while it is being written."""
+    """The name of a file while it is being written."""
     return path.with_name(path.name + ".new")
 
 
 def write_private(path: Path, content: bytes | str) -> None:
-    """Whole or not at all, readable by its owner only."""
+    """Writes a file whole or not at all, readable by its owner only."""
     data = content.encode() if isinstance(content, str) else content
     written = unfinished(path)
     with open(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:

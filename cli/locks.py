@@ -1,4 +1,4 @@
-"""What keeps two runs of ``pileus`` out of each other's way, whenever either is killed.
+"""Locks between runs of ``pileus``, which end with their process, however it ends.
 
     with alone(layout) as locks:         this state dir is ours
         subprocess.run(..., pass_fds=locks)

@@ -26,7 +26,7 @@ _SUPERVISORS = (  # what it says, and what that means
 
 
 class LogTail:
-    """Reads on in every log of a folder from where it ended when this was made."""
+    """Reads the lines that are added to the logs of a folder after this was made."""
 
     def __init__(self, folder: Path):
         self._folder = folder

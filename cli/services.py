@@ -194,7 +194,7 @@ def ensure_running(layout: Layout, programs: Sequence[Program], fresh: bool) -> 
 
 
 def remember(layout: Layout, programs: Sequence[Program]) -> None:
-    """What runs is taken to be of today's code and configuration."""
+    """Notes that the programs that run are of today's code and configuration."""
     now = {program.name: program.fingerprint() for program in programs}
     write_private(_fingerprints(layout), json.dumps(now))
 

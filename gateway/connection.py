@@ -72,7 +72,7 @@ class Connection(HttpToolsProtocol):
                 self._break(431)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """A client that has said all may still be told: True keeps our half open (not with TLS)."""
+        """Whether our half stays open for answers to a client that has sent all (not with TLS)."""
         if self._deaf or not self._unanswered or self.scheme == "https":
             return False
         self._said_all = True

@@ -1,4 +1,4 @@
-"""Threads that the event loop hands work to, as many as are wanted at once, up to a bound.
+"""A bounded pool of threads that the event loop hands work to, made as they are needed.
 
     threads = Threads(32, "http");  result = await threads.run(function, *arguments)
 
@@ -35,7 +35,7 @@ class Threads:
         return result
 
     def stop(self) -> None:
-        """Each thread ends when it is free."""
+        """Stops the threads, each when it is free."""
         for _ in range(self._started):
             self._work.put(None)
 

@@ -1,4 +1,4 @@
-"""Several processes that do the same: this one, and those that it forks before it begins.
+"""Runs the gateway in several processes: this one, and those that it forks at the start.
 
     workers.run(2, serve)      # serve(stopped) works until stopped() has returned
 

@@ -1,4 +1,4 @@
-"""Between HTTP and WSGI (PEP 3333): a request as an environ, an application's answer, an inflow.
+"""Translates between HTTP and WSGI (PEP 3333): environ, answer, and the body as a stream.
 
 Called by gateway/http. Nothing here waits but an upload's reader, in its own thread.
 """

@@ -111,7 +111,7 @@ def _claim_query(
 
 
 def release(tx: Transaction, amounts: Iterable[tuple[str, Amount]]) -> None:
-    """Gives back, (host id, amount) …: one statement a host. Called once for each claim, by a
+    """Releases claims, (host id, amount) …: one statement a host. Called once for each claim, by a
     guarded update's word."""
     of_hosts: dict[str, Amount] = {}
     for host_id, amount in amounts:

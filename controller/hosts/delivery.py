@@ -56,13 +56,13 @@ class Delivery:
         self._paused_until: dict[str, int] = {}
 
     def kick(self, host_ids: Iterable[str]) -> None:
-        """These hosts are to be sent what changed. Returns at once."""
+        """Notes that these hosts are to be sent what changed. Returns at once."""
         with self._changed:
             self._pending.update(dict.fromkeys(host_ids))
             self._changed.notify_all()
 
     def acknowledged(self, host_id: str, position: int) -> None:
-        """The host said what it holds: it lives, and the next sending starts from there."""
+        """Notes what a host holds: it lives, and the next sending starts from there."""
         with self._changed:
             self._known[host_id] = position
             self._paused_until.pop(host_id, None)

@@ -74,7 +74,7 @@ class Feed:
         return revisions
 
     def catch_up(self, tx: Transaction, noun: Hosted, stale: Sequence[Stale]) -> None:
-        """The resources' revisions go on behind what hosts have seen of them."""
+        """Moves the resources' revisions beyond what hosts have seen of them."""
         for one in stale:
             is_it = noun.key == one.resource_id
             tx.advance(noun.table, {"revision": one.observation.revision}, is_it)
@@ -83,8 +83,7 @@ class Feed:
     def announce(
         self, tx: Transaction, noun: Hosted, revisions: Mapping[str, int], *, at_once: bool = True
     ) -> None:
-        """The resources have these revisions now; the hosts that they are assigned to should
-        know."""
+        """Tells the hosts that the resources are assigned to of their new revisions."""
         assigned = Assignment.select(Assignment.host_id).where(
             Assignment.kind == noun.kind, Assignment.resource_id.in_(list(revisions))
         )

@@ -27,7 +27,7 @@ class HostHealth:
         self._db, self._config, self._started_ms = db, config, started_ms
 
     def run_once(self, call: Call) -> int:
-        """Answers how many changed."""
+        """Updates the health of silent hosts; answers how many changed."""
         silent_ms = call.now_ms - self._config.silent_after_ms
         lost_ms = call.now_ms - self._config.lost_after_ms
         if self._started_ms >= silent_ms:

@@ -75,7 +75,7 @@ class Reports:
         self._kinds = {kind.noun.kind: kind for kind in kinds}
 
     def take_in(self, call: Call, report: fleet_pb2.HostReport) -> Received:
-        """Raises NOT_FOUND for a host that never joined."""
+        """Takes in a host's report. Raises NOT_FOUND for a host that never joined."""
         with self._db.write(call) as tx:
             received = self._receive(tx, report)
             if received is None:
@@ -233,8 +233,8 @@ def _receive_query(changed: tuple[str, ...]) -> prepared:
 def suppose(
     tx: Transaction, noun: Hosted, ids: Collection[str], observed: str, message: str
 ) -> None:
-    """What is taken for true of resources while their hosts say nothing. It gives way to whatever
-    those say next."""
+    """Notes what is taken for true of resources while their hosts say nothing. It gives way to
+    whatever those say next."""
     supposed = {"observed": observed, "reason_message": message}
     where = Assignment.kind == noun.kind, Assignment.resource_id.in_(list(ids))
     tx.advance(Assignment, supposed, *where)

@@ -71,7 +71,7 @@ class FleetServicer:
     def FetchImage(
         self, request: fleet_pb2.FetchImageRequest, call: Call
     ) -> Iterator[fleet_pb2.ImageChunk]:
-        """Raises UNAVAILABLE while too many are fetched; the host tries again."""
+        """Streams an image. Raises UNAVAILABLE while too many are fetched; the host tries again."""
         if not self._streams.acquire(blocking=False):
             raise CloudError(
                 Kind.UNAVAILABLE, "Too many images are fetched at once. Try again.", reason="busy"

@@ -31,8 +31,8 @@ class Outgoing:
         return self.spec.base != self.spec.position
 
 
-class HeardHost(Protocol):
-    """A host, up to which report it was heard, and its position in its feed."""
+class KnownHost(Protocol):
+    """A host, the newest report that was taken in of it, and its position in its feed."""
 
     @property
     def host_id(self) -> str: ...
@@ -94,8 +94,8 @@ class Specs:
                 spec.assignments.extend(kind.render(reading))
         return Outgoing(spec, host.endpoint)
 
-    def nothing_new(self, host: HeardHost) -> fleet_pb2.HostSpec:
-        """For a host that holds all that there is to know."""
+    def nothing_new(self, host: KnownHost) -> fleet_pb2.HostSpec:
+        """Makes the answer to a host that knows everything already."""
         return fleet_pb2.HostSpec(
             host_id=host.host_id,
             position=host.position,

@@ -1,4 +1,4 @@
-"""The guard before every rpc of the controller, and what its rules ask behind it.
+"""The guard: authorizes every rpc of the controller, and again what its rules have read.
 
     permission says         who may call
     action                  the gateway, on behalf of a principal for whom ``authorize`` consents
@@ -54,7 +54,7 @@ class Guard:
             raise _denied(f"{method} from {peer!r}")
 
     def asks_of(self, service: str) -> Asks:
-        """For the Middleware of a service."""
+        """Makes what the Middleware of a service asks for each of its rpcs."""
 
         def asks(method: str, request: object, principal: Principal) -> Ask:
             permission = self._permissions.get(f"/pileus.cloud.v1.{service}/{method}")
@@ -94,7 +94,7 @@ class Question:
         return Lazy(lambda: self._permission.context_of(*named))
 
     def ask(self) -> None:
-        """With what the request tells. Raises DENIED."""
+        """Asks with what the request tells. Raises DENIED."""
         account_id = self._principal.account_id
         resources = self._permission.resources_of(self._request, self._region, account_id)
         self._require(self._permission.action, resources, self._context)
@@ -107,7 +107,7 @@ class Question:
         action: str,
         context: Context,
     ) -> None:
-        """With what was read: Session.authorize. Raises DENIED."""
+        """Asks again with what was read: Session.authorize. Raises DENIED."""
         asked = self._permission
         if action == CREATE_TAGS:
             context = {**context, "ec2:CreateAction": [asked.action.partition(":")[2]]}

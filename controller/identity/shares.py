@@ -84,7 +84,7 @@ class Shares:
                 raise CloudError(Kind.QUOTA, message, noun=self._noun, id=resource_id)
 
     def reset(self, tx: Transaction, resource_id: str) -> None:
-        """Its owner's alone again."""
+        """Ends all shares: the resource is its owner's alone again."""
         tx.delete(self._table, self._shared == resource_id)
         tx.advance(self._key.model, {"public": False}, self._key == resource_id)
 

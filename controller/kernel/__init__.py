@@ -1,1 +1,1 @@
-"""What every noun stands on, and that knows none: calls, the database, ids, filters, tasks."""
+"""What all nouns are built on: calls, the database, ids, filters, tasks. It knows no noun."""

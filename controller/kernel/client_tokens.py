@@ -1,4 +1,4 @@
-"""Client tokens: a request that is sent again, by whomever it was lost, makes nothing more.
+"""Client tokens: a request that is sent again with the same token makes nothing more.
 
 Called by the rules of what takes one (EC2 API Reference, "Ensuring idempotency"), inside their
 transactions: a token is claimed with the row that it makes. It is its account's, for one noun, as

@@ -1,4 +1,4 @@
-"""What stands before every servicer: who calls becomes a ``Call``, and a lost race is run again.
+"""The middleware of every servicer: makes a ``Call`` of who calls, runs a lost race again.
 
 ``app.build`` wraps each servicer in a Middleware, so a servicer's methods are ``def Method(self,
 request, call: Call)`` and stay free of gRPC and clocks. This is the only place where an API

@@ -1,5 +1,4 @@
-"""The driver of reconcile tasks: which is due, and that the failure of one does not keep the
-others.
+"""Runs the reconcile tasks that are due; the failure of one does not stop the others.
 
 ``run_due(now_ms)`` is called each second by the server's thread, and by simulations with their own
 clock. A task is a function of a Call; it takes no hint of what changed, so two controllers that run

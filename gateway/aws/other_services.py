@@ -68,7 +68,7 @@ def service_of(authorization: str, query: str) -> str:
 
 
 def unknown(service: str) -> CloudError:
-    """That there is no such service here."""
+    """Makes the refusal of a service that is not here."""
     return CloudError(
         Kind.UNSUPPORTED, f"Pileus has no service {service}", noun="service", id=service
     )

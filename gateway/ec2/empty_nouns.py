@@ -1,4 +1,5 @@
-"""Reads of what there is none of here: spot requests, reserved instances, NAT gateways and so on.
+"""Describe actions of nouns that are always empty here: spot requests, reserved instances, NAT
+gateways and so on.
 
 Nothing in this cloud can make one of these, so the true answer to "which are there?" is an empty
 list, and to an id of one that it does not exist. Tools ask unasked for (inventory tools, Jenkins'

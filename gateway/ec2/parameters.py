@@ -49,7 +49,7 @@ def unsupported(what: str) -> CloudError:
 
 
 def filters_of(filters: Sequence[Filter]) -> list[common_pb2.Filter]:
-    """Names and values are the controller's to judge; here they only change their clothes."""
+    """Converts filters to protos; the controller checks their names and values."""
     return [common_pb2.Filter(name=given.name, values=given.values) for given in filters]
 
 

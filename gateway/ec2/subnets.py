@@ -22,7 +22,7 @@ from protos.errors import missing_parameter
 
 @dataclass(frozen=True)
 class No:
-    """Of what is not here: only "no" is taken, which changes nothing."""
+    """The value of what Pileus does not have: only "no" is taken, which changes nothing."""
 
     value: Literal[False] = False
 

@@ -18,7 +18,7 @@ def create_tags(call: Call, *, resources: Sequence[str], tags: Sequence[Tag] = (
 
 
 def delete_tags(call: Call, *, resources: Sequence[str], tags: Sequence[Tag] = ()) -> None:
-    """A tag without a value goes whatever its value.
+    """Deletes tags; one that is named without a value goes whatever its value is.
 
     With one, also the empty one, if it is that.
     """

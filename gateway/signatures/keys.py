@@ -71,7 +71,7 @@ class SigningKeys:
         return key
 
     def poll(self) -> None:
-        """Hears what changed and forgets it. Raises CloudError when the controller is away."""
+        """Asks which keys changed and drops them. Raises CloudError when the controller is away."""
         asked_at = self._monotonic()
         changes = self._identity.ListKeyChanges(
             identity_pb2.ListKeyChangesRequest(after_sequence=self._sequence)

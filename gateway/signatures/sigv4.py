@@ -159,7 +159,7 @@ def read_time(written: str) -> tuple[datetime, str]:
 
 
 def string_to_sign(request: SignedRequest, claim: Claim, host: str, payload_hash: str) -> bytes:
-    """What the client must have put its key to, had it meant ``host``."""
+    """The string that the client must have signed if it called ``host``."""
     headers = {**request.headers, "host": host}
     lines = [
         request.method,

@@ -65,8 +65,8 @@ class InterfaceAttachments:
         tx: Transaction,
         request: network_interfaces_pb2.DetachNetworkInterfaceRequest,
     ) -> None:
-        """Gone already where no guest runs. Asked again, the guest is asked again; ``force`` lets
-        go where the host does not answer or the guest did not let go.
+        """Detaches an interface; it is gone at once where no guest runs. Asked again, the guest is
+        asked again; ``force`` lets go where the host does not answer or the guest did not let go.
 
         Raises INVALID, MALFORMED_ID, NOT_FOUND, WRONG_STATE (primary).
         """

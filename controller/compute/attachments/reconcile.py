@@ -1,4 +1,4 @@
-"""What follows for attachments from what hosts saw: each consequence once.
+"""Reconciles attachments with what hosts saw: each consequence once.
 
 A reconcile task; also run right after a report that brings something.
 
@@ -30,7 +30,7 @@ class AttachmentReconciler:
         self._db, self._feed = db, feed
 
     def run_once(self, call: Call) -> int:
-        """Answers how many attachments that were."""
+        """Reconciles what there is; answers how many attachments that were."""
         with self._db.read() as session:
             found = any(session.exists(query()) for query in (_DETACHED, _FAILED))
         if not found:

@@ -33,8 +33,8 @@ class AttachedDevice(NamedTuple):
 def attach(
     tx: Transaction, feed: Feed, kind: str, device_id: str, instance_id: str, **how: object
 ) -> None:
-    """The guest is to have the device. ``how``: the columns of its attachment. The caller has
-    checked that it has none."""
+    """Attaches a device: its guest is told to plug it in. ``how``: the columns of its attachment.
+    The caller has checked that it has none."""
     revision = revise_devices(tx, feed, [instance_id])[instance_id]
     row: dict[str, object] = {
         "kind": kind,
@@ -63,8 +63,8 @@ def detach(
 def begin_detach(
     tx: Transaction, feed: Feed, attachment: AttachedDevice, *, force: bool = False
 ) -> None:
-    """The guest is to lose the device; ``force``: without being asked. Asked again, the guest is
-    asked again."""
+    """Begins to take a device from its guest; ``force``: without asking the guest. Asked again, the
+    guest is asked again."""
     instance_id = attachment.instance_id
     going = {
         "detaching": True,
@@ -79,7 +79,7 @@ def begin_detach(
 
 
 def end(tx: Transaction, feed: Feed, attachments: Sequence[AttachedDevice]) -> None:
-    """No guest has these devices any more: they are attached to nothing."""
+    """Removes the attachments of devices that no guest has any more."""
     if not attachments:
         return
     ids = [one.device_id for one in attachments]

@@ -48,7 +48,7 @@ def word(one: fleet_pb2.Observation) -> str:
 
 
 def observe(tx: Transaction, host_id: str, seen: Sequence[fleet_pb2.Observation]) -> bool:
-    """Answers whether something follows."""
+    """Takes in what a host saw of its guests; answers whether something follows."""
     failing = [one.id for one in seen if one.instance.device_failures]
     before = _devices_before(tx, host_id, failing)
     rows = tx.advance_many(

@@ -49,7 +49,7 @@ class Overdue:
         self._hosts, self._started_ms = hosts, started_ms
 
     def run_once(self, call: Call) -> int:
-        """Answers how many were given up."""
+        """Gives up what came about nowhere; answers how many that were."""
         causes: list[tuple[Clause, str]] = []
         before_ms = call.now_ms - self._limit_ms
         if self._limit_ms and self._started_ms < before_ms:

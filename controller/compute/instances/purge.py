@@ -14,7 +14,7 @@ class Purge:
         self._db, self._keep_ms = db, keep_terminated_ms
 
     def run_once(self, call: Call) -> int:
-        """Answers how many went."""
+        """Removes the rows of instances that ended long ago; answers how many."""
         old = Instance.terminated_ms < call.now_ms - self._keep_ms
         query = Instance.select(Instance.instance_id).where(
             Instance.terminated_ms.is_null(False), old

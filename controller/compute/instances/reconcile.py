@@ -1,4 +1,4 @@
-"""What follows from what hosts saw: each consequence once, by guarded updates.
+"""Reconciles instances with what hosts saw: each consequence once, by guarded updates.
 
 A reconcile task; also run right after a report that brings an end, so that it is quick.
 

@@ -1,5 +1,4 @@
-"""What calls change about instances that are there: start, stop, reboot, terminate, attributes. The
-only writer of instance.desired.
+"""Starts, stops, reboots, terminates and modifies instances. The only writer of instance.desired.
 
 Called by compute/rpc for users and by reconcile for what follows from what hosts saw (a guest that
 powered itself off). Each is one transaction: states are read and changed in it, all instances of a
@@ -68,8 +67,8 @@ class InstanceRules:
         self._quotas, self._feed = quotas, feed
 
     def start(self, call: Call, instance_ids: Sequence[str]) -> list[StateChange]:
-        """From stopped; on those pending or running nothing happens. Raises WRONG_STATE,
-        NO_CAPACITY, QUOTA."""
+        """Starts stopped instances; nothing happens to those pending or running. Raises
+        WRONG_STATE, NO_CAPACITY, QUOTA."""
         with self._db.write(call) as tx:
             rows = find(tx, call.account_id, instance_ids)
             _require(rows, {STOPPED, PENDING, RUNNING}, "started")
@@ -85,8 +84,8 @@ class InstanceRules:
             return _changed(rows, stopped, "running")
 
     def stop(self, call: Call, instance_ids: Sequence[str], force: bool) -> list[StateChange]:
-        """From running; on those stopped or stopping nothing happens, but that ``force`` stops
-        asking the guest."""
+        """Stops running instances; nothing happens to those stopped or stopping, but that ``force``
+        stops asking the guest."""
         with self._db.write(call) as tx:
             rows = find(tx, call.account_id, instance_ids)
             _require(rows, {RUNNING, STOPPED, STOPPING}, "stopped")
@@ -103,8 +102,9 @@ class InstanceRules:
             return _changed(rows, running, "stopped")
 
     def reboot(self, call: Call, instance_ids: Sequence[str]) -> None:
-        """Queued for those running or pending; ignored for those terminated, as EC2's reference of
-        RebootInstances has it. Raises WRONG_STATE for one that is off, or on its way there."""
+        """Queues a reboot of running or pending instances; ignores terminated ones, as EC2's
+        reference of RebootInstances has it. Raises WRONG_STATE for one that is off, or on its way
+        there."""
         with self._db.write(call) as tx:
             found = find(tx, call.account_id, instance_ids)
             rows = [row for row in found if row.desired != "terminated"]
@@ -112,8 +112,8 @@ class InstanceRules:
             ask_reboot(tx, self._feed, [row.instance_id for row in rows])
 
     def terminate(self, call: Call, instance_ids: Sequence[str]) -> list[StateChange]:
-        """From any state; on those that go already nothing happens. Raises WRONG_STATE for
-        protected ones."""
+        """Terminates instances in any state; nothing happens to those that end already. Raises
+        WRONG_STATE for protected ones."""
         with self._db.write(call) as tx:
             rows = find(tx, call.account_id, instance_ids)
             living = [row for row in rows if row.desired != "terminated"]
@@ -211,7 +211,7 @@ def find_staying(
 
 
 def ask_reboot(tx: Transaction, feed: Feed, instance_ids: Sequence[str]) -> None:
-    """Once more than before. A guest that has not started yet counts its start as the reboot."""
+    """Counts one more requested reboot. A guest that has not started yet counts its start as it."""
     feed.revise(tx, INSTANCE, instance_ids, {"reboots": Instance.reboots + 1})
 
 

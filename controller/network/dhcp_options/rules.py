@@ -90,7 +90,7 @@ def create(
 
 
 def delete(tx: Transaction, set_id: str) -> None:
-    """Deletes a set that no VPC has. Raises MALFORMED_ID, NOT_FOUND, WRONG_STATE (in-use)."""
+    """Deletes a set that no VPC uses. Raises MALFORMED_ID, NOT_FOUND, WRONG_STATE (in-use)."""
     _find(tx, set_id)
     if tx.exists(Vpc.select(SQL("1")).where(Vpc.dhcp_options_id == set_id).limit(1)):
         raise CloudError(
@@ -111,8 +111,8 @@ def associate(
     domain: str,
     request: networks_pb2.AssociateDhcpOptionsRequest,
 ) -> None:
-    """A VPC's guests are told other things from now on, as their leases are renewed. "default": the
-    set that the account began with. Raises MALFORMED_ID, NOT_FOUND. The VPC is the caller's."""
+    """Gives a VPC other DHCP options; guests learn of them as their leases are renewed. "default":
+    the set that the account began with. Raises MALFORMED_ID, NOT_FOUND. The VPC is the caller's."""
     set_id = request.dhcp_options_id
     if set_id == "default":
         set_id = default_set(tx, rng, tx.call.account_id, domain)

@@ -1,4 +1,4 @@
-"""Interfaces in the life of their instances: read, given other groups, stopped, started, gone.
+"""Changes interfaces as their instances stop, start, end or get other groups; reads them.
 
 Called by compute/instances/rules and fleet inside their transactions, by describe and by addresses.
 
@@ -215,7 +215,7 @@ def of_instances(instance_ids: Sequence[str]) -> Clause:
 
 
 def give_back_lent(tx: Transaction, instance_ids: Sequence[str]) -> list[str]:
-    """The instances stop: addresses lent to them return to the pool. One to three statements.
+    """Returns addresses lent to instances that stop to the pool. One to three statements.
 
     Answers the instances that had one; the caller tells their hosts.
     """
@@ -231,7 +231,7 @@ def give_back_lent(tx: Transaction, instance_ids: Sequence[str]) -> list[str]:
 
 
 def lend_again(tx: Transaction, account_id: str, instance_ids: Sequence[str]) -> None:
-    """The instances start: their interfaces that want a public address and have none are lent one.
+    """Lends public addresses to interfaces of instances that start, where wanted and missing.
 
     As EC2 has it, not where an instance has several interfaces, or an elastic address on a
     secondary one. Raises NO_CAPACITY. The caller tells the hosts.
@@ -307,7 +307,7 @@ def remove(tx: Transaction, nics: Mapping[str, str | None]) -> None:
 
 
 def detached(tx: Transaction, nic_ids: Sequence[str]) -> None:
-    """Interfaces are attached to nothing any more; a lent address goes back, elastic ones stay."""
+    """Gives back what was lent to detached interfaces; elastic addresses stay."""
     if not nic_ids:
         return
     named = _NIC.network_interface_id.in_(list(nic_ids))

@@ -69,7 +69,7 @@ class FolderBlocks:
         return [digest for digest in digests if not self._touch(self._path(kind, digest))]
 
     def put(self, kind: str, digest: str, data: bytes) -> bool:
-        """Durable when it returns; answers whether it was not there before.
+        """Stores a block durably; answers whether it was not there before.
 
         Raises INVALID where the bytes are not what their name says.
         """
@@ -101,7 +101,7 @@ class FolderBlocks:
         return True
 
     def get(self, kind: str, digest: str) -> bytes:
-        """As they are on the disk: who reads them verifies them. Raises NOT_FOUND."""
+        """Reads a block as it is on the disk: who gets it verifies it. Raises NOT_FOUND."""
         try:
             return self._path(kind, digest).read_bytes()
         except FileNotFoundError as failure:

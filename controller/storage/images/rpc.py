@@ -83,7 +83,7 @@ class ImagesServicer:
     def Upload(
         self, requests: Iterator[images_pb2.UploadImageRequest], call: Call
     ) -> images_pb2.UploadImageResponse:
-        """The same bytes again are the same upload.
+        """Takes an image's bytes in. The same bytes again are the same upload.
 
         Raises INVALID, UNAVAILABLE (too many at once).
         """

@@ -125,6 +125,6 @@ def modify(tx: Transaction, request: images_pb2.ModifyImageAttributeRequest) -> 
 
 
 def reset(tx: Transaction, image_id: str) -> None:
-    """Its owner's alone again."""
+    """Ends all shares: the image is its owner's alone again."""
     own(tx, tx.call, image_id)
     SHARES.reset(tx, image_id)

@@ -121,7 +121,7 @@ class FileStore:
         return _pieces(file)
 
     def remove(self, digest: str) -> None:
-        """Gone when it returns, also where it was not there.
+        """Removes a file durably, if it is there.
 
         Readers that have it open read on to its end.
         """
@@ -152,7 +152,7 @@ class FileStore:
 
 
 def refused(message: str) -> CloudError:
-    """For bytes that are not taken in."""
+    """Makes the refusal of bytes that are not taken in."""
     return CloudError(Kind.INVALID, message, noun="image")
 
 

@@ -152,8 +152,8 @@ class SnapshotRules:
         return made
 
     def delete(self, tx: Transaction, snapshot_id: str) -> None:
-        """Not found any more, whatever else is made of the same blocks; its bytes go once nothing
-        names them. One that is being copied is left off.
+        """Deletes a snapshot: it is not found any more, and its bytes go once nothing names them.
+        One that is being copied is left off.
 
         Raises MALFORMED_ID, NOT_FOUND, DENIED, WRONG_STATE (an image is made of it).
         """
@@ -185,7 +185,7 @@ class SnapshotRules:
         SHARES.change(tx, request.snapshot_id, request)
 
     def unshare(self, tx: Transaction, snapshot_id: str) -> None:
-        """Its owner's alone again."""
+        """Ends all shares: the snapshot is its owner's alone again."""
         own(tx, tx.call, snapshot_id)
         SHARES.reset(tx, snapshot_id)
 

@@ -34,7 +34,7 @@ class VolumeOverdue:
         self._db, self._hosts, self._started_ms = db, hosts, started_ms
 
     def run_once(self, call: Call) -> int:
-        """Answers how many volumes that were."""
+        """Gives up new volumes on lost hosts; answers how many that were."""
         lost = given_up(self._hosts, self._started_ms, call.now_ms)
         if lost is None:
             return 0

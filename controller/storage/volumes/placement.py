@@ -50,7 +50,7 @@ class VolumePlacement:
         )
 
     def claim_more(self, tx: Transaction, host_id: str, size_gib: int) -> None:
-        """For a volume that grows where it is. Raises NO_CAPACITY."""
+        """Claims more disk for a volume that grows where it is. Raises NO_CAPACITY."""
         if not self._claim(tx, host_id, size_gib):
             raise CloudError(
                 Kind.NO_CAPACITY,

@@ -1,4 +1,4 @@
-"""What follows for volumes from what hosts saw: each consequence once, by guarded updates.
+"""Reconciles volumes with what hosts saw: each consequence once, by guarded updates.
 
 A reconcile task; also run right after a report that brings one, so that it is quick.
 
@@ -61,7 +61,7 @@ class VolumeReconciler:
         self._db, self._quotas, self._feed = db, quotas, feed
 
     def run_once(self, call: Call) -> int:
-        """Answers how many volumes that were."""
+        """Reconciles what there is; answers how many volumes that were."""
         with self._db.read() as session:
             any_gone, any_modified = session.exists(_GONE()), session.exists(_MODIFIED())
         gone: list[GoneVolume] = []

@@ -26,7 +26,7 @@ class GoneVolume(NamedTuple):
 
 
 def detached(tx: Transaction, feed: Feed, volume_ids: Collection[str]) -> None:
-    """No guest has these volumes any more: homes that served them to other hosts stop to."""
+    """Tells homes to stop serving these volumes, which no guest has any more."""
     if not volume_ids:
         return
     named = Volume.volume_id.in_(list(volume_ids))

@@ -1,4 +1,4 @@
-"""How a volume's home comes to know of it in its own right. Called by whatever changes a volume."""
+"""Tells a volume's home of changes of the volume itself. Called by whatever changes a volume."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple

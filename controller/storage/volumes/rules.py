@@ -76,7 +76,7 @@ class VolumeRules:
         return volume_id
 
     def delete(self, call: Call, volume_id: str) -> None:
-        """Intends that nothing is left of it; on one that goes already nothing happens. Raises
+        """Deletes a volume; nothing happens to one that is being deleted already. Raises
         NOT_FOUND, WRONG_STATE."""
         with self._db.write(call) as tx:
             row = find_volume(tx, call.account_id, volume_id)

@@ -135,7 +135,7 @@ def _throughput(name: str, known: VolumeType, iops: int, asked: int | None) -> i
 
 
 def shown_iops(volume_type: str, size_gib: int, iops: int) -> int:
-    """What Describe says: a gp2 volume shows the IOPS that come with its size. 0: none."""
+    """The IOPS that Describe shows: of a gp2 volume those of its size. 0: none."""
     if volume_type != "gp2":
         return iops
     least, most = GP2_IOPS
