@@ -26,7 +26,7 @@ from controller.compute.scheduling.place import UnknownName
 from controller.config import Config, load
 from controller.identity.rules import NewKey
 from controller.identity.sealing import SealError, make_master_key
-from controller.kernel.call import system_call
+from controller.kernel.call import ITSELF, system_call
 from controller.kernel.database import Database, open_sqlite
 from controller.tables.identity import Account
 from controller.tables.migrations import NewerDatabase, migrate
@@ -97,7 +97,7 @@ def rotate_master_key(config: Config) -> None:
 
 
 def _operator_account(db: Database) -> str:
-    with db.read() as session:
+    with db.read(ITSELF) as session:
         (found,) = session.column(Account.select(Account.account_id).where(Account.operator), str)
         return found
 

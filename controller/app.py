@@ -19,8 +19,8 @@ around each call to an agent; the database's commits have their own).
 
 How a noun is built, for all of them: a servicer's method is ``def Describe(self, request, call)``
 with a Call; ``middleware.Middleware`` stands before it (gRPC, clock, retry). It reads with
-``db.read()``, writes in one ``db.write(call)`` and raises CloudError. Rules tell hosts by ``feed``
-(hosts/feed.Feed), within their transaction.
+``db.read(call)``, writes in one ``db.write(call)`` and raises CloudError. Rules tell hosts by
+``feed`` (hosts/feed.Feed), within their transaction.
 """
 
 import random

@@ -38,7 +38,7 @@ class Audit:
         self._db, self._resources = db, tuple(resources)
 
     def run_once(self, call: Call) -> list[str]:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             found = discrepancies(session, self._resources)
         for one in found:
             log.error("audit: %s", one)

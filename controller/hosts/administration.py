@@ -60,7 +60,7 @@ class HostsServicer:
         living = Placement.select(fn.COUNT(Placement.placement_id)).where(
             Placement.host_id == Host.host_id, Placement.live
         )
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             query = Host.select(*columns(HostRow, Host), living.alias("living"))
             rows = session.rows(page.of(query, Host.host_id), HostRow)
         rows, next_token = page.cut(rows, lambda row: row.host_id)
@@ -80,7 +80,7 @@ class HostsServicer:
         wanted = InstanceType.select(*columns(Size, InstanceType)).order_by(InstanceType.name)
         if request.instance_types:
             wanted = wanted.where(InstanceType.name.in_(list(request.instance_types)))
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             of_hosts = Host.select(*columns(HostUse, Host)).where(Host.health == "up")
             hosts = session.rows(of_hosts, HostUse)
             types = session.rows(wanted, Size)
@@ -106,7 +106,7 @@ class HostsServicer:
     def Readiness(
         self, request: hosts_pb2.ReadinessRequest, call: Call
     ) -> hosts_pb2.ReadinessResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             counted = Host.select(
                 Host.health,
                 fn.COUNT(Host.host_id).alias("hosts"),

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from controller.hosts.reports import Reports
 from controller.hosts.specs import Specs
-from controller.kernel.call import system_call
+from controller.kernel.call import ITSELF, system_call
 from controller.kernel.database import Database
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError
@@ -97,7 +97,7 @@ class Delivery:
         now_ms = self._clock()
         if now_ms < self._paused_until.get(host_id, 0):
             return
-        with self._db.read() as session:
+        with self._db.read(ITSELF) as session:
             outgoing = self._specs.read(session, host_id, self._known.get(host_id))
         if outgoing is None or not outgoing.has_news or not outgoing.endpoint:
             return

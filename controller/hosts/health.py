@@ -35,7 +35,7 @@ class HostHealth:
         overdue = (Host.health == "up") & (Host.last_seen_ms < silent_ms)
         if self._started_ms < lost_ms:
             overdue = overdue | ((Host.health == "silent") & (Host.last_seen_ms < lost_ms))
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             if not session.exists(Host.select(Host.host_id).where(overdue)):
                 return 0
         with self._db.write(call) as tx:

@@ -62,7 +62,7 @@ class RegionsServicer:
     def DescribeAvailabilityZones(
         self, request: regions_pb2.DescribeAvailabilityZonesRequest, call: Call
     ) -> regions_pb2.DescribeAvailabilityZonesResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             query = Host.select(Host.availability_zone).where(Host.health == "up").distinct()
             up = set(session.column(query, str))
         zones = [self._zone(zone, not up.isdisjoint(zone.homes)) for zone in self._region.zones]
@@ -80,7 +80,7 @@ class RegionsServicer:
     def DescribeAccountAttributes(
         self, request: regions_pb2.DescribeAccountAttributesRequest, call: Call
     ) -> regions_pb2.DescribeAccountAttributesResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             quotas = {name: most for name, most, _ in self._quotas.list(session, call.account_id)}
             default_vpc = session.value(
                 Vpc.select(Vpc.vpc_id).where(Vpc.account_id == call.account_id, Vpc.is_default),

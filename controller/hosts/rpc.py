@@ -64,7 +64,7 @@ class FleetServicer:
         self._delivery.acknowledged(request.host_id, request.position)
         if received.position == request.position and not received.has_consequences:
             return self._specs.nothing_new(received)
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             outgoing = self._specs.read(session, request.host_id, request.position)
         return outgoing.spec if outgoing else self._specs.nothing_new(received)
 

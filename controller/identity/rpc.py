@@ -46,7 +46,7 @@ class IdentityServicer:
     ) -> identity_pb2.ListAccountsResponse:
         page = page_of(request.page)
         query = Account.select(*columns(AccountRow, Account))
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             rows = session.rows(page.of(query, Account.account_id), AccountRow)
         rows, next_token = page.cut(rows, lambda row: row.account_id)
         accounts = [
@@ -68,7 +68,7 @@ class IdentityServicer:
     def ListAccessKeys(
         self, request: identity_pb2.AccountRequest, call: Call
     ) -> identity_pb2.ListAccessKeysResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             is_it = Account.account_id == request.account_id
             if not session.exists(Account.select(Account.name).where(is_it)):
                 raise rules.no_account(request.account_id)
@@ -117,7 +117,7 @@ class IdentityServicer:
     def ListKeyChanges(
         self, request: identity_pb2.ListKeyChangesRequest, call: Call
     ) -> identity_pb2.ListKeyChangesResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             newest, keys, everything = rules.changes_after(session, request.after_sequence)
         return identity_pb2.ListKeyChangesResponse(
             sequence=newest, access_key_ids=keys, everything=everything

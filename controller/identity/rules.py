@@ -15,7 +15,7 @@ from peewee import fn
 
 from controller.identity import signing
 from controller.identity.sealing import MasterKey
-from controller.kernel.call import Call, Principal
+from controller.kernel.call import ITSELF, Call, Principal
 from controller.kernel.database import Database, Session, Transaction
 from controller.kernel.rows import columns
 from controller.tables.identity import AccessKey, Account, KeyChange
@@ -84,7 +84,7 @@ class Identity:
 
     def operator_key(self, call: Call, name: str = "operator") -> NewKey | None:
         """The operator's account with a first key, or None where it is there already."""
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             if session.exists(Account.select(Account.account_id).where(Account.operator)):
                 return None
         return self.create_account(call, name, operator=True)[1]
@@ -130,7 +130,7 @@ class Identity:
         self, access_key_id: str, date: str, region: str, service: str
     ) -> tuple[bytes, Principal, int]:
         """(key, Principal, change sequence). Raises NOT_FOUND for an unknown or inactive key."""
-        with self._db.read() as session:
+        with self._db.read(ITSELF) as session:
             secret, principal = self._active(session, access_key_id)
             sequence = newest_change(session)
         return signing.signing_key(secret, date, region, service), principal, sequence
@@ -146,7 +146,7 @@ class Identity:
                 f"Value ({algorithm}) for parameter SignatureMethod is invalid.",
                 noun="parameter",
             )
-        with self._db.read() as session:
+        with self._db.read(ITSELF) as session:
             secret, principal = self._active(session, access_key_id)
         if not signing.sigv2_matches(secret, algorithm, string_to_sign, signature):
             raise CloudError(

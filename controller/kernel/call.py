@@ -58,3 +58,6 @@ def system_call(now_ms: int) -> Call:
     """What the controller does by itself: no account, every resource."""
     controller = Principal(operator=True)
     return Call(controller, request_id="controller", now_ms=now_ms, peer="controller")
+
+
+ITSELF = system_call(0)  # where something is only read, and the time does not matter

@@ -1,6 +1,6 @@
 """Sessions: how queries of ``tables/schema`` run. The only way to the database.
 
-    with db.read() as session:              a snapshot: all reads in it see one moment
+    with db.read(call) as session:          a snapshot: all reads in it see one moment
         row = session.one(query, VpcRow)    a row (kernel/rows), or None
         rows = session.rows(query, VpcRow)  a list of them
     with db.write(call) as tx:              one transaction; what is raised inside undoes all of it
@@ -25,7 +25,7 @@ from typing import Any, TypeVar, overload
 import peewee
 
 from controller.kernel import statements
-from controller.kernel.call import Call, system_call
+from controller.kernel.call import ITSELF, Call
 from controller.kernel.prepared import Bound
 from controller.kernel.rows import Row, columns, maker
 from controller.kernel.statements import Cursor, execute
@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Query = peewee.Query | Bound
-_ITSELF = system_call(0)
 MAX_VARIABLES = 30_000  # of one statement: SQLite takes 32,766, PostgreSQL 65,535
 
 
@@ -273,8 +272,8 @@ class Database:
         self._writer: int | None = None  # the thread that holds it
 
     @contextmanager
-    def read(self, call: Call = _ITSELF) -> Iterator[Session]:
-        """A snapshot for reading. ``call``: where what is read is asked about (authorize)."""
+    def read(self, call: Call = ITSELF) -> Iterator[Session]:
+        """A snapshot for reading. ``call``: for whom; left out in tests and benchmarks only."""
         self._refuse_nesting()
         self._begin("BEGIN")
         try:

@@ -58,7 +58,7 @@ class NetworksServicer:
     def DescribeVpcs(
         self, request: networks_pb2.DescribeVpcsRequest, call: Call
     ) -> networks_pb2.DescribeVpcsResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe_vpcs(session, call.account_id, request)
 
     def DescribeVpcAttribute(
@@ -98,7 +98,7 @@ class NetworksServicer:
     def DescribeSubnets(
         self, request: networks_pb2.DescribeSubnetsRequest, call: Call
     ) -> networks_pb2.DescribeSubnetsResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe_subnets(session, call.account_id, self._zones, request)
 
     def ModifySubnetAttribute(
@@ -135,7 +135,7 @@ class NetworksServicer:
     def DescribeInternetGateways(
         self, request: networks_pb2.DescribeInternetGatewaysRequest, call: Call
     ) -> networks_pb2.DescribeInternetGatewaysResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe_internet_gateways(session, call.account_id, request)
 
     # Route tables and their routes
@@ -156,7 +156,7 @@ class NetworksServicer:
     def DescribeRouteTables(
         self, request: networks_pb2.DescribeRouteTablesRequest, call: Call
     ) -> networks_pb2.DescribeRouteTablesResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe_route_tables(session, call.account_id, request)
 
     def AssociateRouteTable(
@@ -213,19 +213,19 @@ class NetworksServicer:
     def DescribeDhcpOptions(
         self, request: networks_pb2.DescribeDhcpOptionsRequest, call: Call
     ) -> networks_pb2.DescribeDhcpOptionsResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe_dhcp_options(session, call.account_id, request)
 
     def DescribeNetworkAcls(
         self, request: networks_pb2.DescribeNetworkAclsRequest, call: Call
     ) -> networks_pb2.DescribeNetworkAclsResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe_network_acls(session, call.account_id, request)
 
     def DescribeNetworkInterfaces(
         self, request: networks_pb2.DescribeNetworkInterfacesRequest, call: Call
     ) -> networks_pb2.DescribeNetworkInterfacesResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe_interfaces(
                 session, call.account_id, self._interface_filters, self._names, request
             )

@@ -85,6 +85,14 @@ def test_rows_have_a_type(path):
             assert not untold, f"line {node.lineno}: {ast.unparse(node)}"
 
 
+@pytest.mark.parametrize("path", [path for path in SOURCES if under(path, "controller")], ids=name)
+def test_a_read_says_for_whom(path):
+    """Without a call nobody is asked whether he may see it (0411); ITSELF is the controller."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("db.read"):
+            assert node.args, f"line {node.lineno}: {ast.unparse(node)}"
+
+
 @pytest.mark.parametrize("place", PURE)
 def test_pure_parts_are_pure(place):
     paths = [path for path in SOURCES if under(path, place)]

@@ -31,7 +31,7 @@ class AttachmentReconciler:
 
     def run_once(self, call: Call) -> int:
         """Reconciles what there is; answers how many attachments that were."""
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             found = any(session.exists(query()) for query in (_DETACHED, _FAILED))
         if not found:
             return 0

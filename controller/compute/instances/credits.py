@@ -67,7 +67,7 @@ def describe(
     )
     if not ids:
         query = query.where(Instance.cpu_credits == UNLIMITED)
-    with db.read() as session:
+    with db.read(call) as session:
         rows, next_token = select_page(
             session, query, Instance.instance_id, "instance", ids, conditions, page, row=CreditRow
         )

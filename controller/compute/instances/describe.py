@@ -82,7 +82,7 @@ class Describer:
     ) -> instances_pb2.DescribeInstancesResponse:
         page = page_of(request.page, explicit_ids=request.instance_ids)
         conditions = where(self._filters, request.filters)
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             if conditions or request.instance_ids:
                 rows, next_token = select_page(
                     session,
@@ -139,7 +139,7 @@ class Describer:
         conditions = where(self._status_filters, request.filters)
         if not request.include_all_instances:
             conditions.append(self._status_filters["instance-state-name"](["running"]))
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             query = (
                 instances_query(StatusRow, health=Host.health, last_seen_ms=Host.last_seen_ms)
                 .join(Host, JOIN.LEFT_OUTER, on=Host.host_id == Placement.host_id)

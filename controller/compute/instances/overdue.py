@@ -61,7 +61,7 @@ class Overdue:
 
     def _give_up(self, call: Call, condition: Clause, why: str) -> int:
         query = _pending().where(condition).limit(AT_ONCE)
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             if not session.exists(query):
                 return 0
         with self._db.write(call) as tx:

@@ -19,7 +19,7 @@ class Purge:
         query = Instance.select(Instance.instance_id).where(
             Instance.terminated_ms.is_null(False), old
         )
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             if not session.exists(query.limit(1)):
                 return 0
         with self._db.write(call) as tx:

@@ -90,7 +90,7 @@ class InstanceReconciler:
         All of it in one transaction; where that fails, each in its own, so that one that cannot be
         reconciled keeps no other.
         """
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             found = session.column(_FIRST(), str)
         if not found:
             return 0

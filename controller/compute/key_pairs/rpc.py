@@ -44,7 +44,7 @@ class KeyPairsServicer:
         wanted = tags_of_specifications(request.tag_specifications, "key-pair")["key-pair"]
         key_type = rules.check_choice(request.key_type, rules.KEY_TYPES, "keyType")
         key_format = rules.check_choice(request.key_format, rules.KEY_FORMATS, "keyFormat")
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             rules.check_free(session, call.account_id, request.key_name)
         key = formats.create_key(key_type, key_format, request.key_name)
         message = self._add(request.key_name, key, wanted, call)
@@ -62,7 +62,7 @@ class KeyPairsServicer:
     ) -> keys_pb2.DescribeKeyPairsResponse:
         mine = [KeyPair.account_id == call.account_id, *where(FILTERS, request.filters)]
         check_ids("key-pair", request.key_pair_ids)
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             for field, asked in (
                 (KeyPair.key_name, list(request.key_names)),
                 (KeyPair.key_pair_id, list(request.key_pair_ids)),

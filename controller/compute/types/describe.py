@@ -75,7 +75,7 @@ class Types:
         if request.names:
             wanted = wanted.where(InstanceType.name.in_(list(request.names)))
         filtered = wanted.where(*where(_FILTERS, request.filters)) if request.filters else wanted
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             rows = session.rows(page.of(filtered, InstanceType.name), TypeRow)
             there = set(session.column(wanted, str)) if request.names else set()
         if missing := [name for name in request.names if name not in there]:
@@ -119,7 +119,7 @@ class Types:
             if one.name == "location":
                 locations = [at for at in locations if any(like(v, at) for v in one.values)]
         query = InstanceType.select(InstanceType.name)
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             query = query.where(*conditions) if conditions else query
             names = session.column(query.order_by(InstanceType.name), str)
         keys = sorted(f"{name} {at}" for name in names for at in locations)

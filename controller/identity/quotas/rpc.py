@@ -13,7 +13,7 @@ class QuotasServicer:
     def List(
         self, request: quotas_pb2.ListQuotasRequest, call: Call
     ) -> quotas_pb2.ListQuotasResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             found = self._quotas.list(session, request.account_id)
         return quotas_pb2.ListQuotasResponse(
             quotas=[

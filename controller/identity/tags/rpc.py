@@ -70,7 +70,7 @@ class TagsServicer:
             query = query.where(_after(page))
         if page.limit is not None:
             query = query.limit(page.limit + 1)
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             rows = session.rows(query, TagRow)
         rows, token = page.cut(rows, lambda row: f"{row.resource_id}{_SEPARATOR}{row.key}")
         return tags_pb2.DescribeTagsResponse(

@@ -30,7 +30,7 @@ class AddressesServicer:
     def Describe(
         self, request: networks_pb2.DescribeAddressesRequest, call: Call
     ) -> networks_pb2.DescribeAddressesResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe_addresses(session, call.account_id, self._filters, request)
 
     def Associate(

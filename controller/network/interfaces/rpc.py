@@ -87,7 +87,7 @@ class NetworkInterfacesServicer:
     def DescribeAttributes(
         self, request: network_interfaces_pb2.NetworkInterfaceRequest, call: Call
     ) -> network_interfaces_pb2.NetworkInterfaceAttributes:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             nic_id = request.network_interface_id
             row = interface_rules.find_of(session, call.account_id, nic_id)
             return network_interfaces_pb2.NetworkInterfaceAttributes(

@@ -29,7 +29,7 @@ class SecurityGroupsServicer:
     def Describe(
         self, request: networks_pb2.DescribeSecurityGroupsRequest, call: Call
     ) -> networks_pb2.DescribeSecurityGroupsResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe_groups(session, call.account_id, request)
 
     def Delete(
@@ -83,7 +83,7 @@ class SecurityGroupsServicer:
     def DescribeRules(
         self, request: networks_pb2.DescribeSecurityGroupRulesRequest, call: Call
     ) -> networks_pb2.SecurityGroupRules:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe_rules(session, call.account_id, request)
 
     def _authorize(

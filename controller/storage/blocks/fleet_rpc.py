@@ -62,7 +62,7 @@ class BlocksRpc:
         first = next(iter(requests), None)
         if first is None:
             raise _refused("A manifest begins with its snapshot and digest")
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             most = encoded_bytes_max(_copied_by(session, call, first.snapshot_id) * GIB)
         with self._turn():
             data = _joined(first, requests, most)

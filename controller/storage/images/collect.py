@@ -34,13 +34,13 @@ class ImageCollector:
     def run_once(self, call: Call) -> None:
         """Does what is due; most runs find nothing."""
         now_ms = call.now_ms
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             gone = self._column(session, Image.image_id, _forgettable(now_ms))
             deleted = self._column(session, Image.image_id, Image.status == "pending_delete")
             old = self._column(session, ImageUpload.digest, _forgotten(now_ms))
         if gone or deleted or old:
             self._clear_rows(call, gone, deleted)
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             unneeded = self._column(session, ImageBlob.digest, _unneeded())
         if unneeded:
             with self._db.write(call) as tx:
@@ -78,7 +78,7 @@ class ImageCollector:
         since_s = call.now_ms / 1000 - FILES_KEPT_S
         self._store.sweep_incoming(since_s)
         old = self._store.untouched(since_s)
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             query = ImageBlob.select(ImageBlob.digest).where(ImageBlob.digest.in_(old))
             known = set(session.column(query, str)) if old else set()
         orphans = [
@@ -91,7 +91,7 @@ class ImageCollector:
                 tx.insert(ImageBlob, orphans, on_conflict=("digest",))
 
     def _remove_condemned(self, call: Call) -> None:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             condemned = self._column(session, ImageBlob.digest, ImageBlob.condemned)
         for digest in condemned:
             self._store.remove(digest)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from controller.config import ImagesConfig
 from controller.kernel import rows
-from controller.kernel.call import system_call
+from controller.kernel.call import ITSELF, system_call
 from controller.kernel.database import Database
 from controller.kernel.state_reasons import columns
 from controller.kernel.table import Clause
@@ -91,7 +91,7 @@ class ImageFetcher:
             .where(abandoned | due)
             .order_by(Image.touched_ms, Image.image_id)
         )
-        with self._db.read() as session:
+        with self._db.read(ITSELF) as session:
             image = session.one(query, Waiting)
         if image is None:
             return None

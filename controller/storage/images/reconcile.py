@@ -43,7 +43,7 @@ class ImageReconciler:
         self._db = db
 
     def run_once(self, call: Call) -> None:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             over = session.column(_OVER(), str)
         if not over:
             return

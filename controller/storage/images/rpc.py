@@ -43,7 +43,7 @@ class ImagesServicer:
     def Describe(
         self, request: images_pb2.DescribeImagesRequest, call: Call
     ) -> images_pb2.DescribeImagesResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe_images(session, call.account_id, request)
 
     def Register(self, request: images_pb2.RegisterImageRequest, call: Call) -> images_pb2.Image:

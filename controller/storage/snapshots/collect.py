@@ -9,7 +9,7 @@ next run does the rest.
 
 import logging
 
-from controller.kernel.call import Call
+from controller.kernel.call import ITSELF, Call
 from controller.kernel.database import Database
 from controller.storage.blocks.store import BLOCK, MANIFEST, BlockStore
 from controller.storage.snapshots.sources import DISK_FORMAT
@@ -71,7 +71,7 @@ class BlockCollector:
         return Manifest.decode(data)
 
     def _named(self) -> set[str]:
-        with self._db.read() as session:
+        with self._db.read(ITSELF) as session:
             return {
                 digest
                 for query in (

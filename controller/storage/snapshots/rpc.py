@@ -22,7 +22,7 @@ class SnapshotsServicer:
     def Describe(
         self, request: volumes_pb2.DescribeSnapshotsRequest, call: Call
     ) -> volumes_pb2.DescribeSnapshotsResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe_snapshots(session, call, request)
 
     def Delete(self, request: volumes_pb2.SnapshotRequest, call: Call) -> common_pb2.Empty:

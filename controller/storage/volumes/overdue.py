@@ -45,7 +45,7 @@ class VolumeOverdue:
             fn.COALESCE(HOME.observed, "").in_(("", "making")),
             Volume.host_id.in_(Host.select(Host.host_id).where(lost)),
         )
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             if not session.exists(making):
                 return 0
         with self._db.write(call) as tx:

@@ -62,7 +62,7 @@ class VolumeReconciler:
 
     def run_once(self, call: Call) -> int:
         """Reconciles what there is; answers how many volumes that were."""
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             any_gone, any_modified = session.exists(_GONE()), session.exists(_MODIFIED())
         gone: list[GoneVolume] = []
         modified: list[ModifiedVolume] = []

@@ -45,13 +45,13 @@ class VolumesServicer:
     def Describe(
         self, request: volumes_pb2.DescribeVolumesRequest, call: Call
     ) -> volumes_pb2.DescribeVolumesResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe.describe(session, call, request, self._filters)
 
     def DescribeStatus(
         self, request: volumes_pb2.DescribeVolumesRequest, call: Call
     ) -> volumes_pb2.DescribeVolumeStatusResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe.statuses(session, call, request)
 
     def Delete(self, request: volumes_pb2.VolumeRequest, call: Call) -> common_pb2.Empty:
@@ -80,5 +80,5 @@ class VolumesServicer:
     def DescribeModifications(
         self, request: volumes_pb2.DescribeVolumesRequest, call: Call
     ) -> volumes_pb2.DescribeVolumesModificationsResponse:
-        with self._db.read() as session:
+        with self._db.read(call) as session:
             return describe.modifications(session, call, request)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from peewee import SQL, Select
 
-from controller.kernel.call import system_call
+from controller.kernel.call import ITSELF, system_call
 from controller.kernel.database import Database, Session, Transaction
 from controller.tables.migrations.rebuild import script
 
@@ -63,7 +63,7 @@ def migrate(db: Database, now_ms: int) -> list[int]:
             apply(tx)
             tx.define(f"INSERT INTO schema_migration VALUES ({number}, {int(now_ms)})")
             applied.append(number)
-    with db.read() as session:
+    with db.read(ITSELF) as session:
         if (found := version(session)) > NEWEST:
             raise NewerDatabase(f"the database is at {found}, this release knows {NEWEST}")
     return applied
