@@ -28,7 +28,7 @@ from controller.kernel import statements
 from controller.kernel.call import ITSELF, Call
 from controller.kernel.prepared import Bound
 from controller.kernel.rows import Row, columns, maker
-from controller.kernel.statements import Cursor, execute
+from controller.kernel.statements import Cursor, compiled, execute
 from controller.kernel.table import Table
 from protos.errors import CloudError, Kind
 
@@ -122,7 +122,7 @@ class Session:
     def _query(self, query: Query) -> Cursor:
         if isinstance(query, Bound):
             return self._execute(*query.compile(self._backend))
-        return self._execute(*self._backend.get_sql_context().sql(query).query())
+        return self._execute(*compiled(self._backend, query))
 
     def _execute(self, sql: str, parameters: Sequence[object] = ()) -> Cursor:
         if self._on_statement is not None:

@@ -20,6 +20,7 @@ from typing import Any
 
 from peewee import ColumnBase, Context, Database, Query
 
+from controller.kernel.statements import compiled
 from controller.kernel.table import Clause
 
 
@@ -100,7 +101,7 @@ class prepared:
         found = self._compiled.get(backend.param)
         if found is None:
             query = self._build(**{name: Given(name) for name in self._names})
-            sql, slots = backend.get_sql_context().sql(query).query()
+            sql, slots = compiled(backend, query)
             among = [slot.values for slot in slots if isinstance(slot, Among)]
             lists = [values.name for values in among if isinstance(values, Given)]
             found = self._compiled[backend.param] = sql, slots, lists

@@ -1,6 +1,6 @@
 """The statements that a session writes itself, and how one is executed: the edge to peewee.
 
-Called by kernel/database alone.
+Called by kernel/database and kernel/prepared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +21,13 @@ class Cursor(Protocol):
     def rowcount(self) -> int: ...
     def fetchall(self) -> list[tuple[Any, ...]]: ...
     def fetchone(self) -> tuple[Any, ...] | None: ...
+
+
+def compiled(backend: peewee.Database, query: peewee.Node) -> tuple[str, list[Any]]:
+    """A query as SQL, with what stands for its parameters."""
+    context: Any = backend.get_sql_context()  # its stubs differ with what else is installed
+    sql, parameters = context.sql(query).query()
+    return sql, parameters
 
 
 def execute(backend: peewee.Database, sql: str, parameters: Sequence[object] = ()) -> Cursor:
