@@ -7,7 +7,7 @@
     controller = "10.0.0.1:7701"        empty: as the join said
     join_token = "pileus-join:..."      used while there is no certificate in pki/
     hypervisor = "auto"                 auto | kvm | qemu | fake
-    [limits]                            limits.Limits: how long things may take
+    [limits]                            compute/limits: how long things may take
     [images] [network] [faults]         the cache; the VPCs; what a fake hypervisor does wrong
     [volumes]                           where they are served to other hosts
 

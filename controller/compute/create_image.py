@@ -1,6 +1,6 @@
 """CreateImage: an image of an instance's volumes, a snapshot of each of one moment.
 
-Called by the service (rpc). One transaction makes the image, its snapshots and, unless NoReboot is
+Called by storage/images/rpc. One transaction makes the image, its snapshots and, unless NoReboot is
 asked for, the reboot in whose middle they are taken (docs/decisions/0602); storage/images/reconcile
 makes the image available when they are completed. Source: EC2 API Reference, CreateImage.
 """

@@ -1,9 +1,10 @@
 """Claims on hosts: the only writer of host.vcpus_used, memory_mib_used and disk_gib_used.
 
-Called by compute/launch/plan, rules and reconcile inside their transactions. A claim is a
-guarded update: it happens only where the host is up and, with the ratios, has room; the scheduler's
-proposal counts for nothing here. What is claimed is written down beside it, in the same
-transaction: vCPUs and memory in the live placement, disk in the volume, so that
+Called by compute/launch/plan, compute/instances (rules, reconcile) and storage/volumes inside
+their transactions. A claim is a guarded update: it happens only where the host is up and, with the
+ratios, has room; the scheduler's proposal counts for nothing here. What is claimed is written down
+beside it, in the same transaction: vCPUs and memory in the live placement, disk in the volume, so
+that
 
     host.vcpus_used      = sum of vcpus       of its live placements
     host.memory_mib_used = sum of memory_mib  of its live placements

@@ -8,7 +8,7 @@ to start it, has not said yet what became of it (compute/instances/overdue). So 
 only under the newest intent. What is nowhere any more (no live placement, absent) is quiesced
 whatever is wanted.
 
-Called by volumes, networks, images and instances.
+Called by the queries of network, storage and compute.
 """
 
 from collections.abc import Collection, Mapping

@@ -1,7 +1,7 @@
 """Device names as EC2 has them, and how many volumes an instance can have. Pure.
 
-Called by whatever compares, takes or looks up a device name: volumes/attachments, mappings,
-storage/images/rules, compute/create_image, compute/instances/attributes and compute/launch/disks.
+Called by whatever compares, takes or looks up a device name: storage/mappings and
+images/rules, compute/attachments/volumes, compute/instances/attributes, compute/launch/disks.
 
 Several names mean one disk: "/dev/sdb", "sdb", "/dev/xvdb" and "/dev/vdb" are the second one, and a
 root disk is "/dev/sda1" in some images and "/dev/xvda" in others. So names are compared by

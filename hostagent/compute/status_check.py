@@ -9,7 +9,7 @@
     CHECK_PASSED   asked at each audit; two in a row in vain         -> CHECK_FAILED
     CHECK_FAILED   asked at each audit                               -> CHECK_PASSED
 
-Called by the worker, for a guest that runs. No waiting in here: who is asked at an audit has until
+Called by running, for a guest that runs. No waiting in here: who is asked at an audit has until
 the next poll to answer. What is remembered may be lost at any time; the guest is then asked anew
 and the time that it has begins again.
 """

@@ -6,13 +6,13 @@ own. It knows no kind of resource.
     agent.delivered(report, answer)          and what to do with its answer
     agent.take_in(spec)                      a HostSpec from wherever
     agent.run_due(now) -> next time | None   all that is due, in the caller's thread (simulation)
-    agent.take(now, most), agent.step(key, now)    the same by a pool of threads (server)
+    agent.take(now, most), agent.step(key, now)    the same by a pool of threads (loops)
     agent.wake(key)                          something may have happened to it
     agent.has_news() -> bool                 something settled that no report has held yet
 
-Made by app.build; driven by server in production, by the simulation in tests. ``now`` is in
-milliseconds of a clock that never goes back. ``on_work`` is called, from any thread, when something
-became due at once; ``on_news`` when a report is worth sending.
+Made by app.build; driven by server and kernel/loops in production, by the simulation in tests.
+``now`` is in milliseconds of a clock that never goes back. ``on_work`` is called, from any thread,
+when something became due at once; ``on_news`` when a report is worth sending.
 """
 
 from collections.abc import Callable, Mapping

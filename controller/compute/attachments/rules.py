@@ -1,10 +1,10 @@
-"""Devices come to an instance and leave it: the only writer of attachments.
+"""Attaches devices to instances and detaches them.
 
-Called by compute/attachments/volumes and interfaces (the calls of users), by
-compute/attachments/reconcile, and by compute/launch/run. Coming and going are changes of the
-instance, stamped with the revision that says so; once its guest has the devices of that revision,
-the one is attached and the other let go of (reconcile). Nothing waits for a guest that is not
-there.
+Called by compute/attachments/volumes and interfaces (the calls of users), and by
+compute/attachments/reconcile; launches write theirs themselves (compute/launch/run). Both are
+changes of the instance, stamped with the revision that says so; once its guest has the devices of
+that revision, the one is attached and the other let go of (reconcile). Nothing waits for a guest
+that is not there.
 """
 
 from collections.abc import Sequence

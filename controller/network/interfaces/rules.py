@@ -1,6 +1,7 @@
 """Changes interfaces as their instances stop, start, end or get other groups; reads them.
 
-Called by compute/instances/rules and fleet inside their transactions, by describe and by addresses.
+Called by compute/instances (rules, reconcile), compute/attachments and compute/launch inside their
+transactions, by describe and by network/addresses/rules.
 
     stop        give_back_lent      what was lent at launch returns to the pool; elastic ones stay
     start       lend_again          another is lent to interfaces that want one

@@ -1,4 +1,4 @@
-"""Rules of security groups: authorized, revoked, modified, described anew.
+"""Rules of security groups: authorized, revoked, modified, their descriptions updated.
 
 Called by the service SecurityGroups. Every change but that of a description gives the VPC a new
 revision for its hosts, which are sent it at once. Sources: EC2 API Reference,

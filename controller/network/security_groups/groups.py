@@ -1,9 +1,8 @@
 """Security groups: made, found, removed. With group_rules the only writer of its tables.
 
-Called by the service (rpc), by network/default_vpc for the default group, by RunInstances through
-network/interfaces/launch. Sources: EC2 API Reference, CreateSecurityGroup ("names are
-case-insensitive and must be unique within the VPC"), DeleteSecurityGroup. Names name groups of the
-default VPC only.
+Called by the service (rpc), and by network/vpcs/rules for a VPC's default group. Sources: EC2 API
+Reference, CreateSecurityGroup ("names are case-insensitive and must be unique within the VPC"),
+DeleteSecurityGroup. Names name groups of the default VPC only.
 """
 
 import random

@@ -1,7 +1,7 @@
 """The Fleet service's block rpcs: hosts bring snapshots' blocks and manifests, and fetch those
 of volumes to be restored (docs/decisions/0601).
 
-``FleetServicer`` (fleet/rpc) has these methods as its own. Blocks are nobody's by themselves: a
+``FleetServicer`` (hosts/rpc) has these methods as its own. Blocks are nobody's by themselves: a
 host brings and fetches what it likes, as with images. A manifest belongs to a snapshot, and only
 the host that copies it may bring it.
 """

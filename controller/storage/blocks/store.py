@@ -1,7 +1,7 @@
 """Where snapshots' blocks and manifests are: content-addressed, complete or not there at all.
 
-Called by fleet's block rpcs (storage/blocks/fleet_rpc) and the collector. The rows that say which
-manifest is whose are controller/storage/snapshots/rules' business; this knows bytes only.
+Called by the block rpcs (storage/blocks/fleet_rpc) and storage/snapshots/collect. The rows that say
+which manifest is whose are controller/storage/snapshots/rules' business; this knows bytes only.
 
     <root>/blocks/<2 hex>/<sha256 hex>       a block; becomes real by rename, never changed
     <root>/manifests/<2 hex>/<sha256 hex>    a manifest, the same way

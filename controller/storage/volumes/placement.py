@@ -1,6 +1,7 @@
 """Where a new volume is to live: a host that stands for its zone, claimed by a guarded update.
 
-Called by storage/volumes/rules inside their transactions; hosts/capacity is what writes the claim.
+Called by storage/volumes (rules, modify) inside their transactions; hosts/capacity
+writes the claim.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """Volumes with what their states are derived from, and finding those that a caller named.
 
-Called by storage/volumes/rules, attachments, reconcile and describe inside their sessions.
+Called by storage/volumes (rules, modify, reconcile, describe), compute/attachments/volumes and
+compute/create_image inside their sessions.
 """
 
 from collections.abc import Mapping
