@@ -1,7 +1,7 @@
 """Cutting the power of a simulated process, at a checkpoint or between two events.
 
-The rooms call ``checkpoint(name)`` before and after every commit, ledger write and step (the seam
-of the architecture's crash test). ``Supply.checkpoint`` is that callable for one process: it
+The rooms call ``checkpoint(name)`` before and after every commit, ledger write and step, for tests
+like this one. ``Supply.checkpoint`` is that callable for one process: it
 counts, and where the cut is due it raises PowerCut, a BaseException that no handler of the rooms
 catches, as no handler outlives a real power failure. Whoever called the process (network.py) then
 sees a peer that does not answer, and what the process held in memory is dropped.
