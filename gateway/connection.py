@@ -2,9 +2,10 @@
 
 uvicorn parses, queues requests that are sent ahead, stops reading what nobody takes, answers
 ``Expect: 100-continue`` when the body is wanted. Added here: a deadline for each head and for
-answers that are not taken, a size for heads, a number of connections and of requests sent ahead,
-clients that close their half, refusals in our own dialect, and a close after which the client can
-still read its answer. Bodies have their deadline in gateway/http, which also starts all this.
+answers that are not taken, a size for heads and for trailers (which are not read), a number of
+connections and of requests sent ahead, clients that close their half, refusals in our own dialect,
+and a close after which the client can still read its answer. Bodies have their deadline in
+gateway/http, which also starts all this.
 
 Everything here runs on the event loop.
 """
@@ -38,8 +39,8 @@ class Connection(HttpToolsProtocol):
         self._limits = config.limits
         self._deadline: asyncio.TimerHandle | None = None  # of the next head, or of lingering
         self._clogged: asyncio.TimerHandle | None = None  # deadline of an answer that is not taken
-        self._head_bytes = 0  # received of a head that is not complete; -1 while none is expected
-        self._head_came = False  # one was completed by what has just been received
+        self._in_head = True  # a header now is the head's; after it there are only trailers
+        self._fruitless = 0  # bytes since there was last a head, a piece of a body, or its end
         self._unanswered = 0
         self._said_all = False  # the client has closed its half
         self._deaf = False  # what still comes is taken and not looked at
@@ -53,6 +54,9 @@ class Connection(HttpToolsProtocol):
             transport.abort()
             return
         super().connection_made(transport)
+        if self.client is None:  # it has gone already, and cannot be told apart from others
+            transport.abort()
+            return
         self._within(self._limits.idle_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -64,11 +68,11 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        before, self._head_came = self._head_bytes, False
+        before, self._fruitless = self._fruitless + len(data), -1
         super().data_received(data)
-        if before >= 0 and not self._head_came and not self._deaf:
-            self._head_bytes = before + len(data)
-            if self._head_bytes > self._limits.head_bytes:
+        if self._fruitless:  # the parser keeps what it was given: a head, a trailer
+            self._fruitless = before
+            if before > self._limits.head_bytes and not self._deaf:
                 self._break(431)
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -92,11 +96,19 @@ class Connection(HttpToolsProtocol):
 
     # -- the parser's
 
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # a trailer is no header (RFC 9110, 6.5.1), and we read none
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        self._in_head, self._fruitless = False, 0
         if self._unanswered >= AHEAD:
             raise TooManyAhead
         self._unanswered += 1
-        self._head_bytes, self._head_came = -1, True
         self._within(None)
         self.scope["connection"], self.scope["target"] = self, self.url  # type: ignore[typeddict-unknown-key]
         self.url = b"/"  # uvicorn would read it; it is signed as it was sent, and left so
@@ -104,18 +116,24 @@ class Connection(HttpToolsProtocol):
         if self.parser.should_upgrade():  # we never do, and the parser reads no further
             self.cycle.keep_alive = False
 
+    def on_body(self, body: bytes) -> None:
+        self._fruitless = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self._fruitless = 0
         super().on_message_complete()
-        self._head_bytes = 0
 
     # -- uvicorn's
 
     def on_response_complete(self) -> None:
         self._unanswered -= 1
         super().on_response_complete()
-        if self.transport.is_closing() or self._unanswered:
+        if self.transport.is_closing():
+            self._within(self._limits.idle_s)  # for what was written to be taken
+        elif self._unanswered:
             return
-        if self.cycle.more_body:
+        elif self.cycle.more_body:
             self._linger()  # nobody will read the rest
         elif self.broken:
             self._refuse()
@@ -169,7 +187,8 @@ class Connection(HttpToolsProtocol):
 
     def _close(self) -> None:
         """Closes once what was written is sent, or at once where nobody takes it."""
-        if self.flow.write_paused:
+        if self.flow.write_paused or self.transport.is_closing():
             self.transport.abort()
         else:
             self.transport.close()
+            self._within(LINGER_S)

@@ -8,9 +8,10 @@ import http.client
 import io
 import socket
 import ssl
+import struct
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.http import Limits, Server, listen
+from tests.harness.waiting import wait_until
 from tests.unit.gateway.world import World
 
 FEW = Limits(threads=2, streams=1, connections=20, body_bytes=1000, body_s=0.3, idle_s=1.0)
@@ -162,6 +164,11 @@ def test_headers_with_underscores_are_dropped():
     with serving(show) as port:
         assert ask(port, headers={"X_Forwarded_Host": "evil"})[1] == b"n"
         assert ask(port, headers={"X-Forwarded-Host": "fine"})[1] == b"y"
+        with connect(port) as sock:  # nor is a trailer a header
+            sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            sock.sendall(b"0\r\nX-Forwarded-Host: evil\r\n\r\n")
+            sock.shutdown(socket.SHUT_WR)
+            assert read_all(sock).endswith(b"\r\n\r\nn")
 
 
 @pytest.mark.parametrize(
@@ -281,6 +288,34 @@ def test_answers_not_taken_stall_nobody():
             sock.close()
 
 
+@pytest.mark.parametrize("closing", [b"", b"Connection: close\r\n"])
+def test_the_last_bytes_of_an_answer_not_taken_hold_no_connection(closing):
+    """So few that uvicorn's flow control never knows of them."""
+
+    def answer(environ, start_response):
+        content = b"x" * (60_000 if environ["PATH_INFO"] == "/large" else 1)
+        start_response("200 OK", [("Content-Length", str(len(content)))])
+        return [content]
+
+    server, sockets = Server(answer, replace(FEW, connections=1)), listen("127.0.0.1", 0)
+    sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    port = sockets[0].getsockname()[1]
+    server.start(sockets)
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        sock.connect(("127.0.0.1", port))
+        sock.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n" + closing + b"\r\n")
+        until_served(port)
+    server.stop()
+
+
+def test_trailers_are_bounded(port):
+    with connect(port) as sock, contextlib.suppress(ConnectionError):
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        sock.sendall((b"A: " + b"x" * 1000 + b"\r\n") * 1000)
+        assert read_all(sock).startswith(b"HTTP/1.1 431")
+
+
 def test_connections_are_bounded(port):
     held = [connect(port) for _ in range(FEW.connections)]
     answers = [sock for sock in held if sock]
@@ -288,12 +323,17 @@ def test_connections_are_bounded(port):
         assert read_all(one_more) == b""
     for sock in answers:
         sock.close()
-    deadline = time.monotonic() + 10
-    while True:  # until the server has seen that the others have gone
+    until_served(port)
+
+
+def until_served(port):
+    """Waits till the server has seen that others have gone."""
+
+    def served():
         with contextlib.suppress(OSError, http.client.HTTPException):
-            if ask(port)[0] == 200:
-                break
-        assert time.monotonic() < deadline
+            return ask(port)[0] == 200
+
+    wait_until("a place for another connection", served)
 
 
 def test_threads_are_bounded():
@@ -398,6 +438,24 @@ def test_tls_and_handshakes_that_dawdle(certificate):
 def test_a_port_that_is_taken():
     with serving() as port, pytest.raises(OSError):
         listen("127.0.0.1", port)
+
+
+def test_a_client_that_has_gone_before_it_was_met_asks_nothing():
+    asked = []
+
+    def note(environ, start_response):
+        asked.append(environ["PATH_INFO"])
+        return echo(environ, start_response)
+
+    server, sockets = Server(note, FEW), listen("127.0.0.1", 0)
+    port = sockets[0].getsockname()[1]
+    with connect(port) as sock:
+        sock.sendall(b"GET /gone HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    server.start(sockets)
+    assert ask(port)[0] == 200
+    server.stop()
+    assert asked == ["/"]
 
 
 def test_stopping_lets_requests_in_flight_end():
