@@ -63,7 +63,8 @@ def listen(host: str, port: int) -> list[socket.socket]:
 class Server:
     """Serves one WSGI application. ``streamed(method, path)`` says which bodies to pull through.
 
-    ``refuse(status)`` gives content type and body for what is not even HTTP.
+    ``refuse(status)`` gives content type and body for what is not even HTTP. ``failed()`` is called
+    where the event loop has ended unasked: nobody is served any more.
     """
 
     def __init__(
@@ -74,8 +75,9 @@ class Server:
         tls: ssl.SSLContext | None = None,
         streamed: Callable[[str, str], bool] = lambda method, path: False,
         refuse: Callable[[int], tuple[str, bytes]] = lambda status: ("text/plain", b""),
+        failed: Callable[[], object] = lambda: None,
     ):
-        self.application, self.limits = application, limits
+        self.application, self.limits, self._failed = application, limits, failed
         self.streamed, self.refuse = streamed, refuse
         self.threads = Threads(limits.threads, "http")
         self.streams = Threads(limits.streams, "http-stream")
@@ -97,8 +99,13 @@ class Server:
             pool.stop()
 
     def _run(self, sockets: list[socket.socket]) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._uvicorn.serve(sockets))
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._uvicorn.serve(sockets))
+        except BaseException:  # SystemExit, too, which would end this thread without a word
+            log.critical("the HTTP server has failed", exc_info=True)
+        if not self._uvicorn.should_exit:
+            self._failed()
 
     async def serve(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """One request, as uvicorn calls an ASGI application: body, thread, answer."""

@@ -97,10 +97,16 @@ def build(
 
 
 class Gateway:
-    """A gateway that listens. ``clients``: given where the controller is in the same process."""
+    """A gateway that listens. ``clients``: given where the controller is in the same process.
+    ``failed()`` is called where one of its threads has ended unasked."""
 
-    def __init__(self, config: Config, clients: Clients | None = None):
-        self._config, self._channel = config, None
+    def __init__(
+        self,
+        config: Config,
+        clients: Clients | None = None,
+        failed: Callable[[], object] = lambda: None,
+    ):
+        self._config, self._channel, self._failed = config, None, failed
         if clients is None:
             self._channel = rpc.connect(config.controller, _own_tls(config), "controller")
             clients = Clients.over(self._channel, config.rpc_timeout_s)
@@ -115,6 +121,7 @@ class Gateway:
             tls=_clients_tls(config),
             streamed=self.built.parts.native.is_upload,
             refuse=lambda status: _refuse(self.built.parts, status),
+            failed=failed,
         )
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="key-changes", daemon=True)
@@ -145,6 +152,10 @@ class Gateway:
                 if not away:  # once, not every two seconds
                     log.warning("key changes cannot be had: %r", failure)
                 away = True
+            except Exception:
+                log.critical("the poll for key changes has failed", exc_info=True)
+                self._failed()
+                return
             self._stopping.wait(POLL_S)
 
 
@@ -158,7 +169,7 @@ def serve(config: Config) -> None:
     log.info("listening on %s, %s, %d processes", config.listen, scheme, config.workers)
 
     def work(stopped: Callable[[], None]) -> None:
-        gateway = Gateway(config)
+        gateway = Gateway(config, failed=workers.fail)
         gateway.start(sockets)
         stopped()
         gateway.stop()

@@ -13,6 +13,7 @@ import urllib3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from gateway import http, workers
 from tests.harness.installation import free_ports
 from tests.harness.pki import Authority
 from tests.harness.waiting import wait_until
@@ -108,6 +109,31 @@ def test_a_process_that_dies_takes_the_others_along(config):
         assert (first.returncode, "worker has died" in said) == (1, True)
     finally:
         first.kill()
+
+
+FAILS = """
+import os, sys, threading
+from gateway import workers
+
+first = os.getpid()
+
+def serve(stopped):
+    if (os.getpid() == first) is (sys.argv[1] == "first"):
+        threading.Thread(target=workers.fail).start()
+    stopped()
+
+workers.run(2, serve)
+"""
+
+
+@pytest.mark.parametrize("which", ["first", "other"])
+def test_where_a_thread_fails_all_processes_end(which):
+    ended = subprocess.run([sys.executable, "-c", FAILS, which], cwd=ROOT, timeout=20)
+    assert ended.returncode == 1
+
+
+def test_what_is_in_flight_has_as_long_in_every_process():
+    assert http.Limits().stop_s < workers.GRACE_S
 
 
 def test_the_first_is_outlived_by_none(config):

@@ -440,6 +440,15 @@ def test_a_port_that_is_taken():
         listen("127.0.0.1", port)
 
 
+def test_an_event_loop_that_ends_unasked_is_told():
+    closed, failed = socket.socket(), threading.Event()
+    closed.close()
+    server = Server(echo, FEW, failed=failed.set)
+    server.start([closed])
+    assert failed.wait(10)
+    server.stop()
+
+
 def test_a_client_that_has_gone_before_it_was_met_asks_nothing():
     asked = []
 
