@@ -54,8 +54,10 @@ class Facts:
         return found
 
     def _tags(self, ids: Sequence[str]) -> Mapping[str, Context]:
+        """The caller's own: those of an image or snapshot that is shared are its owner's alone."""
         found: dict[str, dict[str, list[str]]] = defaultdict(dict)
-        query = Tag.select(Tag.resource_id, Tag.key, Tag.value).where(Tag.resource_id.in_(ids))
+        own = (Tag.resource_id.in_(ids), Tag.account_id == self._session.call.account_id)
+        query = Tag.select(Tag.resource_id, Tag.key, Tag.value).where(*own)
         for resource_id, key, value in self._session.tuples(query):
             for prefix in ("aws", "ec2"):
                 found[resource_id][f"{prefix}:ResourceTag/{key}"] = [value]

@@ -298,6 +298,24 @@ def test_the_row_of_what_was_read_is_told_as_well(cloud, policy):
     assert "ec2:ParentSnapshot" not in volume
 
 
+def test_the_tags_of_what_others_share_are_not_told(cloud, policy):
+    image, told = cloud.describe(cloud.run_ids()[0])[0].image_id, {}
+    owner = images_pb2.DescribeImagesRequest(image_ids=[image])
+    owner_id = do(cloud, "Images", "Describe", owner).images[0].owner_id
+    tag = [common_pb2.Tag(key="env", value="prod")]
+    asked = tags_pb2.CreateTagsRequest(resource_ids=[image], tags=tag)
+    cloud.client("Tags").Create(asked, caller=Account(owner_id, True).caller())
+
+    def note(action, one, context) -> None:
+        if one.read:
+            told[one.arn.rpartition(":")[2]] = dict(one.context)
+
+    policy.denies = note
+    cloud.run(cloud.bob)
+    assert told[f"image/{image}"]["ec2:Public"] == ["true"]
+    assert "aws:ResourceTag/env" not in told[f"image/{image}"]
+
+
 def test_tags_of_something_new_need_permission_to_create_tags(cloud, policy):
     tag = common_pb2.Tag(key="env", value="prod")
     spec = common_pb2.TagSpecification(resource_type="instance", tags=[tag])
