@@ -11,6 +11,7 @@ made before they were forked.
 
 import functools
 import logging
+import resource
 import socket
 import ssl
 import threading
@@ -163,6 +164,7 @@ def serve(config: Config) -> None:
     """Serves in several processes until SIGTERM or SIGINT. Raises OSError where it cannot."""
     sockets = http.listen(*split_address(config.listen))
     interfaces()
+    _raise_descriptors()
     _own_tls(config).read()  # what is wrong with the files is said here, not by each worker
     _clients_tls(config)
     scheme = "https" if config.tls_files else "http"
@@ -175,6 +177,13 @@ def serve(config: Config) -> None:
         gateway.stop()
 
     workers.run(config.workers, work)
+
+
+def _raise_descriptors() -> None:
+    """As many as we may have: the usual 1024 are not enough for ``max_connections``, handshakes
+    that are not counted among them yet, and a channel that must connect anew."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _own_tls(config: Config) -> rpc.TlsFiles:

@@ -2,6 +2,7 @@
 its processes end together."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -52,9 +53,9 @@ def other_process(first):
     return int(Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text())
 
 
-def start(path):
+def start(path, *within):
     return subprocess.Popen(
-        [sys.executable, "-m", "gateway", "--config", str(path)],
+        [*within, sys.executable, "-m", "gateway", "--config", str(path)],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
@@ -81,6 +82,17 @@ def test_cut_off_from_the_controller_nobody_is_let_in(config):
         assert answer["ResponseMetadata"]["HTTPStatusCode"] == 503
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_descriptors_suffice_for_all_connections(config):
+    path, port = config
+    process = start(path, "prlimit", "--nofile=256:2048")
+    try:
+        there(port)
+        assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (2048, 2048)
     finally:
         process.kill()
         process.communicate()
