@@ -39,18 +39,22 @@ def run(count: int, serve: Work) -> None:
     gc.freeze()  # the collector writes into what it visits, and a page written to is shared no more
     inner, outer = os.pipe()
     others = {_fork(serve, inner, outer) for _ in range(count - 1)}
-    heard: list[int] = []
+    died: set[int] = set()
     until = 0.0
 
     def stopped() -> None:
         nonlocal until
-        heard.append(signal.sigwait(SIGNALS))
+        # SIGCHLD comes also where one was stopped for a while (SIGSTOP), and has not ended.
+        while signal.sigwait(SIGNALS) == signal.SIGCHLD:
+            died.update(_ended())
+            if died:
+                break
         until = time.monotonic() + GRACE_S
         os.close(outer)
 
     serve(stopped)
-    _await(others, until)
-    if signal.SIGCHLD in heard:
+    _await(others - died, until)
+    if died:
         raise WorkerDied("a worker has died")
 
 

@@ -123,6 +123,27 @@ def test_a_process_that_dies_takes_the_others_along(config):
         first.kill()
 
 
+def test_a_process_that_is_stopped_for_a_while_has_not_died(config):
+    path, port = config
+    first = start(path)
+    try:
+        there(port)
+        other = other_process(first)
+        for number, state in ((signal.SIGSTOP, "T"), (signal.SIGCONT, "S")):
+            os.kill(other, number)
+            wait_until(state, lambda: f"State:\t{state}" in status(other))  # noqa: B023
+        there(port)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(20) == 0
+    finally:
+        first.kill()
+        first.communicate()
+
+
+def status(pid):
+    return Path(f"/proc/{pid}/status").read_text()
+
+
 FAILS = """
 import os, sys, threading
 from gateway import workers
