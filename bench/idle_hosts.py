@@ -18,7 +18,7 @@ TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench idle_hosts", description=__doc__)
-    options.add_argument("--hosts", type=int, default=1000)
+    options.add_argument("--hosts", type=int, default=500)
     options.add_argument("--rounds", type=int, default=4)
     options.add_argument("--seconds", type=float, default=30)
     chosen = options.parse_args()
