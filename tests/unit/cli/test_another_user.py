@@ -125,3 +125,12 @@ def test_a_python_out_of_reach_is_no_python(roots):
     (roots.root / "bin").mkdir()
     (roots.root / "bin" / "python").symlink_to(hidden / "python")
     assert as_nobody(lambda: str(bootstrap.is_usable(roots.root))) == "False"
+
+
+def test_real_guests_need_root():
+    with tempfile.TemporaryDirectory(prefix="pileus-") as folder:
+        Path(folder).chmod(0o777)
+        state = str(Path(folder) / "state")
+        said = as_nobody(lambda: typed("up", "--hypervisor", "qemu", "--state-dir", state))
+        assert not Path(state, "cloud.json").exists()
+    assert said.startswith("1 ") and "need root" in said, said
