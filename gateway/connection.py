@@ -4,7 +4,9 @@ uvicorn parses, queues requests that are sent ahead, stops reading what nobody t
 ``Expect: 100-continue`` when the body is wanted. Added here: a deadline for each head and for
 answers that are not taken, a size for heads and for trailers (which are not read), a number of
 connections and of requests sent ahead, clients that close their half, refusals in our own dialect,
-and a close after which the client can still read its answer. Bodies have their deadline in
+a close after which the client can still read its answer, and answers that are sent whole: killed
+amid two writes, a process would leave a head without its body, which botocore takes for an empty
+answer. Bodies have their deadline in
 gateway/http, which also starts all this.
 
 Everything here runs on the event loop.
@@ -23,6 +25,36 @@ AHEAD = 32  # requests that a client may send before it has the answer to the fi
 
 class TooManyAhead(Exception):
     """Raised into the parser, which then stops."""
+
+
+class Outgoing:
+    """What uvicorn writes answers to: from ``hold()`` on all is kept, until ``release()`` sends it
+    in one write, which is all that a client sees of it or none."""
+
+    def __init__(self, transport: asyncio.Transport):
+        self._transport = transport
+        self._held: list[bytes] | None = None
+
+    def hold(self) -> None:
+        self._held = []
+
+    def release(self) -> None:
+        held, self._held = self._held, None
+        if held:
+            self._transport.write(b"".join(held))
+
+    def write(self, data: bytes) -> None:
+        if self._held is None:
+            self._transport.write(data)
+        else:
+            self._held.append(data)
+
+    def close(self) -> None:
+        self.release()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
 
 class Connection(HttpToolsProtocol):
@@ -57,6 +89,7 @@ class Connection(HttpToolsProtocol):
         if self.client is None:  # it has gone already, and cannot be told apart from others
             transport.abort()
             return
+        self.outgoing = Outgoing(transport)
         self._within(self._limits.idle_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -113,6 +146,7 @@ class Connection(HttpToolsProtocol):
         self.scope["connection"], self.scope["target"] = self, self.url  # type: ignore[typeddict-unknown-key]
         self.url = b"/"  # uvicorn would read it; it is signed as it was sent, and left so
         super().on_headers_complete()
+        self.cycle.transport = self.outgoing  # type: ignore[assignment]
         if self.parser.should_upgrade():  # we never do, and the parser reads no further
             self.cycle.keep_alive = False
 
@@ -128,6 +162,7 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self._unanswered -= 1
+        self.outgoing.release()
         super().on_response_complete()
         if self.transport.is_closing():
             self._within(self._limits.idle_s)  # for what was written to be taken

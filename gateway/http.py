@@ -109,14 +109,16 @@ class Server:
 
     async def serve(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """One request, as uvicorn calls an ASGI application: body, thread, answer."""
+        connection: Connection = scope["connection"]
         try:
-            answer = await self._answer(environ_of(scope), _Body(scope["connection"], receive))
+            answer = await self._answer(environ_of(scope), _Body(connection, receive))
         except Exception:
             log.exception("the application failed")
             answer = self._refusal(500)
         headers = [
             (name.encode("latin-1"), text.encode("latin-1")) for name, text in answer.headers
         ]
+        connection.outgoing.hold()
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.content})
 

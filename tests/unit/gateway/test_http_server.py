@@ -78,6 +78,12 @@ def read_all(sock):
     return b""
 
 
+def data_segments_received(sock):
+    """How many segments with data have come: Linux's tcpi_data_segs_in."""
+    told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+    return struct.unpack_from("I", told, 152)[0]
+
+
 def ask(port, method="GET", path="/", body=None, headers=None):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request(method, path, body, headers or {})
@@ -93,6 +99,15 @@ def test_a_connection_is_kept_alive(port):
         assert answer.read() == f"POST /{number} /{number} body".encode()
         assert answer.headers["Date"]
         assert not answer.will_close
+
+
+def test_an_answer_is_sent_in_one_piece(port):
+    """A process killed between two writes leaves a head alone: an empty answer to botocore."""
+    with connect(port) as sock:
+        for number in (1, 2, 3):
+            sock.sendall(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number)
+            sock.recv(65536)
+            assert data_segments_received(sock) == number
 
 
 def test_requests_may_be_sent_ahead(port):
