@@ -63,7 +63,7 @@ def free_port() -> int:
 def pileus(*arguments: str, check: bool = True, root: Path = ROOT) -> str:
     """Runs ./pileus and answers what it printed; its log goes to standard error."""
     done = subprocess.run(
-        [root / "pileus", *arguments], stdout=subprocess.PIPE, text=True, check=False
+        [root / "pileus", *arguments], stdout=subprocess.PIPE, text=True, check=False, cwd=root
     )
     if check and done.returncode:
         sys.exit(f"./pileus {' '.join(arguments)} failed with {done.returncode}:\n{done.stdout}")
