@@ -36,6 +36,7 @@ def write_controller(layout: Layout, cloud: Cloud) -> None:
             "master_key_file": str(layout.master_key),
             "listen": f"{bracketed(inside)}:{cloud.controller_port}",
             "join_listen": f"{bracketed(inside)}:{cloud.join_port}",
+            **({"socket": str(socket)} if (socket := layout.controller_socket) else {}),
             "endpoint": f"{bracketed(reached)}:{cloud.controller_port}",
             "join_endpoint": f"{bracketed(reached)}:{cloud.join_port}",
             "tls": {
@@ -78,6 +79,8 @@ def write_gateway(layout: Layout, cloud: Cloud) -> None:
         "certificate": str(layout.pki / "gateway.crt"),
         "key": str(layout.pki / "gateway.key"),
     }
+    if socket := layout.controller_socket:
+        config["controller_socket"] = str(socket)
     if cloud.sigv2:
         config["sigv2"] = True
     if cloud.signing_region:

@@ -7,7 +7,7 @@
     controller/      pileus.db, images/
     hosts/<name>/    ledger, pki/, images/, volumes/, instances/, run/
     libvirt/         the private libvirtd: etc/ run/ lib/ log/
-    logs/  run/      what the services say; the supervisor's socket and configuration
+    logs/  run/      what the services say; the supervisor's and the controller's sockets
 
 Files with a secret are for their owner's eyes only; the folders on the way to hosts/*/run can be
 walked by everybody, since the DHCP server there is not root.
@@ -121,6 +121,12 @@ class Layout:
         if len(str(path)) <= LONGEST_SOCKET:
             return path
         return Path(tempfile.gettempdir()) / f"pileus-{os.geteuid()}-{self.tag}.sock"
+
+    @property
+    def controller_socket(self) -> Path | None:
+        """None where its path would be too long: the gateway calls by gRPC then."""
+        path = self.run / "controller.sock"
+        return path if len(str(path)) <= LONGEST_SOCKET else None
 
     def config(self, service: str) -> Path:
         """The TOML file of "controller", "gateway" or "host"."""

@@ -4,6 +4,7 @@
     master_key_file = "/var/lib/pileus/master.key"
     listen = "127.0.0.1:7701"                    gRPC of gateways and hosts, mutual TLS
     join_listen = "127.0.0.1:7702"               where a new host joins with its token
+    socket = "/run/pileus/controller.sock"       where a gateway of this machine calls, too
     endpoint = "…"  join_endpoint = "…"          what hosts are told to call, if not the above
     [tls]        ca, certificate, key, ca_key: PEM files
     [region]     name, dns_suffix and zones:
@@ -142,6 +143,7 @@ class Config(Section, frozen=True):
     master_key_file: Path = Path("master.key")
     listen: str = "127.0.0.1:7701"
     join_listen: str = "127.0.0.1:7702"
+    socket: Path | None = None  # for this user's processes alone (protos/unix_socket.py)
     endpoint: str = ""
     join_endpoint: str = ""
     log_level: str = "INFO"

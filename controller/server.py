@@ -2,6 +2,7 @@
 lives here.
 
     main port     every service but Enrolment; mutual TLS; gateways and hosts
+    socket        the main port's unary rpcs for a gateway of this machine (protos/unix_socket)
     join port     Enrolment only; TLS proves the server, the token proves the caller
     threads       rpc workers, senders to hosts, one for reconcile tasks, one that fetches images
 
@@ -27,7 +28,7 @@ from controller.kernel.database import Database, open_sqlite
 from controller.storage.blocks.store import FolderBlocks
 from controller.storage.images.store import FileStore
 from controller.tables.migrations import migrate
-from protos import rpc
+from protos import rpc, unix_socket
 from protos.cloud.v1 import fleet_pb2_grpc
 from protos.services import SERVICES, add_to_server
 
@@ -113,6 +114,7 @@ class Server:
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._servers: list[grpc.Server] = []
+        self._socket: unix_socket.Server | None = None
 
     def start(self) -> None:
         app, tls = self._app, _tls(self._config)
@@ -126,6 +128,11 @@ class Server:
                 self._config.listen, services, tls, app.guard, max_workers=self._config.rpc_threads
             )
         )
+        if self._config.socket is not None:
+            servicers = {name: app.servicers[name] for name in app.servicers.keys() - {"Enrolment"}}
+            self._socket = unix_socket.serve(
+                self._config.socket, servicers, app.guard, at_once=self._config.rpc_threads
+            )
         if self._config.tls.ca_key is not None:
             self._servers.append(
                 rpc.serve(
@@ -147,6 +154,8 @@ class Server:
         self._stopping.set()
         for ended in [server.stop(STOP_GRACE_S) for server in self._servers]:
             ended.wait(STOP_GRACE_S)
+        if self._socket is not None:
+            self._socket.stop(STOP_GRACE_S)
         for thread in self._threads:
             thread.join(STOP_GRACE_S)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from protos import rpc
+from protos import rpc, unix_socket
 from protos.cloud.v1 import identity_pb2
 from protos.services import SERVICES, noun_of, stub_of
 
@@ -32,6 +32,20 @@ class Clients(_ByNoun):
     def over(cls, channel: grpc.Channel, timeout_s: float = rpc.DEFAULT_TIMEOUT_S) -> "Clients":
         """Clients that share one gRPC channel to the controller."""
         return cls(**{noun: rpc.Client(channel, stub, timeout_s) for noun, stub in STUBS.items()})
+
+    @classmethod
+    def over_socket(
+        cls, connections: unix_socket.Connections, streams: "Clients", timeout_s: float
+    ) -> "Clients":
+        """Clients of the controller of this machine; ``streams``: for what is sent in pieces."""
+        return cls(
+            **{
+                noun_of(service): unix_socket.Client(
+                    connections, service, timeout_s, getattr(streams, noun_of(service))
+                )
+                for service in SERVICES
+            }
+        )
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ class Config(config.Section, frozen=True):
     ca: Path  # the cloud's authority, and this gateway's certificate and key for the controller
     certificate: Path
     key: Path
+    # Where a controller on this machine can be called quicker (protos/unix_socket.py).
+    controller_socket: Path | None = None
     listen: str = "127.0.0.1:8773"
     region: str = "us-east-1"
     # What signatures may name beside the region itself; "any" takes every one (euca2ools signs for

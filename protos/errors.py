@@ -124,6 +124,16 @@ def from_detail(detail: common_pb2.ErrorDetail) -> CloudError:
     )
 
 
+def unreachable(because: object) -> CloudError:
+    """The failure of a call that did not get through, or not back."""
+    return CloudError(
+        Kind.UNAVAILABLE,
+        "A service that is needed for this does not answer. Try again.",
+        reason="unreachable",
+        because=because,
+    )
+
+
 def from_rpc_error(error: grpc.RpcError) -> CloudError:
     """What a failed call means.
 
@@ -138,12 +148,7 @@ def from_rpc_error(error: grpc.RpcError) -> CloudError:
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
     ):
-        return CloudError(
-            Kind.UNAVAILABLE,
-            "A service that is needed for this does not answer. Try again.",
-            reason="unreachable",
-            because=f"{error.code().name}: {error.details()}",
-        )
+        return unreachable(f"{error.code().name}: {error.details()}")
     return CloudError(
         Kind.BUG, "An internal error has occurred.", because=f"{error.code()}: {error.details()}"
     )

@@ -252,7 +252,7 @@ class LocalClient:
             request: object, caller: Caller = Caller(), timeout_s: float | None = None
         ) -> object:
             sent = _copied(request)
-            return _copied(_answer(handler, sent, name, self._peer, caller, self._guard))
+            return _copied(answer(handler, sent, name, self._peer, caller, self._guard))
 
         return invoke
 
@@ -262,7 +262,7 @@ def _copied(sent: object) -> object:
     return type(sent).FromString(sent.SerializeToString()) if isinstance(sent, Message) else sent
 
 
-def _answer(
+def answer(
     handler: Callable[[_Request, CallContext], _Answer],
     request: _Request,
     method: str,
@@ -273,12 +273,12 @@ def _answer(
     """Guard, handler, every failure as a CloudError; other exceptions are logged and become BUG."""
     try:
         guard(method, request, peer, caller)
-        answer = handler(request, CallContext(peer, caller))
+        answered = handler(request, CallContext(peer, caller))
         if (
             caller.dry_run
         ):  # a write was rolled back on its way (controller/kernel/database); a read did no harm
             raise CloudError(Kind.DRY_RUN, "Request would have succeeded, but DryRun flag is set.")
-        return answer
+        return answered
     except CloudError as refusal:
         level = errors.log_level(refusal)
         log.log(level, "%s refused (request %s): %r", method, caller.request_id, refusal)
@@ -327,14 +327,14 @@ class _Interceptor(grpc.ServerInterceptor):
         def respond(request: object, context: grpc.ServicerContext) -> object:
             try:
                 caller = Caller.from_metadata(context.invocation_metadata())
-                return _answer(behaviour, request, method, _peer(context), caller, self._guard)
+                return answer(behaviour, request, method, _peer(context), caller, self._guard)
             except CloudError as refusal:
                 _abort(context, refusal)
 
         def respond_stream(request: object, context: grpc.ServicerContext) -> Iterator[object]:
             try:
                 caller = Caller.from_metadata(context.invocation_metadata())
-                yield from _answer(behaviour, request, method, _peer(context), caller, self._guard)
+                yield from answer(behaviour, request, method, _peer(context), caller, self._guard)
             except CloudError as refusal:
                 _abort(context, refusal)
             except Exception as failure:

@@ -81,6 +81,7 @@ state_dir = "{self.folder / "controller"}"
 master_key_file = "{self.folder / "master.key"}"
 listen = "{self.controller_address}"
 join_listen = "{self.join_address}"
+socket = "{self.folder / "controller.sock"}"
 {added}
 [tls]
 ca = "{tls.ca}"
@@ -93,6 +94,7 @@ ca_key = "{self.folder / "pki" / "ca.key"}"
         self.gateway_toml.write_text(f"""\
 listen = "{self._listen}"
 controller = "{self.controller_address}"
+controller_socket = "{self.folder / "controller.sock"}"
 region = "{REGION}"
 ca = "{tls.ca}"
 certificate = "{tls.certificate}"
