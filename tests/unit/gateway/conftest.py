@@ -5,6 +5,7 @@ import pytest
 from botocore.config import Config
 
 from tests.unit.gateway import world as worlds
+from tests.unit.gateway.serving import serving
 
 
 @pytest.fixture
@@ -32,3 +33,10 @@ def served(_served):
     # What botocore would refuse by itself must be refused by the gateway as well.
     config = Config(parameter_validation=False, retries={"max_attempts": 0})
     return world, boto3.client("ec2", endpoint_url=url, config=config, **worlds.credentials())
+
+
+@pytest.fixture
+def port():
+    """Of an HTTP server that echoes."""
+    with serving() as port:
+        yield port
