@@ -12,6 +12,7 @@ from hostagent.audit import Audit, Finding
 from hostagent.compute.hypervisors.fake import FakeHypervisor
 from hostagent.compute.hypervisors.fake_guests import Faults
 from hostagent.compute.limits import Limits
+from hostagent.compute.progress import InstanceProgress
 from hostagent.events import guest_changed
 from hostagent.ledger import KINDS, HostLedger, open_file
 from hostagent.network.fake import FakeNetwork
@@ -225,3 +226,12 @@ class Rig:
             or self.volumes.made
             or list(self.consoles.iterdir())
         )
+
+
+def progress(rig: Rig, name="i-1") -> InstanceProgress:
+    return rig.ledger.instances.get(name).progress
+
+
+def sizes(rig: Rig) -> dict[str, int]:
+    """Of the volumes on the host, in bytes."""
+    return {name: rig.volumes.chain(name)[-1].size_bytes for name in rig.volumes.volumes()}
