@@ -22,6 +22,7 @@ from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
 from protos.rpc import dns_name
 from tests.harness.waiting import wait_until
 from tests.unit.hostagent.cloud import Authority
+from tests.unit.hostagent.volume_backends import NoGuests
 from tests.unit.qcow2_corpus import broken
 
 pytestmark = pytest.mark.skipif(
@@ -38,13 +39,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-class NoGuests:
-    """A hypervisor with none."""
-
-    def holder(self, volume_id):
-        return None
 
 
 class Home:

@@ -1,76 +1,26 @@
 """What every volume backend keeps, asked of each; qemu-img does the work of the real one."""
 
-import json
-import shutil
 import threading
 
 import pytest
 
-from hostagent.kernel import shell
 from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.ledger import HostLedger, open_file
 from hostagent.storage.drivers import READ_MOST_BYTES, Extent, GuestDisk
 from hostagent.storage.images.fake import FakeImages
-from hostagent.storage.volumes.fake import FakeVolumes
 from hostagent.storage.volumes.manager import VolumeManager
-from hostagent.storage.volumes.qcow2 import Qcow2Volumes
 from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
-
-needs_qemu_img = pytest.mark.skipif(not shutil.which("qemu-img"), reason="needs qemu-img")
-
-MIB = 1 << 20
-VOLUME = "vol-0123456789abcdef0"
-
-
-class Qcow2:
-    """The real backend, and what a guest would do to its files."""
-
-    def __init__(self, folder):
-        self.volumes = Qcow2Volumes(folder / "volumes", shell.run)
-        self.folder = folder
-
-    def again(self):
-        """The agent's process is another one."""
-        self.volumes = Qcow2Volumes(self.folder / "volumes", shell.run)
-        self.volumes.start()
-        return self.volumes
-
-    def write(self, start, data, layer=None):
-        part = self.folder / "written"
-        part.write_bytes(data)
-        layer = layer or self.volumes.chain(VOLUME)[-1].path
-        shell.run(["qemu-io", "-f", "qcow2", "-c", f"write -s {part} {start} {len(data)}", layer])
-
-    def discard(self, start, length):
-        top = self.volumes.chain(VOLUME)[-1].path
-        shell.run(["qemu-io", "-f", "qcow2", "-c", f"write -z {start} {length}", top])
-
-    def resize(self, layer, size):
-        shell.run(["qemu-img", "resize", "-q", "-f", "qcow2", layer, str(size)])
-
-
-class Fake:
-    """The fake one, in a file."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.again()
-
-    def again(self):
-        self.volumes = FakeVolumes(path=self.folder / "volumes.json", read_base=self._read_base)
-        return self.volumes
-
-    def write(self, start, data, layer=None):
-        self.volumes.write(VOLUME, start, data, layer)
-
-    def discard(self, start, length):
-        self.volumes.write(VOLUME, start, bytes(length))
-
-    def resize(self, layer, size):
-        self.volumes.resize(VOLUME, layer, size)
-
-    def _read_base(self, path, start, length):
-        return path.read_bytes()[start : start + length]
+from tests.unit.hostagent.volume_backends import (
+    MIB,
+    VOLUME,
+    Fake,
+    NoGuests,
+    Qcow2,
+    blank,
+    disk,
+    needs_qemu_img,
+    numbers,
+)
 
 
 @pytest.fixture(params=[Fake, pytest.param(Qcow2, marks=needs_qemu_img)])
@@ -81,20 +31,6 @@ def backend(request, tmp_path):
 @pytest.fixture
 def volumes(backend):
     return backend.volumes
-
-
-@pytest.fixture
-def base(tmp_path):
-    path = tmp_path / "base.raw"
-    path.write_bytes(b"image".ljust(MIB, b"\0"))
-    return path
-
-
-class NoGuests:
-    """A hypervisor with none."""
-
-    def holder(self, volume_id):
-        return None
 
 
 class OneGuest:
@@ -116,21 +52,6 @@ class OneGuest:
 
 def ledger():
     return HostLedger(open_file(":memory:"), "h-00000000000000001", now_ms=1, boot_id="b")
-
-
-def disk(size=4 * MIB, **fields):
-    image = ImageSource(digest="sha256:" + "a" * 64, disk_format="raw", virtual_size_bytes=MIB)
-    return DiskSpec(
-        volume_id=VOLUME, device_name="/dev/xvda", size_bytes=size, image=image, **fields
-    )
-
-
-def blank(size=4 * MIB):
-    return DiskSpec(volume_id=VOLUME, device_name="/dev/xvdf", size_bytes=size)
-
-
-def numbers(volumes):
-    return [layer.number for layer in volumes.chain(VOLUME)]
 
 
 # -- made, grown, removed --------------------------------------------------------------------------
@@ -354,97 +275,3 @@ def test_one_at_a_time_is_at_a_volume(volumes):
     assert numbers(volumes) == [0]
     another()
     assert numbers(volumes) == [0, 1]
-
-
-# -- files only ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def files(tmp_path):
-    if not shutil.which("qemu-img"):
-        pytest.skip("needs qemu-img")
-    return Qcow2(tmp_path)
-
-
-def info(path):
-    return json.loads(shell.run(["qemu-img", "info", "--output=json", path]).stdout)
-
-
-def test_the_files_are_what_qemu_finds(files, base):
-    made = files.volumes.ensure(disk(), base)
-    told = info(made.path)
-    assert (told["virtual-size"], told["format"]) == (4 * MIB, "qcow2")
-    assert (told["backing-filename"], told["backing-filename-format"]) == (str(base), "raw")
-    assert made.path.stat().st_mode & 0o777 == 0o600
-    told = info(files.volumes.add_layer(VOLUME, 0))
-    assert (told["backing-filename"], told["backing-filename-format"]) == (str(made.path), "qcow2")
-
-
-def test_what_stands_on_a_compressed_image_is_read_whole(files):
-    """As most images are. QEMU unpacks with many threads at once."""
-    written = "".join(f"{number:07}\n" for number in range(4 * MIB)).encode()
-    plain, packed = files.folder / "plain.raw", files.folder / "packed.qcow2"
-    plain.write_bytes(written)
-    shell.run(["qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", plain, packed])
-    image = ImageSource(digest="sha256:" + "b" * 64, disk_format="qcow2")
-    spec = DiskSpec(volume_id=VOLUME, size_bytes=64 * MIB, image=image)
-    files.volumes.ensure(spec, packed)
-    assert files.volumes.read(VOLUME, 0, 0, 64 * MIB) == written.ljust(64 * MIB, b"\0")
-
-
-def test_what_a_cut_left_is_made_anew(files, base):
-    folder = files.folder / "volumes"
-    folder.joinpath(f"{VOLUME}.new").write_text("half")
-    assert info(files.volumes.ensure(disk(), base).path)["virtual-size"] == 4 * MIB
-    folder.joinpath("vol-aaaaaaaa.new").write_text("half")
-    folder.joinpath("reading", "tmp1").write_text("half")
-    assert len(files.volumes.unfinished()) == 2
-    assert files.again().unfinished() == []
-
-
-def test_a_commit_cut_after_any_of_its_programs_goes_on(files, base):
-    """Programs ended; then the agent's process did."""
-
-    class Cut(Exception):
-        pass
-
-    for programs in range(1, 3):
-        files.volumes.remove(VOLUME)
-        files.volumes.ensure(disk(), base)
-        for layer in range(3):
-            files.write(layer * MIB, b"abc"[layer : layer + 1] * 512)
-            files.volumes.add_layer(VOLUME, layer)
-        left = [programs]
-
-        def run(argv, left=left, **how):
-            told = shell.run(argv, **how)
-            left[0] -= 1
-            if not left[0]:
-                raise Cut
-            return told
-
-        files.volumes._run = run
-        with pytest.raises(Cut):
-            files.volumes.commit(VOLUME, 2)
-        files.again().commit(VOLUME, 2)
-        assert numbers(files.volumes) == [0, 3]
-        names = {path.name for path in (files.folder / "volumes").glob("*.qcow2")}
-        assert names == {f"{VOLUME}.0.qcow2", f"{VOLUME}.3.qcow2"}
-        whole = files.volumes.read(VOLUME, 3, 0, 3 * MIB)
-        assert [whole[at : at + 1] for at in (0, MIB, 2 * MIB)] == [b"a", b"b", b"c"]
-
-
-def test_a_lost_layer_is_an_error_and_no_shorter_chain(files):
-    files.volumes.ensure(blank(), None)
-    files.volumes.add_layer(VOLUME, 0)
-    (files.folder / "volumes" / f"{VOLUME}.0.qcow2").unlink()
-    with pytest.raises(DriverError, match="is lost"):
-        files.volumes.chain(VOLUME)
-
-
-@pytest.mark.parametrize("volume_id", ["", "vol-1/../../x", "../etc", "vol-XYZ", "vol-*"])
-def test_what_is_no_id_never_becomes_a_path(files, volume_id):
-    with pytest.raises(DriverError, match="no volume's id"):
-        files.volumes.ensure(DiskSpec(volume_id=volume_id, size_bytes=MIB), None)
-    with pytest.raises(DriverError, match="no volume's id"):
-        files.volumes.remove(volume_id)
