@@ -1,13 +1,8 @@
 """Calls about network interfaces, as an account's: for tests of their rules."""
 
-from contextlib import contextmanager
-
-import pytest
-
 from protos.cloud.v1 import common_pb2, quotas_pb2
 from protos.cloud.v1 import network_interfaces_pb2 as nics_pb2
 from protos.cloud.v1 import networks_pb2 as pb
-from protos.errors import CloudError
 from tests.unit.controller.cloud import Account
 
 
@@ -61,16 +56,6 @@ def used(cloud):
     operator = Account(cloud.alice.account_id, operator=True)
     answer = ask(cloud, "List", request, "Quotas", operator)
     return {one.name: one.used for one in answer.quotas}["network_interfaces"]
-
-
-@contextmanager
-def refused(kind, noun=None, reason=None):
-    with pytest.raises(CloudError) as caught:
-        yield
-    error = caught.value
-    assert error.kind is kind, error
-    assert noun in (None, error.noun), error
-    assert reason in (None, error.reason), error
 
 
 def modify(cloud, nic, **change):

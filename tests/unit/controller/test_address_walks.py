@@ -16,8 +16,8 @@ from controller.tables.network import NetworkInterface, PublicAddress
 from protos.cloud.v1 import networks_pb2 as pb
 from protos.errors import CloudError, Kind
 from protos.rpc import CallContext, Caller
+from tests.unit.controller.group_calls import create, describe, rule, selector
 from tests.unit.controller.resource_world import ANN, BOB, World
-from tests.unit.controller.test_security_groups import create, describe, rule, selector
 
 STEPS = 150
 EXPECTED = {

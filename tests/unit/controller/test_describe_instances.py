@@ -9,8 +9,9 @@ from controller.kernel.call import system_call
 from controller.tables.compute import Placement
 from controller.tables.hosts import Host
 from protos.cloud.v1 import common_pb2, fleet_pb2, instances_pb2, volumes_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import Kind
 from tests.unit.controller.cloud import IMAGE_ID, Cloud
+from tests.unit.controller.refusals import error_of
 
 Filter = common_pb2.Filter
 
@@ -44,12 +45,6 @@ def found(cloud, *filters) -> set[str]:
     wanted = [Filter(name=name, values=values) for name, *values in filters]
     answer = ask(cloud, filters=wanted)
     return {one.instance_id for res in answer.reservations for one in res.instances}
-
-
-def refused(act, *arguments, **more) -> CloudError:
-    with pytest.raises(CloudError) as caught:
-        act(*arguments, **more)
-    return caught.value
 
 
 def test_filters(cloud):
@@ -116,15 +111,15 @@ def test_filters(cloud):
         ([("instance-id",)], set()),
     ):
         assert found(cloud, *pairs) == expected, pairs
-    assert "is invalid" in refused(found, cloud, ("colour", "red")).message
+    assert "is invalid" in error_of(found, cloud, ("colour", "red")).message
 
 
 def test_ids_that_are_not_there_are_errors_even_beside_filters(cloud):
-    missing = refused(ask, cloud, instance_ids=["i-00000000000000bad"])
+    missing = error_of(ask, cloud, instance_ids=["i-00000000000000bad"])
     assert (missing.kind, missing.noun) == (Kind.NOT_FOUND, "instance")
     assert missing.message == "The instance ID 'i-00000000000000bad' does not exist"
-    assert refused(ask, cloud, instance_ids=["i-x"]).kind is Kind.MALFORMED_ID
-    assert refused(ask, cloud, instance_ids=[cloud.bobs]).kind is Kind.NOT_FOUND
+    assert error_of(ask, cloud, instance_ids=["i-x"]).kind is Kind.MALFORMED_ID
+    assert error_of(ask, cloud, instance_ids=[cloud.bobs]).kind is Kind.NOT_FOUND
     nothing = [Filter(name="instance-type", values=["m5.large"])]
     assert not ask(cloud, instance_ids=[cloud.web], filters=nothing).reservations
 
@@ -280,7 +275,7 @@ def test_root_disks_are_volumes(cloud):
     assert len(volumes(cloud, ("attachment.status", "attaching"))) == 1
     assert volumes(cloud, ("status", "available")) == []
     assert [one.volume_id] == [v.volume_id for v in volumes(cloud, volume_ids=[one.volume_id])]
-    assert refused(volumes, cloud, volume_ids=["vol-00000000000000bad"]).noun == "volume"
+    assert error_of(volumes, cloud, volume_ids=["vol-00000000000000bad"]).noun == "volume"
 
 
 # --- instance types -------------------------------------------------------------------------------
@@ -293,7 +288,7 @@ def types(cloud, **fields):
 def test_types_by_name_filter_and_page(cloud):
     (micro,) = types(cloud, names=["t2.micro"]).types
     assert (micro.vcpus, micro.memory_mib, micro.free_tier_eligible) == (1, 1024, True)
-    assert refused(types, cloud, names=["t9.huge"]).noun == "instance-type"
+    assert error_of(types, cloud, names=["t9.huge"]).noun == "instance-type"
     free = types(cloud, filters=[Filter(name="free-tier-eligible", values=["true"])])
     assert {one.name for one in free.types} == {"t2.micro", "t3.micro"}
     metal = [Filter(name="bare-metal", values=["true"])]
@@ -320,4 +315,4 @@ def test_offerings(cloud):
     assert one.location == "use1-az1"
     elsewhere = Filter(name="location", values=["eu-*"])
     assert not offered(filters=[*wanted, elsewhere])
-    assert refused(offered, location_type="planet").kind is Kind.INVALID
+    assert error_of(offered, location_type="planet").kind is Kind.INVALID

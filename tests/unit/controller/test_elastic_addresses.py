@@ -6,8 +6,8 @@ from controller.network.interfaces import rules as interfaces
 from controller.tables.compute import Instance
 from protos.cloud.v1 import networks_pb2 as pb
 from protos.errors import Kind
+from tests.unit.controller.refusals import refused
 from tests.unit.controller.resource_world import ANN, BOB, World, tag_specification
-from tests.unit.controller.test_security_groups import refused
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from cryptography.x509.oid import NameOID
 from controller.hosts.authority import Authority
 from controller.tables.hosts import Host, JoinToken
 from protos.cloud.v1 import fleet_pb2, hosts_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import Kind
 from protos.rpc import Caller
 from tests.harness import pki
 from tests.unit.controller.cloud import Cloud
+from tests.unit.controller.refusals import error_of
 
 OPERATOR = Caller(account_id="000000000001", operator=True)
 
@@ -49,12 +50,6 @@ def join(cloud, text, pem=None, **more) -> fleet_pb2.JoinResponse:
         token=text, certificate_request_pem=pem or request_pem(), **more
     )
     return cloud.client("Enrolment", peer="").Join(request)
-
-
-def refused(act, *arguments, **more) -> CloudError:
-    with pytest.raises(CloudError) as caught:
-        act(*arguments, **more)
-    return caught.value
 
 
 def content(text) -> dict:
@@ -94,7 +89,7 @@ def test_a_lost_answer_costs_nothing_and_a_used_token_opens_nothing(cloud):
     first = join(cloud, text, pem)
     cloud.now_ms += 10 * 3_600_000
     assert join(cloud, text, pem) == first, "the same request again, even later"
-    other = refused(join, cloud, text, request_pem())
+    other = error_of(join, cloud, text, request_pem())
     assert (other.kind, other.noun) == (Kind.UNAUTHENTICATED, "host")
 
 
@@ -109,14 +104,14 @@ def test_a_lost_answer_costs_nothing_and_a_used_token_opens_nothing(cloud):
 )
 def test_what_is_not_the_tokens_is_refused(cloud, wrong):
     text = token(cloud)
-    assert refused(join, cloud, **({"text": text} | wrong)).kind is Kind.UNAUTHENTICATED
+    assert error_of(join, cloud, **({"text": text} | wrong)).kind is Kind.UNAUTHENTICATED
     assert join(cloud, text)
 
 
 def test_tokens_expire_and_are_forgotten(cloud):
     text = token(cloud, valid_s=60)
     cloud.now_ms += 61_000
-    assert refused(join, cloud, text).kind is Kind.UNAUTHENTICATED
+    assert error_of(join, cloud, text).kind is Kind.UNAUTHENTICATED
     cloud.tasks(later_ms=25 * 3_600_000)
     with cloud.db.read() as session:
         assert session.rows(JoinToken.select()) == []
@@ -143,7 +138,7 @@ def test_a_host_that_lost_its_state_joins_under_its_name_and_keeps_its_id(cloud)
 def test_requests_that_cannot_be_signed_use_up_no_token(cloud, pem):
     text = token(cloud)
     request = fleet_pb2.JoinRequest(token=text, certificate_request_pem=pem)
-    assert refused(cloud.client("Enrolment", peer="").Join, request).kind is Kind.INVALID
+    assert error_of(cloud.client("Enrolment", peer="").Join, request).kind is Kind.INVALID
     assert join(cloud, text)
 
 
@@ -162,13 +157,13 @@ def test_tokens_that_cannot_be(cloud, wrong):
     fields = {"host_name": "rack-1"} | wrong
     request = hosts_pb2.CreateJoinTokenRequest(**fields)
     act = cloud.client("Hosts").CreateJoinToken
-    assert refused(act, request, caller=OPERATOR).kind is Kind.INVALID
+    assert error_of(act, request, caller=OPERATOR).kind is Kind.INVALID
 
 
 def test_without_the_authoritys_key_nobody_joins(cloud):
     cloud.authority = None
     cloud.rebuild()
-    assert refused(token, cloud).kind is Kind.UNSUPPORTED
+    assert error_of(token, cloud).kind is Kind.UNSUPPORTED
 
 
 def test_readiness_says_what_is_missing(cloud):

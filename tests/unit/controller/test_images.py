@@ -11,6 +11,7 @@ from controller.tables.storage import Image, ImageBlob, Volume
 from protos.cloud.v1 import images_pb2 as pb
 from protos.cloud.v1 import tags_pb2
 from protos.errors import CloudError, Kind
+from tests.unit.controller.refusals import refused
 from tests.unit.controller.resource_world import (
     ANN,
     BOB,
@@ -20,7 +21,6 @@ from tests.unit.controller.resource_world import (
     tags,
 )
 from tests.unit.controller.test_image_store import MIB, qcow2_file
-from tests.unit.controller.test_security_groups import refused
 
 GIB = 1 << 30
 CONFIG = ImagesConfig(

@@ -13,10 +13,10 @@ from tests.unit.controller.interface_calls import (
     detach,
     found,
     make,
-    refused,
     shown,
     unassign,
 )
+from tests.unit.controller.refusals import refused
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from tests.unit.controller.interface_calls import (
     found,
     make,
     modify,
-    refused,
     shown,
     subnet_of,
     used,
 )
+from tests.unit.controller.refusals import refused
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from controller.tables.compute import KeyPair
 from protos.cloud.v1 import keys_pb2 as pb
 from protos.errors import CloudError, Kind
 from protos.rpc import CallContext, Caller
+from tests.unit.controller.refusals import refused
 from tests.unit.controller.resource_world import ANN, BOB, World, filters, tag_specification
 from tests.unit.controller.test_key_formats import ED25519_FORMS, ED25519_SHA256, RSA_FORMS
-from tests.unit.controller.test_security_groups import refused
 
 
 @pytest.fixture

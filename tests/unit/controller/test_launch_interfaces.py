@@ -9,11 +9,11 @@ from tests.unit.controller.cloud import Cloud
 from tests.unit.controller.interface_calls import (
     attach,
     make,
-    refused,
     shown,
     subnet_of,
     used,
 )
+from tests.unit.controller.refusals import refused
 
 ZONES = Zone("us-east-1a", "use1-az1"), Zone("us-east-1b", "use1-az2")
 One = instances_pb2.LaunchInterface

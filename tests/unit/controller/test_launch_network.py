@@ -9,8 +9,9 @@ from controller.network.interfaces.launch import find_launch_network
 from controller.network.interfaces.private_addresses import draw_free
 from protos.cloud.v1 import networks_pb2 as pb
 from protos.errors import Kind
+from tests.unit.controller.group_calls import create
+from tests.unit.controller.refusals import refused
 from tests.unit.controller.resource_world import ANN, BOB, World
-from tests.unit.controller.test_security_groups import create, refused
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from controller.tables.storage import Volume
 from protos.cloud.v1 import fleet_pb2, instances_pb2, networks_pb2, quotas_pb2
 from protos.errors import CloudError, Kind
 from tests.unit.controller.cloud import Cloud
+from tests.unit.controller.refusals import error_of
 
 Modify = instances_pb2.ModifyInstanceAttributeRequest
 
@@ -38,12 +39,6 @@ def used(cloud):
 
 def changes(answer):
     return [(one.previous_state, one.current_state) for one in answer.changes]
-
-
-def refused(act, *arguments, **more) -> CloudError:
-    with pytest.raises(CloudError) as caught:
-        act(*arguments, **more)
-    return caught.value
 
 
 def modify(cloud, instance_id, **attribute):
@@ -164,7 +159,7 @@ def test_what_a_state_refuses(cloud, state, refusing):
             cloud.converge()
     assert cloud.states(one) == [state]
     for method in sorted(refusing):
-        refusal = refused(cloud.on, method, [one])
+        refusal = error_of(cloud.on, method, [one])
         assert (refusal.kind, refusal.noun, refusal.id) == (Kind.WRONG_STATE, "instance", one)
         assert cloud.states(one) == [state]
 
@@ -191,25 +186,25 @@ def test_one_that_starts_takes_a_reboot(cloud):
 def test_all_of_a_call_or_none(cloud):
     one, two = cloud.run_ids(2)
     cloud.on("Terminate", [two])
-    assert refused(cloud.on, "Stop", [one, two]).id == two
-    assert refused(cloud.on, "Stop", [one, "i-00000000000000bad"]).kind is Kind.NOT_FOUND
-    assert refused(cloud.on, "Stop", [one, "i-bad"]).kind is Kind.MALFORMED_ID
-    assert refused(cloud.on, "Stop", []).reason == "missing-parameter"
+    assert error_of(cloud.on, "Stop", [one, two]).id == two
+    assert error_of(cloud.on, "Stop", [one, "i-00000000000000bad"]).kind is Kind.NOT_FOUND
+    assert error_of(cloud.on, "Stop", [one, "i-bad"]).kind is Kind.MALFORMED_ID
+    assert error_of(cloud.on, "Stop", []).reason == "missing-parameter"
     assert cloud.states(one) == ["running"]
 
 
 def test_another_accounts_instance_is_not_there(cloud):
     (one,) = cloud.run_ids()
     for method in ("Start", "Stop", "Reboot", "Terminate"):
-        assert refused(cloud.on, method, [one], account=cloud.bob).kind is Kind.NOT_FOUND
-    assert refused(cloud.describe, one, account=cloud.bob).kind is Kind.NOT_FOUND
+        assert error_of(cloud.on, method, [one], account=cloud.bob).kind is Kind.NOT_FOUND
+    assert error_of(cloud.describe, one, account=cloud.bob).kind is Kind.NOT_FOUND
     assert cloud.describe(account=cloud.bob) == []
 
 
 def test_protections_hold_until_taken_off(cloud):
     (one,) = cloud.run_ids(disable_api_termination=True, disable_api_stop=True)
-    assert refused(cloud.on, "Terminate", [one]).reason == "termination-protected"
-    assert refused(cloud.on, "Stop", [one]).reason == "stop-protected"
+    assert error_of(cloud.on, "Terminate", [one]).reason == "termination-protected"
+    assert error_of(cloud.on, "Stop", [one]).reason == "stop-protected"
     modify(cloud, one, disable_api_stop=False)
     modify(cloud, one, disable_api_termination=False)
     cloud.on("Stop", [one])
@@ -224,7 +219,7 @@ def test_a_start_on_a_full_host_says_so_and_claims_nothing(cloud):
     cloud.converge()
     cloud.run_ids(instance_type="t3.xlarge")
     before = used(cloud)
-    assert refused(cloud.on, "Start", [one]).kind is Kind.NO_CAPACITY
+    assert error_of(cloud.on, "Start", [one]).kind is Kind.NO_CAPACITY
     assert used(cloud) == before
     assert cloud.states(one) == ["stopped"]
 
@@ -238,7 +233,7 @@ def test_a_start_is_charged_like_a_launch(cloud):
         quotas_pb2.SetQuotaRequest(account_id=cloud.alice.account_id, name="vcpus", limit=0),
         caller=type(operator)(account_id=operator.account_id, operator=True),
     )
-    assert refused(cloud.on, "Start", [one]).kind is Kind.QUOTA
+    assert error_of(cloud.on, "Start", [one]).kind is Kind.QUOTA
     assert used(cloud)[1] == (1, 0, 0)
 
 
@@ -374,7 +369,7 @@ def test_terminated_instances_are_seen_for_an_hour(cloud):
     cloud.tasks(later_ms=3_599_000)
     assert cloud.states(one) == ["terminated"]
     cloud.tasks(later_ms=2_000)
-    assert refused(cloud.describe, one).kind is Kind.NOT_FOUND
+    assert error_of(cloud.describe, one).kind is Kind.NOT_FOUND
     with cloud.db.read() as session:
         assert session.rows(Instance.select()) == session.rows(Placement.select()) == []
 
@@ -398,12 +393,12 @@ def test_the_type_and_the_user_data_change_while_stopped_only(cloud):
         {"user_data": b"new"},
         {"ebs_optimized": True},
     ):
-        assert refused(modify, cloud, one, **attribute).kind is Kind.WRONG_STATE
+        assert error_of(modify, cloud, one, **attribute).kind is Kind.WRONG_STATE
     cloud.on("Stop", [one])
     cloud.converge()
     modify(cloud, one, instance_type="t2.large")
     modify(cloud, one, user_data=b"new")
-    assert refused(modify, cloud, one, instance_type="t9.huge").kind is Kind.INVALID
+    assert error_of(modify, cloud, one, instance_type="t9.huge").kind is Kind.INVALID
     cloud.on("Start", [one])
     cloud.converge()
     assert used(cloud)[0] == (2, 8192, 1)
@@ -444,7 +439,7 @@ def test_attributes_that_the_host_must_know_are_sent(cloud):
 )
 def test_attributes_that_cannot_be(cloud, wrong):
     (one,) = cloud.run_ids()
-    assert refused(modify, cloud, one, **wrong).kind is Kind.INVALID
+    assert error_of(modify, cloud, one, **wrong).kind is Kind.INVALID
 
 
 def test_the_console_is_read_from_the_host(cloud):
@@ -452,8 +447,8 @@ def test_the_console_is_read_from_the_host(cloud):
     request = instances_pb2.InstanceRequest(instance_id=one)
     answer = cloud.instances.GetConsoleOutput(request, caller=cloud.alice.caller())
     assert (answer.output, answer.timestamp_ms) == (b"login: ", cloud.now_ms)
-    bobs = refused(cloud.instances.GetConsoleOutput, request, caller=cloud.bob.caller())
+    bobs = error_of(cloud.instances.GetConsoleOutput, request, caller=cloud.bob.caller())
     assert bobs.kind is Kind.NOT_FOUND
     cloud.host.reachable = False
-    away = refused(cloud.instances.GetConsoleOutput, request, caller=cloud.alice.caller())
+    away = error_of(cloud.instances.GetConsoleOutput, request, caller=cloud.alice.caller())
     assert away.kind is Kind.UNAVAILABLE

@@ -5,13 +5,13 @@ import pytest
 from protos.cloud.v1 import common_pb2, fleet_pb2, volumes_pb2
 from protos.errors import Kind
 from tests.unit.controller.cloud import Cloud
+from tests.unit.controller.refusals import error_of
 from tests.unit.controller.volume_calls import (
     attach,
     attached,
     call,
     create,
     created,
-    refused,
     row,
     seen,
     states,
@@ -146,7 +146,7 @@ def test_what_cannot_be_meant_is_refused_and_changes_nothing(cloud, fields, expe
 
 def test_one_modification_at_a_time_and_not_before_it_is_made(cloud):
     volume_id = create(cloud)
-    assert refused(modify, cloud, volume_id, size_gib=11).kind is Kind.WRONG_STATE
+    assert error_of(modify, cloud, volume_id, size_gib=11).kind is Kind.WRONG_STATE
     cloud.converge()
     modify(cloud, volume_id, size_gib=11)
     again = why(modify, cloud, volume_id, size_gib=12)

@@ -14,11 +14,11 @@ from tests.unit.controller.interface_calls import (
     delete,
     make,
     modify,
-    refused,
     shown,
     subnet_of,
     used,
 )
+from tests.unit.controller.refusals import refused
 
 
 @pytest.fixture

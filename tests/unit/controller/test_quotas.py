@@ -6,8 +6,8 @@ from controller.tables.identity import Quota
 from protos.cloud.v1 import quotas_pb2 as pb
 from protos.errors import CloudError, Kind
 from protos.nouns import QUOTAS
+from tests.unit.controller.refusals import refused
 from tests.unit.controller.resource_world import ANN, BOB, OPERATOR, World
-from tests.unit.controller.test_security_groups import refused
 
 
 @pytest.fixture

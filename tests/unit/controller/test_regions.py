@@ -4,8 +4,8 @@ import pytest
 
 from protos.cloud.v1 import regions_pb2 as pb
 from protos.errors import Kind
+from tests.unit.controller.refusals import refused
 from tests.unit.controller.resource_world import World, filters
-from tests.unit.controller.test_security_groups import refused
 
 
 @pytest.fixture

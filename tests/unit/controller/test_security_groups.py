@@ -1,9 +1,11 @@
-"""Security groups and their rules, as EC2 documents them (traps 41, 42)."""
+"""Security groups are made, found and deleted, as EC2 documents it (traps 41, 42)."""
 
 import pytest
 
 from protos.cloud.v1 import networks_pb2 as pb
-from protos.errors import CloudError, Kind
+from protos.errors import Kind
+from tests.unit.controller.group_calls import authorize, create, describe, rule, selector
+from tests.unit.controller.refusals import refused
 from tests.unit.controller.resource_world import (
     ANN,
     BOB,
@@ -16,61 +18,6 @@ from tests.unit.controller.resource_world import (
 @pytest.fixture
 def world(tmp_path):
     return World(tmp_path)
-
-
-def create(world, name="web", account_id=ANN, dry_run=False, **fields):
-    request = pb.CreateSecurityGroupRequest(group_name=name, **{"description": "d", **fields})
-    return world.groups.Create(request, world.call(account_id, dry_run=dry_run))
-
-
-def rule(**fields):
-    asked = {"protocol": "tcp", "from_port": 22, "to_port": 22, **fields}
-    if not {"cidr_ipv4", "cidr_ipv6", "peer_group"} & asked.keys():
-        asked["cidr_ipv4"] = "10.0.0.0/8"
-    return pb.SecurityGroupRule(**asked)
-
-
-def selector(group):
-    return pb.SecurityGroupSelector(group_id=group.group_id)
-
-
-def authorize(world, group, *rules, egress=False, account_id=ANN, **fields):
-    act = world.groups.AuthorizeEgress if egress else world.groups.AuthorizeIngress
-    request = pb.AuthorizeRequest(group=selector(group), rules=rules, **fields)
-    return act(request, world.call(account_id)).rules
-
-
-def revoke(world, group, *rules, rule_ids=(), egress=False):
-    act = world.groups.RevokeEgress if egress else world.groups.RevokeIngress
-    return act(
-        pb.RevokeRequest(group=selector(group), rules=rules, rule_ids=rule_ids), world.call()
-    )
-
-
-def describe(world, account_id=ANN, **asked):
-    return world.groups.Describe(
-        pb.DescribeSecurityGroupsRequest(**asked), world.call(account_id)
-    ).groups
-
-
-def refused(kind, noun=None, reason=None):
-    """Expects a CloudError of exactly this kind, noun and reason."""
-
-    class Expected:
-        def __enter__(self):
-            self._raises = pytest.raises(CloudError)
-            self._caught = self._raises.__enter__()
-            return self._caught
-
-        def __exit__(self, *raised):
-            suppressed = self._raises.__exit__(*raised)
-            error = self._caught.value
-            assert error.kind is kind, error
-            assert noun is None or error.noun == noun, error
-            assert reason is None or error.reason == reason, error
-            return suppressed
-
-    return Expected()
 
 
 # --- groups ---------------------------------------------------------------------------------------
@@ -178,120 +125,6 @@ def test_selectors_that_select_nothing(world, chosen, kind):
         world.groups.Delete(pb.SecurityGroupSelector(**chosen), world.call())
 
 
-# --- rules ----------------------------------------------------------------------------------------
-
-
-def test_rules_are_added_with_ids_descriptions_and_tags_and_are_sent_at_once(world):
-    world.add_host()
-    group = create(world)
-    world.launch(host_id="h-1")
-    added = authorize(
-        world,
-        group,
-        rule(cidr_ipv4="100.68.0.18/18", description="office"),
-        rule(protocol="icmp", from_port=-1, to_port=-1, cidr_ipv6="2001:DB8::/32"),
-        rule(protocol="-1", peer_group={"group_name": "default"}),
-        tag_specifications=tag_specification("security-group-rule", a="b"),
-    )
-    assert world.kicked == ["h-1"]
-    assert [one.cidr_ipv4 or one.cidr_ipv6 for one in added[:2]] == [
-        "100.68.0.0/18",
-        "2001:db8::/32",
-    ]
-    assert added[2].peer_group.group_id.startswith("sg-")
-    request = pb.DescribeSecurityGroupRulesRequest(filters=filters(tag__a="b"))
-    shown = world.groups.DescribeRules(request, world.call()).rules
-    assert sorted(one.rule_id for one in shown) == sorted(one.rule_id for one in added)
-    by_id = {one.rule_id: one for one in shown}
-    assert all(by_id[one.rule_id] == one for one in added)
-    (seen,) = describe(world, group_ids=[group.group_id])
-    assert [one.rule_id for one in seen.rules] == [
-        one.rule_id for one in (*group.rules, *added)
-    ]  # in the order in which they were made
-
-
-def test_a_rule_that_is_there_in_any_spelling_is_a_duplicate(world):
-    group = create(world)
-    authorize(world, group, rule(cidr_ipv4="100.68.0.0/18"))
-    with refused(Kind.EXISTS, "security-group-rule"):
-        authorize(world, group, rule(protocol="6", cidr_ipv4="100.68.0.18/18", description="x"))
-    authorize(world, group, rule(cidr_ipv4="100.68.0.0/18"), egress=True)
-    with refused(Kind.EXISTS, "security-group-rule"):
-        authorize(world, group, rule(protocol="-1", cidr_ipv4="0.0.0.0/0"), egress=True)
-
-
-def test_all_rules_of_a_call_or_none(world):
-    group = create(world)
-    authorize(world, group, rule(from_port=1, to_port=1))
-    for rules, kind in (
-        ([rule(), rule(description="again")], Kind.INVALID),
-        ([rule(), rule(from_port=1, to_port=1)], Kind.EXISTS),
-        ([rule(), rule(cidr_ipv4="10.0.0.0/33")], Kind.INVALID),
-        ([rule(), rule(peer_group={"group_id": "sg-01234567"})], Kind.NOT_FOUND),
-        ([rule(), rule(peer_group={"group_id": "sg-x"})], Kind.MALFORMED_ID),
-        ([rule(), rule(peer_group={})], Kind.INVALID),
-        ([pb.SecurityGroupRule(protocol="-1")], Kind.INVALID),
-        ([], Kind.INVALID),
-    ):
-        with refused(kind):
-            authorize(world, group, *rules)
-    assert len(describe(world, group_ids=[group.group_id])[0].rules) == 2
-
-
-def test_the_quota_of_rules_counts_each_direction(world):
-    group = create(world)
-    authorize(world, group, *(rule(from_port=port, to_port=port) for port in range(6)))
-    with refused(Kind.QUOTA, "security-group-rule"):
-        authorize(world, group, rule())
-    authorize(world, group, *(rule(from_port=port, to_port=port) for port in range(5)), egress=True)
-    with refused(Kind.QUOTA, "security-group-rule"):
-        authorize(world, group, rule(), egress=True)
-
-
-def test_revoked_by_what_they_say_and_unknown_ones_are_named(world):
-    world.add_host()
-    group = create(world)
-    world.launch(host_id="h-1")
-    (added,) = authorize(world, group, rule(description="described"))
-    world.kicked.clear()
-    answer = revoke(world, group, rule(), rule(to_port=23))
-    assert list(answer.revoked) == [added]
-    (unknown,) = answer.unknown
-    assert (unknown.protocol, unknown.to_port, unknown.cidr_ipv4) == ("tcp", 23, "10.0.0.0/8")
-    assert world.kicked == ["h-1"]
-    world.kicked.clear()
-    (unknown,) = revoke(world, group, rule()).unknown
-    assert unknown.to_port == 22
-    assert world.kicked == []
-
-
-def test_revoked_by_id(world):
-    group, other = create(world), create(world, "other")
-    (mine,) = authorize(world, group, rule())
-    (foreign,) = authorize(world, other, rule())
-    with refused(Kind.NOT_FOUND, "security-group-rule"):
-        revoke(world, group, rule_ids=[mine.rule_id, foreign.rule_id])
-    with refused(Kind.NOT_FOUND, "security-group-rule"):
-        revoke(world, group, rule_ids=[mine.rule_id], egress=True)
-    with refused(Kind.MALFORMED_ID, "security-group-rule"):
-        revoke(world, group, rule_ids=["sgr-x"])
-    with refused(Kind.INVALID, reason="parameter-combination"):
-        revoke(world, group, rule(), rule_ids=[mine.rule_id])
-    with refused(Kind.INVALID, reason="missing-parameter"):
-        revoke(world, group)
-    assert list(revoke(world, group, rule_ids=[mine.rule_id]).revoked) == [mine]
-    egress_id = group.rules[0].rule_id
-    assert revoke(world, group, rule_ids=[egress_id], egress=True).revoked
-    assert not describe(world, group_ids=[group.group_id])[0].rules
-
-
-def test_a_group_of_another_account_is_no_peer(world):
-    group = create(world)
-    with refused(Kind.NOT_FOUND, "security-group"):
-        authorize(world, group, rule(peer_group={"group_id": group.group_id, "owner_id": BOB}))
-    authorize(world, group, rule(peer_group={"group_id": group.group_id, "owner_id": ANN}))
-
-
 # --- reading --------------------------------------------------------------------------------------
 
 FOUND_BY = {
@@ -366,55 +199,3 @@ def test_names_and_ids_that_are_not_there_are_errors_and_filters_are_not(world):
         describe(world, group_ids=["sg-01234567"])
     group = create(world)
     assert not describe(world, group_ids=[group.group_id], filters=filters(group_name="other"))
-
-
-def modify(world, group, *rules):
-    world.groups.ModifyRules(
-        pb.ModifyRulesRequest(group=selector(group), rules=rules), world.call()
-    )
-
-
-def said(world, group) -> dict:
-    request = pb.DescribeSecurityGroupRulesRequest(filters=filters(group_id=[group.group_id]))
-    answer = world.groups.DescribeRules(request, world.call())
-    return {
-        one.rule_id: (one.from_port, one.to_port, one.cidr_ipv4, one.description)
-        for one in answer.rules
-        if not one.egress
-    }
-
-
-def test_two_rules_can_take_each_others_place(world):
-    group = create(world)
-    ssh, web = authorize(world, group, rule(description="ssh"), rule(from_port=80, to_port=80))
-    modify(
-        world,
-        group,
-        rule(rule_id=ssh.rule_id, from_port=80, to_port=80, description="web"),
-        rule(rule_id=web.rule_id),
-    )
-    assert said(world, group) == {
-        ssh.rule_id: (80, 80, "10.0.0.0/8", "web"),
-        web.rule_id: (22, 22, "10.0.0.0/8", ""),
-    }
-
-
-def test_what_cannot_become_of_rules_changes_none(world):
-    group, other = create(world), create(world, "other")
-    ssh, web = authorize(world, group, rule(), rule(from_port=80, to_port=80))
-    (theirs,) = authorize(world, other, rule())
-    before = said(world, group)
-    first = rule(rule_id=ssh.rule_id, from_port=443, to_port=443)
-    with refused(Kind.EXISTS, "security-group-rule"):
-        modify(world, group, first, rule(rule_id=web.rule_id, from_port=443, to_port=443))
-    with refused(Kind.NOT_FOUND, "security-group-rule"):
-        modify(world, group, first, rule(rule_id=theirs.rule_id))
-    with refused(Kind.INVALID):
-        modify(world, group, first, rule(rule_id=ssh.rule_id))
-    with refused(Kind.INVALID):
-        modify(world, group, first, rule(rule_id=web.rule_id, from_port=90, to_port=80))
-    with refused(Kind.MALFORMED_ID, "security-group-rule"):
-        modify(world, group, rule(rule_id="sgr-x"))
-    with refused(Kind.INVALID):
-        modify(world, group)
-    assert said(world, group) == before

@@ -7,9 +7,9 @@ from protos.cloud.v1 import keys_pb2, networks_pb2
 from protos.cloud.v1 import tags_pb2 as pb
 from protos.cloud.v1.common_pb2 import Tag
 from protos.errors import Kind
+from tests.unit.controller.refusals import refused
 from tests.unit.controller.resource_world import ANN, BOB, World, filters, tags
 from tests.unit.controller.test_key_formats import ED25519_FORMS
-from tests.unit.controller.test_security_groups import refused
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from controller.tables.storage import Volume
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import Kind
 from tests.unit.controller.cloud import Cloud
+from tests.unit.controller.refusals import error_of
 from tests.unit.controller.volume_calls import (
     attach,
     attached,
@@ -14,7 +15,6 @@ from tests.unit.controller.volume_calls import (
     create,
     created,
     found,
-    refused,
     row,
     states,
     why,
@@ -92,9 +92,9 @@ def test_what_cannot_be_attached(cloud):
     assert why(attach, cloud, volume_id, instance) == (Kind.WRONG_STATE, "volume", "")
     cloud.converge()
     for device in ("", "/dev/null", "nonsense"):
-        assert refused(attach, cloud, volume_id, instance, device).kind is Kind.INVALID
+        assert error_of(attach, cloud, volume_id, instance, device).kind is Kind.INVALID
     for device in ("/dev/xvda", "xvda"):
-        assert "already in use" in refused(attach, cloud, volume_id, instance, device).message
+        assert "already in use" in error_of(attach, cloud, volume_id, instance, device).message
     missing = "i-0123456789abcdef0"
     assert why(attach, cloud, volume_id, missing) == (Kind.NOT_FOUND, "instance", "")
     attach(cloud, volume_id, instance)
@@ -115,7 +115,7 @@ def test_another_zone_and_another_account(cloud):
         zone = {"availability_zone": "us-east-1b"}
         tx.advance(Volume, zone, Volume.volume_id == volume_id)
     assert why(attach, cloud, volume_id, instance) == (Kind.INVALID, "volume", "zone-mismatch")
-    theirs = refused(call, cloud, "Delete", account=cloud.bob, volume_id=volume_id)
+    theirs = error_of(call, cloud, "Delete", account=cloud.bob, volume_id=volume_id)
     assert (theirs.kind, theirs.noun) == (Kind.NOT_FOUND, "volume")
 
 
@@ -221,7 +221,7 @@ def test_a_root_disk_goes_and_comes_back_while_its_instance_is_stopped(cloud):
     root = cloud.describe(instance)[0].block_devices[0].volume_id
     call(cloud, "Detach", volume_id=root)
     assert not cloud.describe(instance)[0].block_devices
-    refusal = refused(cloud.on, "Start", [instance])
+    refusal = error_of(cloud.on, "Start", [instance])
     assert "attached at root" in refusal.message
     attach(cloud, root, instance, "/dev/xvda")
     cloud.on("Start", [instance])
@@ -238,7 +238,7 @@ def test_a_volume_at_home_elsewhere_is_served_to_the_guests_host(tmp_path):
     (instance,) = cloud.run_ids()
     home = cloud.add_host(1, disk_gib=500)
     volume_id = created(cloud)
-    refusal = refused(attach, cloud, volume_id, instance)
+    refusal = error_of(attach, cloud, volume_id, instance)
     assert refusal.kind is Kind.UNSUPPORTED, "its home serves no volumes"
     home.facts.volume_endpoint = "192.0.2.9:10809"
     home.heartbeat(facts=home.facts)

@@ -5,6 +5,7 @@ import pytest
 from protos.cloud.v1 import common_pb2, fleet_pb2, instances_pb2
 from protos.errors import Kind
 from tests.unit.controller.cloud import Cloud
+from tests.unit.controller.refusals import error_of
 from tests.unit.controller.volume_calls import (
     ZONE,
     attach,
@@ -13,7 +14,6 @@ from tests.unit.controller.volume_calls import (
     create,
     created,
     found,
-    refused,
     row,
     seen,
     states,
@@ -108,7 +108,7 @@ def test_one_token_is_one_volume(cloud):
 
 
 def test_a_rehearsal_makes_nothing(cloud):
-    refusal = refused(
+    refusal = error_of(
         call, cloud, "Create", dry_run=True, availability_zone=ZONE, size_gib=1, client_token="t"
     )
     assert refusal.kind is Kind.DRY_RUN
@@ -140,7 +140,7 @@ def test_deleted_once_its_home_has_nothing_of_it(cloud):
     cloud.converge()
     assert why(seen, cloud, volume_id) == (Kind.NOT_FOUND, "volume", "")
     assert used(cloud) == {"volumes": 0, "gigabytes": 0, "claimed": 0}
-    again = refused(call, cloud, "Delete", volume_id=volume_id)
+    again = error_of(call, cloud, "Delete", volume_id=volume_id)
     assert (again.kind, again.noun) == (Kind.NOT_FOUND, "volume")
 
 
@@ -249,7 +249,7 @@ def test_a_page_costs_three_statements(tmp_path):
 def test_an_unknown_filter_is_refused(cloud):
     for method in ("Describe", "DescribeStatus"):
         asked = [common_pb2.Filter(name="nonsense", values=["x"])]
-        assert refused(call, cloud, method, filters=asked).kind is Kind.INVALID
+        assert error_of(call, cloud, method, filters=asked).kind is Kind.INVALID
 
 
 def test_a_database_older_than_what_the_host_knows_says_volumes_again(cloud):

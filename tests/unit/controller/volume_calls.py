@@ -1,13 +1,12 @@
 """Calls about volumes, as an account's: for tests of their rules."""
 
-import pytest
-
 from controller.storage.volumes.rows import volumes_query
 from controller.tables.hosts import Host
 from controller.tables.identity import Quota
 from controller.tables.storage import Volume
 from protos.cloud.v1 import common_pb2, volumes_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import Kind
+from tests.unit.controller.refusals import error_of
 
 ZONE = "us-east-1a"
 
@@ -59,14 +58,8 @@ def found(cloud, **filters) -> set[str]:
     return {one.volume_id for one in call(cloud, "Describe", filters=asked).volumes}
 
 
-def refused(act, *args, **more) -> CloudError:
-    with pytest.raises(CloudError) as caught:
-        act(*args, **more)
-    return caught.value
-
-
 def why(act, *args, **more) -> tuple[Kind, str, str]:
-    refusal = refused(act, *args, **more)
+    refusal = error_of(act, *args, **more)
     return refusal.kind, refusal.noun, refusal.reason
 
 
