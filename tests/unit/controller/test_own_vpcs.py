@@ -6,63 +6,23 @@ from controller.kernel.call import system_call
 from controller.network.default_vpc import add_missing_subnets
 from protos.cloud.v1 import networks_pb2 as pb
 from protos.cloud.v1 import quotas_pb2
-from protos.errors import CloudError, Kind
+from protos.errors import Kind
+from tests.unit.controller.network_calls import (
+    ask,
+    main_table,
+    make_gateway,
+    make_subnet,
+    make_table,
+    make_vpc,
+    refusal,
+    routes,
+)
 from tests.unit.controller.resource_world import ANN, BOB, OPERATOR, ZONES, World, filters
 
 
 @pytest.fixture
 def world(tmp_path):
     return World(tmp_path)
-
-
-def ask(world, method, request=None, account=ANN, **fields):
-    made = request or getattr(pb, REQUESTS.get(method, f"{method}Request"))(**fields)
-    return getattr(world.networks, method)(made, world.call(account))
-
-
-REQUESTS = {
-    "DeleteVpc": "VpcSelector",
-    "DescribeVpcAttribute": "VpcSelector",
-    "DeleteSubnet": "SubnetSelector",
-    "AttachInternetGateway": "InternetGatewayInVpc",
-    "DetachInternetGateway": "InternetGatewayInVpc",
-    "DeleteInternetGateway": "InternetGatewaySelector",
-    "DeleteRouteTable": "RouteTableSelector",
-    "CreateRoute": "RouteRequest",
-    "ReplaceRoute": "RouteRequest",
-    "DeleteRoute": "RouteRequest",
-    "DeleteDhcpOptions": "DhcpOptionsSelector",
-}
-
-
-def refusal(world, method, **fields) -> tuple:
-    with pytest.raises(CloudError) as refused:
-        ask(world, method, **fields)
-    return refused.value.kind, refused.value.noun, refused.value.reason
-
-
-def make_vpc(world, block="10.0.0.0/16", account=ANN) -> str:
-    return ask(world, "CreateVpc", cidr_block=block, account=account).vpc_id
-
-
-def make_subnet(world, vpc_id, block="10.0.1.0/24", **more) -> pb.Subnet:
-    return ask(world, "CreateSubnet", vpc_id=vpc_id, cidr_block=block, **more)
-
-
-def make_gateway(world, vpc_id="") -> str:
-    gateway_id = ask(world, "CreateInternetGateway").internet_gateway_id
-    if vpc_id:
-        ask(world, "AttachInternetGateway", internet_gateway_id=gateway_id, vpc_id=vpc_id)
-    return gateway_id
-
-
-def make_table(world, vpc_id) -> str:
-    return ask(world, "CreateRouteTable", vpc_id=vpc_id).route_table_id
-
-
-def routes(world, table_id) -> dict:
-    (table,) = ask(world, "DescribeRouteTables", route_table_ids=[table_id]).route_tables
-    return {route.destination_cidr_block: route for route in table.routes}
 
 
 @pytest.mark.parametrize("block", ["10.0.0.0/15", "10.0.0.0/29", "127.0.0.0/16", "224.1.0.0/16"])
@@ -195,13 +155,6 @@ def test_quotas(world):
     assert full[:2] == (Kind.QUOTA, "route")
 
 
-def main_table(world, vpc_id) -> str:
-    found = ask(
-        world, "DescribeRouteTables", filters=filters(vpc_id=vpc_id, association___main="true")
-    )
-    return found.route_tables[0].route_table_id
-
-
 # --- attributes -----------------------------------------------------------------------------------
 
 
@@ -236,133 +189,6 @@ def test_public_names_are_given_where_the_vpc_says_so(world):
         found = world.networks.DescribeNetworkInterfaces(by_name, world.call())
         assert not found.network_interfaces
         ask(world, "ModifyVpcAttribute", vpc_id=vpc, **{name: True for name in change})
-
-
-# --- gateways and routes --------------------------------------------------------------------------
-
-
-def test_a_vpc_has_one_gateway(world):
-    vpc = make_vpc(world)
-    first, second = make_gateway(world, vpc), make_gateway(world)
-    into = {"internet_gateway_id": second, "vpc_id": vpc}
-    assert refusal(world, "AttachInternetGateway", **into) == (Kind.INVALID, "parameter", "")
-    assert refusal(world, "DetachInternetGateway", **into)[2] == "not-attached"
-    again = {"internet_gateway_id": first, "vpc_id": make_vpc(world)}
-    assert refusal(world, "AttachInternetGateway", **again) == (Kind.EXISTS, "internet-gateway", "")
-
-
-def test_routes_are_made_replaced_and_deleted(world):
-    vpc = make_vpc(world)
-    table, gateway = make_table(world, vpc), make_gateway(world, vpc)
-    here = {"route_table_id": table, "destination_cidr_block": "0.0.0.0/0"}
-    ask(world, "CreateRoute", **here, gateway_id=gateway)
-    route = routes(world, table)["0.0.0.0/0"]
-    assert (route.gateway_id, route.state, route.origin) == (gateway, "active", "CreateRoute")
-    subnet = make_subnet(world, vpc)
-    (nic,) = world.launch(1, subnet_id=subnet.subnet_id)
-    ask(world, "ReplaceRoute", **here, instance_id=nic.instance_id)
-    route = routes(world, table)["0.0.0.0/0"]
-    assert (route.gateway_id, route.network_interface_id) == ("", nic.network_interface_id)
-    assert (route.instance_id, route.instance_owner_id) == (nic.instance_id, ANN)
-    assert route.state == "active"
-    ask(world, "DeleteRoute", **here)
-    assert set(routes(world, table)) == {"10.0.0.0/16"}
-    assert refusal(world, "DeleteRoute", **here) == (Kind.NOT_FOUND, "route", "")
-    gone = refusal(world, "ReplaceRoute", **here, gateway_id=gateway)
-    assert gone == (Kind.NOT_FOUND, "route", "")
-
-
-def test_what_is_no_route(world):
-    vpc, other = make_vpc(world), make_vpc(world)
-    table, gateway, foreign = make_table(world, vpc), make_gateway(world, vpc), make_gateway(world)
-    ask(world, "AttachInternetGateway", internet_gateway_id=foreign, vpc_id=other)
-    (away,) = world.launch(1)
-    invalid, unsupported = (Kind.INVALID, "parameter", ""), Kind.UNSUPPORTED
-    outside = {"route_table_id": table, "destination_cidr_block": "192.0.2.0/24"}
-    cases = [
-        ({**outside, "gateway_id": foreign}, invalid),
-        ({**outside, "gateway_id": "local"}, invalid),
-        ({**outside, "network_interface_id": away.network_interface_id}, invalid),
-        ({**outside, "gateway_id": "igw-" + "0" * 17}, (Kind.NOT_FOUND, "gateway", "")),
-        ({**outside, "instance_id": "i-" + "0" * 17}, (Kind.NOT_FOUND, "instance", "")),
-        (outside, (Kind.INVALID, "parameter", "missing-parameter")),
-        (
-            {**outside, "gateway_id": gateway, "instance_id": away.instance_id},
-            (Kind.INVALID, "", "parameter-combination"),
-        ),
-        (
-            {"route_table_id": table, "destination_cidr_block": "10.0.1.0/24"}
-            | {"gateway_id": gateway},
-            invalid,
-        ),
-        (
-            {"route_table_id": table, "destination_cidr_block": "10.0.0.0/16"}
-            | {"gateway_id": gateway},
-            (Kind.EXISTS, "route", ""),
-        ),
-        ({**outside, "destination_cidr_block": "everywhere", "gateway_id": gateway}, invalid),
-    ]
-    for fields, expected in cases:
-        assert refusal(world, "CreateRoute", **fields) == expected, fields
-    within = {"route_table_id": table, "destination_cidr_block": "10.0.1.0/24"}
-    nic = {"network_interface_id": away.network_interface_id}
-    assert refusal(world, "CreateRoute", **within, **nic)[0] is unsupported
-    assert refusal(world, "CreateRoute", **outside, gateway_id="vgw-1")[0] is unsupported
-    local = {"route_table_id": table, "destination_cidr_block": "10.0.0.0/16"}
-    assert refusal(world, "DeleteRoute", **local) == invalid
-    assert refusal(world, "ReplaceRoute", **local, gateway_id=gateway) == invalid
-
-
-def test_a_route_whose_target_is_gone_leads_nowhere(world):
-    vpc = make_vpc(world)
-    table, gateway, subnet = (
-        make_table(world, vpc),
-        make_gateway(world, vpc),
-        make_subnet(world, vpc),
-    )
-    (stopped,) = world.launch(1, subnet_id=subnet.subnet_id, desired="stopped")
-    to = {"route_table_id": table}
-    ask(world, "CreateRoute", **to, destination_cidr_block="0.0.0.0/0", gateway_id=gateway)
-    by_nic = {"network_interface_id": stopped.network_interface_id}
-    ask(world, "CreateRoute", **to, destination_cidr_block="192.0.2.0/24", **by_nic)
-    ask(world, "DetachInternetGateway", internet_gateway_id=gateway, vpc_id=vpc)
-    states = {key: route.state for key, route in routes(world, table).items()}
-    assert states == {
-        "0.0.0.0/0": "blackhole",
-        "192.0.2.0/24": "blackhole",
-        "10.0.0.0/16": "active",
-    }
-    found = ask(world, "DescribeRouteTables", filters=filters(route___state="blackhole"))
-    assert [one.route_table_id for one in found.route_tables] == [table]
-    found = ask(
-        world, "DescribeRouteTables", filters=filters(route___instance_id=stopped.instance_id)
-    )
-    assert [one.route_table_id for one in found.route_tables] == [table]
-    ask(world, "DeleteInternetGateway", internet_gateway_id=gateway)
-    assert routes(world, table)["0.0.0.0/0"].state == "blackhole"
-
-
-def test_a_token_makes_one_table(world):
-    vpc, other = make_vpc(world), make_vpc(world)
-    made = {
-        ask(world, "CreateRouteTable", vpc_id=vpc, client_token="t").route_table_id for _ in "ab"
-    }
-    assert len(made) == 1
-    again = refusal(world, "CreateRouteTable", vpc_id=other, client_token="t")
-    assert again == (Kind.EXISTS, "client-token", "")
-
-
-def test_tables_and_subnets_of_two_vpcs_do_not_mix(world):
-    vpc, other = make_vpc(world), make_vpc(world)
-    table, subnet = make_table(world, vpc), make_subnet(world, other)
-    asked = {"route_table_id": table, "subnet_id": subnet.subnet_id}
-    assert refusal(world, "AssociateRouteTable", **asked) == (Kind.INVALID, "parameter", "")
-    own = make_table(world, other)
-    asked = {"route_table_id": own, "subnet_id": subnet.subnet_id}
-    first, again = (ask(world, "AssociateRouteTable", **asked) for _ in "ab")
-    assert first == again
-    moved = {"association_id": first.association_id, "route_table_id": table}
-    assert refusal(world, "ReplaceRouteTableAssociation", **moved)[0] is Kind.INVALID
 
 
 # --- DHCP options, defaults -----------------------------------------------------------------------
