@@ -52,8 +52,9 @@ class Noun:
     """A thing that EC2 has a name for. ``name``: EC2's resource type where it has one.
 
     ``prefix``: of its ids, "" where it has none or none can be made here. ``named``: whether a call
-    can name one by its id. ``not_found`` and ``malformed``: EC2's codes where they are not the
-    rule's; ``malformed`` None where an id of no shape is merely not there. ``absent``: EC2's words
+    can name one by its id. ``shared``: whether accounts can let others use theirs; its ARN names no
+    account then. ``not_found`` and ``malformed``: EC2's codes where they are not the rule's;
+    ``malformed`` None where an id of no shape is merely not there. ``absent``: EC2's words
     for what is not there, one or several: {s} and {do} are "" and "does", or "s" and "do".
     ``codes``: all others that are not the rule's, by kind and reason.
     """
@@ -62,6 +63,7 @@ class Noun:
     prefix: str = ""
     named: bool = True
     tagged: bool = False
+    shared: bool = False
     not_found: str = BY_RULE
     malformed: str | None = BY_RULE
     absent: str = BY_RULE

@@ -198,6 +198,7 @@ _STORED = (
     Noun(
         *("image", "ami"),
         tagged=True,
+        shared=True,
         not_found="InvalidAMIID.NotFound",
         malformed="InvalidAMIID.Malformed",
         absent="The image id{s} '[{ids}]' {do} not exist",
@@ -239,6 +240,7 @@ _STORED = (
     Noun(
         *("snapshot", "snap"),
         tagged=True,
+        shared=True,
         not_found="InvalidSnapshot.NotFound",
         malformed="InvalidSnapshotID.Malformed",
         absent="The snapshot{s} '{ids}' {do} not exist.",

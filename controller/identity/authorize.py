@@ -12,10 +12,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from controller.kernel.call import Principal
+from protos.nouns import NOUNS
 
 # Condition keys and their values, as IAM spells them: {"ec2:InstanceType": ["t3.micro"]}.
 Context = Mapping[str, Sequence[str]]
 NOTHING: Context = MappingProxyType({})
+SHARED = frozenset(name for name, noun in NOUNS.items() if noun.shared)
 # The operator's own actions: accounts, quotas, hosts. EC2's are everybody's.
 _OPERATORS = "pileus:"
 
@@ -69,7 +71,7 @@ class Lazy(Mapping[str, Sequence[str]]):
 
 
 def arn(service: str, region: str, account_id: str, noun: str, identifier: str) -> str:
-    """A resource's name. service: "ec2" or "pileus". Images and snapshots are named without their
-    owner, as they can be another account's."""
-    owner = "" if noun in ("image", "snapshot") else account_id
+    """A resource's name. service: "ec2" or "pileus". What accounts can share is named without its
+    owner, as it can be another account's."""
+    owner = "" if noun in SHARED else account_id
     return f"arn:aws:{service}:{region}:{owner}:{noun}/{identifier}"

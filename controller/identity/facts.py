@@ -36,7 +36,7 @@ class Facts:
         names = list(self._names)
         is_it = named.in_(names) | tagged.in_(names)  # a key pair is named by either
         query = named.model.select(named, tagged, *columns).where(is_it)
-        if self._owned.name not in ("image", "snapshot"):
+        if not self._owned.noun.shared:
             query = query.where(self._owned.owner == owner)
         rows = self._session.tuples(query)
         tags = self._tags([row[1] for row in rows])
@@ -54,7 +54,7 @@ class Facts:
         return found
 
     def _tags(self, ids: Sequence[str]) -> Mapping[str, Context]:
-        """The caller's own: those of an image or snapshot that is shared are its owner's alone."""
+        """The caller's own: those of what is shared are its owner's alone."""
         found: dict[str, dict[str, list[str]]] = defaultdict(dict)
         own = (Tag.resource_id.in_(ids), Tag.account_id == self._session.call.account_id)
         query = Tag.select(Tag.resource_id, Tag.key, Tag.value).where(*own)
