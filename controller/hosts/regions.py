@@ -68,13 +68,13 @@ class RegionsServicer:
         zones = [self._zone(zone, not up.isdisjoint(zone.homes)) for zone in self._region.zones]
         _check_named(request.zone_names, {zone.zone_name for zone in zones}, "zone")
         _check_named(request.zone_ids, {zone.zone_id for zone in zones}, "zone ID")
-        asked = [
+        chosen = [
             zone
             for zone in zones
             if zone.zone_name in (request.zone_names or [zone.zone_name])
             and zone.zone_id in (request.zone_ids or [zone.zone_id])
         ]
-        kept = _kept(asked, _ZONE_FILTERS, request.filters)
+        kept = _kept(chosen, _ZONE_FILTERS, request.filters)
         return regions_pb2.DescribeAvailabilityZonesResponse(zones=kept)
 
     def DescribeAccountAttributes(

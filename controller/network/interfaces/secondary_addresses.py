@@ -67,25 +67,25 @@ def assign(
         Subnet.select(Subnet.cidr_block).where(Subnet.subnet_id == nic.subnet_id), str
     )
     has = {nic.private_ip, *held}
-    asked = [private_addresses.check_address(cidr_block, private_ip) for private_ip in named]
-    asked = [private_ip for private_ip in dict.fromkeys(asked) if private_ip not in has]
-    new = len(asked) if named else request.count
+    assigned = [private_addresses.check_address(cidr_block, private_ip) for private_ip in named]
+    assigned = [private_ip for private_ip in dict.fromkeys(assigned) if private_ip not in has]
+    new = len(assigned) if named else request.count
     check_address_count(1 + len(held) + new, _addresses_max(tx, nic))
     place = nic.subnet_id, cidr_block
     if named:
         if request.allow_reassignment:
-            _take_from_others(tx, feed, nic, asked)
+            _take_from_others(tx, feed, nic, assigned)
         moved = set(interface_rules.secondary_ips(tx, nic.network_interface_id)).difference(held)
-        added = [private_ip for private_ip in asked if private_ip not in moved]
+        added = [private_ip for private_ip in assigned if private_ip not in moved]
         private_addresses.check_free(tx, *place, added)
     else:
-        added = asked = private_addresses.draw_free(tx, rng, *place, new)
+        added = assigned = private_addresses.draw_free(tx, rng, *place, new)
     if added:
         nic_id, first = nic.network_interface_id, _next_position(tx, nic)
         tx.insert(_MORE, secondary_rows(nic.subnet_id, nic_id, added, first))
-    if asked:
+    if assigned:
         tell_hosts(tx, feed, nic.vpc_id, nic.instance_id)
-    return asked
+    return assigned
 
 
 def unassign(

@@ -50,13 +50,13 @@ class GroupRow(NamedTuple):
 
 def _protocol(values: Sequence[str]) -> Clause:
     """Protocols by name or number: "6" finds tcp."""
-    asked = []
+    protocols = []
     for value in values:
         try:
-            asked.append(canonical_protocol(value))
+            protocols.append(canonical_protocol(value))
         except CloudError:  # wild cards, or no protocol at all: compared as it stands
-            asked.append(value)
-    return column(_RULE.protocol)(asked)
+            protocols.append(value)
+    return column(_RULE.protocol)(protocols)
 
 
 def _permission_filters(egress: bool) -> dict[str, Condition]:

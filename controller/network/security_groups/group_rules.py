@@ -52,13 +52,13 @@ def authorize(
     wanted = tags_of_specifications(request.tag_specifications, "security-group-rule")
     wanted_tags = wanted["security-group-rule"]
     group = find_group(tx, request.group)
-    asked = _canonical(tx, group.vpc_id, request.rules, egress)
-    if len({permission.identity for permission in asked}) < len(asked):
+    permissions = _canonical(tx, group.vpc_id, request.rules, egress)
+    if len({permission.identity for permission in permissions}) < len(permissions):
         raise CloudError(
             Kind.INVALID, "The same permission must not appear multiple times", noun="parameter"
         )
     there = _rules_of(tx, group.group_id, egress)
-    for permission in asked:
+    for permission in permissions:
         if permission.identity in there:
             raise CloudError(
                 Kind.EXISTS,
@@ -66,18 +66,18 @@ def authorize(
                 noun="security-group-rule",
                 id=there[permission.identity].rule_id,
             )
-    if len(there) + len(asked) > quotas.maximum(tx, account_id, "rules_per_group"):
+    if len(there) + len(permissions) > quotas.maximum(tx, account_id, "rules_per_group"):
         message = "The maximum number of rules per security group has been reached."
         raise exceeded(tx.call, "rules_per_group", message, "security-group-rule")
     if wanted_tags:
         tx.authorize("security-group-rule", ["*"])
-    rule_ids = insert_rules(tx, rng, account_id, group.group_id, asked)
+    rule_ids = insert_rules(tx, rng, account_id, group.group_id, permissions)
     tags.add(tx, account_id, [("security-group-rule", rule_ids, wanted_tags)])
     feed.revise(tx, VPC, [group.vpc_id])
     shown = [common_pb2.Tag(key=key, value=value) for key, value in sorted(wanted_tags.items())]
     return [
         _message_of(permission, group.group_id, account_id, rule_id=rule_id, tags=shown)
-        for rule_id, permission in zip(rule_ids, asked, strict=True)
+        for rule_id, permission in zip(rule_ids, permissions, strict=True)
     ]
 
 
@@ -128,8 +128,8 @@ def modify(tx: Transaction, feed: Feed, request: networks_pb2.ModifyRulesRequest
     for egress in (False, True):
         rules = [rule for rule in request.rules if known[rule.rule_id].egress == egress]
         if rules:
-            asked = _canonical(tx, group.vpc_id, rules, egress)
-            wanted |= zip([rule.rule_id for rule in rules], asked, strict=True)
+            permissions = _canonical(tx, group.vpc_id, rules, egress)
+            wanted |= zip([rule.rule_id for rule in rules], permissions, strict=True)
     _check_distinct(there, wanted)
     named = SecurityGroupRule.rule_id.in_(rule_ids)
     # Two may take each other's place: none is in another's way in between.
@@ -229,8 +229,8 @@ def _matching(
 ) -> tuple[list[RuleRow], list[networks_pb2.SecurityGroupRule]]:
     """The rules that say the same, and of what was asked for what no rule says."""
     chosen, unknown = {}, []
-    asked = _canonical(tx, group.vpc_id, rules, egress)
-    for permission in asked:
+    permissions = _canonical(tx, group.vpc_id, rules, egress)
+    for permission in permissions:
         found = there.get(permission.identity)
         if found is not None:
             chosen[found.rule_id] = found
