@@ -5,10 +5,12 @@ controller; each method takes (request, caller=) and raises CloudError. Made onc
 tests make one of LocalClients.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 
 from protos import rpc, unix_socket
 from protos.cloud.v1 import identity_pb2
@@ -35,17 +37,20 @@ class Clients(_ByNoun):
 
     @classmethod
     def over_socket(
-        cls, connections: unix_socket.Connections, streams: "Clients", timeout_s: float
+        cls,
+        connections: unix_socket.Connections,
+        streams: Callable[[], "Clients"],
+        timeout_s: float,
     ) -> "Clients":
-        """Clients of the controller of this machine; ``streams``: for what is sent in pieces."""
-        return cls(
-            **{
-                noun_of(service): unix_socket.Client(
-                    connections, service, timeout_s, getattr(streams, noun_of(service))
-                )
-                for service in SERVICES
-            }
-        )
+        """Clients of the controller of this machine; ``streams()``: for what is sent in pieces."""
+
+        def client(service: ServiceDescriptor) -> unix_socket.Client:
+            def by_grpc() -> object:
+                return getattr(streams(), noun_of(service))
+
+            return unix_socket.Client(connections, service, timeout_s, by_grpc)
+
+        return cls(**{noun_of(service): client(service) for service in SERVICES})
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import grpc
-
 from gateway import app, ec2, http, iam, openapi, sts, workers
 from gateway.aws import model
 from gateway.aws.endpoint import Endpoint
 from gateway.call import Clients
 from gateway.config import Config, split_address
+from gateway.controller import Controller
 from gateway.native import NativeApi
 from gateway.signatures import Authenticator, HostPolicy, SigningKeys
-from protos import rpc, unix_socket
+from protos import rpc
 from protos.errors import CloudError, Kind
 from protos.version import VERSION
 
@@ -110,14 +109,12 @@ class Gateway:
         failed: Callable[[], object] = lambda: None,
     ):
         self._config, self._failed = config, failed
-        self._channel: grpc.Channel | None = None
-        self._connections: unix_socket.Connections | None = None
+        self._controller: Controller | None = None
         if clients is None:
-            self._channel = rpc.connect(config.controller, _own_tls(config), "controller")
-            clients = Clients.over(self._channel, config.rpc_timeout_s)
-            if config.controller_socket is not None:
-                self._connections = unix_socket.Connections(config.controller_socket)
-                clients = Clients.over_socket(self._connections, clients, config.rpc_timeout_s)
+            self._controller = Controller(
+                config.controller, _own_tls(config), config.controller_socket, config.rpc_timeout_s
+            )
+            clients = self._controller.clients
         self.built = build(config, clients)
         self._server = http.Server(
             self.built.wsgi,
@@ -147,10 +144,8 @@ class Gateway:
         self._stopping.set()
         self._server.stop()
         self._poller.join(timeout=self._config.rpc_timeout_s)
-        if self._channel is not None:
-            self._channel.close()
-        if self._connections is not None:
-            self._connections.close()
+        if self._controller is not None:
+            self._controller.close()
 
     def _poll(self) -> None:
         away = False

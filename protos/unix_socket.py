@@ -313,14 +313,15 @@ def _is_open(connection: socket.socket) -> bool:
 
 
 class Client:
-    """A service's unary rpcs, called as rpc.Client's are; its streams are ``streams``' to call."""
+    """A service's unary rpcs, called as rpc.Client's are; its streams are called at what
+    ``streams()`` gives, which is asked for when there is one."""
 
     def __init__(
         self,
         connections: Connections,
         service: ServiceDescriptor,
         timeout_s: float = rpc.DEFAULT_TIMEOUT_S,
-        streams: object = None,
+        streams: Callable[[], object] = lambda: None,
     ):
         self._connections, self._service, self._timeout_s = connections, service, timeout_s
         self._streams = streams
@@ -328,7 +329,7 @@ class Client:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = self._service.methods_by_name[name]
         if method.client_streaming or method.server_streaming:
-            invoke: Callable[..., Any] = getattr(self._streams, name)
+            invoke: Callable[..., Any] = getattr(self._streams(), name)
         else:
             invoke = self._unary(full_name(method), GetMessageClass(method.output_type))
         setattr(self, name, invoke)  # found at once from now on

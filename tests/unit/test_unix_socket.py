@@ -121,7 +121,7 @@ def test_streams_are_called_by_grpc(path, server):
     class ByGrpc:
         Upload = "grpc's"
 
-    client = unix_socket.Client(unix_socket.Connections(path), IMAGES, 1.0, ByGrpc())
+    client = unix_socket.Client(unix_socket.Connections(path), IMAGES, 1.0, ByGrpc)
     assert client.Upload == "grpc's"
 
 
