@@ -60,12 +60,23 @@ class Answers:
         self.quotas: dict[tuple[str, str], int] = {}
         self.holdings = Holdings(records)
         self.breaches: list[str] = []
+        self.changes = 0  # of all this
         self._records = records
         self._owners: dict[bytes, str] = {}
         self._shown: set[tuple[str, bytes]] = set()  # account, what another showed it
 
+    def breach(self, what: str) -> None:
+        self.changes += 1
+        self.breaches.append(what)
+
+    def asked(self, call: Call) -> None:
+        """A call has arrived, and it is not known what becomes of it."""
+        self.changes += 1
+        self.holdings.asked(call)
+
     def answered(self, customer: Customer, call: Call, answer) -> None:
         """The controller finished a call: from now on it is bound by it."""
+        self.changes += 1
         self._look_for_trespass(customer, call, answer.SerializeToString())
         self._show(customer, call)
         self.holdings.answered(customer.account_id, call, answer)
@@ -75,6 +86,7 @@ class Answers:
 
     def refused(self, customer: Customer, call: Call, refusal: CloudError, kept: bool) -> None:
         """``kept``: a transaction was committed on its way, which it should not have been."""
+        self.changes += 1
         name = f"{call.service}.{call.method}"
         if refusal.kind is Kind.BUG:
             self.breaches.append(f"{name} is a defect: {refusal.because!r}")
@@ -84,6 +96,7 @@ class Answers:
 
     def cut(self, customer: Customer, call: Call, at: str, kept: bool) -> None:
         """The controller lost its power in the middle of a call."""
+        self.changes += 1
         if kept and at == "commit:before":
             self.breaches.append(f"{call.service}.{call.method} was cut at {at}, yet it was kept")
         if kept:
@@ -92,6 +105,7 @@ class Answers:
 
     def adopt(self, account_id: str) -> None:
         """Takes what the database says of an account for what was promised."""
+        self.changes += 1
         self.groups |= {
             row["group_id"]: account_id
             for row in self._of("security_group", account_id)
@@ -124,12 +138,14 @@ class Answers:
 
     def ended(self, instance_id: str, desired: str) -> None:
         """By itself, with a reason: what was promised of it is now what that led to."""
+        self.changes += 1
         self.instances[instance_id].desired = desired
         if desired == "terminated":
             _give_up(self, instance_id, None)
 
     def forget_instance(self, instance_id: str) -> None:
         """It was seen gone for long enough: it and its tags need no longer be told of."""
+        self.changes += 1
         self.instances.pop(instance_id, None)
         self.tags = {key: value for key, value in self.tags.items() if key[0] != instance_id}
 

@@ -23,7 +23,8 @@ DISPATCH_MS = 2  # commits this close together are one sending
 
 class SimController:
     """See the module's head. ``agents(host_id, endpoint)`` are clients through the simulated
-    network; ``on_death(controller, why)`` decides when it comes back."""
+    network; ``on_death(controller, why)`` decides when it comes back; ``on_statement(sql)`` hears
+    what it has the database do."""
 
     name = "controller"
 
@@ -34,13 +35,13 @@ class SimController:
         rng: random.Random,
         agents: Callable[[str, str], object],
         on_death: Callable[["SimController", str], None],
+        on_statement: Callable[[str], None],
         *,
         keep_checkpoints: bool = False,
     ):
         self.supply = Supply(self.name, keep=keep_checkpoints)
-        self.on_statement: Callable[[str], None] | None = None
         self._config, self._events, self._rng = config, events, rng
-        self._agents, self._on_death = agents, on_death
+        self._agents, self._on_death, self._on_statement = agents, on_death, on_statement
         self._life = 0
         self._db: Database | None = None
         self._app = None
@@ -60,7 +61,7 @@ class SimController:
         self._db = open_sqlite(
             self._config.database,
             checkpoint=self.supply.checkpoint,
-            on_statement=self.on_statement,
+            on_statement=self._on_statement,
         )
         self._guarded(self._build)
         if self.alive:

@@ -8,7 +8,6 @@ last is a breach, noted in ``cloud.answers.breaches`` as what calls break is.
 """
 
 import random
-from pathlib import Path
 
 from tests.harness.cloud import SimCloud
 from tests.harness.contents import BLOCK, block_of, value_in
@@ -45,28 +44,28 @@ class Guests:
         done = layer is not None and self._write(home, guest, volume_id, layer, offset, value)
         self._cloud.say(f"{guest} writes {value} to {volume_id} at {offset}: {done}")
 
-    def _served_to(self, host: SimHost, volume_id: str) -> tuple[SimHost | None, Path | None]:
+    def _served_to(self, host: SimHost, volume_id: str) -> tuple[SimHost | None, str | None]:
         home = self._cloud.served_to(host, volume_id)
         if home is None:
             return None, None
         return home, next(at for name, by, at in home.writers() if (name, by) == (volume_id, ""))
 
     def _write(
-        self, home: SimHost, guest: str, volume_id: str, layer: Path, offset: int, value: int
+        self, home: SimHost, guest: str, volume_id: str, layer: str, offset: int, value: int
     ) -> bool:
         if not self._cloud.contents.knows(volume_id):
             return False  # one that was deleted, before anybody looked
-        numbers = {one.path: one.number for one in home.volumes.chain(volume_id)}
-        if layer not in numbers:
+        chain = {one.path.name: one for one in home.volumes.chain(volume_id)}
+        if layer not in chain:
             self._breach(f"{guest} writes {layer}, which is not there")
             return False
         expected = self._cloud.contents.of(volume_id).get(offset, 0)
-        seen = value_in(home.volumes.read(volume_id, numbers[layer], offset, BLOCK))
+        seen = value_in(home.volumes.read(volume_id, chain[layer].number, offset, BLOCK))
         if seen != expected:
             self._breach(f"{guest} reads {seen} from {volume_id} at {offset}, not {expected}")
-        home.volumes.write(volume_id, offset, block_of(value), layer)
+        home.volumes.write(volume_id, offset, block_of(value), chain[layer].path)
         self._cloud.contents.wrote(volume_id, offset, value, self._cloud.events.now_ms)
         return True
 
     def _breach(self, what: str) -> None:
-        self._cloud.answers.breaches.append(what)
+        self._cloud.answers.breach(what)

@@ -92,7 +92,7 @@ class SimHost:
         self.images = SimImages(events, call, self.blocks, folder / "images")
         self.volumes = FakeVolumes(rng, read_base=self.images.read, base_holds=self.images.holds)
         self.exports = FakeExports(self.volumes, facts.volume_endpoint)
-        self.ledger_file = open_file(":memory:")
+        self.ledger_file, self._ledger_begun = open_file(":memory:"), False
         self.ledgers_lost = 0
         self.ledger: HostLedger | None = None
         self.hypervisor = self._new_hypervisor()
@@ -134,7 +134,7 @@ class SimHost:
     def lose_ledger(self) -> None:
         """The disk that held the ledger was replaced; guests, volumes and taps are still there."""
         self.ledgers_lost += 1
-        self.ledger_file = open_file(":memory:")
+        self.ledger_file, self._ledger_begun = open_file(":memory:"), False
         if self.alive:
             self.lose_power("its ledger is lost")
 
@@ -311,16 +311,16 @@ class SimHost:
         """Snapshots that its agent has not done with."""
         return sorted(self.ledger.snapshots.all())
 
-    def writers(self) -> list[tuple[str, str, Path | None]]:
-        """(volume, guest or "", the layer that is written) for each living guest's disk, None where
-        another host serves it, and for each volume that is served from here."""
+    def writers(self) -> list[tuple[str, str, str | None]]:
+        """(volume, guest or "", the name of the layer that is written) for each living guest's
+        disk, None where another host serves it, and for each volume that is served from here."""
         found = [
-            (volume_id, name, Path(disk.path) if disk.path else None)
+            (volume_id, name, disk.path.rpartition("/")[2] if disk.path else None)
             for name in self.living()
             for volume_id, disk in self.state.guests[name].disks.items()
         ]
         served = self.exports.disks("") if self.exports.hosts else ()
-        return found + [(disk.volume_id, "", disk.path) for disk in served]
+        return found + [(disk.volume_id, "", disk.path.name) for disk in served]
 
     def running_specs(self) -> list[fleet_pb2.InstanceSpec]:
         """Specs of the guests that live here, as the ledger has them; none while there is no
@@ -349,9 +349,11 @@ class SimHost:
 
     def ledger_position(self) -> int:
         """What the ledger's file holds, whether or not somebody has it open; 0 for a new one."""
-        there = "SELECT 1 FROM sqlite_master WHERE name = 'host'"
-        if self.ledger_file.execute(there).fetchone() is None:
-            return 0
+        if not self._ledger_begun:
+            there = "SELECT 1 FROM sqlite_master WHERE name = 'host'"
+            self._ledger_begun = self.ledger_file.execute(there).fetchone() is not None
+            if not self._ledger_begun:
+                return 0
         held = "SELECT value FROM host WHERE key = 'position'"
         row = self.ledger_file.execute(held).fetchone()
         return int(row[0]) if row else 0

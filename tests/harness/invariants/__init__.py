@@ -1,6 +1,6 @@
 """What must hold: always, or once the cloud is quiesced. Each invariant is a function of the world.
 
-    check(world, ALWAYS)     after each event of a simulation: cheap
+    Watch(world).check()      after each event of a simulation: what the event may have broken
     check(world, QUIESCED)    when faults have stopped and all had time to converge: everything
 
 An invariant yields a sentence for each breach, and nothing where it holds. It recomputes from
@@ -27,4 +27,8 @@ def check(world, invariants: Iterable[Invariant]) -> None:
             for breach in invariant(world)
         ]
     if found:
-        raise Broken("\n  ".join(["invariants are broken:", *found[:20]]))
+        raise broken(found)
+
+
+def broken(found: list[str]) -> Broken:
+    return Broken("\n  ".join(["invariants are broken:", *found[:20]]))

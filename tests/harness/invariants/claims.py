@@ -1,7 +1,7 @@
 """Capacity, quotas and addresses: what is claimed is what the living need, and nobody shares."""
 
 import ipaddress
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 QUOTAS = (
@@ -22,8 +22,8 @@ QUOTAS = (
 
 def no_host_is_oversubscribed(world) -> Iterator[str]:
     """What live placements and volumes claim of a host stays within total times ratio."""
-    needs = {row["host_id"]: row for row in world.records.rows(_CLAIMS)}
-    for host in world.records.table("host"):
+    needs = _claims(world)
+    for host in world.records.rows(_HOSTS):
         need = needs[host["host_id"]]
         for what, ratio in world.ratios.items():
             if need[what] > host[what] * ratio:
@@ -32,7 +32,7 @@ def no_host_is_oversubscribed(world) -> Iterator[str]:
 
 def launches_go_to_hosts_that_are_up(world) -> Iterator[str]:
     """A placement that was not there at the last check is on a host that counts as up."""
-    health = {row["host_id"]: row["health"] for row in world.records.table("host")}
+    health = {row["host_id"]: row["health"] for row in world.records.rows(_HOSTS)}
     known = world.seen.setdefault("placements", set())
     for row in world.records.table("placement"):
         if row["placement_id"] not in known and health[row["host_id"]] != "up":
@@ -42,21 +42,31 @@ def launches_go_to_hosts_that_are_up(world) -> Iterator[str]:
 
 def host_usage_is_the_sum_of_the_living(world) -> Iterator[str]:
     """host.*_used is what its live placements and its volumes claim, neither more nor less."""
-    needs = {row["host_id"]: row for row in world.records.rows(_CLAIMS)}
-    for host in world.records.table("host"):
+    needs = _claims(world)
+    for host in world.records.rows(_HOSTS):
         need = needs[host["host_id"]]
         for what in ("vcpus", "memory_mib", "disk_gib"):
             if host[f"{what}_used"] != need[what]:
                 yield f"{host['host_id']} says {what} {host[f'{what}_used']}, it is {need[what]}"
 
 
+def _claims(world) -> dict[str, dict[str, int]]:
+    """host -> what of it -> how much is claimed."""
+    found: dict = defaultdict(lambda: {"vcpus": 0, "memory_mib": 0, "disk_gib": 0})
+    for row in world.records.rows(_CLAIMS):
+        found[row["host_id"]][row["what"]] = row["claimed"]
+    return found
+
+
 _CLAIMS = """
-SELECT host_id,
-  (SELECT coalesce(sum(vcpus), 0) FROM placement p WHERE p.host_id = h.host_id AND live) vcpus,
-  (SELECT coalesce(sum(memory_mib), 0) FROM placement p WHERE p.host_id = h.host_id AND live)
-    memory_mib,
-  (SELECT coalesce(sum(size_gib), 0) FROM volume v WHERE v.host_id = h.host_id) disk_gib
-FROM host h
+SELECT host_id, 'vcpus' what, sum(vcpus) claimed FROM placement WHERE live GROUP BY 1
+UNION ALL SELECT host_id, 'memory_mib', sum(memory_mib) FROM placement WHERE live GROUP BY 1
+UNION ALL SELECT host_id, 'disk_gib', sum(size_gib) FROM volume GROUP BY 1
+"""
+# Without what each report changes.
+_HOSTS = """
+SELECT host_id, health, vcpus, memory_mib, disk_gib, vcpus_used, memory_mib_used, disk_gib_used
+FROM host
 """
 
 
