@@ -1,7 +1,8 @@
-"""One real cloud for the session, made by ``pileus up`` and gone without trace at its end.
+"""A real cloud for each process of tests, made by ``pileus up`` and gone without trace at its end.
 
-With xdist (``-n 2``) one worker has the tests of the cloud, the other those of a host's parts, for
-which there is one set of addresses.
+With xdist (``-n 3``) one worker has a host's parts, for which there is one set of addresses; two
+have a cloud each: where guests are worked with, and where what serves them is killed or far away.
+Most of it is waiting, for boots above all, so that two cores are enough for the three.
 """
 
 import os
@@ -15,19 +16,26 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.real.real_cloud import RealCloud
 
-# Not the default one: a cloud of the machine's owner may run, or another session of these tests.
+# Not the default one: a cloud of the machine's owner may run, or another process of these tests.
 PUBLIC_CIDR = f"100.98.{os.getpid() % 256}.0/24"
 
 
-class CloudOrParts(LoadScopeScheduling):
-    """Two scopes. (``--dist loadgroup`` of xdist 3.8 finds no groups with pytest 9.)"""
+# The tests of the second cloud; they take about as long as the other ones that need one.
+KILLS = ("test_up_away", "test_up_kill", "test_up_volumes_elsewhere", "test_up_volumes_kill")
+
+
+class CloudsAndParts(LoadScopeScheduling):
+    """Three scopes. (``--dist loadgroup`` of xdist 3.8 finds no groups with pytest 9.)"""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "cloud" if "/test_up_" in nodeid else "parts"
+        file = nodeid.partition(".py")[0].rpartition("/")[2]
+        if not file.startswith("test_up_"):
+            return "parts"
+        return "kills" if file in KILLS else "guests"
 
 
 def pytest_xdist_make_scheduler(config, log):
-    return CloudOrParts(config, log)
+    return CloudsAndParts(config, log)
 
 
 def pytest_collection_modifyitems(items):
