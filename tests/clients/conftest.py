@@ -22,7 +22,24 @@ from tests.harness.installation import REGION
 from tests.harness.processes import ProcessCloud
 
 COMMAND_LIMIT_S = 240
+# Files of tests that take minutes begin first: each is one worker's (``--dist loadfile``), and what
+# begins last ends last. xdist gives whoever has but two tests left a further file at once: the next
+# ones are short.
+FIRST = (
+    "test_terraform.py",
+    "test_ansible_instances.py",
+    "test_ansible_networks.py",
+    "test_ansible_metadata.py",
+    "test_fog.py",
+)
 GATEWAY = "sigv2 = true"  # for libcloud and boto 2; off by default
+
+
+def pytest_collection_modifyitems(items):
+    def turn(item) -> int:
+        return FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST)
+
+    items.sort(key=turn)  # the others stay as they are
 
 
 @dataclass(frozen=True)
