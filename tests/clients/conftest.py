@@ -21,7 +21,7 @@ from tests.harness.accounts import Account
 from tests.harness.installation import REGION
 from tests.harness.processes import ProcessCloud
 
-COMMAND_LIMIT_S = 240
+COMMAND_LIMIT_S = 600
 # Files of tests that take minutes begin first: each is one worker's (``--dist loadfile``), and what
 # begins last ends last. xdist gives whoever has but two tests left a further file at once: the next
 # ones are short.

@@ -17,6 +17,8 @@ import pytest
 
 from tests.harness.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(900)  # the delays alone are two minutes
+
 SOURCE = Path(__file__).with_name("terraform")
 VERSIONS = ("2.70.0", "3.39.0")
 AT_ONCE = "-parallelism=30"  # the delays side by side; 10 by default

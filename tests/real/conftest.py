@@ -19,6 +19,9 @@ from tests.real.real_cloud import RealCloud
 # Not the default one: a cloud of the machine's owner may run, or another process of these tests.
 PUBLIC_CIDR = f"100.98.{os.getpid() % 256}.0/24"
 
+# Of one test, with the cloud that the first one brings up: guests boot while others do and clients'
+# tests run beside. What is waited for has deadlines of its own.
+LIMIT_S = 900
 
 # The tests of the second cloud; they take about as long as the other ones that need one.
 KILLS = ("test_up_away", "test_up_kill", "test_up_volumes_elsewhere", "test_up_volumes_kill")
@@ -41,6 +44,7 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_collection_modifyitems(items):
     for item in items:
         item.add_marker(pytest.mark.real)
+        item.add_marker(pytest.mark.timeout(LIMIT_S))
 
 
 @pytest.fixture(scope="session")
