@@ -54,6 +54,7 @@ none failed. What the tests need (Debian's packages, Python's) is installed firs
   -e clients    Terraform, Ansible, libcloud and other clients, unmodified, against such a cloud
   -e real       guests, networks, crashes and a power failure for real; as root
   -e lint,unit  several of them; all four unless said. Without root, real is left out, and said so.
+                Two run at once, and what each says is shown when it has ended.
 
   ./pileus test                       everything
   ./pileus test -e unit -- -k quota   those tests of one environment whose names have "quota"

@@ -22,6 +22,13 @@ def test_environments(arguments, environments, rest):
     assert testing.choose(arguments) == (environments, rest)
 
 
+def test_several_environments_run_two_at_once_and_one_says_what_it_does_meanwhile():
+    assert testing.tox_words(["unit"], ["--", "-x"]) == ["run", "-e", "unit", "--", "-x"]
+    assert testing.tox_words(["clients", "real"], ["--", "-x"]) == (
+        ["run-parallel", "--parallel", "2", "-e", "clients,real", "--", "-x"]
+    )
+
+
 def test_counts_of_all_environments(tmp_path):
     (tmp_path / "unit.xml").write_text(JUNIT.format(1, 2, 3, 20))
     (tmp_path / "real.xml").write_text(JUNIT.format(0, 0, 0, 5))
