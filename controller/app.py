@@ -105,6 +105,7 @@ from controller.storage.snapshots import sources as snapshots
 from controller.storage.snapshots.collect import BlockCollector
 from controller.storage.snapshots.rpc import SnapshotsServicer
 from controller.storage.snapshots.rules import SnapshotRules
+from controller.storage.snapshots.scrub import Scrub
 from controller.storage.volumes import rows as volumes
 from controller.storage.volumes.modify import Modifier
 from controller.storage.volumes.overdue import VolumeOverdue
@@ -267,6 +268,7 @@ def _tasks(
     hosts, started_ms = config.hosts, clock()
     limit_ms = config.instances.pending_limit_ms
     overdue = Overdue(db, instances, limit_ms, hosts, started_ms)
+    scrub = Scrub(db, blocks, config.snapshots.scrub_mib_per_s)
     return [
         *(Task(name, SECOND, reconcile) for name, reconcile in reconcilers.items()),
         Task("host health", SECOND, HostHealth(db, hosts, started_ms).run_once),
@@ -275,6 +277,8 @@ def _tasks(
         Task("purge", MINUTE, Purge(db, config.instances.keep_terminated_ms).run_once),
         Task("images", MINUTE, ImageCollector(db, store).run_once),
         Task("blocks", HOUR, BlockCollector(db, blocks).run_once),
+        Task("scrub", SECOND, scrub.run_once),
+        Task("damaged snapshots", HOUR, scrub.report),
         Task("key changes", HOUR, identity.forget_changes),
         Task("join tokens", HOUR, enrolment.forget_expired),
         Task("audit", HOUR, Audit(db, OWNED).run_once),

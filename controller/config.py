@@ -12,6 +12,7 @@
                  hosts_of = "us-east-1a"         whose hosts stand for this zone too
     [networks]   public_pool, nameservers
     [images]     max_bytes, sources: prefixes of the URLs that images may be registered from
+    [snapshots]  scrub_mib_per_s
     [quotas]     defaults of every account
     [instances]  default_type, keep_terminated_ms
     [scheduler]  name, filters, weighers, ratios …
@@ -84,6 +85,13 @@ class ImagesConfig(Section, frozen=True):
     sources: tuple[str, ...] = ()
 
 
+class SnapshotsConfig(Section, frozen=True):
+    """scrub_mib_per_s: how much of the store is read over in a second; 0: nothing, and what a
+    medium loses by itself is found when somebody restores it."""
+
+    scrub_mib_per_s: NotNegative = 8
+
+
 class InstancesConfig(Section, frozen=True):
     """keep_terminated_ms: how long a terminated instance stays to be seen (EC2: about an hour).
     pending_limit_ms: how long a launch or a start may take; 0: for ever."""
@@ -153,6 +161,7 @@ class Config(Section, frozen=True):
     region: RegionConfig = RegionConfig()
     networks: NetworksConfig = NetworksConfig()
     images: ImagesConfig = ImagesConfig()
+    snapshots: SnapshotsConfig = SnapshotsConfig()
     quotas: dict[str, NotNegative] = field(default_factory=dict)  # others than protos/nouns has
     instances: InstancesConfig = InstancesConfig()
     scheduler: SchedulerConfig = SchedulerConfig()

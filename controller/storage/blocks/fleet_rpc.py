@@ -33,6 +33,7 @@ class BlocksRpc:
         self._db, self._store, self._streams = db, store, streams
 
     def MissingBlocks(self, request: fleet_pb2.BlockDigests, call: Call) -> fleet_pb2.BlockDigests:
+        """Blocks that are not known to be whole are read first: a host asks for a few at a time."""
         _check_count(request, DIGESTS_MAX)
         return fleet_pb2.BlockDigests(digests=self._store.missing(BLOCK, request.digests))
 

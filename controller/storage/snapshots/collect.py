@@ -4,7 +4,8 @@ A manifest is needed while a snapshot, an image or a volume names it: a volume's
 fetch what its disk stands on again. A block is needed while a manifest in the store names it.
 Neither goes before it was left alone for KEPT_S: a copy that is under way has been told that blocks
 are here, and asks again (which makes them young) before its manifest is taken. Cut anywhere, the
-next run does the rest.
+next run does the rest. While a manifest that is needed is lost (storage/snapshots/scrub says
+whose), nobody knows which blocks it names, and no block goes.
 """
 
 import logging
@@ -15,7 +16,7 @@ from controller.storage.blocks.store import BLOCK, MANIFEST, BlockStore
 from controller.storage.snapshots.sources import DISK_FORMAT
 from controller.tables.storage import Image, Snapshot, Volume
 from protos.errors import CloudError, Kind
-from protos.manifest import Manifest, ManifestError, digest_of, hash_of
+from protos.manifest import Manifest, hash_of
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class BlockCollector:
         old = list(self._store.untouched(MANIFEST, since_s))
         if not old:
             return 0
-        needed = self._named()
+        needed = named_manifests(self._db)
         return sum(
             self._store.remove_untouched(MANIFEST, digest, since_s)
             for digest in old
@@ -48,36 +49,44 @@ class BlockCollector:
         )
 
     def _sweep_blocks(self, since_s: float) -> int:
-        """Raises ManifestError where a manifest cannot be read: then no block may go."""
         old = {hash_of(digest) for digest in self._store.untouched(BLOCK, since_s)}
         if not old:
             return 0
+        lost = named_manifests(self._db)
         for digest in self._store.all(MANIFEST):
-            old.difference_update(hash_bytes for _, hash_bytes in self._manifest(digest))
+            manifest = read_manifest(self._store, digest)
+            if manifest is not None:
+                lost.discard(digest)
+                old.difference_update(hash_bytes for _, hash_bytes in manifest)
+        if lost:
+            log.error("no blocks are collected: the store has lost %s", ", ".join(sorted(lost)))
+            return 0
         return sum(
             self._store.remove_untouched(BLOCK, f"sha256:{hash_bytes.hex()}", since_s)
             for hash_bytes in sorted(old)
         )
 
-    def _manifest(self, digest: str) -> Manifest:
-        try:
-            data = self._store.get(MANIFEST, digest)
-        except CloudError as failure:
-            if failure.kind is not Kind.NOT_FOUND:
-                raise
-            return Manifest(0)  # another controller has just collected it
-        if digest_of(data) != digest:
-            raise ManifestError(f"manifest {digest} is damaged: what it names is not known")
-        return Manifest.decode(data)
 
-    def _named(self) -> set[str]:
-        with self._db.read(ITSELF) as session:
-            return {
-                digest
-                for query in (
-                    Snapshot.select(Snapshot.digest).where(Snapshot.digest.is_null(False)),
-                    Image.select(Image.digest).where(Image.disk_format == DISK_FORMAT),
-                    Volume.select(Volume.digest).where(Volume.disk_format == DISK_FORMAT),
-                )
-                for digest in session.column(query, str)
-            }
+def read_manifest(store: BlockStore, digest: str) -> Manifest | None:
+    """None where it has just been collected by another controller, or was damaged, and is set aside
+    now."""
+    try:
+        return Manifest.decode(store.get(MANIFEST, digest))
+    except CloudError as failure:
+        if failure.kind is not Kind.NOT_FOUND:
+            raise
+        return None
+
+
+def named_manifests(db: Database) -> set[str]:
+    """Of which something is to be restored one day."""
+    with db.read(ITSELF) as session:
+        return {
+            digest
+            for query in (
+                Snapshot.select(Snapshot.digest).where(Snapshot.digest.is_null(False)),
+                Image.select(Image.digest).where(Image.disk_format == DISK_FORMAT),
+                Volume.select(Volume.digest).where(Volume.disk_format == DISK_FORMAT),
+            )
+            for digest in session.column(query, str)
+        }

@@ -29,7 +29,7 @@ from protos.manifest import (
 log = logging.getLogger(__name__)
 
 BATCH = 16  # blocks read, and sent, at once
-ASK_MOST = 4096  # digests in one question
+ASK_MOST = 256  # digests in one question: the store may have to read them all before it answers
 _ZEROS = bytes(BLOCK_BYTES)
 
 

@@ -3,18 +3,21 @@
     restore(blocks, digest, file, most_bytes, tell) -> the volume's size
 
 Called by images.cache for a source of the format "blocks", with a partial file that gets its name
-when this has returned: a block that is not what its name says ends it, and no half volume is left
-to be taken for one. Cut, it goes on behind the blocks that are in the file already, which are
-verified as well.
+when this has returned: a block that is not what its name says is asked for once more, then ends it,
+and no half volume is left to be taken for one. Cut, it goes on behind the blocks that are in the
+file already, which are verified as well.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 from hostagent.kernel.errors import DriverError
 from hostagent.storage.blocks import Blocks
 from protos.manifest import BLOCK_BYTES, Manifest, ManifestError, block_name, digest_of
+
+log = logging.getLogger(__name__)
 
 BATCH = 64  # blocks in one stream
 
@@ -65,18 +68,31 @@ def _is_there(file: BinaryIO, index: int, name: bytes) -> bool:
 def _fetch(blocks: Blocks, batch: Sequence[tuple[int, bytes]], file: BinaryIO) -> None:
     if not batch:
         return
-    wanted = [block_name(name) for _, name in batch]
+    if damaged := _fetch_once(blocks, batch, file):
+        log.warning("%d blocks came damaged, and are asked for again", len(damaged))
+        damaged = _fetch_once(blocks, damaged, file)
+    for index, name in damaged:
+        raise DriverError(
+            f"block {index} ({block_name(name)}) is damaged in the store", transient=False
+        )
+
+
+def _fetch_once(
+    blocks: Blocks, batch: Sequence[tuple[int, bytes]], file: BinaryIO
+) -> list[tuple[int, bytes]]:
+    """Answers those that were not what their names say."""
+    wanted, damaged = [block_name(name) for _, name in batch], []
     count = 0
     for (index, name), data in zip(batch, blocks.fetch(wanted), strict=False):
+        count += 1
         if len(data) != BLOCK_BYTES or hashlib.sha256(data).digest() != name:
-            raise DriverError(
-                f"block {index} ({block_name(name)}) is damaged in the store", transient=False
-            )
+            damaged.append((index, name))
+            continue
         file.seek(index * BLOCK_BYTES)
         file.write(data)
-        count += 1
     if count < len(batch):
         raise DriverError(f"{count} of {len(batch)} blocks came")
+    return damaged
 
 
 def _whole(size_bytes: int) -> int:

@@ -251,6 +251,21 @@ def test_a_corrupted_block_is_found(taken):
     assert not refused.value.transient
 
 
+def test_a_block_that_comes_damaged_is_asked_for_again(taken):
+    """What was damaged on its way, or has just been brought again, is whole the second time."""
+    bench, digest = taken
+    whole, fetch, asked = bench.restored(digest), bench.blocks.fetch, []
+
+    def once_damaged(digests):
+        asked.append(len(digests))
+        blocks = list(fetch(digests))
+        yield from [b"?" + blocks[0][1:], *blocks[1:]] if len(asked) == 1 else blocks
+
+    bench.blocks.fetch = once_damaged
+    assert bench.restored(digest) == whole
+    assert asked == [10, 1]
+
+
 def test_a_corrupted_manifest_is_found(taken):
     bench, digest = taken
     bench.blocks.manifests[digest] += b"x"
