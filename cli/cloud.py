@@ -17,7 +17,8 @@ from pathlib import Path
 
 from cli import services
 from cli.errors import CliError
-from cli.layout import ROOTS_STATE_DIR, Layout, write_private
+from cli.layout import ROOTS_STATE_DIR, Layout
+from protos.files import write_whole
 
 VERSION = 1  # of the state dir; another one is refused, see docs/decisions/0303
 MAX_FAKE_HOSTS = 500
@@ -186,7 +187,7 @@ def _owners(file: Path) -> str:
 
 
 def save(layout: Layout, cloud: Cloud) -> None:
-    write_private(layout.cloud, json.dumps(asdict(cloud), indent=2) + "\n")
+    write_whole(layout.cloud, json.dumps(asdict(cloud), indent=2) + "\n")
 
 
 def choose(

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 
 from cli.cloud import Cloud, bracketed
 from cli.errors import CliError
-from cli.layout import Layout, write_private
+from cli.layout import Layout
 from protos.config import ConfigError, read
+from protos.files import write_whole
 
 Config: TypeAlias = dict[str, Any]  # a TOML table
 
@@ -22,7 +23,7 @@ def ensure_master_key(layout: Layout) -> bool:
     """32 random bytes as ``controller/identity/sealing`` reads them: "<number>:<base64>"."""
     if layout.master_key.exists():
         return False
-    write_private(layout.master_key, f"0:{base64.b64encode(os.urandom(32)).decode()}\n")
+    write_whole(layout.master_key, f"0:{base64.b64encode(os.urandom(32)).decode()}\n")
     return True
 
 
@@ -142,7 +143,7 @@ def _write(layout: Layout, service: str, config: Config) -> None:
     text = f"# Written by `pileus up`; changes go into extra/{service}.toml.\n" + toml(config)
     path = layout.config(service)
     if not _says_already(path, text):
-        write_private(path, text)
+        write_whole(path, text)
 
 
 def _says_already(path: Path, text: str) -> bool:

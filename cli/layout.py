@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import CliError
+from protos.files import unfinished
 
 ROOTS_STATE_DIR = Path("/var/lib/pileus")
 LONGEST_SOCKET = 95  # of Linux's 107: the supervisor adds a number to its socket's name
@@ -148,19 +149,3 @@ class Layout:
         for folder in (self.logs, self.run, self.root / "controller"):
             folder.mkdir(exist_ok=True)
             folder.chmod(0o700)
-
-
-def unfinished(path: Path) -> Path:
-    """The name of a file while it is being written."""
-    return path.with_name(path.name + ".new")
-
-
-def write_private(path: Path, content: bytes | str) -> None:
-    """Writes a file whole or not at all, readable by its owner only."""
-    data = content.encode() if isinstance(content, str) else content
-    written = unfinished(path)
-    with open(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(written, path)

@@ -21,6 +21,7 @@ from pathlib import Path
 from cli.errors import CliError
 from cli.layout import Layout
 from cli.services import Program, tail
+from protos.files import write_whole
 
 NAMESPACE = Path(__file__).with_name("in-libvirt-namespace")
 VIRTLOGD_SCRIPT = Path(__file__).with_name("keep-virtlogd")
@@ -71,13 +72,14 @@ def prepare(layout: Layout, certificates: Path, boot_id: str) -> None:
     seen = layout.libvirt / "boot-id"
     if not seen.exists() or seen.read_text() != boot_id:
         _empty(layout.libvirt / "run")
-        seen.write_text(boot_id)
+        write_whole(seen, boot_id)
     certificates.mkdir(parents=True, exist_ok=True)  # libvirtd does not start without it
     etc = layout.libvirt / "etc"
     (etc / "qemu.conf").write_text(QEMU_CONF.format(certificates=certificates))
     (etc / "virtlogd.conf").write_text(VIRTLOGD_CONF)
     if not (etc / "libvirtd.conf").exists():
-        (etc / "libvirtd.conf").write_text(LIBVIRTD_CONF.format(host_uuid=uuid.uuid4()))
+        text = LIBVIRTD_CONF.format(host_uuid=uuid.uuid4())
+        write_whole(etc / "libvirtd.conf", text, mode=0o644)
 
 
 def boot_id() -> str:

@@ -18,7 +18,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cli.cloud import Cloud
 from cli.errors import CliError
-from cli.layout import Layout, write_private
+from cli.layout import Layout
+from protos.files import write_whole
 from protos.rpc import dns_name
 
 AUTHORITY_DAYS, CERTIFICATE_DAYS = 3650, 825
@@ -167,11 +168,11 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    write_private(path, pem)
+    write_whole(path, pem)
 
 
 def _write_certificate(path: Path, certificate: x509.Certificate) -> None:
-    write_private(path, certificate.public_bytes(serialization.Encoding.PEM))
+    write_whole(path, certificate.public_bytes(serialization.Encoding.PEM))
     path.chmod(0o644)
 
 

@@ -31,7 +31,8 @@ from typing import Any
 from supervisor.xmlrpc import SupervisorTransport
 
 from cli.errors import CliError
-from cli.layout import Layout, write_private
+from cli.layout import Layout
+from protos.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 # glibc keeps what threads have freed; with these it gives more back (docs/decisions/0105). Not
@@ -110,7 +111,7 @@ def write_configuration(layout: Layout, programs: Sequence[Program]) -> None:
     ]
     for program in programs:
         sections += _section(layout, program)
-    write_private(_configuration(layout), "\n".join(sections) + "\n")
+    write_whole(_configuration(layout), "\n".join(sections) + "\n")
 
 
 def _section(layout: Layout, program: Program) -> list[str]:
@@ -196,7 +197,7 @@ def ensure_running(layout: Layout, programs: Sequence[Program], fresh: bool) -> 
 def remember(layout: Layout, programs: Sequence[Program]) -> None:
     """Notes that the programs that run are of today's code and configuration."""
     now = {program.name: program.fingerprint() for program in programs}
-    write_private(_fingerprints(layout), json.dumps(now))
+    write_whole(_fingerprints(layout), json.dumps(now))
 
 
 def _replace(server: Any, name: str) -> None:

@@ -15,10 +15,11 @@ from cli import checks, cloud, configs, demo_image, images, libvirtd, pki, servi
 from cli.api import Api, ApiError, Json, operators_key
 from cli.cloud import Cloud, Wishes
 from cli.errors import CliError
-from cli.layout import Layout, write_private
+from cli.layout import Layout
 from cli.locks import Claims, alone
 from cli.progress import Progress
 from cli.services import ROOT, Program
+from protos.files import write_whole
 
 ANSWER_TIMEOUT_S, DYING_TIMEOUT_S = 60.0, 8.0
 # QEMU's capabilities alone take eight seconds; without libvirt the agent ends and is started again.
@@ -265,7 +266,7 @@ def exports(layout: Layout, chosen: Cloud, access_key: Json | None = None) -> st
 
 
 def write_env(layout: Layout, chosen: Cloud) -> None:
-    write_private(layout.env, exports(layout, chosen))
+    write_whole(layout.env, exports(layout, chosen))
 
 
 def _as_recorded(wishes: Wishes, known: Cloud | None) -> Wishes:

@@ -14,7 +14,6 @@ what is wrong with the configuration.
 
 import json
 import logging
-import os
 import random
 import sys
 from pathlib import Path
@@ -32,6 +31,7 @@ from controller.tables.identity import Account
 from controller.tables.migrations import NewerDatabase, migrate
 from protos.config import ConfigError
 from protos.errors import CloudError
+from protos.files import write_whole
 
 
 @click.group(invoke_without_command=True)
@@ -109,15 +109,7 @@ def _write_credentials(path: Path, key: NewKey) -> None:
         "access_key_id": key.access_key_id,
         "secret_access_key": key.secret_access_key,
     }
-    partial = path.with_name(path.name + ".part")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(content, file)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
+    write_whole(path, json.dumps(content) + "\n")
 
 
 if __name__ == "__main__":

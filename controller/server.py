@@ -31,6 +31,7 @@ from controller.tables.migrations import migrate
 from protos import rpc, unix_socket
 from protos.cloud.v1 import fleet_pb2_grpc
 from protos.services import SERVICES, add_to_server
+from protos.threads import vital
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +172,7 @@ class Server:
                     log.exception("%s failed", name)
                     self._stopping.wait(1.0)
 
-        thread = threading.Thread(target=loop, name=name, daemon=True)
+        thread = vital(name, loop)
         thread.start()
         self._threads.append(thread)
 

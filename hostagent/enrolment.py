@@ -10,7 +10,6 @@ certificate. Called once, at the agent's start.
 import base64
 import binascii
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from protos.cloud.v1 import fleet_pb2, fleet_pb2_grpc
+from protos.files import write_whole
 from protos.rpc import Client, TlsFiles, dns_name, peer_of_dns_name
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def enrol(
             certificate_request_pem=_certificate_request(_key(pki / "host.key"), name),
         )
         answer = (join or _join)(parsed, request)
-        _write(pki / "ca.crt", answer.ca_pem)
-        _write(pki / "controller", answer.controller_endpoint.encode())
-        _write(pki / "host.crt", answer.certificate_pem)  # last: its presence says "enrolled"
+        write_whole(pki / "ca.crt", answer.ca_pem)
+        write_whole(pki / "controller", answer.controller_endpoint.encode())
+        write_whole(pki / "host.crt", answer.certificate_pem)  # last: its presence says "enrolled"
     return read_identity(pki)
 
 
@@ -123,7 +123,7 @@ def _key(path: Path) -> ec.EllipticCurvePrivateKey:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        _write(path, pem)
+        write_whole(path, pem)
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise EnrolmentError(f"{path} is not the key that this agent made")
@@ -134,13 +134,3 @@ def _certificate_request(key: ec.EllipticCurvePrivateKey, name: str) -> bytes:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject)
     return request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, also over a power failure; for this user's eyes only."""
-    written = path.with_suffix(path.suffix + ".new")
-    with open(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(written, path)

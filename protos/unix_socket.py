@@ -36,6 +36,7 @@ from protos.cloud.v1.unix_socket_pb2 import SocketAnswer, SocketCall
 from protos.errors import CloudError, Kind
 from protos.rpc import MAX_MESSAGE_BYTES, Caller, Guard
 from protos.services import SERVICES, full_name
+from protos.threads import vital
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ class Server:
         self._threads: dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()
         self._stopping = False
-        self._acceptor = threading.Thread(target=self._accept, name="socket", daemon=True)
+        self._acceptor = vital("socket", self._accept)
 
     def start(self) -> None:
         self._acceptor.start()

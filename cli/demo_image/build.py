@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cli.demo_image import contents, debian, disk
 from cli.demo_image.debian import BuildError, Sysroot
+from protos.files import sync
 
 HERE = Path(__file__).parent
 KEPT = 2  # images in the cache: this one and the one before
@@ -42,7 +43,9 @@ def ensure(cache: Path, say: Callable[[str], None]) -> Path:
         contents.make_root(sysroot, kernel_package.removeprefix("linux-image-"), root)
         say("making the disk")
         disk.make_disk(sysroot, root, work, work / "disk.qcow2")
+        sync(work / "disk.qcow2")
         (work / "disk.qcow2").rename(target)
+        sync(cache)
     _forget_old(cache, target)
     return target
 

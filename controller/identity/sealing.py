@@ -11,13 +11,14 @@ file of exactly 32 raw bytes is key 0.
 
 import base64
 import binascii
-import os
 import random
 from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from protos.files import write_new
 
 KEY_BYTES, NONCE_BYTES = 32, 12
 
@@ -81,8 +82,4 @@ def read_master_key(path: Path, rng: random.Random) -> MasterKey:
 def make_master_key(path: Path, rng: random.Random) -> None:
     """A new master key file, readable by its owner only. Raises FileExistsError."""
     line = b"1:" + base64.b64encode(rng.randbytes(KEY_BYTES)) + b"\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+    write_new(path, line)

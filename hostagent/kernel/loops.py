@@ -4,7 +4,7 @@
     Heartbeat   reports what is new at once (a few ms apart), and everything now and then
 
 Started and stopped by service. Both end within a moment of ``stop``; work that is under way is let
-finish, as every step can be cut anyway.
+finish, as every step can be cut anyway. Where one of them fails the process ends (protos/threads).
 """
 
 import logging
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hostagent.kernel.agent import Agent
 from hostagent.kernel.kinds import Key
 from protos.errors import CloudError
+from protos.threads import submit, vital
 
 if TYPE_CHECKING:
     from protos.cloud.v1.clients import FleetClient
@@ -39,7 +40,7 @@ class Pump:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="worker")
         self._changed = threading.Condition()
         self._news, self._stopping = True, False
-        self._thread = threading.Thread(target=self._run, name="pump", daemon=True)
+        self._thread = vital("pump", self._run)
         agent.on_work = self._wake
 
     def start(self) -> None:
@@ -70,7 +71,7 @@ class Pump:
             with self._changed:
                 self._free -= len(keys)
             for key in keys:
-                self._pool.submit(self._step, key)
+                submit(self._pool, self._step, key)
 
     def _pause_s(self) -> float:
         due = self._agent.next_due() if self._free else None
@@ -95,7 +96,7 @@ class Heartbeat:
         self._agent, self._fleet, self._interval_ms = agent, fleet, interval_ms
         self._news, self._stopping = threading.Event(), threading.Event()
         self._failures = 0
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread = vital("heartbeat", self._run)
         agent.on_news = self._news.set
 
     def start(self) -> None:
@@ -128,8 +129,8 @@ class Heartbeat:
         return 0
 
     def _report(self) -> bool:
-        report = self._agent.report()
         try:
+            report = self._agent.report()
             answer = self._fleet.Report(report, timeout_s=REPORT_TIMEOUT_S)
             self._agent.delivered(report, answer)
         except CloudError as failure:

@@ -151,7 +151,7 @@ def _signal(pid: int, number: signal.Signals) -> bool:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(errors="replace")  # torn by a power failure: not what is wanted
     except FileNotFoundError:
         return ""
 

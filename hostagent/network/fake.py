@@ -22,6 +22,7 @@ from hostagent.network.config import Names
 from hostagent.network.drivers import Port
 from hostagent.network.guests import guests_of
 from protos.cloud.v1 import fleet_pb2
+from protos.files import write_whole
 
 MTU = 1500
 M = TypeVar("M", bound=Message)
@@ -152,9 +153,7 @@ class FakeNetwork:
             kept = {"vpcs": sorted(self.made), "ports": self.ports, "homes": self._homes}
             if (text := json.dumps(kept)) == self._written:
                 return  # a VPC made anew is the commonest change, and is kept by its name alone
-            written = self._path.with_suffix(".new")
-            written.write_text(text)
-            written.replace(self._path)
+            write_whole(self._path, text)
             self._written = text
 
     def _maybe_fail(self) -> None:

@@ -26,6 +26,7 @@ from typing import Any
 from hostagent.network import metadata_http
 from hostagent.network.metadata_http import Caller, Response
 from hostagent.network.metadata_tokens import Tokens
+from protos.threads import vital
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +90,7 @@ class MetadataServer:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="metadata", daemon=True
-                )
+                self._thread = vital("metadata", self._loop.run_forever)
                 self._thread.start()
             return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 

@@ -16,6 +16,32 @@ SOURCES = [
 TESTS = [path for room in ("tests", "bench") for path in sorted((ROOT / room).rglob("*.py"))]
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 70
+# Files that put others under their names by themselves. All others call protos/files, which is safe
+# against a power failure.
+WRITES_FILES = {
+    "protos/files.py": "is how",
+    "protos/build.py": "generates sources",
+    "controller/storage/images/store.py": "syncs what it has streamed, and its folder",
+    "controller/storage/blocks/store.py": "syncs too; what it sets aside is moved",
+    "hostagent/storage/images/cache.py": "syncs what it has streamed, and its folder",
+    "hostagent/storage/images/fake.py": "syncs what it has streamed",
+    "hostagent/storage/volumes/qcow2.py": "syncs what qemu-img has made, and its folder",
+    "hostagent/network/dnsmasq.py": "looks what is there, and writes anew what is not as it should",
+    "hostagent/network/namespaces.py": "kernel settings",
+    "cli/bootstrap.py": "begins before there are packages; a stamp that cannot be read is none",
+    "cli/demo_image/build.py": "syncs what it has built, and the cache",
+    "cli/demo_image/contents.py": "what it writes goes into the image",
+    "cli/demo_image/disk.py": "what it writes goes into the image",
+    "cli/libvirtd.py": "qemu.conf and virtlogd.conf are written at each start",
+    "cli/locking.py": "requirements/ is in git",
+}
+# Threads whose end ends nothing: somebody waits for it, or it is only a fake's.
+THREADS = {
+    "protos/threads.py": "is how",
+    "protos/unix_socket.py": "a connection's own: with it that ends",
+    "hostagent/network/namespaces.py": "whoever began it waits for what it answers or raises",
+    "hostagent/driver_factory.py": "a Timer of the fake hypervisor",
+}
 PURE = (
     "controller/compute/scheduling",
     "controller/compute/instances/state.py",
@@ -120,6 +146,38 @@ def test_the_gateways_two_apis_do_not_know_each_other():
 def test_a_file_is_a_sitting_a_test_too():
     lengths = {name(path): path.read_text().count("\n") for path in (*SOURCES, *TESTS)}
     assert {path: lines for path, lines in lengths.items() if lines > LONGEST_FILE} == {}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_what_is_read_back_survives_a_power_failure(path):
+    if name(path) in WRITES_FILES or under(path, "gateway"):
+        return
+    for call in calls(path):
+        one_path = len(call.args) == 1 and not call.keywords  # a text's has two, a record's fields
+        replaces = call.func.attr == "replace" and (
+            one_path or ast.unparse(call.func.value) == "os"
+        )
+        renames = call.func.attr in ("write_text", "write_bytes", "rename") or replaces
+        assert not renames, f"line {call.lineno}: protos.files.write_whole writes files"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_a_thread_that_fails_ends_its_process(path):
+    if name(path) in THREADS or under(path, "gateway"):
+        return
+    for call in calls(path):
+        assert call.func.attr not in ("Thread", "Timer"), (
+            f"line {call.lineno}: protos.threads.vital"
+        )
+
+
+def calls(path: Path) -> list[ast.Call]:
+    """Of methods and of modules' functions."""
+    return [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    ]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)

@@ -28,9 +28,10 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from controller.kernel.files import modified_s, sync_folder
+from controller.kernel.files import modified_s
 from controller.storage.blocks.marks import Marks, Place, state_of
 from protos.errors import CloudError, Kind
+from protos.files import sync
 from protos.manifest import block_name, digest_of, hash_of
 
 log = logging.getLogger(__name__)
@@ -125,10 +126,10 @@ class FolderBlocks:
             os.utime(part, (now_s, now_s))
             if not path.parent.exists():
                 path.parent.mkdir(exist_ok=True, mode=0o700)
-                sync_folder(path.parent.parent)
+                sync(path.parent.parent)
             self._checkpoint(f"{kind}:before-rename")
             os.replace(part, path)
-            sync_folder(path.parent)
+            sync(path.parent)
             self._checkpoint(f"{kind}:after-rename")
         finally:
             part.unlink(missing_ok=True)

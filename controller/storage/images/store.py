@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from controller.kernel.files import modified_s, sync_folder
+from controller.kernel.files import modified_s
 from protos import disk_files
 from protos.errors import CloudError, Kind
+from protos.files import sync
 from protos.qcow2 import Refused
 
 CHUNK_BYTES = 1024 * 1024
@@ -88,7 +89,7 @@ class FileStore:
             found = _inspect(part, disk_format)
             self._checkpoint("image:before-rename")
             os.replace(part, self._blobs / hexdigest)
-            sync_folder(self._blobs)
+            sync(self._blobs)
             self._checkpoint("image:after-rename")
         finally:
             part.unlink(missing_ok=True)
@@ -126,7 +127,7 @@ class FileStore:
         Readers that have it open read on to its end.
         """
         self._path(digest).unlink(missing_ok=True)
-        sync_folder(self._blobs)
+        sync(self._blobs)
 
     def untouched(self, since_s: float) -> list[str]:
         """The digests of files that were stored before ``since_s`` (seconds of the epoch)."""

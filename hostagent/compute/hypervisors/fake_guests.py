@@ -5,7 +5,6 @@ A part of FakeHypervisor (fake.py), which says how time passes and where guests 
 
 import json
 import math
-import os
 import random
 import threading
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from hostagent.kernel.errors import DriverError, Unavailable
 from hostagent.storage.volumes.fake import FakeVolumes
 from protos.cloud.v1 import fleet_pb2
 from protos.config import NotNegative, Probability, Section
+from protos.files import write_whole
 
 LIVING = (Power.PAUSED.value, Power.RUNNING.value, Power.SHUTTING_DOWN.value)
 
@@ -95,9 +95,7 @@ class FakeState:
         if self._path is None:
             return
         guests = {name: asdict(guest) for name, guest in self.guests.items()}
-        written = self._path.with_suffix(".new")
-        written.write_text(json.dumps({"boot_id": self._boot_id, "guests": guests}))
-        os.replace(written, self._path)
+        write_whole(self._path, json.dumps({"boot_id": self._boot_id, "guests": guests}))
 
 
 def _guest(kept: dict[str, Any]) -> Guest:

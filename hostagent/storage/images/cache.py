@@ -33,6 +33,8 @@ from hostagent.storage.images.inspect import inspect
 from hostagent.storage.snapshots.restore import restore
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
+from protos.files import sync
+from protos.threads import submit
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +112,7 @@ class Cache:
                 if self._clock() < not_before:
                     raise NotYet(why, retry_ms=not_before - self._clock())
                 job = self._jobs[path] = _Job(source)
-                self._pool.submit(self._work, path, job)
+                submit(self._pool, self._work, path, job)
             raise NotYet(job.progress(), retry_ms=RETRY_MS)
 
     def cached(self) -> Collection[str]:
@@ -241,11 +243,7 @@ class Cache:
         """Disks read it, nobody writes it; its name is there only with all of its content."""
         os.chmod(partial, 0o400)
         os.replace(partial, path)
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(self._folder)
 
     # -- the bound -----------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from hostagent.storage.blocks import Away, Blocks
 from hostagent.storage.drivers import Extent
 from hostagent.storage.snapshots.restore import restore
 from protos.cloud.v1 import fleet_pb2
+from protos.files import sync
 from protos.manifest import SIZE_BYTES_MAX
 
 FOLDER = Path("/fake/images")
@@ -89,6 +90,7 @@ class FakeImages:
                 restore(blocks, source.digest, file, SIZE_BYTES_MAX, lambda done: None)
         except Away as failure:
             raise NotYet(str(failure), retry_ms=1000) from failure
+        sync(partial)
         os.replace(partial, kept)
 
     def cached(self) -> Collection[str]:

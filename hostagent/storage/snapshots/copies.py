@@ -20,6 +20,7 @@ from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.storage.blocks import Away, Blocks
 from hostagent.storage.drivers import Volumes
 from hostagent.storage.snapshots.copier import Copied, Source, copy
+from protos.threads import submit
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -69,7 +70,7 @@ class Copies:
             begins = name not in self._jobs
             job = self._jobs.setdefault(name, _Job(source))
         if begins:
-            self._pool.submit(self._work, job)
+            submit(self._pool, self._work, job)
         with self._lock:
             outcome = job.outcome
             if outcome is None:

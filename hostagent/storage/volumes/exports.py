@@ -16,10 +16,13 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from hostagent.kernel.errors import DriverError, NotYet
 from hostagent.kernel.shell import Run
 from hostagent.storage.drivers import Disk, GuestDisk, Volumes
 from hostagent.storage.volumes.storage_daemon import StorageDaemon
+from protos.files import write_whole
 from protos.rpc import TlsFiles
 
 log = logging.getLogger(__name__)
@@ -248,22 +251,34 @@ class QemuExports:
 
     def _keep(self, volume_id: str, host_ids: Collection[str]) -> set[str]:
         """Keeps to whom the volume is served; answers all hosts that are served anything."""
-        served = json.loads(self._kept.read_text()) if self._kept.exists() else {}
+        served = self._read_kept()
         wanted = {name: hosts for name, hosts in served.items() if name != volume_id}
         if host_ids:
             wanted[volume_id] = sorted(host_ids)
         if wanted != served:
-            unfinished = self._kept.with_suffix(".new")
-            unfinished.write_text(json.dumps(wanted))
-            unfinished.replace(self._kept)
+            write_whole(self._kept, json.dumps(wanted))
         return {host for hosts in wanted.values() for host in hosts}
 
+    def _read_kept(self) -> dict[str, list[str]]:
+        """By volume, the hosts that it is served to. Where that cannot be read it is gathered anew:
+        each volume that is served is told again and again (volumes.worker)."""
+        try:
+            return msgspec.json.decode(self._kept.read_bytes(), type=dict[str, list[str]])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.DecodeError) as failure:
+            log.error("%s cannot be read, and is made anew: %s", self._kept, failure)
+            return {}
+
     def _path(self, node: str) -> Path | None:
+        """None where its volume's layers cannot be read: that is no other volume's trouble."""
         volume_id, _, number = node.rpartition(".")
-        for layer in self._volumes.chain(volume_id):
-            if str(layer.number) == number:
-                return layer.path
-        return None
+        try:
+            chain = self._volumes.chain(volume_id)
+        except (DriverError, OSError) as failure:
+            log.error("%s is served, and its layers cannot be read: %s", volume_id, failure)
+            return None
+        return next((layer.path for layer in chain if str(layer.number) == number), None)
 
 
 def _node(path: Path) -> str:

@@ -11,7 +11,6 @@ that is not cached), so that a wrong order of steps fails here too. Contract tes
 """
 
 import json
-import os
 import random
 import threading
 from collections.abc import Callable, Collection
@@ -22,6 +21,7 @@ from typing import Any
 from hostagent.kernel.errors import DriverError
 from hostagent.storage.drivers import READ_MOST_BYTES, Disk, Extent, Layer, file_format
 from protos.cloud.v1 import fleet_pb2
+from protos.files import write_whole
 
 BLOCK = 4096
 FOLDER = Path("/fake/volumes")
@@ -278,9 +278,9 @@ class FakeVolumes:
     def _keep(self) -> None:
         if self._path is None:
             return
-        written = self._path.with_suffix(".new")
-        written.write_text(json.dumps({name: asdict(kept) for name, kept in self.made.items()}))
-        os.replace(written, self._path)
+        write_whole(
+            self._path, json.dumps({name: asdict(kept) for name, kept in self.made.items()})
+        )
 
     def _maybe_fail(self) -> None:
         if self.failures and self._rng.random() < self.failures:

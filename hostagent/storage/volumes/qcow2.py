@@ -11,8 +11,8 @@ leads to was committed, and goes. Every layer states its backing file's format, 
 probed. Called by the volume manager and the steps.
 """
 
-import contextlib
 import json
+import logging
 import os
 import re
 import tempfile
@@ -24,6 +24,9 @@ from hostagent.kernel.shell import DEFAULT_TIMEOUT_S, MAX_OUTPUT_BYTES, Limits, 
 from hostagent.storage.drivers import READ_MOST_BYTES, Disk, Extent, Layer, file_format
 from hostagent.storage.volumes import header
 from protos.cloud.v1 import fleet_pb2
+from protos.files import sync
+
+log = logging.getLogger(__name__)
 
 LIMITS = Limits(memory_mib=1024, cpu_s=60)
 COMMIT_LIMITS = Limits(memory_mib=1024, cpu_s=4 * 3600)
@@ -117,11 +120,17 @@ class Qcow2Volumes:
         return chain[::-1]
 
     def bases(self) -> Collection[Path]:
+        """What layers here stand on, as far as they say it: one that cannot be read is its volume's
+        trouble, and what that began as is in the ledger."""
         found = set()
         for volume_id in self.volumes():
             for _, path in self._files(volume_id):
-                with contextlib.suppress(FileNotFoundError):  # committed or removed meanwhile
+                try:
                     found.add(header.read(path).backing)
+                except FileNotFoundError:
+                    continue  # committed or removed meanwhile
+                except (DriverError, OSError) as failure:
+                    log.error("what %s stands on cannot be read: %s", path, failure)
         return sorted(path for path in found if path and path.parent != self._folder)
 
     def add_layer(self, volume_id: str, above: int) -> Path:
@@ -266,17 +275,6 @@ class Qcow2Volumes:
     def _unfinished_path(self, volume_id: str) -> Path:
         _check(volume_id)
         return self._folder / f"{volume_id}.new"
-
-
-def sync(path: Path) -> None:
-    """A file's or a folder's content is on the disk when this returns: what has its name is whole,
-    also after a power failure.
-    """
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _check(volume_id: str) -> None:

@@ -13,11 +13,12 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from cli import bootstrap, cloud, layout
+from cli import bootstrap, cloud
 from cli.__main__ import main
 from cli.errors import CliError
 from cli.layout import Layout
 from cli.progress import Progress
+from protos.files import write_whole
 
 NOBODY = 65534
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -57,7 +58,7 @@ def roots():
         Path(folder).chmod(0o755)
         made = Layout.of(Path(folder) / "state", Path(folder) / "cache")
         made.make()
-        layout.write_private(made.cloud, json.dumps({"version": cloud.VERSION}))
+        write_whole(made.cloud, json.dumps({"version": cloud.VERSION}))
         yield made
 
 

@@ -305,3 +305,31 @@ def test_a_host_that_serves_nothing_says_so():
     with pytest.raises(DriverError, match="not configured"):
         NoExports().freeze_disks(HOLDER, {}, quiesce=False)
     assert (NoExports().holder(VOLUME), NoExports().disks(HOLDER)) == (None, ())
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"vol-0123456789', b"[]", b"\0" * 100])
+def test_whom_it_serves_is_gathered_anew_where_that_is_torn(home, torn):
+    """As a power failure may leave it: what is served is told again and again."""
+    for volume in (VOLUME, OTHER):
+        home.exports.serve(made(home, volume), [GUEST])
+    (home.folder / "nbd" / "served.json").write_bytes(torn)
+    home.again()
+    home.exports.serve(home.volumes.find(DiskSpec(volume_id=VOLUME)), [GUEST])
+    assert home.is_allowed(GUEST)
+    home.exports.withdraw(OTHER)
+    home.exports.serve(home.volumes.find(DiskSpec(volume_id=VOLUME)), [GUEST, STRANGER])
+    assert home.is_allowed(STRANGER)
+    kept = json.loads((home.folder / "nbd" / "served.json").read_text())
+    assert kept == {VOLUME: [GUEST, STRANGER]}
+
+
+def test_a_layer_that_cannot_be_read_is_its_own_volumes_trouble(home):
+    for volume in (VOLUME, OTHER):
+        home.exports.serve(made(home, volume), [GUEST])
+    (layer,) = home.volumes.chain(OTHER)
+    layer.path.write_bytes(b"torn")
+    home.manager.freeze(VOLUME, 0)
+    assert [one.number for one in home.volumes.chain(VOLUME)] == [0, 1]
+    assert home.manager.grow(VOLUME, 16 * MIB) == 16 * MIB
+    with pytest.raises(DriverError, match="is broken"):
+        home.manager.freeze(OTHER, 0)

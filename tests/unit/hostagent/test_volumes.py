@@ -66,6 +66,17 @@ def test_an_overlay_of_the_size_asked_for(volumes, base):
     assert volumes.read(VOLUME, 0, 0, 8) == b"image\0\0\0"
 
 
+@needs_qemu_img
+def test_a_layer_that_cannot_be_read_stands_in_nobodys_way(tmp_path, base):
+    """The agent's start and each fetch of an image ask what the layers here stand on."""
+    volumes = Qcow2(tmp_path).volumes
+    volumes.ensure(disk(), base)
+    for number, content in enumerate((b"torn", b"")):
+        (tmp_path / "volumes" / f"vol-1111111{number}.0.qcow2").write_bytes(content)
+        assert len(volumes.volumes()) == number + 2
+    assert list(volumes.bases()) == [base]
+
+
 def test_blank(volumes):
     made = volumes.ensure(blank(), None)
     assert (made.backing, made.backing_format) == (None, "")

@@ -20,6 +20,7 @@ import libvirt
 
 from hostagent.compute.hypervisors.libvirt.errors import check_alive, translated
 from hostagent.kernel.errors import DriverError, Unavailable
+from protos.threads import vital
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Connection:
         """
         _run_events()
         self.lost.set()
-        threading.Thread(target=self._connect, name="libvirt", daemon=True).start()
+        vital("libvirt", self._connect).start()
         wait([self._first], FIRST_ANSWER_S)
         if self._connection is not None:
             return
@@ -153,7 +154,7 @@ def _run_events() -> None:
             return
         libvirt.registerErrorHandler(lambda context, error: None, None)  # raised anyway
         libvirt.virEventRegisterDefaultImpl()
-        threading.Thread(target=_event_loop, name="libvirt-events", daemon=True).start()
+        vital("libvirt-events", _event_loop).start()
         _events_run = True
 
 
