@@ -28,7 +28,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from controller.kernel.files import modified_s
+from controller.kernel.files import modified_s, space_of
 from controller.storage.blocks.marks import Marks, Place, state_of
 from protos.errors import CloudError, Kind
 from protos.files import sync
@@ -106,7 +106,8 @@ class FolderBlocks:
     def put(self, kind: str, digest: str, data: bytes) -> bool:
         """Stores a block durably; answers whether it was not there before.
 
-        Raises INVALID where the bytes are not what their name says.
+        Raises INVALID where the bytes are not what their name says, UNAVAILABLE where there is no
+        space for them.
         """
         path = self._path(kind, digest)
         if digest_of(data) != digest:
@@ -115,6 +116,12 @@ class FolderBlocks:
             )
         if not self.missing(kind, [digest]):
             return False
+        with space_of("snapshots"):
+            self._write(kind, path, data)
+        self.missing(kind, [digest])  # read back, and known to be whole from then on
+        return True
+
+    def _write(self, kind: str, path: Path, data: bytes) -> None:
         descriptor, name = tempfile.mkstemp(suffix=".part", dir=self._incoming)
         part = Path(name)
         try:
@@ -133,8 +140,6 @@ class FolderBlocks:
             self._checkpoint(f"{kind}:after-rename")
         finally:
             part.unlink(missing_ok=True)
-        self.missing(kind, [digest])  # read back, and known to be whole from then on
-        return True
 
     def get(self, kind: str, digest: str) -> bytes:
         """Reads it whole, or not at all. Raises NOT_FOUND, also where it has just been found

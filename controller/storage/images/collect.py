@@ -1,8 +1,10 @@
 """Collecting images and bytes that nothing needs any more: a reconcile task.
 
-A blob goes in three steps, each repeatable: condemned (nobody can come to need it now), its file
-removed, its row removed. A controller that dies in between leaves a condemned row, which the next
-run finishes.
+A blob goes in three steps, each repeatable: condemned (nobody can come to need it now), its row and
+its file's name removed, its space given back. The row and the name go together, while nobody else
+writes: where another controller has removed both, and the same bytes were brought again meanwhile,
+what is there now is not condemned, and stays. A controller that dies in between leaves a condemned
+row or a hidden file, which the next run finishes.
 """
 
 from collections.abc import Sequence
@@ -94,10 +96,10 @@ class ImageCollector:
         with self._db.read(call) as session:
             condemned = self._column(session, ImageBlob.digest, ImageBlob.condemned)
         for digest in condemned:
-            self._store.remove(digest)
-        if condemned:
             with self._db.write(call) as tx:
-                tx.delete(ImageBlob, ImageBlob.digest.in_(condemned), ImageBlob.condemned)
+                if tx.delete(ImageBlob, ImageBlob.digest == digest, ImageBlob.condemned):
+                    self._store.hide(digest)
+        self._store.remove_hidden()
 
 
 def _forgettable(now_ms: int) -> Clause:

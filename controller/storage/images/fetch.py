@@ -2,7 +2,8 @@
 
 ``run_once`` takes one image, reads it to the end and makes it available, or failed with a reason.
 The row is the journal: a fetcher says every few seconds that it lives, and one that has not for a
-while has died, so that another takes its image from the beginning. An image that is deregistered
+while has died, so that another takes its image from the beginning. Each beginning is an attempt,
+however it ends, and after ATTEMPTS_MAX the image has failed. An image that is deregistered
 meanwhile stops its fetch at the next such word.
 """
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 TOUCH_EVERY_MS = 5_000
 DEAD_AFTER_MS = 60_000
 ATTEMPTS_MAX = 5
+SERVER_ERROR = "Server.InternalError"
 WAIT_MS = 10_000  # after the first failed attempt; twice as long after each further
 
 
@@ -65,6 +67,9 @@ class ImageFetcher:
         image = self._claim()
         if image is None:
             return False
+        if image.attempts > ATTEMPTS_MAX:
+            self._fail(image, SERVER_ERROR, f"Its fetch was cut off {ATTEMPTS_MAX} times")
+            return True
         try:
             stored = self._store.add(self._pieces(image), image.disk_format, self._config.max_bytes)
             rules.check_size(stored, self._config)
@@ -74,11 +79,14 @@ class ImageFetcher:
             log.info("fetching %s stopped: it is not wanted any more", image.image_id)
         except CloudError as refusal:
             if refusal.kind is not Kind.INVALID:
-                self._try_later(image, refusal.message)
+                self._try_later(image, SERVER_ERROR, refusal.message)
             else:
                 self._fail(image, "Client.InvalidImage", refusal.message)
         except Unreachable as failure:
-            self._try_later(image, str(failure))
+            self._try_later(image, "Client.ImageUnreachable", str(failure))
+        except Exception:  # of the store's disk, or a defect: whatever it is, it does not go on so
+            log.exception("fetching %s failed in a way that it should not", image.image_id)
+            self._try_later(image, SERVER_ERROR, "Its bytes cannot be kept")
         return True
 
     def _claim(self) -> Waiting | None:
@@ -130,9 +138,9 @@ class ImageFetcher:
             failed = {"status": "killed"} | columns(code, message)
             tx.advance(Image, failed, *_still_mine(image))
 
-    def _try_later(self, image: Waiting, message: str) -> None:
+    def _try_later(self, image: Waiting, code: str, message: str) -> None:
         if image.attempts >= ATTEMPTS_MAX:
-            self._fail(image, "Client.ImageUnreachable", message)
+            self._fail(image, code, message)
             return
         log.info("image %s: attempt %s failed: %s", image.image_id, image.attempts, message)
         wait_ms = WAIT_MS << (image.attempts - 1)

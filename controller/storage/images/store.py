@@ -6,11 +6,13 @@ controller/storage/images/rules' business; this knows files only.
 
     <root>/blobs/<sha256 hex>      whole, inspected, never changed; becomes real by rename
     <root>/incoming/*.part         being written; of no meaning to anyone but its writer
+    <root>/incoming/*.hidden       on its way out
 
 A second backend (S3, Swift) is one class with the methods of ``ImageStore``;
 tests/unit/controller/test_image_store.py is the contract.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -20,13 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from controller.kernel.files import modified_s
+from controller.kernel.files import modified_s, space_of
 from protos import disk_files
 from protos.errors import CloudError, Kind
 from protos.files import sync
 from protos.qcow2 import Refused
 
 CHUNK_BYTES = 1024 * 1024
+_HIDDEN = ".hidden"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 # As disk_format: qcow2 where the file begins as one, else raw; decided once, then declared.
 DECIDE_BY_HEADER = ""
@@ -49,7 +52,9 @@ class ImageStore(Protocol):
 
     def read(self, digest: str, offset: int = 0) -> Iterator[bytes]: ...
 
-    def remove(self, digest: str) -> None: ...
+    def hide(self, digest: str) -> None: ...
+
+    def remove_hidden(self) -> None: ...
 
     def untouched(self, since_s: float) -> list[str]: ...
 
@@ -76,9 +81,13 @@ class FileStore:
         """Takes a file in. ``disk_format``: qcow2, raw or DECIDE_BY_HEADER.
 
         Durable when it returns; the same bytes again are the same file. Raises INVALID for what
-        is too big or not what it was declared to be, and whatever ``chunks`` raises; nothing is
-        left behind then.
+        is too big or not what it was declared to be, UNAVAILABLE where there is no space for it,
+        and whatever ``chunks`` raises; nothing is left behind then.
         """
+        with space_of("images"):
+            return self._add(chunks, disk_format, limit_bytes)
+
+    def _add(self, chunks: Iterable[bytes], disk_format: str, limit_bytes: int) -> StoredFile:
         descriptor, name = tempfile.mkstemp(suffix=".part", dir=self._incoming)
         part = Path(name)
         try:
@@ -121,13 +130,20 @@ class FileStore:
         file.seek(offset)
         return _pieces(file)
 
-    def remove(self, digest: str) -> None:
-        """Removes a file durably, if it is there.
+    def hide(self, digest: str) -> None:
+        """Takes a file's name away, if it is there: at once, however large it is.
 
         Readers that have it open read on to its end.
         """
-        self._path(digest).unlink(missing_ok=True)
-        sync(self._blobs)
+        path = self._path(digest)
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(path, self._incoming / f"{path.name}{_HIDDEN}")
+            sync(self._blobs)
+
+    def remove_hidden(self) -> None:
+        """Gives back the space of what was hidden, by whomever."""
+        for hidden in self._incoming.glob(f"*{_HIDDEN}"):
+            hidden.unlink(missing_ok=True)
 
     def untouched(self, since_s: float) -> list[str]:
         """The digests of files that were stored before ``since_s`` (seconds of the epoch)."""

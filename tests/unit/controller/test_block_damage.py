@@ -1,5 +1,6 @@
 """Files of the block store that are not what their names say: found, set aside, brought again."""
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -160,6 +161,22 @@ def test_marks_that_are_torn_are_made_anew(tmp_path, clock):
     assert store.missing(BLOCK, [named(ONE), named(TWO)]) == [named(TWO)]
     with sqlite3.connect(tmp_path / "marks.db") as db:
         assert db.execute("SELECT count(*) FROM mark").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_disk_that_is_full_is_no_mistake_of_who_brings_something(tmp_path, clock, kind):
+    """A host waits then, and its copies have all their tries (hostagent/storage/blocks)."""
+
+    def full(name):
+        if left.pop():
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    store, left = FolderBlocks(tmp_path, clock, full), [False, False, True]
+    with pytest.raises(CloudError, match="no space left") as refused:
+        store.put(kind, named(ONE), ONE)
+    assert refused.value.kind is Kind.UNAVAILABLE
+    assert list((tmp_path / "incoming").iterdir()) == []
+    assert store.put(kind, named(ONE), ONE) is True
 
 
 # --- the scrub ------------------------------------------------------------------------------------

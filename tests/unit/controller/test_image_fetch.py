@@ -1,5 +1,6 @@
 """Fetching images over HTTP: what is allowed, resumed, tried again, given up, and stopped."""
 
+import errno
 import http.server
 import threading
 
@@ -328,3 +329,59 @@ def test_a_slow_fetcher_that_was_taken_over_publishes_nothing(world):
     world.pieces = [taken_over, qcow2_file(size=7 << 20)]
     world.fetcher.run_once()
     assert world.image().virtual_size_bytes == MIB
+
+
+# --- failures of our own --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "The store of images has no space left"),
+        (OSError(errno.EIO, "Input/output error"), "Its bytes cannot be kept"),
+        (RuntimeError("a defect"), "Its bytes cannot be kept"),
+    ],
+)
+def test_a_store_that_fails_is_tried_again_and_at_last_given_up(world, failure, said):
+    """Not fetched again for ever: the image is `pending` meanwhile, and `failed` in the end."""
+    world.register()
+    world.pieces = [b"QFI", failure]
+    for attempt in range(fetch.ATTEMPTS_MAX):
+        assert world.image().state == "pending"
+        assert world.fetcher.run_once()
+        assert not world.fetcher.run_once()
+        world.now_ms += fetch.WAIT_MS << attempt
+    image = world.image()
+    assert (image.state, image.state_reason.code) == ("failed", "Server.InternalError")
+    assert said in image.state_reason.message
+    world.now_ms += fetch.DEAD_AFTER_MS
+    assert not world.fetcher.run_once()
+
+
+def test_it_is_fetched_when_there_is_space_again(world):
+    world.register()
+    world.pieces = [OSError(errno.ENOSPC, "No space left on device")]
+    world.fetcher.run_once()
+    world.pieces = [qcow2_file()]
+    world.now_ms += fetch.WAIT_MS
+    assert world.fetcher.run_once()
+    assert world.image().state == "available"
+
+
+def test_a_fetch_that_always_ends_its_process_is_given_up(world):
+    class PowerCut(BaseException):
+        pass
+
+    def cut():
+        raise PowerCut
+
+    world.register()
+    world.pieces = [b"x", cut]
+    for _ in range(fetch.ATTEMPTS_MAX):
+        with pytest.raises(PowerCut):
+            world.fetcher.run_once()
+        world.now_ms += fetch.DEAD_AFTER_MS
+    assert world.fetcher.run_once()
+    image = world.image()
+    assert (image.state, image.state_reason.code) == ("failed", "Server.InternalError")
+    assert not world.fetcher.run_once()

@@ -56,8 +56,12 @@ def test_a_format_can_be_decided_by_the_header(store, data):
 
 def test_removed_is_gone_and_removing_again_does_no_harm(store):
     digest = store.add([b"\0" * 512], "raw", MIB).digest
-    store.remove(digest)
-    store.remove(digest)
+    reader = store.read(digest)
+    store.hide(digest)
+    store.hide(digest)
+    store.remove_hidden()
+    store.remove_hidden()
+    assert b"".join(reader) == b"\0" * 512
     for ask in (store.size_of, store.read):
         with pytest.raises(CloudError) as refusal:
             ask(digest)

@@ -1,15 +1,12 @@
-"""Images: who registers, sees and removes what (traps 36, 40), and when bytes go."""
+"""Images: who registers, sees and removes what (traps 36, 40), and what bytes are taken."""
 
 import pytest
 
 from controller.config import ImagesConfig
 from controller.kernel.call import system_call
-from controller.storage.images import collect
 from controller.storage.images.collect import ImageCollector
 from controller.storage.images.store import FileStore
-from controller.tables.storage import Image, ImageBlob, Volume
 from protos.cloud.v1 import images_pb2 as pb
-from protos.cloud.v1 import tags_pb2
 from protos.errors import CloudError, Kind
 from tests.unit.controller.refusals import refused
 from tests.unit.controller.resource_world import (
@@ -18,7 +15,6 @@ from tests.unit.controller.resource_world import (
     OPERATOR,
     World,
     tag_specification,
-    tags,
 )
 from tests.unit.controller.test_image_store import MIB, qcow2_file
 
@@ -311,74 +307,3 @@ def test_only_the_owner_deregisters(world, filled):
         with refused(Kind.WRONG_STATE, "image", "unavailable"):
             world.deregister(filled[name])
     assert names(world.describe()) == ["public"]
-
-
-def test_bytes_stay_while_anything_names_them_and_go_afterwards(world):
-    upload = world.upload()
-    image = world.register(upload.image_location)
-    with world.db.write(world.call()) as tx:
-        tx.insert(
-            Volume,
-            [
-                {
-                    "volume_id": "vol-1",
-                    "account_id": ANN,
-                    "availability_zone": "us-east-1a",
-                    "digest": upload.digest,
-                }
-            ],
-        )
-    world.collect()
-    world.deregister(image)
-    world.collect()
-    world.collect(collect.UPLOADS_KEPT_MS)
-    assert world.store.has(upload.digest)  # a disk began as these bytes
-    with world.db.write(world.call()) as tx:
-        tx.delete(Volume, Volume.volume_id == "vol-1")
-    world.collect()
-    assert not world.store.has(upload.digest)
-    with world.db.read() as session:
-        assert session.rows(ImageBlob.select()) == session.rows(Image.select()) == []
-
-
-def test_an_upload_that_nobody_registers_goes(world):
-    upload = world.upload()
-    world.collect(collect.UPLOADS_KEPT_MS - 10)
-    assert world.store.has(upload.digest)
-    world.collect(20)
-    assert not world.store.has(upload.digest)
-    world.register(world.upload().image_location)  # and may come again
-
-
-def test_bytes_that_are_just_being_removed_are_asked_to_come_again(world):
-    upload = world.upload()
-    with world.db.write(world.call()) as tx:
-        tx.advance(ImageBlob, {"condemned": True}, ImageBlob.digest == upload.digest)
-    with refused(Kind.UNAVAILABLE):
-        world.upload()
-    with refused(Kind.INVALID):
-        world.register(upload.image_location)
-
-
-def test_files_that_no_row_names_go(world):
-    orphan = world.store.add([b"\0" * 512], "raw", MIB)
-    kept = world.register(world.upload().image_location)
-    world.now_ms = 4_000_000_000_000  # far behind the day of the file
-    world.collector.run_once(system_call(world.now_ms))
-    assert not world.store.has(orphan.digest)
-    assert world.store.has(kept.digest)
-
-
-def test_what_is_deregistered_is_forgotten_with_its_tags(world):
-    location = world.upload().image_location
-    image = world.register(location, tag_specifications=tag_specification("image", a="b"))
-    world.deregister(image)
-    with refused(Kind.NOT_FOUND, "image"):
-        request = tags_pb2.CreateTagsRequest(resource_ids=[image.image_id], tags=tags(c="d"))
-        world.tags.Create(request, world.call())
-    world.collect()
-    world.collect(collect.DELETED_KEPT_MS)
-    with world.db.read() as session:
-        assert session.rows(Image.select()) == []
-
-    assert not world.tags.Describe(tags_pb2.DescribeTagsRequest(), world.call()).tags
