@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from hostagent.kernel.errors import DriverError, NotYet
+from hostagent.kernel.errors import DriverError, NotYet, Unavailable
 from hostagent.kernel.shell import Run
 from hostagent.storage.drivers import Disk, GuestDisk, Volumes
 from hostagent.storage.volumes.storage_daemon import StorageDaemon
@@ -86,7 +86,7 @@ class QemuExports:
         """Where it cannot serve (the port is another's) it has no endpoint, and all else works."""
         try:
             self._daemon.ensure()
-        except DriverError as failure:
+        except (DriverError, Unavailable) as failure:
             log.error("volumes of this host are not served to others: %s", failure)
             self.endpoint = ""
 

@@ -23,7 +23,7 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
-from hostagent.kernel.errors import DriverError
+from hostagent.kernel.errors import DriverError, Unavailable
 from hostagent.kernel.shell import Run
 from protos.rpc import TlsFiles, dns_name
 
@@ -52,18 +52,24 @@ class StorageDaemon:
         self._mark = f"path={self._socket},"
 
     def ensure(self) -> None:
-        """Raises DriverError where it cannot run."""
+        """Raises Unavailable where it cannot run: what is to be served waits for it."""
         try:
             if self.is_running() and _running(self._mark, f"{self._pid_file()}\0"):
                 return
             unfit = f"{PROGRAM} does not listen on {self._listen}"
-        except DriverError as silent:  # it would keep files and port
+        except (DriverError, Unavailable) as silent:  # it would keep files and port
             unfit = str(silent)
         if self.pids():
             log.warning("%s: it is killed and started anew", unfit)
             _kill(self.pids())
         self._socket.unlink(missing_ok=True)
         link_tls(self._folder, self._tls)
+        try:
+            self._begin()
+        except DriverError as failure:
+            raise Unavailable(f"volumes are not served to others: {failure}") from failure
+
+    def _begin(self) -> None:
         creds = f"id=tls,dir={self._folder},endpoint=server,verify-peer=on"
         with _listening(self._listen) as server:
             address = f"addr.type=fd,addr.str={server.fileno()}"
@@ -90,10 +96,10 @@ class StorageDaemon:
         self.tell("object-add", **wanted)
 
     def is_running(self) -> bool:
-        """Raises DriverError for one that does not answer."""
+        """Raises Unavailable for one that does not answer."""
         try:
             self.tell("query-version")
-        except DriverError:
+        except Unavailable:
             if self.pids():
                 raise
             return False
@@ -102,7 +108,7 @@ class StorageDaemon:
     def stop(self) -> None:
         """Whoever is connected waits for the next one."""
         pids = self.pids()
-        with contextlib.suppress(DriverError):  # then it is made to
+        with contextlib.suppress(DriverError, Unavailable):  # then it is made to
             self.tell("quit")
         _kill(pids)
         self._socket.unlink(missing_ok=True)
@@ -141,7 +147,7 @@ class StorageDaemon:
                     _ask(stream, "qmp_capabilities", {})
                     yield stream
         except (OSError, ValueError) as failure:
-            raise DriverError(f"{PROGRAM} does not answer: {failure}") from failure
+            raise Unavailable(f"{PROGRAM} does not answer: {failure}") from failure
 
 
 def stop_all(state_dir: Path) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from hostagent.kernel import shell
-from hostagent.kernel.errors import DriverError, NotYet
+from hostagent.kernel.errors import DriverError, NotYet, Unavailable
 from hostagent.kernel.shell import CommandError
 from hostagent.ledger import HostLedger, open_file
 from hostagent.storage.images.fake import FakeImages
@@ -22,6 +22,8 @@ from protos.cloud.v1.fleet_pb2 import DiskSpec, ImageSource
 from protos.rpc import dns_name
 from tests.harness.waiting import wait_until
 from tests.unit.hostagent.cloud import Authority
+from tests.unit.hostagent.rig import Rig
+from tests.unit.hostagent.test_volume_worker import observed, tell, volume
 from tests.unit.hostagent.volume_backends import NoGuests
 from tests.unit.qcow2_corpus import broken
 
@@ -256,10 +258,32 @@ def test_a_host_whose_port_is_anothers_names_no_endpoint(home):
     with socket.create_server(("127.0.0.1", home.port)):
         home.again()
         assert home.exports.endpoint == ""
-        with pytest.raises(DriverError, match="in use"):
+        with pytest.raises(Unavailable, match="in use"):
             home.exports.serve(made(home), [GUEST])
     home.again()
     assert home.exports.endpoint == f"127.0.0.1:{home.port}"
+
+
+def test_a_daemon_that_cannot_run_is_waited_for_longer_than_all_tries_last(home):
+    """Its absence is nobody's failed try: neither of a volume that is to be served, nor of one that
+    is served already."""
+    rig = Rig(home.folder)
+    rig.volumes, rig.exports = home.volumes, home.exports
+    rig.restart()
+    told = [volume(VOLUME, 1, size_bytes=8 * MIB), volume(OTHER, 2, size_bytes=8 * MIB)]
+    for one in told:
+        one.served_to_host_ids.append(GUEST)
+    tell(rig, told[0])
+    assert observed(rig, VOLUME) == "VOLUME_HERE"
+    home.exports.stop()
+    with socket.create_server(("127.0.0.1", home.port)):
+        tell(rig, told[1])
+        rig.pass_ms(90_000)
+        assert (observed(rig, VOLUME), observed(rig, OTHER)) == ("VOLUME_HERE", "VOLUME_MAKING")
+    rig.pass_ms(10_000)
+    assert observed(rig, OTHER) == "VOLUME_HERE"
+    assert home.exports.served() == [VOLUME, OTHER]
+    assert home.is_allowed(GUEST, OTHER)
 
 
 def test_two_volumes_and_the_hosts_of_both(home):
@@ -295,7 +319,7 @@ def test_who_connects_is_not_kept_waiting_by_nagles_algorithm(home):
 def test_an_address_that_is_taken_is_named(home):
     daemon = StorageDaemon(home.folder / "other", f"127.0.0.1:{home.port}", home.tls, shell.run)
     home.exports.serve(made(home), [GUEST])
-    with pytest.raises(DriverError, match=f"cannot listen on 127.0.0.1:{home.port}"):
+    with pytest.raises(Unavailable, match=f"cannot listen on 127.0.0.1:{home.port}"):
         daemon.ensure()
 
 
@@ -310,8 +334,8 @@ def test_a_host_that_serves_nothing_says_so():
 @pytest.mark.parametrize("torn", [b"", b'{"vol-0123456789', b"[]", b"\0" * 100])
 def test_whom_it_serves_is_gathered_anew_where_that_is_torn(home, torn):
     """As a power failure may leave it: what is served is told again and again."""
-    for volume in (VOLUME, OTHER):
-        home.exports.serve(made(home, volume), [GUEST])
+    for one in (VOLUME, OTHER):
+        home.exports.serve(made(home, one), [GUEST])
     (home.folder / "nbd" / "served.json").write_bytes(torn)
     home.again()
     home.exports.serve(home.volumes.find(DiskSpec(volume_id=VOLUME)), [GUEST])
@@ -324,8 +348,8 @@ def test_whom_it_serves_is_gathered_anew_where_that_is_torn(home, torn):
 
 
 def test_a_layer_that_cannot_be_read_is_its_own_volumes_trouble(home):
-    for volume in (VOLUME, OTHER):
-        home.exports.serve(made(home, volume), [GUEST])
+    for one in (VOLUME, OTHER):
+        home.exports.serve(made(home, one), [GUEST])
     (layer,) = home.volumes.chain(OTHER)
     layer.path.write_bytes(b"torn")
     home.manager.freeze(VOLUME, 0)
