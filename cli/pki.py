@@ -146,7 +146,10 @@ def _builder(
 def _is_good(path: Path, names: Names, authority: x509.Certificate, now: datetime) -> bool:
     if not path.exists() or not path.with_suffix(".key").exists():
         return False
-    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError:  # torn: it is issued anew
+        return False
     has = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     lasts = certificate.not_valid_after_utc - now > RENEWED_BEFORE
     return lasts and has == names.extension() and certificate.issuer == authority.subject
@@ -172,8 +175,7 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
 
 
 def _write_certificate(path: Path, certificate: x509.Certificate) -> None:
-    write_whole(path, certificate.public_bytes(serialization.Encoding.PEM))
-    path.chmod(0o644)
+    write_whole(path, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
 
 
 def now_utc() -> datetime:

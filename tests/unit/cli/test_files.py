@@ -36,6 +36,16 @@ def names_of(path) -> x509.SubjectAlternativeName:
     return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
 
 
+def test_a_certificate_that_is_torn_is_issued_anew(layout):
+    fake = chosen(layout, hypervisor="fake")
+    pki.ensure(layout, fake, NOW)
+    path = layout.pki / "controller.crt"
+    path.write_bytes(path.read_bytes()[:100])
+    assert pki.ensure(layout, fake, NOW)
+    assert names_of(path) and stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert not pki.ensure(layout, fake, NOW)
+
+
 def test_certificates_are_made_once(layout):
     fake = chosen(layout, hypervisor="fake")
     assert pki.ensure(layout, fake, NOW)
