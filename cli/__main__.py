@@ -25,6 +25,7 @@ from cli.progress import Progress
 from cli.services import ROOT
 from cli.status import Status
 from cli.up import Up, exports
+from protos import private_files
 from protos.version import VERSION
 
 FOLLOW_POLL_S = 0.3
@@ -32,14 +33,14 @@ AUDIT_TIMEOUT_S = 300
 
 state_dir_option = click.option(
     "--state-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     envvar="PILEUS_STATE_DIR",
     help="Where the cloud lies (also by PILEUS_STATE_DIR); by default /var/lib/pileus, or below "
     "~/.local/state without root.",
 )
 cache_dir_option = click.option(
     "--cache-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     envvar="PILEUS_CACHE_DIR",
     help="Where the demo image and QEMU's capabilities are kept for the next cloud.",
 )
@@ -53,6 +54,7 @@ def main() -> None:
     Two more are for those who work on Pileus: `./pileus test [-e lint|unit|clients|real]` runs
     every test, or those of one environment; `./pileus lock` writes the lock of its Python packages.
     """
+    private_files.begin()
 
 
 @main.command()

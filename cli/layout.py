@@ -9,8 +9,8 @@
     libvirt/         the private libvirtd: etc/ run/ lib/ log/
     logs/  run/      what the services say; the supervisor's and the controller's sockets
 
-Files with a secret are for their owner's eyes only; the folders on the way to hosts/*/run can be
-walked by everybody, since the DHCP server there is not root.
+All of it is for its owner's eyes only (docs/decisions/0310), but that other users may walk to
+pki/ca.crt, by which clients of theirs know the endpoint, and find out that a cloud is here.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from cli.errors import CliError
 from protos.files import unfinished
+from protos.private_files import make_folder
 
 ROOTS_STATE_DIR = Path("/var/lib/pileus")
 LONGEST_SOCKET = 95  # of Linux's 107: the supervisor adds a number to its socket's name
@@ -143,9 +144,8 @@ class Layout:
 
     def make(self) -> None:
         """The folders that everything else is put into."""
-        for folder in (self.root, self.pki, self.root / "hosts", self.root / "controller"):
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o755)
-        for folder in (self.logs, self.run, self.root / "controller"):
+        for folder in (self.root / "hosts", self.root / "controller", self.logs, self.run):
+            make_folder(folder)
+        for folder in (self.root, self.pki):
             folder.mkdir(exist_ok=True)
-            folder.chmod(0o700)
+            folder.chmod(0o711)

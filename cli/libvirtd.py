@@ -22,6 +22,7 @@ from cli.errors import CliError
 from cli.layout import Layout
 from cli.services import Program, tail
 from protos.files import write_whole
+from protos.private_files import make_folder
 
 NAMESPACE = Path(__file__).with_name("in-libvirt-namespace")
 VIRTLOGD_SCRIPT = Path(__file__).with_name("keep-virtlogd")
@@ -64,16 +65,16 @@ def prepare(layout: Layout, certificates: Path, boot_id: str) -> None:
 
     ``certificates``: the folder where the agent links them (configs.nbd_folder).
     """
+    make_folder(layout.libvirt)
     for folder in ("etc", "run", "lib", "log"):
-        (layout.libvirt / folder).mkdir(parents=True, exist_ok=True)
-    layout.libvirt.chmod(0o711)
+        (layout.libvirt / folder).mkdir(exist_ok=True)
     # QEMU's capabilities cost eight seconds to find out: kept where the next cloud finds them.
     (layout.cache / "libvirt").mkdir(parents=True, exist_ok=True)
     seen = layout.libvirt / "boot-id"
     if not seen.exists() or seen.read_text() != boot_id:
         _empty(layout.libvirt / "run")
         write_whole(seen, boot_id)
-    certificates.mkdir(parents=True, exist_ok=True)  # libvirtd does not start without it
+    make_folder(certificates)  # libvirtd does not start without it
     etc = layout.libvirt / "etc"
     (etc / "qemu.conf").write_text(QEMU_CONF.format(certificates=certificates))
     (etc / "virtlogd.conf").write_text(VIRTLOGD_CONF)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from cli import cloud
 from cli.errors import CliError
 from cli.layout import Layout
 
@@ -65,6 +66,8 @@ def _try(layout: Layout, make: bool) -> int | None:
     except FileNotFoundError:
         return _BUSY if make else None  # removed between the two: once more
     except OSError as failure:
+        if isinstance(failure, PermissionError):
+            cloud.load(layout)  # another user's: says whose
         raise CliError(f"the state dir cannot be used: {failure}") from failure
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -49,6 +49,7 @@ def ensure(layout: Layout, cloud: Cloud, now: datetime) -> bool:
     if not layout.ca.exists():
         _make_authority(layout, now)
         made = True
+    layout.ca.chmod(0o644)  # other users' clients know the endpoint by it
     certificate = x509.load_pem_x509_certificate(layout.ca.read_bytes())
     key = _read_key(layout.pki / "ca.key")
     for file, names in _wanted(cloud).items():
@@ -175,7 +176,7 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
 
 
 def _write_certificate(path: Path, certificate: x509.Certificate) -> None:
-    write_whole(path, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    write_whole(path, certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def now_utc() -> datetime:

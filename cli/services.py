@@ -32,6 +32,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from cli.errors import CliError
 from cli.layout import Layout
+from protos import private_files
 from protos.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,7 +101,7 @@ def write_configuration(layout: Layout, programs: Sequence[Program]) -> None:
         f"directory = {_text(ROOT)}",
         "nodaemon = true",
         "silent = true",
-        "umask = 022",
+        f"umask = {private_files.UMASK:03o}",
         *(["user = root"] if os.geteuid() == 0 else []),
         f"environment = {_environment({'PYTHONPATH': str(ROOT), 'PYTHONUNBUFFERED': '1'})}",
         "[unix_http_server]",

@@ -29,6 +29,7 @@ from controller.kernel.call import ITSELF, system_call
 from controller.kernel.database import Database, open_sqlite
 from controller.tables.identity import Account
 from controller.tables.migrations import NewerDatabase, migrate
+from protos import private_files
 from protos.config import ConfigError
 from protos.errors import CloudError
 from protos.files import write_whole
@@ -39,6 +40,7 @@ from protos.files import write_whole
 @click.pass_context
 def main(context: click.Context, path: Path) -> None:
     """The controller of a Pileus cloud. Without a command it serves."""
+    private_files.begin()
     context.obj = load(path)
     logging.basicConfig(
         level=context.obj.log_level,

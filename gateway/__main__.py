@@ -8,10 +8,12 @@ from pathlib import Path
 from gateway.config import load
 from gateway.server import serve
 from gateway.workers import WorkerDied
+from protos import private_files
 from protos.config import ConfigError
 
 
 def main() -> int:
+    private_files.begin()
     parser = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
     parser.add_argument(
         "--config", type=Path, required=True, help="TOML file, see gateway/config.py"

@@ -26,6 +26,7 @@ from hostagent.destroy import destroy
 from hostagent.enrolment import EnrolmentError
 from hostagent.kernel.errors import DriverError, Unavailable
 from hostagent.service import Service
+from protos import private_files
 from protos.config import ConfigError
 from protos.errors import CloudError, Kind
 
@@ -35,6 +36,7 @@ JOIN_PATIENCE_S = 60.0  # a controller that is starting too
 
 
 def main(arguments: list[str]) -> int:
+    private_files.begin()
     options = _parser().parse_args(arguments)
     try:
         configs = _configs(options)

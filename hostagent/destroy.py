@@ -12,13 +12,14 @@ from hostagent.driver_factory import libvirt_hypervisor, linux_network
 from hostagent.enrolment import read_identity
 from hostagent.service import hold
 from hostagent.storage.volumes.storage_daemon import stop_all
+from protos.private_files import make_folder
 
 
 def destroy(config: Config) -> list[str]:
     """Raises DriverError where something resists, OSError while the agent still runs."""
     if config.hypervisor == "fake":
         return []  # its guests are files of the state dir
-    config.state_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(config.state_dir)
     with hold(config.state_dir):
         unknown = _remove_domains(config) if (config.pki / "host.crt").exists() else []
         stop_all(config.state_dir.absolute())

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from protos.cloud.v1 import fleet_pb2, fleet_pb2_grpc
 from protos.files import write_whole
+from protos.private_files import make_folder
 from protos.rpc import Client, TlsFiles, dns_name, peer_of_dns_name
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def enrol(
     if not (pki / "host.crt").exists():
         if not token:
             raise EnrolmentError(f"no certificate in {pki}, and no join token is given")
-        pki.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(pki)
         parsed = parse_token(token)
         request = fleet_pb2.JoinRequest(
             token=token,

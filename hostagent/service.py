@@ -26,6 +26,7 @@ from hostagent.ledger import HostLedger, open_file
 from hostagent.server import HostAgent, guard
 from protos import rpc
 from protos.cloud.v1 import fleet_pb2_grpc
+from protos.private_files import make_folder
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,8 @@ class Service:
     def __init__(self, config: Config, *, only_look: bool = False):
         self._config = config
         self.consoles = config.state_dir / "instances"
-        for folder in (self.consoles, config.state_dir / "run"):
-            folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        for folder in (config.state_dir, self.consoles, config.state_dir / "run"):
+            make_folder(folder)
         self._lock = None if only_look else hold(config.state_dir)
         self.identity = enrol(config.pki, config.join_token, config.name, config.availability_zone)
         controller = config.controller or self.identity.controller

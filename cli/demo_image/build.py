@@ -35,7 +35,7 @@ def ensure(cache: Path, say: Callable[[str], None]) -> Path:
     target = cache / f"pileus-demo-{key}.qcow2"
     if target.exists():
         return target
-    with work_folder(cache) as work:
+    with work_folder(cache) as work, _modes_as_a_system_has_them():
         say(f"downloading {len(names)} Debian packages")
         sysroot = Sysroot.unpack(names, work)
         say("making the root file system")
@@ -71,6 +71,16 @@ def work_folder(cache: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(made)
         os.close(held)
+
+
+@contextmanager
+def _modes_as_a_system_has_them() -> Iterator[None]:
+    """The guest's folders get the modes that they have here, whatever the umask was."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from controller.kernel.rows import Row, columns, maker
 from controller.kernel.statements import Cursor, compiled, execute
 from controller.kernel.table import Table
 from protos.errors import CloudError, Kind
+from protos.private_files import keep_database
 
 log = logging.getLogger(__name__)
 
@@ -366,7 +367,8 @@ class Database:
 def open_sqlite(
     path: Path | str, *, lock_timeout_s: float = 10.0, synchronous: str = "full", **seams: Any
 ) -> Database:
-    """A database in one file (made where there is none), or ":memory:" for one thread's tests.
+    """A database in one file (made where there is none, and its owner's alone), or ":memory:" for
+    one thread's tests.
 
     WAL, so that readers never wait; synchronous "full", so that what was answered survives a power
     failure ("off" is for tests, whose databases die with them).
@@ -380,6 +382,8 @@ def open_sqlite(
         ("cache_size", -65536),
         ("temp_store", "memory"),
     )
+    if str(path) != ":memory:":
+        keep_database(Path(path))
     backend = peewee.SqliteDatabase(
         str(path), pragmas=pragmas, timeout=lock_timeout_s, check_same_thread=False
     )

@@ -12,7 +12,6 @@ that a kind calls vital. Other progress survives the end of the process, and may
 power: all of it can be seen anew (docs/decisions/0200). Every method may be called from any thread.
 """
 
-import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 from hostagent.kernel.kinds import AnyKind, AnyRecord, Change, Kind, P, S
 from hostagent.kernel.records import Records
 from protos.cloud.v1 import fleet_pb2
+from protos.private_files import keep_database
 
 SCHEMA_VERSION = 3
 TOMBSTONES_KEPT = 10_000  # enough to recognise leftovers; older ones are reported as unknown
@@ -41,18 +41,10 @@ def open_file(path: Path | str) -> sqlite3.Connection:
     after agent. The file is its owner's alone: specs have the user data of guests.
     """
     if str(path) != ":memory:":
-        _keep_private(Path(path))
+        keep_database(Path(path))
     db = sqlite3.connect(str(path), check_same_thread=False, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
     return db
-
-
-def _keep_private(path: Path) -> None:
-    """SQLite makes its journals with the mode of the file itself."""
-    path.touch(mode=0o600)
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(name).chmod(0o600)
 
 
 class Ledger:

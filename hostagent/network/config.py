@@ -30,7 +30,7 @@ _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 class NetworkConfig(Section, frozen=True):
     """``run_dir`` holds what lives as long as the namespaces do (DHCP files). The DHCP server reads
-    it as its own user, so every folder on the way must be open to all; no secret is in it. Unless
+    it as its own user, so every folder on the way must be open to be walked through (o+x). Unless
     said it is /run/PREFIX-network, which goes at a reboot, as namespaces do.
 
     ``pool`` are the public addresses, its first is the host's own. ``transit`` numbers the cables

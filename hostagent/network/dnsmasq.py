@@ -1,15 +1,18 @@
 """The DHCP and DNS server of one VPC: a dnsmasq in its namespace that outlives the agent.
 
-    server = Dnsmasq(namespace, folder, run)
+    server = Dnsmasq(namespace, folder, run, user)
     server.ensure(files)      running with exactly these files: left alone, told to read its hosts
                               again (SIGHUP), or started anew
     server.remove()           stopped, its folder gone
 
 It is found again by its pid file and known by its command line and namespace, not by a number
-alone. Called by the driver, one call at a time for a VPC.
+alone. It begins as root and goes on as ``user``: what it reads again is that user's, all else is
+root's, and the folder can be walked through, not listed. Called by the driver, one call at a time
+for a VPC.
 """
 
 import os
+import pwd
 import select
 import shutil
 import signal
@@ -26,16 +29,18 @@ STOP_TIMEOUT_S = 5.0
 class Dnsmasq:
     """The dnsmasq of one namespace; its files are in ``folder``."""
 
-    def __init__(self, namespace: str, folder: Path, run: Run):
-        self._namespace, self._folder, self._run = namespace, folder, run
+    def __init__(self, namespace: str, folder: Path, run: Run, user: str):
+        self._namespace, self._folder, self._run, self._user = namespace, folder, run, user
         self._config = folder / "dnsmasq.conf"
         self._told: tuple[int | None, str, str] | None = None  # pid, hosts, names that it has read
 
     def ensure(self, files: Files) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._folder.chmod(0o755)  # the DHCP server reads its hosts as its own user
-        _write(self._folder / "hosts", files.hosts)
-        _write(self._folder / "names", files.names)
+        self._folder.chmod(0o711)
+        self._keep_leases_private()
+        reader = _uid_of(self._user)
+        _write(self._folder / "hosts", files.hosts, reader)
+        _write(self._folder / "names", files.names, reader)
         pid, stale = self.pid(), self._stale_leases(files)
         if pid is None or stale or _read(self._config) != files.config:
             self._start(files, stale)
@@ -72,6 +77,12 @@ class Dnsmasq:
         except FileNotFoundError:
             return None
         return int(text) if inode == namespaces.inode(self._namespace) else None
+
+    def _keep_leases_private(self) -> None:
+        """It opens them as root, by a umask of its own where they are not there yet."""
+        leases = self._folder / "leases"
+        leases.touch(mode=0o600)
+        leases.chmod(0o600)
 
     def _leases(self) -> list[str]:
         return _read(self._folder / "leases").splitlines()
@@ -156,12 +167,24 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _write(path: Path, text: str) -> bool:
-    """Whole or not at all. Answers whether it changed anything."""
-    if path.exists() and _read(path) == text:
-        return False
+def _uid_of(user: str) -> int:
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise DriverError(
+            f"there is no user {user!r} for the DHCP server", transient=False
+        ) from None
+
+
+def _write(path: Path, text: str, reader: int = 0) -> None:
+    """Whole or not at all, for the eyes of one user."""
+    if path.exists():
+        status = path.stat()
+        if (status.st_uid, status.st_mode & 0o777) == (reader, 0o400) and _read(path) == text:
+            return
     unfinished = path.with_name(path.name + ".new")
-    unfinished.write_text(text)
-    unfinished.chmod(0o644)
+    unfinished.unlink(missing_ok=True)
+    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "w") as file:
+        file.write(text)
+        os.fchown(file.fileno(), reader, -1)
     unfinished.replace(path)
-    return True

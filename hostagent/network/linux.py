@@ -210,7 +210,8 @@ class LinuxNetwork:
 
     def _check_run_dir(self) -> None:
         """The DHCP server reads its hosts again after it has given up root's rights."""
-        self.config.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.config.run_dir.mkdir(parents=True, exist_ok=True)
+        self.config.run_dir.chmod(0o711)
         closed = [
             folder
             for folder in (self.config.run_dir, *self.config.run_dir.parents)
@@ -333,7 +334,9 @@ class LinuxNetwork:
     def _dnsmasq(self, vpc_id: str) -> dnsmasq.Dnsmasq:
         if vpc_id not in self._dhcp:
             folder = self.config.run_dir / checked(vpc_id)
-            self._dhcp[vpc_id] = dnsmasq.Dnsmasq(self.names.namespace(vpc_id), folder, self._run)
+            self._dhcp[vpc_id] = dnsmasq.Dnsmasq(
+                self.names.namespace(vpc_id), folder, self._run, self.config.dhcp_user
+            )
         return self._dhcp[vpc_id]
 
     def _forget_address(self, namespace: str, private: str) -> None:

@@ -33,6 +33,9 @@ def ensure(name: str, run: Run) -> bool:
     if exists(name):
         return False
     (NETNS_FOLDER / name).unlink(missing_ok=True)
+    if not NETNS_FOLDER.is_dir():  # all users' of the machine: as iproute2 makes it for them
+        NETNS_FOLDER.mkdir(exist_ok=True)
+        NETNS_FOLDER.chmod(0o755)
     run(["ip", "netns", "add", name])
     return True
 

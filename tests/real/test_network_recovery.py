@@ -273,6 +273,21 @@ def test_leases_and_files_go_with_the_vpc(lab, guest):
     assert ports.is_plugged(guest.nic, lab.network.names) is False
 
 
+def test_other_users_read_nothing_of_a_vpc(lab, guest):
+    """The DHCP server goes on as a user of its own, and reads its hosts again."""
+    works(guest)
+    folder = lab.config.run_dir / guest.nic.vpc_id
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())}
+    assert modes == {
+        folder.name: 0o711,
+        "dnsmasq.conf": 0o400,
+        "hosts": 0o400,
+        "names": 0o400,
+        "leases": 0o600,
+        "pid": 0o644,  # no tenant's
+    }
+
+
 def test_many_vpcs_at_once(lab):
     """As after a restart: every VPC by a thread of its own, and then all go at once."""
     ids = [lab.vpc(number) for number in range(1, 9)]

@@ -33,6 +33,7 @@ from controller.storage.blocks.marks import Marks, Place, state_of
 from protos.errors import CloudError, Kind
 from protos.files import sync
 from protos.manifest import block_name, digest_of, hash_of
+from protos.private_files import make_folder
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +87,8 @@ class FolderBlocks:
         self._incoming, self._condemned = root / "incoming", root / "condemned"
         self._damaged = root / "damaged"
         folders = self._incoming, self._condemned, self._damaged
-        for folder in (*folders, *map(root.joinpath, _FOLDERS.values())):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (root, *folders, *map(root.joinpath, _FOLDERS.values())):
+            make_folder(folder)
         self._marks = Marks(root / "marks.db")
 
     def missing(self, kind: str, digests: Collection[str]) -> list[str]:

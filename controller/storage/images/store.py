@@ -26,6 +26,7 @@ from controller.kernel.files import modified_s, space_of
 from protos import disk_files
 from protos.errors import CloudError, Kind
 from protos.files import sync
+from protos.private_files import make_folder
 from protos.qcow2 import Refused
 
 CHUNK_BYTES = 1024 * 1024
@@ -74,8 +75,8 @@ class FileStore:
     def __init__(self, root: Path, checkpoint: Callable[[str], None] = lambda name: None):
         self._blobs, self._incoming = root / "blobs", root / "incoming"
         self._checkpoint = checkpoint
-        for folder in (self._blobs, self._incoming):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (root, self._blobs, self._incoming):
+            make_folder(folder)
 
     def add(self, chunks: Iterable[bytes], disk_format: str, limit_bytes: int) -> StoredFile:
         """Takes a file in. ``disk_format``: qcow2, raw or DECIDE_BY_HEADER.

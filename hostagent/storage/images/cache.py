@@ -34,6 +34,7 @@ from hostagent.storage.snapshots.restore import restore
 from protos.cloud.v1 import fleet_pb2
 from protos.errors import CloudError, Kind
 from protos.files import sync
+from protos.private_files import make_folder
 from protos.threads import submit
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,8 @@ class Cache:
         self._failures: dict[Path, tuple[int, str, int]] = {}  # how many, why, not before
         self._on_change: Callable[[str], None] = lambda digest: None
         self._partial = folder / "partial"
-        self._partial.mkdir(parents=True, exist_ok=True)
+        for place in (folder, self._partial):
+            make_folder(place)
 
     # -- drivers.Images ------------------------------------------------------------------------
 

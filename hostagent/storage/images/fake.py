@@ -17,6 +17,7 @@ from hostagent.storage.snapshots.restore import restore
 from protos.cloud.v1 import fleet_pb2
 from protos.files import sync
 from protos.manifest import SIZE_BYTES_MAX
+from protos.private_files import make_folder
 
 FOLDER = Path("/fake/images")
 
@@ -80,7 +81,7 @@ class FakeImages:
 
     def _restore(self, source: fleet_pb2.ImageSource, blocks: Blocks) -> None:
         """At once; verified, as the real cache does."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         kept = self._folder / source.digest.removeprefix("sha256:")
         if kept.exists():
             return

@@ -25,6 +25,7 @@ from hostagent.storage.drivers import READ_MOST_BYTES, Disk, Extent, Layer, file
 from hostagent.storage.volumes import header
 from protos.cloud.v1 import fleet_pb2
 from protos.files import sync
+from protos.private_files import make_folder
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ class Qcow2Volumes:
 
     def __init__(self, folder: Path, run: Run):
         self._folder, self._run, self._reading = folder, run, folder / "reading"
-        self._reading.mkdir(parents=True, exist_ok=True)
+        for place in (folder, self._reading):
+            make_folder(place)
 
     def start(self) -> None:
         """Drops what a cut left unfinished. Before the first ``ensure``."""

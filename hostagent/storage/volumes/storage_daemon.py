@@ -25,6 +25,7 @@ from typing import Any
 
 from hostagent.kernel.errors import DriverError, Unavailable
 from hostagent.kernel.shell import Run
+from protos.private_files import make_folder
 from protos.rpc import TlsFiles, dns_name
 
 log = logging.getLogger(__name__)
@@ -230,7 +231,7 @@ def _allowing(host_ids: Collection[str]) -> dict[str, object]:
 
 def link_tls(folder: Path, tls: TlsFiles) -> None:
     """This host's certificate as QEMU looks for it, as server and as client."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name, field in TLS_NAMES.items():
         link = folder / name
         wanted = getattr(tls, field).absolute()

@@ -53,7 +53,7 @@ def all_is_imported():
 
 @pytest.fixture
 def roots():
-    """A state dir as root's `up` makes it: to be walked by everybody, its files root's alone."""
+    """A state dir as root's `up` makes it: others can walk through, all else is root's."""
     with tempfile.TemporaryDirectory(prefix="pileus-") as folder:
         Path(folder).chmod(0o755)
         made = Layout.of(Path(folder) / "state", Path(folder) / "cache")
