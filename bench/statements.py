@@ -18,8 +18,8 @@ from controller.compute.instances import describe, spec
 from controller.hosts import capacity
 from controller.kernel import columns, rows
 from controller.kernel.call import system_call
-from controller.kernel.database import open_sqlite
 from controller.kernel.prepared import prepared
+from controller.kernel.sqlite import open_sqlite
 from controller.tables.hosts import Host
 from controller.tables.migrations import migrate
 

@@ -26,7 +26,8 @@ from controller.config import Config, load
 from controller.identity.rules import NewKey
 from controller.identity.sealing import SealError, make_master_key
 from controller.kernel.call import ITSELF, system_call
-from controller.kernel.database import Database, open_sqlite
+from controller.kernel.database import Database
+from controller.kernel.sqlite import open_sqlite
 from controller.tables.identity import Account
 from controller.tables.migrations import NewerDatabase, migrate
 from protos import private_files

@@ -157,6 +157,7 @@ class Config(Section, frozen=True):
     log_level: str = "INFO"
     rpc_threads: Positive = 16
     task_interval_ms: Positive = 1_000
+    statement_limit_s: Seconds = 5.0  # of one for an account (kernel/deadline)
     tls: TlsConfig = TlsConfig()
     region: RegionConfig = RegionConfig()
     networks: NetworksConfig = NetworksConfig()

@@ -24,7 +24,8 @@ from controller.hosts.authority import Authority
 from controller.hosts.delivery import Agents
 from controller.identity.sealing import read_master_key
 from controller.kernel.call import system_call
-from controller.kernel.database import Database, open_sqlite
+from controller.kernel.database import Database
+from controller.kernel.sqlite import open_sqlite
 from controller.storage.blocks.store import FolderBlocks
 from controller.storage.images.store import FileStore
 from controller.tables.migrations import migrate
@@ -48,7 +49,7 @@ def now_ms() -> int:
 def open_database(config: Config) -> Database:
     """The database, migrated. Raises migrations.NewerDatabase."""
     config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    db = open_sqlite(config.database)
+    db = open_sqlite(config.database, statement_limit_s=config.statement_limit_s)
     migrate(db, now_ms())
     return db
 

@@ -10,15 +10,15 @@
 
 Promises. A write that was answered survives a power failure (docs/decisions/0401). ``call.dry_run``
 runs everything and rolls back at the end. One writer at a time in a process; a race lost against
-another process raises ``Conflict``, which the middleware runs again. Every wait is bounded. Queries
-are handed in unbound; SQL is what both SQLite and PostgreSQL understand.
+another process raises ``Conflict``, which the middleware runs again. Every wait is bounded, and so
+is every statement for an account (kernel/deadline). Queries are handed in unbound; SQL is what both
+SQLite and PostgreSQL understand.
 """
 
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
@@ -26,12 +26,12 @@ import peewee
 
 from controller.kernel import statements
 from controller.kernel.call import ITSELF, Call
+from controller.kernel.deadline import Deadline
 from controller.kernel.prepared import Bound
 from controller.kernel.rows import Row, columns, maker
-from controller.kernel.statements import Cursor, compiled, execute
+from controller.kernel.statements import Cursor, compiled, execute, fetch_all, fetch_one
 from controller.kernel.table import Table
 from protos.errors import CloudError, Kind
-from protos.private_files import keep_database
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +58,14 @@ class Session:
     """Runs queries inside one transaction of one connection."""
 
     def __init__(
-        self, backend: peewee.Database, on_statement: Callable[[str], None] | None, call: Call
+        self,
+        backend: peewee.Database,
+        on_statement: Callable[[str], None] | None,
+        call: Call,
+        deadline: Deadline,
     ):
         self._backend, self._on_statement = backend, on_statement
-        self.call = call
+        self.call, self._deadline = call, deadline
 
     def authorize(
         self,
@@ -86,8 +90,8 @@ class Session:
     def rows(self, query: Query) -> list[Any]: ...
     def rows(self, query: Query, row: type[Any] | None = None) -> list[Any]:
         """All rows, each a ``row``; without one (tests) a namedtuple of the columns."""
-        cursor = self._query(query)
-        return list(map(maker(cursor, row), cursor.fetchall()))
+        cursor, found = self._all(query)
+        return list(map(maker(cursor, row), found))
 
     @overload
     def one(self, query: Query, row: type[Row]) -> Row | None: ...
@@ -95,13 +99,12 @@ class Session:
     def one(self, query: Query) -> Any: ...
     def one(self, query: Query, row: type[Any] | None = None) -> Any:
         """The first row, or None."""
-        cursor = self._query(query)
-        found = cursor.fetchone()
+        cursor, found = self._first(query)
         return None if found is None else maker(cursor, row)(found)
 
     def tuples(self, query: Query) -> list[tuple[Any, ...]]:
         """All rows as plain tuples: for the widest pages."""
-        return self._query(query).fetchall()
+        return self._all(query)[1]
 
     @overload
     def value(self, query: Query, kind: type[T]) -> T | None: ...
@@ -109,27 +112,44 @@ class Session:
     def value(self, query: Query) -> Any: ...
     def value(self, query: Query, kind: type[Any] = object) -> Any:
         """The first column, which holds a ``kind``, of the first row; None where there is none."""
-        found = self._query(query).fetchone()
+        _, found = self._first(query)
         return None if found is None else found[0]
 
     def column(self, query: Query, kind: type[T]) -> list[T]:
         """The first column, which holds a ``kind``, of all rows."""
-        return [found[0] for found in self._query(query).fetchall()]
+        return [found[0] for found in self._all(query)[1]]
 
     def exists(self, query: Query) -> bool:
         """Whether the query has a row."""
-        return self._query(query).fetchone() is not None
+        return self._first(query)[1] is not None
 
-    def _query(self, query: Query) -> Cursor:
+    def _all(self, query: Query) -> tuple[Cursor, list[tuple[Any, ...]]]:
+        return self._run(fetch_all, *self._compiled(query))
+
+    def _first(self, query: Query) -> tuple[Cursor, tuple[Any, ...] | None]:
+        return self._run(fetch_one, *self._compiled(query))
+
+    def _changed(self, query: Query) -> int:
+        return self._execute(*self._compiled(query)).rowcount
+
+    def _compiled(self, query: Query) -> tuple[str, Sequence[object]]:
         if isinstance(query, Bound):
-            return self._execute(*query.compile(self._backend))
-        return self._execute(*compiled(self._backend, query))
+            return query.compile(self._backend)
+        return compiled(self._backend, query)
 
     def _execute(self, sql: str, parameters: Sequence[object] = ()) -> Cursor:
+        return self._run(lambda cursor: None, sql, parameters)[0]
+
+    def _run(
+        self, fetch: Callable[[Cursor], T], sql: str, parameters: Sequence[object]
+    ) -> tuple[Cursor, T]:
+        """The statement, to what is wanted of it: while it is fetched it runs on."""
         if self._on_statement is not None:
             self._on_statement(sql)
         try:
-            return execute(self._backend, sql, parameters)
+            with self._deadline.of(self.call):
+                cursor = execute(self._backend, sql, parameters)
+                return cursor, fetch(cursor)
         except peewee.IntegrityError as refusal:
             raise Conflict(refusal, integrity=True) from refusal
         except peewee.OperationalError as failure:
@@ -140,9 +160,13 @@ class Transaction(Session):
     """A session that may write. Made by ``Database.write``."""
 
     def __init__(
-        self, backend: peewee.Database, on_statement: Callable[[str], None] | None, call: Call
+        self,
+        backend: peewee.Database,
+        on_statement: Callable[[str], None] | None,
+        call: Call,
+        deadline: Deadline,
     ):
-        super().__init__(backend, on_statement, call)
+        super().__init__(backend, on_statement, call, deadline)
         self._after_commit: list[Callable[[], None]] = []
 
     def insert(
@@ -181,11 +205,11 @@ class Transaction(Session):
 
         changes: column name -> value or expression over the model's fields.
         """
-        return self._query(statements.update(model, changes, where)).rowcount
+        return self._changed(statements.update(model, changes, where))
 
     def advance_by(self, query: Bound) -> int:
         """``advance`` by a prepared update."""
-        return self._query(query).rowcount
+        return self._changed(query)
 
     def advance_returning(
         self,
@@ -224,14 +248,15 @@ class Transaction(Session):
             names, own = tuple(part[0]), tuple((sets or {}).items())
             shape = (tuple(keys), names, len(part), self._backend.param, guard, own)
             sql = statements.update_many(model, *shape, returning._fields)
-            cursor = self._execute(sql, [row[name] for row in part for name in names])
-            changed += map(maker(cursor, returning), cursor.fetchall())
+            values = [row[name] for row in part for name in names]
+            cursor, found = self._run(fetch_all, sql, values)
+            changed += map(maker(cursor, returning), found)
         return changed
 
     def delete(self, model: type[Table], *where: peewee.Node) -> int:
         """Removes the rows for which ``where`` holds; answers how many."""
         query = model.delete()
-        return self._query(query.where(*where) if where else query).rowcount
+        return self._changed(query.where(*where) if where else query)
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Runs ``act`` once the transaction is durable; never after a rollback or a dry run."""
@@ -264,11 +289,12 @@ class Database:
         backend: peewee.Database,
         *,
         lock_timeout_s: float = 10.0,
+        deadline: Deadline | None = None,
         checkpoint: Callable[[str], None] = lambda name: None,
         on_statement: Callable[[str], None] | None = None,
     ):
         self._backend, self._checkpoint, self._lock_timeout_s = backend, checkpoint, lock_timeout_s
-        self.on_statement = on_statement
+        self.on_statement, self._deadline = on_statement, deadline or Deadline()
         self._writing = threading.Lock()
         self._writer: int | None = None  # the thread that holds it
 
@@ -278,14 +304,14 @@ class Database:
         self._refuse_nesting()
         self._begin("BEGIN")
         try:
-            yield Session(self._backend, self.on_statement, call)
+            yield Session(self._backend, self.on_statement, call, self._deadline)
         finally:
             self._end("ROLLBACK")
 
     @contextmanager
     def write(self, call: Call) -> Iterator[Transaction]:
         """One transaction. Raises Conflict where another writer holds the database for too long."""
-        tx = Transaction(self._backend, self.on_statement, call)
+        tx = Transaction(self._backend, self.on_statement, call, self._deadline)
         with self._alone():
             self._begin("BEGIN IMMEDIATE")
             try:
@@ -362,32 +388,6 @@ class Database:
             execute(self._backend, sql)
         except peewee.OperationalError as failure:  # SQLite has already rolled back by itself
             log.info("%s: %s", sql, failure)
-
-
-def open_sqlite(
-    path: Path | str, *, lock_timeout_s: float = 10.0, synchronous: str = "full", **seams: Any
-) -> Database:
-    """A database in one file (made where there is none, and its owner's alone), or ":memory:" for
-    one thread's tests.
-
-    WAL, so that readers never wait; synchronous "full", so that what was answered survives a power
-    failure ("off" is for tests, whose databases die with them).
-    """
-    pragmas = (
-        ("journal_mode", "wal"),
-        ("synchronous", synchronous),
-        ("foreign_keys", 1),
-        ("case_sensitive_like", 1),  # as PostgreSQL's LIKE is
-        ("busy_timeout", int(lock_timeout_s * 1000)),
-        ("cache_size", -65536),
-        ("temp_store", "memory"),
-    )
-    if str(path) != ":memory:":
-        keep_database(Path(path))
-    backend = peewee.SqliteDatabase(
-        str(path), pragmas=pragmas, timeout=lock_timeout_s, check_same_thread=False
-    )
-    return Database(backend, lock_timeout_s=lock_timeout_s, **seams)
 
 
 def _translated(failure: peewee.DatabaseError) -> Exception:

@@ -11,6 +11,9 @@ import peewee
 
 from controller.kernel.table import Table
 
+# What a driver raises, as peewee's: a statement may fail while its rows are fetched, too.
+_AS_PEEWEES: Any = vars(peewee)["__exception_wrapper__"]
+
 
 class Cursor(Protocol):
     """What a database's driver answers (PEP 249)."""
@@ -33,6 +36,16 @@ def compiled(backend: peewee.Database, query: peewee.Node) -> tuple[str, list[An
 def execute(backend: peewee.Database, sql: str, parameters: Sequence[object] = ()) -> Cursor:
     cursor: Cursor = backend.execute_sql(sql, parameters)  # type: ignore[no-untyped-call]
     return cursor
+
+
+def fetch_all(cursor: Cursor) -> list[tuple[Any, ...]]:
+    with _AS_PEEWEES:
+        return cursor.fetchall()
+
+
+def fetch_one(cursor: Cursor) -> tuple[Any, ...] | None:
+    with _AS_PEEWEES:
+        return cursor.fetchone()
 
 
 def update(

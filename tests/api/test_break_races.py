@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from controller import config
 from controller.app import OWNED
 from controller.audit import discrepancies
-from controller.kernel.database import open_sqlite
+from controller.kernel.sqlite import open_sqlite
 from tests.api.asking import launch, refused
 from tests.harness.waiting import wait_until
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from controller.config import Config
 from controller.kernel.call import system_call
-from controller.kernel.database import Database, open_sqlite
+from controller.kernel.database import Database
+from controller.kernel.sqlite import open_sqlite
 from controller.storage.snapshots.collect import BlockCollector
 from controller.tables.migrations import migrate
 from protos.rpc import LocalClient

@@ -17,7 +17,8 @@ from controller import app
 from controller.config import Config, InstancesConfig, NetworksConfig
 from controller.identity.sealing import MasterKey
 from controller.kernel.call import system_call
-from controller.kernel.database import Database, open_sqlite
+from controller.kernel.database import Database
+from controller.kernel.sqlite import open_sqlite
 from controller.storage.blocks.store import FolderBlocks
 from controller.storage.images.store import FileStore
 from controller.tables.hosts import Host

@@ -20,7 +20,7 @@ from controller.hosts.kinds import Kind, Reading
 from controller.hosts.reports import Reports
 from controller.hosts.specs import Specs
 from controller.kernel.call import system_call
-from controller.kernel.database import open_sqlite
+from controller.kernel.sqlite import open_sqlite
 from controller.kernel.table import Table, id_key
 from controller.kernel.table import number as number_column
 from controller.tables.hosts import Assignment, Host

@@ -10,7 +10,7 @@ import sys
 from peewee import SQL, Select
 
 from controller.kernel.call import system_call
-from controller.kernel.database import open_sqlite
+from controller.kernel.sqlite import open_sqlite
 from controller.tables.schema import PARTIAL_INDEXES, TABLES
 
 

@@ -20,7 +20,7 @@ from controller.config import Config
 from controller.identity.authorize import authorize
 from controller.identity.sealing import MasterKey
 from controller.kernel.call import system_call
-from controller.kernel.database import open_sqlite
+from controller.kernel.sqlite import open_sqlite
 from controller.storage.blocks.store import FolderBlocks
 from controller.storage.images.store import FileStore
 from controller.tables.hosts import Host

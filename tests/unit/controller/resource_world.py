@@ -19,7 +19,7 @@ from controller.identity.quotas.rpc import QuotasServicer
 from controller.identity.quotas.rules import Quotas
 from controller.identity.tags.rpc import TagsServicer
 from controller.kernel.call import Call, Principal, system_call
-from controller.kernel.database import open_sqlite
+from controller.kernel.sqlite import open_sqlite
 from controller.network import address_pool as pool
 from controller.network.addresses.rpc import AddressesServicer
 from controller.network.default_vpc import make_default_vpc

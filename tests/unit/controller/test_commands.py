@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from controller.__main__ import main
-from controller.kernel.database import open_sqlite
+from controller.kernel.sqlite import open_sqlite
 from controller.tables.identity import Account
 from controller.tables.migrations import NEWEST
 from tests.harness import pki

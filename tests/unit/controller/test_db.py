@@ -11,10 +11,11 @@ from peewee import SQL
 from controller.identity.tags.filters import tag_filters
 from controller.kernel import filters
 from controller.kernel.call import Call, Principal, system_call
-from controller.kernel.database import Conflict, open_sqlite
+from controller.kernel.database import Conflict
 from controller.kernel.filters import page_of, where
 from controller.kernel.middleware import ATTEMPTS, Middleware
 from controller.kernel.rows import columns
+from controller.kernel.sqlite import open_sqlite
 from controller.storage.states import LIVING
 from controller.tables.compute import KeyPair
 from controller.tables.hosts import Host

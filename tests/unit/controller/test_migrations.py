@@ -7,7 +7,8 @@ import pytest
 from peewee import SQL, Select
 
 from controller.kernel.call import system_call
-from controller.kernel.database import Conflict, open_sqlite
+from controller.kernel.database import Conflict
+from controller.kernel.sqlite import open_sqlite
 from controller.tables import migrations
 from controller.tables.hosts import Host
 from controller.tables.migrations import NEWEST, NewerDatabase, ddl, migrate, version

@@ -4,8 +4,8 @@ import pytest
 from peewee import Case, PostgresqlDatabase
 
 from controller.kernel.call import system_call
-from controller.kernel.database import open_sqlite
 from controller.kernel.prepared import among, prepared
+from controller.kernel.sqlite import open_sqlite
 from controller.tables.identity import Account
 from controller.tables.migrations import migrate
 

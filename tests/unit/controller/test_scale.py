@@ -10,9 +10,9 @@ from controller.compute.instances.reconcile import _ended_placements
 from controller.config import Config
 from controller.hosts.specs import _from
 from controller.kernel.call import Call, Principal, system_call
-from controller.kernel.database import open_sqlite
 from controller.kernel.filters import Page, where
 from controller.kernel.prepared import Bound
+from controller.kernel.sqlite import open_sqlite
 from controller.network.names import DnsNames
 from controller.storage.images import sharing
 from controller.storage.snapshots import sources

@@ -8,7 +8,7 @@ from controller.compute.instances import state
 from controller.compute.instances.filters import in_state
 from controller.hosts.guests import with_guest
 from controller.kernel.call import system_call
-from controller.kernel.database import open_sqlite
+from controller.kernel.sqlite import open_sqlite
 from controller.tables.compute import Instance, Placement
 from controller.tables.hosts import Assignment, Host
 from controller.tables.identity import Account

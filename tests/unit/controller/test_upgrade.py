@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict
 
 from controller.config import Config
 from controller.kernel.call import system_call
-from controller.kernel.database import open_sqlite
+from controller.kernel.sqlite import open_sqlite
 from controller.tables.hosts import Assignment
 from controller.tables.migrations import MIGRATIONS
 from protos.cloud.v1 import identity_pb2, instances_pb2, networks_pb2, volumes_pb2
