@@ -26,8 +26,8 @@ from pathlib import Path
 
 from msgspec import field
 
-from protos import config
-from protos.config import NotNegative, Positive, Seconds, Section
+from protos import config, network_values
+from protos.config import NotNegative, Positive, Ratio, Seconds, Section
 from protos.nouns import QUOTAS
 
 
@@ -62,6 +62,9 @@ class RegionConfig(Section, frozen=True):
     public_dns_suffix: str = ""  # where the operator serves a zone of names ec2-1-2-3-4.<suffix>
 
     def __post_init__(self) -> None:
+        network_values.domain(self.name)  # it is part of private names, as hosts tell them
+        for suffix in filter(None, (self.dns_suffix, self.public_dns_suffix)):
+            network_values.domain(suffix)
         with_own_hosts = {zone.name for zone in self.zones if not zone.hosts_of}
         for zone in self.zones:
             if zone.hosts_of and zone.hosts_of not in with_own_hosts:
@@ -77,6 +80,11 @@ class NetworksConfig(Section, frozen=True):
 
     public_pool: str = "100.64.0.0/24"
     nameservers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        network_values.block(self.public_pool)
+        for nameserver in self.nameservers:
+            network_values.address(nameserver)
 
 
 class ImagesConfig(Section, frozen=True):
@@ -121,9 +129,9 @@ class SchedulerConfig(Section, frozen=True):
     weighers: dict[str, float] = field(
         default_factory=lambda: {"spread": 1.0, "image_locality": 2.0}
     )
-    cpu_ratio: float = 16.0
-    ram_ratio: float = 1.5
-    disk_ratio: float = 1.0
+    cpu_ratio: Ratio = 16.0
+    ram_ratio: Ratio = 1.5
+    disk_ratio: Ratio = 1.0
     isolated_hosts: tuple[str, ...] = ()
     isolated_images: tuple[str, ...] = ()
 

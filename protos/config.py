@@ -12,6 +12,7 @@ Nothing is guessed: a key that is not declared refuses to start, and so does a v
 other. Used by the controller, the gateway, the host agent and the CLI. docs/decisions/0309.
 """
 
+import math
 import re
 import tomllib
 import typing
@@ -24,6 +25,7 @@ import msgspec
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]  # a time limit
+Ratio = Annotated[float, msgspec.Meta(gt=0)]
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 # msgspec's messages: Expected `int`, got `str` - at `$.region.zones[1].id`
@@ -76,6 +78,9 @@ def parse(table: dict[str, Any], kind: type[S], where: str, folder: Path = Path(
             return folder / value
         raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
 
+    for key, value in _numbers(table):
+        if not math.isfinite(value):  # TOML has these; no time, ratio or multiplier is one
+            raise ConfigError(f"{where}: {key}: expected a number, got {value}")
     try:
         return msgspec.convert(table, kind, dec_hook=as_path)
     except msgspec.ValidationError as mistake:
@@ -84,6 +89,18 @@ def parse(table: dict[str, Any], kind: type[S], where: str, folder: Path = Path(
         key = (said["key"] or "").removesuffix("[...]")  # some value of a table of numbers
         told = _sentence(said["what"], *_at(kind, table, key))
         raise ConfigError(": ".join(filter(None, (where, key, told)))) from mistake
+
+
+def _numbers(value: object, key: str = "") -> Iterator[tuple[str, float]]:
+    """All numbers with a point, by key, as ``region.zones[1].id``."""
+    if isinstance(value, float):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield from _numbers(one, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for index, one in enumerate(value):
+            yield from _numbers(one, f"{key}[{index}]")
 
 
 def _at(kind: Any, value: Any, key: str) -> tuple[Any, Any]:

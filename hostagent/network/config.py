@@ -8,24 +8,24 @@ every file of this room.
 import hashlib
 import re
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from msgspec.structs import force_setattr
 
+from protos import network_values
 from protos.config import Positive, Section
 
 METADATA_ADDRESS = "169.254.169.254"
 RESOLVER_ADDRESS = (
     "169.254.169.253"  # the resolver's second address; the first is the VPC's base + 2
 )
+OWN_RESOLVER = "AmazonProvidedDNS"  # EC2's word for the VPC's own
 UPLINK = "uplink"  # the router's side of the cable to the host, inside every namespace
 
 _PREFIX = re.compile(r"[a-z][a-z0-9-]{0,11}")
 _VPC_ID = re.compile(r"vpc-[0-9a-f]{8,17}")
 _ID = re.compile(r"[a-z]+(?:-[a-z]+)*-[0-9a-f]{8,17}")
-_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
-_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 
 class NetworkConfig(Section, frozen=True):
@@ -63,6 +63,9 @@ class NetworkConfig(Section, frozen=True):
             network = IPv4Network(getattr(self, field))
             if network.num_addresses < least:
                 raise ValueError(f"{field} {network} is too small")
+        network_values.domain(self.dns_suffix)
+        for nameserver in self.nameservers:
+            network_values.address(nameserver)
         if IPv4Network(self.pool).overlaps(IPv4Network(self.transit)):
             raise ValueError(f"pool {self.pool} and transit {self.transit} overlap")
 
@@ -132,16 +135,6 @@ def checked(identifier: str) -> str:
     if not _ID.fullmatch(identifier):
         raise ValueError(f"{identifier!r} is not an id")
     return identifier
-
-
-def checked_address(address: str) -> str:
-    return str(IPv4Address(address))
-
-
-def checked_domain(name: str) -> str:
-    if len(name) > 253 or not _DOMAIN.fullmatch(name):
-        raise ValueError(f"{name!r} is not a domain name")
-    return name
 
 
 def _digits(identifier: str, count: int) -> str:

@@ -15,19 +15,19 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from hostagent.network.config import (
+    OWN_RESOLVER,
     UPLINK,
     bridge_of,
-    checked_address,
-    checked_domain,
     resolver_of,
     router_of,
 )
 from hostagent.network.guests import Guest
 from protos.cloud.v1 import fleet_pb2
+from protos.network_values import address as checked_address
+from protos.network_values import domain as checked_domain
 
 LEASE_S = 3600  # as in EC2
 MAX_LEASES = 4096
-OWN_RESOLVER = "AmazonProvidedDNS"  # EC2's word for the VPC's own
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,10 @@ class Network(Protocol):
 
     def ensure_vpc(
         self, vpc: fleet_pb2.VpcSpec, instances: Sequence[fleet_pb2.InstanceSpec]
-    ) -> None:
+    ) -> Sequence[str]:
         """Makes the VPC here exactly what ``vpc`` says for these local instances (those with a NIC
         in it): namespace, router, bridges, DHCP hosts, NAT of public addresses, and the firewall,
-        replaced atomically.
+        replaced atomically. Answers what of it made no sense and was left out, a sentence each.
         """
 
     def ensure_port(self, nic: fleet_pb2.NicSpec) -> Port:

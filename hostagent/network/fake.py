@@ -21,6 +21,7 @@ from hostagent.network import dhcp, firewall, metadata_tree, routes
 from hostagent.network.config import Names
 from hostagent.network.drivers import Port
 from hostagent.network.guests import guests_of
+from hostagent.network.sense import sensible
 from protos.cloud.v1 import fleet_pb2
 from protos.files import write_whole
 
@@ -63,10 +64,9 @@ class FakeNetwork:
 
     def ensure_vpc(
         self, vpc: fleet_pb2.VpcSpec, instances: Sequence[fleet_pb2.InstanceSpec]
-    ) -> None:
+    ) -> Sequence[str]:
         """Raises DriverError, not transient, in ``strict`` for what cannot be rendered."""
-        if self._strict:
-            _render(vpc, instances)
+        problems = _render(vpc, instances) if self._strict else []
         with self._lock:
             self._maybe_fail()
             self.made[vpc.vpc_id] = _copy(vpc)
@@ -77,6 +77,7 @@ class FakeNetwork:
                     self._drop_port(port)
             self._keep()
             self._maybe_fail()
+        return problems
 
     def ensure_port(self, nic: fleet_pb2.NicSpec) -> Port:
         with self._lock:
@@ -161,14 +162,17 @@ class FakeNetwork:
             raise DriverError("the network did not do as it was told")
 
 
-def _render(vpc: fleet_pb2.VpcSpec, instances: Sequence[fleet_pb2.InstanceSpec]) -> None:
-    guests = guests_of(vpc, instances, Names("fake"))
+def _render(vpc: fleet_pb2.VpcSpec, instances: Sequence[fleet_pb2.InstanceSpec]) -> list[str]:
+    names = Names("fake")
     try:
+        vpc, instances, problems = sensible(vpc, instances, names)
+        guests = guests_of(vpc, instances, names)
         firewall.render(vpc, guests, "100.65.0.3")
         routes.routes_of(vpc, guests)
         dhcp.render(vpc, guests, Path("/"), mtu=MTU, domain="internal", resolvers=(), user="fake")
         for guest in guests:
             metadata_tree.tree_of(vpc, guest, region="fake")
+        return problems
     except (ValueError, IndexError) as error:
         raise DriverError(
             f"the specification of {vpc.vpc_id} makes no sense: {error}", transient=False

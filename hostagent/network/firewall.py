@@ -32,12 +32,13 @@ from hostagent.network.config import (
     UPLINK,
     bridge_of,
     checked,
-    checked_address,
     resolver_of,
 )
 from hostagent.network.guests import Guest
 from hostagent.network.routes import mark_of, with_internet
+from protos import network_values
 from protos.cloud.v1 import fleet_pb2
+from protos.network_values import address as checked_address
 
 TABLE = "pileus"
 SENDER = 0x0000FFFF  # bits of a packet's mark: number of the NIC that it came from
@@ -283,6 +284,12 @@ def _matches(rule: fleet_pb2.RuleSpec, end: str, known: dict[str, str]) -> Itera
         yield where + what
 
 
+def check_rule(rule: fleet_pb2.RuleSpec) -> None:
+    """Raises ValueError for one that no rule set can have."""
+    known = f"@members_{_word(rule.group_id)}" if rule.group_id else ""
+    list(_matches(rule, "saddr", {known: rule.group_id}))
+
+
 def _protocol_match(rule: fleet_pb2.RuleSpec) -> str | None:
     name = rule.protocol.lower()
     protocol = _PROTOCOLS.get(name, name)
@@ -294,21 +301,16 @@ def _protocol_match(rule: fleet_pb2.RuleSpec) -> str | None:
     if protocol in ("tcp", "udp"):
         if (first, last) in _ANY_PORT:
             return f"meta l4proto {protocol} "
-        if not 0 <= first <= last <= 65535:
-            raise ValueError(f"ports {first} to {last}")
+        network_values.check_ports(protocol, first, last)
         return f"{protocol} dport {first if first == last else f'{first}-{last}'} "
     if protocol == "icmp":
+        network_values.check_ports(protocol, first, last)
         if first == -1:
             return "meta l4proto icmp "
-        code = "" if last == -1 else f"icmp code {_number(last)} "
-        return f"icmp type {_number(first)} {code}"
-    return f"meta l4proto {_number(int(protocol))} "
-
-
-def _number(value: int) -> int:
-    if not 0 <= value <= 255:
-        raise ValueError(f"{value} is not a number of 0 to 255")
-    return value
+        code = "" if last == -1 else f"icmp code {last} "
+        return f"icmp type {first} {code}"
+    network_values.check_protocol_number(int(protocol))
+    return f"meta l4proto {int(protocol)} "
 
 
 # -- text ------------------------------------------------------------------------------------------

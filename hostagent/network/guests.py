@@ -6,7 +6,7 @@ number gets into a rule set or a configuration file, whatever the controller sen
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -61,24 +61,17 @@ def _guests(
     numbers: dict[int, str] = {}
     found: list[Guest] = []
     for instance, nic in nics:
-        mac = nic.mac_address.lower()
-        if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1:
-            raise ValueError(f"MAC address {nic.mac_address!r}")
-        if nic.subnet_id not in subnets:
-            raise ValueError(f"{nic.network_interface_id} is in an unknown subnet {nic.subnet_id}")
-        addresses = (nic.private_ip_address, *nic.secondary_private_ip_addresses)
-        for address in addresses:
-            if IPv4Address(address) not in subnets[nic.subnet_id]:
-                raise ValueError(f"{address} is outside {subnets[nic.subnet_id]}")
+        check_nic(nic, subnets)
+        addresses = addresses_of(nic)
         found.append(
             Guest(
                 nic.network_interface_id,
                 names.tap(nic.network_interface_id),
-                mac,
+                nic.mac_address.lower(),
                 nic.private_ip_address,
                 addresses,
                 bridge_of(nic.subnet_id),
-                tuple(sorted({checked(group) for group in nic.security_group_ids})),
+                tuple(sorted(set(nic.security_group_ids))),
                 nic.source_dest_check,
                 _number(nic.private_ip_address, numbers),
                 instance,
@@ -89,6 +82,24 @@ def _guests(
     _refuse_twice("mac_address", [guest.mac_address for guest in found])
     _refuse_twice("tap", [guest.tap for guest in found])
     return found
+
+
+def check_nic(nic: fleet_pb2.NicSpec, subnets: Mapping[str, IPv4Network]) -> None:
+    """Raises ValueError."""
+    mac = nic.mac_address.lower()
+    if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1:
+        raise ValueError(f"MAC address {nic.mac_address!r}")
+    if nic.subnet_id not in subnets:
+        raise ValueError(f"{nic.network_interface_id} is in an unknown subnet {nic.subnet_id}")
+    for address in addresses_of(nic):
+        if IPv4Address(address) not in subnets[nic.subnet_id]:
+            raise ValueError(f"{address} is outside {subnets[nic.subnet_id]}")
+    for group in nic.security_group_ids:
+        checked(group)
+
+
+def addresses_of(nic: fleet_pb2.NicSpec) -> tuple[str, ...]:
+    return nic.private_ip_address, *nic.secondary_private_ip_addresses
 
 
 def _refuse_twice(what: str, values: list[str]) -> None:

@@ -51,6 +51,7 @@ from hostagent.network.guests import Guest, guests_of
 from hostagent.network.metadata_http import Caller
 from hostagent.network.metadata_server import MetadataServer, open_listener
 from hostagent.network.metadata_tokens import Tokens
+from hostagent.network.sense import sensible
 from protos.cloud.v1 import fleet_pb2
 
 log = logging.getLogger(__name__)
@@ -116,10 +117,12 @@ class LinuxNetwork:
 
     def ensure_vpc(
         self, vpc: fleet_pb2.VpcSpec, instances: Sequence[fleet_pb2.InstanceSpec]
-    ) -> None:
+    ) -> Sequence[str]:
         """The firewall comes first, then links, then what leads here from outside, then
         services.
         """
+        with _sense_of(vpc):
+            vpc, instances, problems = sensible(vpc, instances, self.names)
         guests = guests_of(vpc, instances, self.names)
         with self._locks[vpc.vpc_id]:
             namespace = self.names.namespace(vpc.vpc_id)
@@ -137,6 +140,7 @@ class LinuxNetwork:
             self._ensure_public(vpc, guests, namespace, transit, before)
             self._ensure_dhcp(vpc, guests, namespace, mtu)
             self._ensure_metadata(vpc, guests, namespace)
+        return problems
 
     def ensure_port(self, nic: fleet_pb2.NicSpec) -> Port:
         with self._locks[nic.vpc_id]:

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
-from hostagent.network.config import checked_address
 from hostagent.network.guests import Guest
 from protos.cloud.v1 import fleet_pb2
+from protos.network_values import address as checked_address
+from protos.network_values import canonical_block
 
 EVERYWHERE = "0.0.0.0/0"
 MARKED = 0x10000  # a subnet's mark is never 0, which every other flow has
@@ -44,10 +45,9 @@ def routes_of(vpc: fleet_pb2.VpcSpec, guests: Iterable[Guest]) -> Mapping[str, t
     for subnet in vpc.subnets:
         routes = {EVERYWHERE: Route(EVERYWHERE)}
         for spec in subnet.routes:
-            if ":" in spec.destination_cidr_block:
-                IPv6Network(spec.destination_cidr_block)  # guests have no IPv6: no effect
-                continue
-            network = IPv4Network(spec.destination_cidr_block)
+            network = canonical_block(spec.destination_cidr_block)
+            if isinstance(network, IPv6Network):
+                continue  # guests have no IPv6: no effect
             if not any(network.subnet_of(block) for block in local):
                 routes[str(network)] = _route(spec, str(network), forwarding)
         found[subnet.subnet_id] = tuple(routes.values())

@@ -22,7 +22,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 from hostagent.kernel.errors import DriverError
 from hostagent.kernel.shell import Run
 from hostagent.network import links, namespaces
-from hostagent.network.config import UPLINK, Names, NetworkConfig, checked_address, mac_of
+from hostagent.network.config import UPLINK, Names, NetworkConfig, mac_of
+from protos.network_values import address as checked_address
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ import hashlib
 import logging
 import threading
 import zlib
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from hostagent.kernel.errors import DriverError
@@ -43,7 +44,8 @@ class Vpcs:
         self._audit_ms, self._retry_ms = audit_ms, retry_ms
         self._locks = [threading.RLock() for _ in range(_LOCKS)]
         self._released_lock = threading.Lock()
-        self._made: dict[str, bytes] = {}  # vpc id -> fingerprint of what was made
+        # vpc id -> fingerprint of what was made, and what of it could not be
+        self._made: dict[str, tuple[bytes, Sequence[str]]] = {}
         self._audits: dict[str, int] = {}  # vpc id -> when to believe nothing again
         self._released: frozenset[str] = frozenset()  # torn down, but still in the ledger
 
@@ -56,11 +58,11 @@ class Vpcs:
         with self._lock(vpc_id):
             record = self._record(vpc_id)
             try:
-                self._make(vpc_id, record.spec)
+                problems = self._make(vpc_id, record.spec)
             except DriverError as failure:
                 self._note(vpc_id, record.revision, fleet_pb2.VPC_FAILED, str(failure))
                 raise
-            self._note(vpc_id, record.revision, fleet_pb2.VPC_HERE)
+            self._note(vpc_id, record.revision, fleet_pb2.VPC_HERE, "; ".join(problems))
 
     def plug(self, nic: fleet_pb2.NicSpec) -> None:
         """Joins its tap to its subnet, where it is not. One that was taken from its instance since
@@ -80,13 +82,18 @@ class Vpcs:
             raise DriverError(f"the controller has not described {vpc_id} yet")
         return record
 
-    def _make(self, vpc_id: str, vpc: fleet_pb2.VpcSpec) -> None:
+    def _make(self, vpc_id: str, vpc: fleet_pb2.VpcSpec) -> Sequence[str]:
+        """Answers what of it made no sense, and was left out."""
         tenants = self._tenants(vpc_id)
         wanted = _fingerprint(vpc, tenants)
-        if self._made.get(vpc_id) != wanted:
+        made, problems = self._made.get(vpc_id, (b"", ()))
+        if made != wanted:
             self._made.pop(vpc_id, None)  # half-made, should it fail
-            self._network.ensure_vpc(vpc, tenants)
-            self._made[vpc_id] = wanted
+            problems = tuple(self._network.ensure_vpc(vpc, tenants))
+            for problem in problems:
+                log.error("%s", problem)
+            self._made[vpc_id] = wanted, problems
+        return problems
 
     def _note(self, vpc_id: str, revision: int, observed: int, message: str = "") -> None:
         self._ledger.vpcs.note(vpc_id, revision=revision, observed=observed, message=message)

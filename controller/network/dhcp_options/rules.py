@@ -5,10 +5,8 @@ place (EC2 User Guide, "DHCP option sets"). The one that an account's VPCs begin
 its first VPC, and again where it was deleted.
 """
 
-import ipaddress
 import random
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from peewee import SQL
@@ -22,6 +20,7 @@ from controller.kernel.owned import Owned
 from controller.tables.compute import Placement
 from controller.tables.network import DhcpOption, DhcpOptions, Vpc
 from controller.tables.nouns import INSTANCE, VPC
+from protos import network_values
 from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, missing_parameter
 from protos.ids import new_id
@@ -35,9 +34,7 @@ OWNED = Owned(
 OWN_RESOLVER = "AmazonProvidedDNS"  # EC2's word for the VPC's own
 SERVERS_MAX = 4
 TOLD_AT_ONCE = 1000  # instances in one statement
-_LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
-_DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
-_NODE_TYPES = ("1", "2", "4", "8")  # RFC 2132, option 46
+_NODE_TYPES = tuple(map(str, network_values.NETBIOS_NODE_TYPES))
 
 
 class SetRow(NamedTuple):
@@ -159,8 +156,7 @@ def _checked(key: str, values: list[str]) -> list[str]:
     if len(values) > 1:
         raise _invalid(key, "it has one value only")
     if key == "domain-name":
-        if len(values[0]) > 253 or not _DOMAIN.fullmatch(values[0]):
-            raise _invalid(key, f"'{values[0]}' is not a domain's name")
+        _by_rule(key, network_values.domain, values[0])
     elif key == "netbios-node-type":
         if values[0] not in _NODE_TYPES:
             raise _invalid(key, f"'{values[0]}' is none of {', '.join(_NODE_TYPES)}")
@@ -181,11 +177,16 @@ def _addresses(key: str, values: Sequence[str]) -> list[str]:
         if key == "domain-name-servers" and value == OWN_RESOLVER:
             shown.append(value)
             continue
-        try:
-            shown.append(str(ipaddress.IPv4Address(value)))
-        except ValueError as unreadable:
-            raise _invalid(key, f"'{value}' is not an IPv4 address") from unreadable
+        shown.append(_by_rule(key, network_values.address, value))
     return shown
+
+
+def _by_rule(key: str, rule: Callable[[str], str], value: str) -> str:
+    """As the hosts read it."""
+    try:
+        return rule(value)
+    except ValueError as mistake:
+        raise _invalid(key, str(mistake)) from mistake
 
 
 def _invalid(key: str, why: str) -> CloudError:

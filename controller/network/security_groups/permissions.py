@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from protos.cloud.v1 import networks_pb2
 from protos.errors import CloudError, Kind, invalid_parameter
+from protos.network_values import check_ports
 
 # EC2's alphabet for names and descriptions of groups and rules.
 _TEXT = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]*")
@@ -132,28 +133,19 @@ def check_text(text: str, what: str) -> None:
 
 
 def _ports(protocol: str, rule: networks_pb2.SecurityGroupRule) -> tuple[int, int]:
+    first = rule.from_port if rule.HasField("from_port") else None
+    last = rule.to_port if rule.HasField("to_port") else None
     if protocol in ("tcp", "udp"):
-        if not rule.HasField("from_port") or not rule.HasField("to_port"):
+        if first is None or last is None:
             raise invalid_parameter(
                 "Invalid value 'Must specify both from and to ports with TCP/UDP.' for portRange."
             )
-        for port in (rule.from_port, rule.to_port):
-            if not 0 <= port <= 65535:
-                raise invalid_parameter(f"TCP/UDP port ({port}) out of range")
-        if rule.from_port > rule.to_port:
-            raise invalid_parameter(
-                f"Invalid TCP/UDP port range ({rule.from_port}:{rule.to_port}): "
-                "the first port is after the last"
-            )
-        return rule.from_port, rule.to_port
-    if protocol in ("icmp", "icmpv6"):
-        kind = rule.from_port if rule.HasField("from_port") else -1
-        code = rule.to_port if rule.HasField("to_port") else -1
-        if not -1 <= kind <= 255 or not -1 <= code <= 255:
-            raise invalid_parameter(f"ICMP type ({kind}) or code ({code}) out of range")
-        if kind == -1 and code != -1:
-            raise invalid_parameter(
-                f"ICMP code ({code}) must be -1 (all) where the type is -1 (all)"
-            )
-        return kind, code
-    return -1, -1
+    elif protocol in ("icmp", "icmpv6"):
+        first, last = -1 if first is None else first, -1 if last is None else last
+    else:
+        return -1, -1
+    try:
+        check_ports(protocol, first, last)
+    except ValueError as mistake:
+        raise invalid_parameter(str(mistake)) from mistake
+    return first, last

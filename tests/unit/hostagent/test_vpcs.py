@@ -23,7 +23,7 @@ class CountingNetwork(FakeNetwork):
 
     def ensure_vpc(self, vpc, instances):
         self.calls += 1
-        super().ensure_vpc(vpc, instances)
+        return super().ensure_vpc(vpc, instances)
 
 
 class Host:
