@@ -118,8 +118,8 @@ def _welcome(layout: Layout, chosen: Cloud) -> str:
         f"\nEndpoint: {chosen.endpoint}\n\n"
         f"{exports(layout, chosen)}\n"
         f'Or: eval "$(./pileus env{layout.option})"    Then try:\n'
-        "  aws ec2 describe-images --owners self\n"
-        "  aws ec2 run-instances --image-id $(aws ec2 describe-images --filters "
+        "  aws ec2 describe-images --owners amazon\n"  # the operator's public ones, no stranger's
+        "  aws ec2 run-instances --image-id $(aws ec2 describe-images --owners amazon --filters "
         f"Name=name,Values={DEMO_NAME} --query 'Images[0].ImageId' --output text) "
         "--instance-type t2.nano\n"
         "  aws ec2 describe-instances\n"
