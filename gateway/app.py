@@ -25,10 +25,17 @@ from werkzeug.datastructures import EnvironHeaders
 
 from gateway.aws import other_services
 from gateway.aws.endpoint import SIGNING_PARAMETERS, Endpoint
+from gateway.aws.model import API_VERSIONS
 from gateway.call import Call, Clients
 from gateway.config import is_loopback
 from gateway.native import NativeApi
-from gateway.signatures import Authenticator, HostPolicy, Identified, SignedRequest
+from gateway.signatures import (
+    Authenticator,
+    HostPolicy,
+    Identified,
+    SignedRequest,
+    unauthenticated,
+)
 from gateway.signatures.request import first, without_default_port
 from gateway.wsgi import Environ, StartResponse
 from protos import errors, rpc
@@ -39,6 +46,8 @@ access = logging.getLogger("gateway.access")
 
 XML = "text/xml;charset=UTF-8"
 JSON = "application/json"
+# In a query that only EC2's clients make, whatever it is signed for: nobody else has this version.
+_EC2S = re.compile(rf"(?:^|&)Version={API_VERSIONS['ec2']}(?:&|$)")
 _ACTION = re.compile(r"[A-Za-z0-9]{1,80}")  # what is anything else does not get into the log
 
 
@@ -147,10 +156,12 @@ def answer_openly(exchange: Exchange) -> Answer | None:
 
 def refuse_other_services(exchange: Exchange) -> None:
     """Refuses services that are not here before the body is read: S3 objects have any size."""
-    service = meant_service(exchange)
+    service, signed_for = meant_service(exchange), signed_service(exchange)
     if service and service not in (*exchange.parts.endpoints, "pileus"):
         exchange.did = service
         raise other_services.unknown(service)
+    if service == "ec2" and signed_for not in ("", *exchange.parts.endpoints, "pileus"):
+        raise unauthenticated("scope")
 
 
 def read_body(exchange: Exchange) -> None:
@@ -255,12 +266,19 @@ def meant_service(exchange: Exchange) -> str:
     if exchange.identified:
         return exchange.identified.service
     headers, query = exchange.request.headers, exchange.query
-    if service := other_services.service_of(headers.get("Authorization", ""), query):
-        return service
+    if service := signed_service(exchange):
+        ours = service in (*exchange.parts.endpoints, "pileus")
+        return "ec2" if not ours and _EC2S.search(query) else service
     if exchange.path.startswith("/v1/"):
         return "pileus"
     dialect = other_services.dialect_of("", headers, query)
     return "" if dialect in (other_services.Dialect.CBOR, other_services.Dialect.JSON) else "ec2"
+
+
+def signed_service(exchange: Exchange) -> str:
+    """The service that the signature is made for, believed or not; "" where it names none."""
+    authorization = exchange.request.headers.get("Authorization", "")
+    return other_services.service_of(authorization, exchange.query)
 
 
 def signed_request(exchange: Exchange) -> SignedRequest:

@@ -27,6 +27,10 @@ class TooManyAhead(Exception):
     """Raised into the parser, which then stops."""
 
 
+class TooManyLines(Exception):
+    """As TooManyAhead."""
+
+
 class Outgoing:
     """What uvicorn writes answers to: from ``hold()`` on all is kept, until ``release()`` sends it
     in one write, which is all that a client sees of it or none."""
@@ -72,6 +76,7 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None  # of the next head, or of lingering
         self._clogged: asyncio.TimerHandle | None = None  # deadline of an answer that is not taken
         self._in_head = True  # a header now is the head's; after it there are only trailers
+        self._lines = 0  # of the head so far
         self._fruitless = 0  # bytes since there was last a head, a piece of a body, or its end
         self._unanswered = 0
         self._said_all = False  # the client has closed its half
@@ -130,12 +135,16 @@ class Connection(HttpToolsProtocol):
     # -- the parser's
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        self._in_head, self._lines = True, 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # a trailer is no header (RFC 9110, 6.5.1), and we read none
-            super().on_header(name, value)
+        if not self._in_head:  # a trailer is no header (RFC 9110, 6.5.1), and we read none
+            return
+        self._lines += 1
+        if self._lines > self._limits.head_lines:
+            raise TooManyLines
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head, self._fruitless = False, 0
@@ -178,7 +187,7 @@ class Connection(HttpToolsProtocol):
             self._within(self._limits.idle_s)
 
     def send_400_response(self, msg: str) -> None:
-        self._break(400)
+        self._break(431 if self._lines > self._limits.head_lines else 400)
 
     def timeout_keep_alive_handler(self) -> None:
         """uvicorn's own deadline, which any byte puts off. ``_deadline`` is not."""

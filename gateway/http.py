@@ -45,6 +45,7 @@ class Limits:
     streams: int = 8  # uploads at once
     connections: int = 1000
     head_bytes: int = 64 * 1024
+    head_lines: int = 100
     body_bytes: int = 256 * 1024  # of a body that is held; times connections it is memory
     idle_s: float = 75.0  # until the head of the next request is here, and the last answer taken
     body_s: float = 20.0  # until the body is; for an upload: until its next piece is

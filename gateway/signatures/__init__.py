@@ -107,7 +107,7 @@ class Authenticator:
     ) -> Identified:
         if claim.time is not None:
             self._check_time(claim.time, None)
-        elif claim.expires is None or claim.expires < self._moment() - self._max_skew:
+        elif claim.expires is None or claim.expires <= self._moment():
             raise expired("Request has expired.")
         if claim.session_token:
             raise unauthenticated("session-token")

@@ -25,6 +25,12 @@ def outcome(answer):
     return answer.status_code, code
 
 
+def ec2s_outcome(answer):
+    """As ``outcome``, of an error in EC2's own document."""
+    assert etree.fromstring(answer.data).find("./Errors/Error/Code") is not None, answer.data
+    return outcome(answer)
+
+
 def presigned(url, *, service="ec2", expires=60, credentials=ME, region=REGION):
     request = AWSRequest("GET", url)
     SigV4QueryAuth(credentials, service, region, expires=expires).add_auth(request)

@@ -108,6 +108,15 @@ def test_the_last_bytes_of_an_answer_not_taken_hold_no_connection(closing):
     server.stop()
 
 
+def test_a_head_has_a_hundred_lines_at_most(port):
+    for lines, status in ((99, b"200"), (100, b"431")):  # and its Host
+        with connect(port) as sock, contextlib.suppress(ConnectionError):
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * lines)
+            sock.sendall(b"\r\n")
+            sock.shutdown(socket.SHUT_WR)
+            assert read_all(sock).startswith(b"HTTP/1.1 " + status)
+
+
 def test_trailers_are_bounded(port):
     with connect(port) as sock, contextlib.suppress(ConnectionError):
         sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")

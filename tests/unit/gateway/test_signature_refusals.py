@@ -65,7 +65,7 @@ def test_19_a_date_off_by_more_than_some_minutes(minutes, status):
     ("scope", "expected"),
     [
         ({"region": "eu-west-1"}, (401, "AuthFailure")),
-        ({"service": "s3"}, (501, "NotImplemented")),  # test_other_services.py has more
+        ({"service": "s3"}, (401, "AuthFailure")),  # of other requests: test_other_services.py
         ({"service": "sts", "region": "us-east-1"}, (400, "InvalidAction")),
     ],
 )

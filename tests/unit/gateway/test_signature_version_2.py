@@ -39,6 +39,7 @@ def test_18_version_2_tampered_with():
         {"Timestamp": now_iso(hours=-1)},
         {"Timestamp": now_iso(hours=1)},
         {"Expires": now_iso(hours=-1)},
+        {"Expires": now_iso(seconds=-2)},
     ],
 )
 def test_18_version_2_out_of_time(time):

@@ -7,7 +7,15 @@ import hmac
 import pytest
 
 from gateway.signatures.sigv4 import canonical_path, canonical_query
-from tests.unit.gateway.signing import ASK, FORM, get, outcome, presigned, signed_headers
+from tests.unit.gateway.signing import (
+    ASK,
+    FORM,
+    ec2s_outcome,
+    get,
+    outcome,
+    presigned,
+    signed_headers,
+)
 from tests.unit.gateway.world import KEY_ID, REGION, SECRET, signing_key
 
 # -- 17: the body's hash
@@ -64,10 +72,21 @@ def test_18_presigned_for_sts_as_tools_do(world):
     assert get(world, url).status_code == 200
 
 
-@pytest.mark.parametrize("expires", [0, 604_801])
+@pytest.mark.parametrize("expires", [0, -5, 604_801, 10_000_000])
 def test_18_presigned_for_too_long_or_never(world, expires):
     url = presigned(f"http://localhost/?{ASK}", expires=expires)
-    assert outcome(get(world, url)) == (400, "IncompleteSignature")
+    assert ec2s_outcome(get(world, url)) == (400, "IncompleteSignature")
+
+
+def test_18_presigned_without_the_host(world):
+    url = presigned(f"http://localhost/?{ASK}").replace("SignedHeaders=host", "SignedHeaders=date")
+    assert ec2s_outcome(get(world, url)) == (400, "IncompleteSignature")
+
+
+@pytest.mark.parametrize("service", ["s3", "rds", "EC2", "lambda"])
+def test_18_an_action_of_ec2s_presigned_for_another_service(world, service):
+    url = presigned(f"http://localhost/?{ASK}", service=service)
+    assert ec2s_outcome(get(world, url)) == (401, "AuthFailure")
 
 
 # -- canonical forms that botocore's own requests above do not reach
