@@ -320,7 +320,7 @@ def _resources(
     region = config.region
     return {
         "Images": ImagesServicer(
-            db, rng, store, config.images, snapshots, ImageMaker(rng, snapshots, feed)
+            db, rng, store, config.images, snapshots, ImageMaker(rng, snapshots, feed), quotas
         ),
         "Volumes": _volumes(config, db, rng, quotas, feed),
         "Networks": NetworksServicer(db, rng, quotas, feed, _names(config), region),

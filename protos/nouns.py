@@ -202,12 +202,14 @@ _STORED = (
         not_found="InvalidAMIID.NotFound",
         malformed="InvalidAMIID.Malformed",
         absent="The image id{s} '[{ids}]' {do} not exist",
+        # Everybody finds a public image: that is a right, which the operator gives.
+        quotas=(Quota("public_images_per_account", 0),),
         codes={
             _EXISTS: "InvalidAMIName.Duplicate",
             _WRONG: "InvalidAMIID.Unavailable",
             (Kind.WRONG_STATE, "unavailable"): "InvalidAMIID.Unavailable",
             _IN_USE: "InvalidAMIID.Unavailable",
-            _QUOTA: "ResourceLimitExceeded",  # of those that it is shared with
+            _QUOTA: "ResourceLimitExceeded",  # also of those that it is shared with
         },
     ),
     Noun(

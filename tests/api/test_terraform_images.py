@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.api.asking import launch_one, refused, the_one
+from tests.api.test_publishing import allow
 from tests.harness.waiting import wait_until
 
 
@@ -240,6 +241,7 @@ def test_aws_ami_launch_permission(cloud, account, other, terraform):
     assert permissions(account, image_id) == []
     assert refused(other.ec2.run_instances, **launching) == "InvalidAMIID.NotFound"
 
+    allow(cloud, account, 1)
     change(account, image_id, Add=[{"Group": "all"}])
     assert permissions(account, image_id) == [{"Group": "all"}]
     public = [{"Name": "is-public", "Values": ["true"]}, {"Name": "name", "Values": ["shared"]}]

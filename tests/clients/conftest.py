@@ -32,6 +32,7 @@ FIRST = (
     "test_ansible_metadata.py",
     "test_fog.py",
 )
+CONTROLLER = "[quotas]\npublic_images_per_account = 5\n"  # clients publish images of theirs
 GATEWAY = "sigv2 = true"  # for libcloud and boto 2; off by default
 
 
@@ -87,7 +88,8 @@ class Customer:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory):
-    with ProcessCloud(tmp_path_factory.mktemp("cloud"), gateway=GATEWAY) as cloud:
+    folder = tmp_path_factory.mktemp("cloud")
+    with ProcessCloud(folder, gateway=GATEWAY, controller=CONTROLLER) as cloud:
         yield cloud
 
 

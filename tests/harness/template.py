@@ -54,6 +54,7 @@ def config_in(folder: Path) -> Config:
         state_dir=folder,
         networks=NetworksConfig(public_pool="100.64.0.0/27"),
         instances=InstancesConfig(keep_terminated_ms=120_000),
+        quotas={"public_images_per_account": 3},
     )
 
 

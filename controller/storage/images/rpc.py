@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from controller.config import ImagesConfig
+from controller.identity.quotas.rules import Quotas
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
 from controller.storage.images import rules, sharing
@@ -35,9 +36,10 @@ class ImagesServicer:
         config: ImagesConfig,
         snapshots: SnapshotRules,
         maker: ImageMaker,
+        quotas: Quotas,
     ):
         self._db, self._rng, self._store, self._config = db, rng, store, config
-        self._snapshots, self._maker = snapshots, maker
+        self._snapshots, self._maker, self._quotas = snapshots, maker, quotas
         self._uploads = threading.BoundedSemaphore(UPLOADS_AT_ONCE)
 
     def Describe(
@@ -48,6 +50,8 @@ class ImagesServicer:
 
     def Register(self, request: images_pb2.RegisterImageRequest, call: Call) -> images_pb2.Image:
         with self._db.write(call) as tx:
+            if request.public:
+                sharing.check_may_publish(tx, self._quotas)
             image_id = rules.register(tx, self._rng, self._config, request)
             return describe_image(tx, call.account_id, image_id)
 
@@ -72,7 +76,7 @@ class ImagesServicer:
         self, request: images_pb2.ModifyImageAttributeRequest, call: Call
     ) -> common_pb2.Empty:
         with self._db.write(call) as tx:
-            sharing.modify(tx, request)
+            sharing.modify(tx, self._quotas, request)
         return common_pb2.Empty()
 
     def ResetAttribute(self, request: images_pb2.ImageRequest, call: Call) -> common_pb2.Empty:

@@ -8,6 +8,9 @@ DescribeImageAttribute, ModifyImageAttribute, ResetImageAttribute.
 
 from typing import NamedTuple
 
+from peewee import SQL, fn
+
+from controller.identity.quotas.rules import Quotas, exceeded
 from controller.identity.shares import Shares
 from controller.kernel.call import Call
 from controller.kernel.database import Session, Transaction
@@ -33,6 +36,7 @@ OWNED = Owned(
         "ec2:Public": Image.public,
     },
 )
+PUBLIC_IMAGES = "public_images_per_account"
 SHARES = Shares(Image.image_id, ImageShare.image_id, "image")
 
 
@@ -109,9 +113,29 @@ def attributes(session: Session, call: Call, image_id: str) -> images_pb2.ImageS
     )
 
 
-def modify(tx: Transaction, request: images_pb2.ModifyImageAttributeRequest) -> None:
+def check_may_publish(tx: Transaction, quotas: Quotas) -> None:
+    """Whether the caller may have one more public image, which all others find by its name. The
+    operator's are the cloud's own. Raises QUOTA."""
+    if tx.call.operator:
+        return
+    own = Image.account_id == tx.call.account_id, SHARES.with_all, Image.status.not_in(GONE)
+    there = tx.value(Image.select(fn.COUNT(SQL("1"))).where(*own), int) or 0
+    maximum = quotas.maximum(tx, tx.call.account_id, PUBLIC_IMAGES)
+    if there >= maximum:
+        message = (
+            f"The maximum number of public images ({maximum}) has been reached. "
+            "The operator of this cloud says who may publish images."
+        )
+        raise exceeded(tx.call, PUBLIC_IMAGES, message, "image")
+
+
+def modify(
+    tx: Transaction, quotas: Quotas, request: images_pb2.ModifyImageAttributeRequest
+) -> None:
     """Raises as ``own``, and INVALID, QUOTA."""
-    own(tx, tx.call, request.image_id)
+    row = own(tx, tx.call, request.image_id)
+    if request.public and not row.public:
+        check_may_publish(tx, quotas)
     changes: dict[str, object] = {}
     if request.HasField("description"):
         check_description(request.description)

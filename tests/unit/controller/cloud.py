@@ -249,7 +249,7 @@ class Cloud:
         **facts,
     ):
         self.now_ms = 1_800_000_000_000
-        self.config = config or Config(state_dir=folder)
+        self.config = config or Config(state_dir=folder, quotas={"public_images_per_account": 5})
         self.rng = random.Random(7)
         self.authority, self.authorize = None, authorize
         self.master_key = MasterKey({1: bytes(32)}, self.rng)

@@ -92,7 +92,9 @@ class World:
 
     def image_servicer(self, store: ImageStore, config: ImagesConfig) -> ImagesServicer:
         snapshots = SnapshotRules(self.rng, self.quota_rules, self.feed)
-        return ImagesServicer(self.db, self.rng, store, config, snapshots, self.feed)
+        return ImagesServicer(
+            self.db, self.rng, store, config, snapshots, self.feed, self.quota_rules
+        )
 
     def call(self, account_id: str = ANN, *, dry_run: bool = False) -> Call:
         self.now_ms += 1
