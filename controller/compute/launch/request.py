@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from peewee import JOIN, Query
+from peewee import JOIN, Query, fn
 
 from controller.compute.instances.settings import (
     check_shutdown_behavior,
@@ -260,11 +260,17 @@ def _named_query(
     own_key = (KeyPair.account_id == Account.account_id) & (KeyPair.key_name == key_name)
     shared = SHARES.with_account(Account.account_id)
     seen = Image.public | (Image.account_id == Account.account_id) | shared
+    launched = Instance.alias("launched")
+    first = launched.select(fn.MIN(launched.ami_launch_index)).where(  # others may be purged
+        launched.account_id == account_id,
+        launched.client_token == client_token,
+        launched.client_token != "",
+    )
     earlier = (
         (Instance.account_id == Account.account_id)
         & (Instance.client_token == client_token)
         & (Instance.client_token != "")
-        & (Instance.ami_launch_index == 0)
+        & (Instance.ami_launch_index == first)
     )
     return (
         Account.select(

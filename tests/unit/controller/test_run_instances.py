@@ -225,6 +225,23 @@ def test_a_token_whose_instances_are_gone_is_refused(cloud):
     assert caught.value.reason == "terminated-client-token"
 
 
+def test_a_token_stands_for_what_is_left_of_its_launch(cloud):
+    asked = {"client_token": "once", "min_count": 2, "max_count": 2}
+    first, second = (instance.instance_id for instance in cloud.run(**asked).instances)
+    cloud.converge()
+    cloud.on("Terminate", [first])
+    cloud.converge()
+    cloud.tasks(later_ms=cloud.config.instances.keep_terminated_ms + 1)
+    cloud.converge()
+    again = cloud.run(**asked)
+    assert [(one.instance_id, one.ami_launch_index) for one in again.instances] == [(second, 1)]
+    cloud.on("Terminate", [second])
+    cloud.converge()
+    cloud.tasks(later_ms=cloud.config.instances.keep_terminated_ms + 1)
+    cloud.converge()
+    assert len(cloud.run(**asked).instances) == 2, "nothing is left that the token could mean"
+
+
 def test_a_rehearsal_changes_nothing_and_does_not_use_up_the_token(cloud):
     with pytest.raises(CloudError) as caught:
         cloud.instances.Run(
