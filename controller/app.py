@@ -1,21 +1,22 @@
 """The controller, wired. One call makes all of it; nothing in it starts a thread or opens a socket.
 
-    app = build(config, db, clock=…, rng=…, agents=…, master_key=…, store=…, blocks=…)
+    app = build(config, db, clock=…, monotonic=…, rng=…, agents=…, master_key=…, store=…, blocks=…)
     app.prepare(call)            once after migrating: types, address pool, missing subnets
     app.servicers["Instances"]   by the service's name, as protos/rpc.serve and LocalClient want it
     app.guard                    protos/rpc.Guard: who may call what
-    app.run_tasks(now_ms)        the reconcile tasks that are due
+    app.run_tasks()              the reconcile tasks that are due
     app.dispatch_pending()       sends what commits have left to be sent, in this thread;
                                  the server's threads call app.delivery.run_one instead
     app.operator_key(call)       the operator's account and key (``python -m controller init``)
 
 What is passed in: ``db`` (kernel/database.Database, migrated), ``clock`` (milliseconds since the
-epoch), ``rng`` (random.SystemRandom in life, a seeded Random in simulations), ``agents(host_id,
-endpoint)`` → a client with ``Apply(HostSpec, timeout_s=)`` and ``ReadConsole(…)``, raising
-CloudError (protos/rpc.Client), ``master_key`` (identity/sealing), ``store`` (storage/images/store),
-``blocks`` (storage/blocks/store), ``authority`` (hosts/authority; without one nobody can join),
-``authorize`` (identity/authorize: may a principal do what it asks for?), ``checkpoint`` (called
-around each call to an agent; the database's commits have their own).
+epoch: what time it is), ``monotonic`` (milliseconds of a clock that never goes back: how long
+something took, and what is due), ``rng`` (random.SystemRandom in life, a seeded Random in
+simulations), ``agents(host_id, endpoint)`` → a client with ``Apply(HostSpec, timeout_s=)`` and
+``ReadConsole(…)``, raising CloudError (protos/rpc.Client), ``master_key`` (identity/sealing),
+``store`` (storage/images/store), ``blocks`` (storage/blocks/store), ``authority`` (hosts/authority;
+without one nobody can join), ``authorize`` (identity/authorize: may a principal do what it asks
+for?), ``checkpoint`` (called around each call to an agent; the database's commits have their own).
 
 How a noun is built, for all of them: a servicer's method is ``def Describe(self, request, call)``
 with a Call; ``middleware.Middleware`` stands before it (gRPC, clock, retry). It reads with
@@ -25,7 +26,7 @@ with a Call; ``middleware.Middleware`` stands before it (gRPC, clock, retry). It
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -56,7 +57,7 @@ from controller.hosts.authority import Authority
 from controller.hosts.delivery import Agents, Delivery
 from controller.hosts.enrolment import Enrolment
 from controller.hosts.feed import Feed
-from controller.hosts.health import HostHealth
+from controller.hosts.health import Hearing, HostHealth
 from controller.hosts.overcommit import Settings
 from controller.hosts.regions import RegionsServicer
 from controller.hosts.reports import Reports
@@ -149,9 +150,9 @@ class App:
     prepare: Callable[[Call], None]
     fetch_image: Callable[[], bool]  # ImageFetcher.run_once, for a thread of its own
 
-    def run_tasks(self, now_ms: int) -> int:
-        """Runs the tasks that are due; answers when the next one is."""
-        return self.driver.run_due(now_ms)
+    def run_tasks(self) -> int:
+        """Runs the tasks that are due; answers after how many milliseconds the next one is."""
+        return self.driver.run_due()
 
     def dispatch_pending(self) -> int:
         """Sends until nothing waits to be sent; answers how many hosts were sent to."""
@@ -170,6 +171,7 @@ def build(
     db: Database,
     *,
     clock: Callable[[], int],
+    monotonic: Callable[[], int],
     rng: random.Random,
     agents: Agents,
     master_key: MasterKey,
@@ -187,10 +189,12 @@ def build(
     instances = InstanceRules(db, _settings(config), quotas, feed)
     reconcilers = _reconcilers(db, instances, quotas, feed)
     kinds = hosted_kinds(_names(config), zones, feed)
-    reports = Reports(db, kinds, list(reconcilers.values()))
+    hearing = Hearing(db, config.hosts, monotonic)
+    reports = Reports(db, kinds, list(reconcilers.values()), hearing.heard)
     snapshots = SnapshotRules(rng, quotas, feed)
     specs = Specs(kinds, _host_settings(config))
-    delivery = Delivery(db, reports, agents, specs, clock, config.hosts.apply_timeout_s, checkpoint)
+    timeout_s = config.hosts.apply_timeout_s
+    delivery = Delivery(db, reports, agents, specs, clock, monotonic, timeout_s, checkpoint)
 
     def open_account(tx: Transaction, account_id: str) -> None:
         quotas.make(tx, account_id)
@@ -212,6 +216,8 @@ def build(
     }
     fetcher = ImageFetcher(db, store, config.images, HttpReader(config.images.sources).read, clock)
     guard = Guard(authorize, config.region.name, OWNED)
+    by_time = _overdue(config, db, instances, hearing, monotonic)
+    tasks = _tasks(config, db, reconcilers, by_time, store, blocks, identity, enrolment, monotonic)
     wrapped = {
         name: Middleware(servicer, clock, guard.asks_of(name))
         for name, servicer in servicers.items()
@@ -220,9 +226,7 @@ def build(
         servicers=wrapped,
         guard=guard,
         delivery=delivery,
-        driver=Driver(
-            _tasks(config, db, clock, reconcilers, instances, store, blocks, identity, enrolment)
-        ),
+        driver=Driver(tasks, clock, monotonic),
         identity=identity,
         enrolment=enrolment,
         prepare=partial(_prepare, config, db, rng, quotas, feed),
@@ -253,29 +257,40 @@ def _reconcilers(
     }
 
 
+def _overdue(
+    config: Config,
+    db: Database,
+    instances: InstanceRules,
+    hearing: Hearing,
+    monotonic: Callable[[], int],
+) -> list[Task]:
+    """What follows from what hosts did not say."""
+    overdue = Overdue(db, instances, config.instances.pending_limit_ms, hearing, monotonic)
+    return [
+        Task("host health", SECOND, HostHealth(db, config.hosts, hearing).run_once),
+        Task("overdue", 5 * SECOND, overdue.run_once),
+        Task("overdue volumes", 5 * SECOND, VolumeOverdue(db, hearing, monotonic).run_once),
+    ]
+
+
 def _tasks(
     config: Config,
     db: Database,
-    clock: Callable[[], int],
     reconcilers: Mapping[str, Callable[[Call], object]],
-    instances: InstanceRules,
+    by_time: Sequence[Task],
     store: ImageStore,
     blocks: BlockStore,
     identity: Identity,
     enrolment: Enrolment,
+    monotonic: Callable[[], int],
 ) -> list[Task]:
     """What is run for ever, and how often."""
-    hosts, started_ms = config.hosts, clock()
-    limit_ms = config.instances.pending_limit_ms
-    overdue = Overdue(db, instances, limit_ms, hosts, started_ms)
     scrub = Scrub(db, blocks, config.snapshots.scrub_mib_per_s)
     return [
         *(Task(name, SECOND, reconcile) for name, reconcile in reconcilers.items()),
-        Task("host health", SECOND, HostHealth(db, hosts, started_ms).run_once),
-        Task("overdue", 5 * SECOND, overdue.run_once),
-        Task("overdue volumes", 5 * SECOND, VolumeOverdue(db, hosts, started_ms).run_once),
+        *by_time,
         Task("purge", MINUTE, Purge(db, config.instances.keep_terminated_ms).run_once),
-        Task("images", MINUTE, ImageCollector(db, store).run_once),
+        Task("images", MINUTE, ImageCollector(db, store, monotonic).run_once),
         Task("blocks", HOUR, BlockCollector(db, blocks).run_once),
         Task("scrub", SECOND, scrub.run_once),
         Task("damaged snapshots", HOUR, scrub.report),

@@ -46,6 +46,10 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
 def open_database(config: Config) -> Database:
     """The database, migrated. Raises migrations.NewerDatabase."""
     config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -61,6 +65,7 @@ def build_app(config: Config, db: Database, agents: Agents | None = None) -> wir
         config,
         db,
         clock=now_ms,
+        monotonic=monotonic_ms,
         rng=rng,
         agents=agents or AgentClients(config),
         master_key=read_master_key(config.master_key_file, rng),
@@ -178,7 +183,7 @@ class Server:
         self._threads.append(thread)
 
     def _run_tasks(self) -> None:
-        self._app.run_tasks(now_ms())
+        self._app.run_tasks()
         self._stopping.wait(self._config.task_interval_ms / 1000)
 
     def _fetch_images(self) -> None:

@@ -46,12 +46,12 @@ class WithGuest(Attached, Protocol):
 
 
 def volume_attachment_state(
-    row: Attached, ran_ms: int | None, guest: str | None, devices_revision: int | None
+    row: Attached, ran_start: int | None, guest: str | None, devices_revision: int | None
 ) -> str:
     """With what was observed of its instance's live placement; all None where there is none."""
     if row.detaching:
         return BUSY if row.busy else DETACHING
-    if ran_ms == 0:
+    if ran_start == 0:
         return ATTACHING
     return _has_come(row.attach_revision, guest, devices_revision)
 
@@ -71,7 +71,7 @@ _IS = Attachment.device_id.is_null(False)
 _BEHIND = (fn.COALESCE(Assignment.observed, "") == "running") & (
     Attachment.revision > fn.COALESCE(Placement.devices_revision, 0)
 )
-_NEVER_RAN = fn.COALESCE(Placement.ran_ms, 1) == 0
+_NEVER_RAN = fn.COALESCE(Placement.ran_start, 1) == 0
 _STAYS = _IS & ~Attachment.detaching
 # On attachments joined with their guests.
 VOLUME_STATES: Mapping[str, Clause] = {

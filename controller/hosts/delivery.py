@@ -44,11 +44,13 @@ class Delivery:
         agents: Agents,
         specs: Specs,
         clock: Callable[[], int],
+        monotonic: Callable[[], int],
         timeout_s: float,
         checkpoint: Callable[[str], None] = lambda name: None,
     ):
         self._db, self._reports, self._agents, self._specs = db, reports, agents, specs
-        self._clock, self._timeout_s, self._checkpoint = clock, timeout_s, checkpoint
+        self._clock, self._monotonic = clock, monotonic
+        self._timeout_s, self._checkpoint = timeout_s, checkpoint
         self._changed = threading.Condition()
         self._pending: dict[str, None] = {}  # in the order of their first kick
         self._sending: set[str] = set()
@@ -94,7 +96,7 @@ class Delivery:
         return next((host for host in self._pending if host not in self._sending), None)
 
     def _send(self, host_id: str) -> None:
-        now_ms = self._clock()
+        now_ms = self._monotonic()
         if now_ms < self._paused_until.get(host_id, 0):
             return
         with self._db.read(ITSELF) as session:

@@ -63,15 +63,17 @@ class Received:
 
 class Reports:
     """reconcilers: what follows from what was seen (compute/instances/reconcile and the like), each
-    of a call, run after the report's commit, so that it is quick."""
+    of a call, run after the report's commit, so that it is quick. heard(host_id, epoch, sequence):
+    told of each report that was taken in (hosts/health)."""
 
     def __init__(
         self,
         db: Database,
         kinds: Sequence[Kind],
         reconcilers: Sequence[Callable[[Call], object]],
+        heard: Callable[[str, int, int], None],
     ):
-        self._db, self._reconcilers = db, reconcilers
+        self._db, self._reconcilers, self._heard = db, reconcilers, heard
         self._kinds = {kind.noun.kind: kind for kind in kinds}
 
     def take_in(self, call: Call, report: fleet_pb2.HostReport) -> Received:
@@ -80,6 +82,8 @@ class Reports:
             received = self._receive(tx, report)
             if received is None:
                 return self._received_before(tx, report)
+            number = report.epoch, report.sequence
+            tx.after_commit(lambda: self._heard(report.host_id, *number))
             if report.position > received.position:
                 received = replace(received, position=_say_all_again(tx, report))
             if self._observe(tx, report):

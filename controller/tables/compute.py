@@ -100,7 +100,7 @@ class Placement(Table):
     reboots_done = number()
     status_check = text()  # '' | initializing | passed | failed: does the guest answer?
     status_check_since_ms = number()
-    ran_ms = number()  # since when it was first seen running, 0: never; such a launch failed
+    ran_start = number()  # the newest start (instance.starts) that is known to have run; 0: none
     vcpus = number()  # claimed; 0 while stopped
     memory_mib = number()
     created_ms = number()

@@ -38,6 +38,7 @@ def _observe(record: Instance, observation: fleet_pb2.Observation) -> None:
             ],
             network_revision=progress.network_revision,
             starts=max(record.spec.starts, progress.started, progress.ended),
+            ran_start=progress.ran_start,
         )
     )
 
@@ -109,6 +110,7 @@ INSTANCE = Kind(
             "devices_revision",
             "device_failures",
             "network_revision",
+            "ran_start",
         ),
     ),
     observe=_observe,

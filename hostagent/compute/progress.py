@@ -48,6 +48,7 @@ class InstanceProgress(Progress):
     devices_revision: int = 0  # of the spec whose disks and interfaces the guest has
     device_failures: tuple[DeviceFailure, ...] = ()
     network_revision: int = 0  # of the spec that its VPCs and the metadata service follow
+    ran_start: int = 0  # highest `starts` that was ever brought up whole
 
     def __post_init__(self) -> None:
         """From JSON they come as lists."""
@@ -87,6 +88,7 @@ class Changes(TypedDict, total=False):
     devices_revision: int
     device_failures: tuple[DeviceFailure, ...]
     network_revision: int
+    ran_start: int
 
 
 Instance = Record[fleet_pb2.InstanceSpec, InstanceProgress]  # in the ledger

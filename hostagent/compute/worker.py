@@ -166,6 +166,7 @@ class InstanceWorker:
         changes = self._running.begin(entry, now, alive=alive)
         changes |= {
             "started": start_of(entry.spec),
+            "ran_start": start_of(entry.spec),
             "reboots_done": entry.progress.reboots_done if still_to_go_off else entry.spec.reboots,
             "attempts": 0,
             "boot_id": self._ledger.boot_id,

@@ -80,14 +80,14 @@ class LinuxNetwork:
         *,
         run: Run,
         settings: Callable[[], fleet_pb2.HostSettings] = fleet_pb2.HostSettings,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        monotonic_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
         rng: random.Random | None = None,
         token_secret: bytes = b"",
     ):
         rng = rng or random.SystemRandom()
         self.config, self.names = config, Names(config.prefix)
         self._run, self._settings = run, settings
-        tokens = Tokens(token_secret or rng.randbytes(32), now_ms, rng.randbytes)
+        tokens = Tokens(token_secret or rng.randbytes(32), monotonic_ms, rng.randbytes)
         self._metadata = MetadataServer(tokens)
         self._host_lock = threading.Lock()
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)

@@ -17,8 +17,8 @@ _SIGNATURE_BYTES = 26  # with the head 42 bytes: 56 letters without padding, as 
 
 
 class Tokens:
-    """``secret`` as long as tokens are to outlive the process; ``now_ms`` and ``randbytes`` are the
-    clock and the randomness.
+    """``now_ms`` is a clock that never goes back, so that no token is good for longer than it says;
+    ``secret`` is the process', as that clock is. ``randbytes``: the randomness.
     """
 
     def __init__(self, secret: bytes, now_ms: Callable[[], int], randbytes: Callable[[int], bytes]):

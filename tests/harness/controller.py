@@ -123,7 +123,7 @@ class SimController:
 
     def _tasks(self) -> None:
         self._at(self._config.task_interval_ms, "tasks", self._tasks)
-        self._app.run_tasks(self._events.now_ms)
+        self._app.run_tasks()
         self.soon_dispatch()
 
     def _at(self, delay_ms: int, what: str, act: Callable[[], object]) -> None:

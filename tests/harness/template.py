@@ -71,6 +71,7 @@ def build_app(
         config,
         db,
         clock=clock,
+        monotonic=clock,
         rng=rng,
         agents=agents,
         master_key=MasterKey({0: bytes(32)}, rng),

@@ -14,6 +14,12 @@ SOURCES = [
     if not path.stem.endswith(("_pb2", "_pb2_grpc"))
 ]
 TESTS = [path for room in ("tests", "bench") for path in sorted((ROOT / room).rglob("*.py"))]
+WALL_CLOCKS = {  # may be set: for what time it is, never for how long something took
+    "controller/server.py": "stamps that users see, and the age of files",
+    "gateway/server.py": "dates of signatures",
+    "hostagent/service.py": "stamps that users see, and epochs, which grow in any case",
+    "cli/pki.py": "certificates are valid from and until",
+}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 70
 # Files that put others under their names by themselves. All others call protos/files, which is safe
@@ -98,6 +104,17 @@ def test_outside_things_are_used_in_one_place(path):
         assert not reaches(names, "libvirt", "libvirt_qemu"), "libvirt is imported by its driver"
     if not under(path, "controller"):
         assert not reaches(names, "peewee", "playhouse"), "only the controller has a database"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_how_long_something_takes_is_no_affair_of_the_walls_clock(path):
+    read = {
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    found = read & {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow"}
+    assert not found or name(path) in WALL_CLOCKS
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if under(path, "controller")], ids=name)

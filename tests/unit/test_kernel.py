@@ -164,7 +164,7 @@ class World:
             passing=frozenset(),
         )
         self.specs = Specs([kind], fleet_pb2.HostSettings())
-        self.reports = Reports(self.db, [kind], [])
+        self.reports = Reports(self.db, [kind], [], heard=lambda *report: None)
 
     def write(self):
         return self.db.write(system_call(1))

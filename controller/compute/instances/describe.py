@@ -39,7 +39,7 @@ _FIELDS: Mapping[str, Clause] = {
     "host_id": Placement.host_id,
     "observed": Assignment.observed,
     "observed_revision": Assignment.observed_revision,
-    "ran_ms": Placement.ran_ms,
+    "ran_start": Placement.ran_start,
     "devices_revision": Placement.devices_revision,
     "network_revision": Placement.network_revision,
     "claimed_vcpus": Placement.vcpus.alias("claimed_vcpus"),

@@ -70,7 +70,7 @@ def in_state(name: str) -> Clause:
 
 # As view.metadata_state has it; of an instance without a placement nothing waits.
 _METADATA_WAITS = Assignment.observed.is_null(False) & (
-    (Placement.ran_ms == 0) | (Instance.metadata_revision > Placement.network_revision)
+    (Placement.ran_start == 0) | (Instance.metadata_revision > Placement.network_revision)
 )
 _BY_NAME = {name: in_state(name) for name in state.STATES}
 _BY_CODE = {str(code): _BY_NAME[name] for name, code in state.CODES.items()}

@@ -57,7 +57,8 @@ def observe(tx: Transaction, host_id: str, seen: Sequence[fleet_pb2.Observation]
         [_row(host_id, one) for one in seen],
         guard="old.live",
         sets={
-            "ran_ms": "CASE WHEN old.ran_ms = 0 THEN new.ran_ms ELSE old.ran_ms END",
+            "ran_start": "CASE WHEN old.ran_start < new.ran_start"
+            " THEN new.ran_start ELSE old.ran_start END",
             "devices_revision": "CASE WHEN old.devices_revision < new.devices_revision"
             " THEN new.devices_revision ELSE old.devices_revision END",
         },
@@ -103,7 +104,7 @@ def _row(host_id: str, one: fleet_pb2.Observation) -> dict[str, object]:
         "reboots_done": seen.reboots_done,
         "status_check": STATUS_CHECKS[seen.status_check],
         "status_check_since_ms": seen.status_check_since_ms,
-        "ran_ms": one.since_ms if seen.observed == fleet_pb2.OBSERVED_RUNNING else 0,
+        "ran_start": seen.ran_start,
     }
 
 

@@ -55,7 +55,7 @@ class EndedRow(NamedTuple):
     observed: str
     reason_code: str
     reason_message: str
-    ran_ms: int
+    ran_start: int
     claimed_vcpus: int
     claimed_memory_mib: int
     instance_id: str
@@ -123,7 +123,7 @@ class InstanceReconciler:
                 desired = "terminated" if row.shutdown_behavior == "terminate" else "stopped"
                 code, message = SHUT_DOWN_BY_ITSELF
             else:
-                desired = "stopped" if row.ran_ms else "terminated"
+                desired = "stopped" if row.ran_start else "terminated"
                 code = row.reason_code if "." in row.reason_code else SERVER_ERROR
                 cause = row.reason_message or "Internal error on launch"
                 code, message = state_reason(code, cause)
@@ -243,7 +243,7 @@ def _ended_placements() -> Select:
             Assignment.observed,
             Assignment.reason_code,
             Assignment.reason_message,
-            Placement.ran_ms,
+            Placement.ran_start,
             Placement.vcpus.alias("claimed_vcpus"),
             Placement.memory_mib.alias("claimed_memory_mib"),
             Instance.instance_id,

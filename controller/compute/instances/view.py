@@ -51,7 +51,7 @@ class InstanceRow(NamedTuple):
     host_id: str | None
     observed: str | None
     observed_revision: int | None
-    ran_ms: int | None
+    ran_start: int | None
     devices_revision: int | None
     network_revision: int | None
     claimed_vcpus: int | None
@@ -129,7 +129,9 @@ def instance_message(
         instances_pb2.InstanceBlockDevice(
             device_name=volume.device_name,
             volume_id=volume.volume_id,
-            status=volume_attachment_state(volume, row.ran_ms, row.observed, row.devices_revision),
+            status=volume_attachment_state(
+                volume, row.ran_start, row.observed, row.devices_revision
+            ),
             attach_time_ms=volume.attached_ms,
             delete_on_termination=volume.delete_on_termination,
         )
@@ -175,7 +177,7 @@ def metadata_state(row: InstanceRow) -> str:
     with its guest."""
     if row.observed is None:
         return "applied"
-    waits = not row.ran_ms or row.metadata_revision > (row.network_revision or 0)
+    waits = not row.ran_start or row.metadata_revision > (row.network_revision or 0)
     return "pending" if waits else "applied"
 
 

@@ -48,7 +48,7 @@ _UNSEEN: dict[str, Any] = {
 } | {
     "observed": "unseen",
     "observed_revision": 0,
-    "ran_ms": 0,
+    "ran_start": 0,
     "devices_revision": 0,
     "network_revision": 0,
     "placement_id": None,

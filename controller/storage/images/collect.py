@@ -7,7 +7,7 @@ what is there now is not condemned, and stays. A controller that dies in between
 row or a hidden file, which the next run finishes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from peewee import SQL, fn
 
@@ -29,9 +29,11 @@ _ONE = SQL("1")
 
 
 class ImageCollector:
-    def __init__(self, db: Database, store: ImageStore):
-        self._db, self._store = db, store
-        self._sweep_due_ms = 0
+    """``monotonic``: milliseconds of a clock that never goes back."""
+
+    def __init__(self, db: Database, store: ImageStore, monotonic: Callable[[], int]):
+        self._db, self._store, self._monotonic = db, store, monotonic
+        self._sweep_due_ms = monotonic()
 
     def run_once(self, call: Call) -> None:
         """Does what is due; most runs find nothing."""
@@ -48,8 +50,8 @@ class ImageCollector:
             with self._db.write(call) as tx:
                 condemned = ImageBlob.digest.in_(unneeded), _unneeded()
                 tx.advance(ImageBlob, {"condemned": True}, *condemned)
-        if now_ms >= self._sweep_due_ms:
-            self._sweep_due_ms = now_ms + SWEEP_EVERY_MS
+        if self._monotonic() >= self._sweep_due_ms:
+            self._sweep_due_ms = self._monotonic() + SWEEP_EVERY_MS
             self._sweep(call)
         self._remove_condemned(call)
 

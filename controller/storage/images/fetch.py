@@ -30,6 +30,7 @@ DEAD_AFTER_MS = 60_000
 ATTEMPTS_MAX = 5
 SERVER_ERROR = "Server.InternalError"
 WAIT_MS = 10_000  # after the first failed attempt; twice as long after each further
+LONGEST_WAIT_MS = WAIT_MS << ATTEMPTS_MAX
 
 
 class _Stopped(Exception):
@@ -92,8 +93,10 @@ class ImageFetcher:
     def _claim(self) -> Waiting | None:
         """The longest waiting image, now this fetcher's; None where none waits."""
         now_ms = self._clock()
-        abandoned = (Image.status == "saving") & (Image.touched_ms <= now_ms - DEAD_AFTER_MS)
-        due = (Image.status == "queued") & (Image.touched_ms <= now_ms)
+        set_back = Image.touched_ms > now_ms + LONGEST_WAIT_MS  # the clock was, since
+        dead = (Image.touched_ms <= now_ms - DEAD_AFTER_MS) | set_back
+        abandoned = (Image.status == "saving") & dead
+        due = (Image.status == "queued") & ((Image.touched_ms <= now_ms) | set_back)
         query = (
             Image.select(*rows.columns(Waiting, Image))
             .where(abandoned | due)

@@ -239,7 +239,7 @@ def attachment_message(row: VolumeRow, shown: str = "") -> volumes_pb2.VolumeAtt
         volume_id=row.volume_id,
         instance_id=row.instance_id,
         device=row.device_name,
-        state=shown or volume_attachment_state(row, row.ran_ms, row.guest, row.devices_revision),
+        state=shown or volume_attachment_state(row, row.ran_start, row.guest, row.devices_revision),
         attach_time_ms=row.attached_ms,
         delete_on_termination=row.delete_on_termination,
     )

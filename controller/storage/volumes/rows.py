@@ -41,7 +41,7 @@ _FIELDS: Mapping[str, Clause] = {
     "observed": HOME.observed.alias("observed"),
     "observed_revision": HOME.observed_revision.alias("observed_revision"),
     "observed_message": HOME.reason_message.alias("observed_message"),
-    "ran_ms": Placement.ran_ms,
+    "ran_start": Placement.ran_start,
     "devices_revision": Placement.devices_revision,
     "guest_host_id": Placement.host_id.alias("guest_host_id"),
     "guest": Assignment.observed.alias("guest"),
@@ -80,17 +80,13 @@ class VolumeRow(NamedTuple):
     failed: bool | None
     attach_message: str | None
     observed: str | None
-    ran_ms: int | None
+    ran_start: int | None
     devices_revision: int | None
     guest_host_id: str | None
     guest: str | None
     guest_revision: int | None
     intent_revision: int | None
     wanted: str | None
-
-
-class VolumeId(NamedTuple):
-    volume_id: str
 
 
 def volumes_query(row: type[NamedTuple] = VolumeRow, **more: Clause) -> Select:

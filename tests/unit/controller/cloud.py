@@ -5,13 +5,13 @@ reconcile.
     reservation = cloud.run(max_count=3)    as account cloud.alice
     cloud.converge()                        hosts are told, obey and report, until all is quiet
 
-Hosts are ``ObedientHost``s: they do at once what a spec says and report it. ``clock`` is moved by
-hand.
+Hosts are ``ObedientHost``s: they do at once what a spec says and report it. ``now_ms`` is moved by
+hand; what ``set_back_ms`` has of that moves the wall's clock alone.
 """
 
 import copy
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from controller import app as controller_app
@@ -57,13 +57,13 @@ class ObedientHost:
         self.volumes: dict[str, fleet_pb2.VolumeSpec] = {}
         self.snapshots: dict[str, fleet_pb2.SnapshotSpec] = {}  # that wait to be ended
         self.revisions: dict[str, int] = {}  # of all of these, by id
+        self.ran_starts: dict[str, int] = {}
         self.observed: dict[str, fleet_pb2.Observation] = {}  # not acknowledged yet, by id
         self.applied: list[fleet_pb2.HostSpec] = []
-        self.reachable = True
+        self.reachable = self.obeys = True
         self.fails: set[str] = set()  # ids, or "*"
         self.why = ""  # they fail
         self.device_failures: dict[str, list[fleet_pb2.DeviceFailure]] = {}  # by instance
-        self.obeys = True
 
     def Apply(self, spec, *, timeout_s: float = 0.0):
         if not self.reachable:
@@ -183,8 +183,10 @@ class ObedientHost:
         status_check: int | None = None,
     ) -> None:
         """A guest that runs answers, unless ``status_check`` says otherwise."""
+        running = observed == fleet_pb2.OBSERVED_RUNNING
+        if running:
+            self.ran_starts[instance_id] = self.specs[instance_id].starts
         if status_check is None:
-            running = observed == fleet_pb2.OBSERVED_RUNNING
             status_check = fleet_pb2.CHECK_PASSED if running else fleet_pb2.NOT_CHECKED
         revision, failures = self.revisions[instance_id], self.device_failures.get(instance_id, ())
         self.cloud.last_seen[instance_id] = (observed, revision)
@@ -204,6 +206,7 @@ class ObedientHost:
                 device_failures=failures,
                 network_revision=revision,
                 starts=self.specs[instance_id].starts,
+                ran_start=self.ran_starts.get(instance_id, 0),
             ),
         )
 
@@ -232,7 +235,6 @@ def told(spec: fleet_pb2.HostSpec, kind: str) -> dict:
 class Account:
     account_id: str
     operator: bool = False
-    requests: int = field(default=0)
 
     def caller(self, **more) -> Caller:
         return Caller(account_id=self.account_id, operator=self.operator, **more)
@@ -248,7 +250,7 @@ class Cloud:
         authorize=authorize,
         **facts,
     ):
-        self.now_ms = 1_800_000_000_000
+        self.now_ms, self.set_back_ms = 1_800_000_000_000, 0
         self.config = config or Config(state_dir=folder, quotas={"public_images_per_account": 5})
         self.rng = random.Random(7)
         self.authority, self.authorize = None, authorize
@@ -280,6 +282,7 @@ class Cloud:
             self.config,
             self.db,
             clock=lambda: self.now_ms,
+            monotonic=lambda: self.now_ms + self.set_back_ms,
             rng=self.rng,
             agents=lambda host_id, endpoint: self.hosts[host_id],
             master_key=self.master_key,
@@ -390,7 +393,7 @@ class Cloud:
     def tasks(self, later_ms: int = 0) -> None:
         """Every reconcile task, at a later time."""
         self.now_ms += later_ms
-        self.app.driver.run_all(self.now_ms)
+        self.app.driver.run_all()
 
     def discrepancies(self) -> list[str]:
         with self.db.read() as session:

@@ -95,34 +95,6 @@ def test_what_follows_is_done_by_the_task_where_the_controller_died_in_between(c
     assert cloud.states(one) == ["stopped"]
 
 
-def test_a_launch_that_nobody_works_on_is_given_up(cloud):
-    cloud.host.obeys = False
-    (one,) = [instance.instance_id for instance in cloud.run().instances]
-    cloud.converge()
-    cloud.tasks(later_ms=1_799_000)
-    assert cloud.states(one) == ["pending"]
-    cloud.tasks(later_ms=2_000)
-    given_up = cloud.describe(one)[0]
-    assert (given_up.state, given_up.state_reason.code) == ("shutting-down", "Server.InternalError")
-    assert used(cloud)[0] == (1, 1024, 1), "what the host may hold is claimed until it speaks"
-    cloud.host.obeys = True
-    cloud.converge()
-    assert cloud.states(one) == ["terminated"]
-
-
-def test_a_start_that_nobody_works_on_is_given_up_and_keeps_its_disks(cloud):
-    (one,) = cloud.run_ids()
-    cloud.on("Stop", [one])
-    cloud.converge()
-    cloud.host.obeys = False
-    cloud.on("Start", [one])
-    cloud.converge()
-    cloud.tasks(later_ms=1_801_000)
-    cloud.host.obeys = True
-    cloud.converge()
-    assert cloud.states(one) == ["stopped"]
-
-
 def test_what_cannot_be_reconciled_keeps_nothing_else_and_no_report(cloud):
     broken, sound = cloud.run_ids(2)
     is_broken = Placement.instance_id == broken

@@ -1,5 +1,6 @@
 """Fetching images over HTTP: what is allowed, resumed, tried again, given up, and stopped."""
 
+import contextlib
 import errno
 import http.server
 import threading
@@ -281,6 +282,25 @@ def test_what_cannot_be_reached_is_tried_again_later_and_at_last_given_up(world)
     image = world.image()
     assert (image.state, image.state_reason.code) == ("failed", "Client.ImageUnreachable")
     assert image.state_reason.message == "Client.ImageUnreachable: no route"
+
+
+@pytest.mark.parametrize("dies", (False, True))
+def test_a_clock_that_is_set_back_keeps_no_image_waiting(world, dies):
+    world.register()
+
+    class PowerCut(BaseException):
+        pass
+
+    def cut():
+        raise PowerCut
+
+    world.pieces = [cut] if dies else [Unreachable("no route")]
+    with pytest.raises(PowerCut) if dies else contextlib.nullcontext():
+        world.fetcher.run_once()
+    world.now_ms -= 3_600_000
+    world.pieces = [qcow2_file()]
+    assert world.another_fetcher().run_once()
+    assert world.image().state == "available"
 
 
 def test_an_image_that_is_deregistered_stops_its_fetch(world):

@@ -29,7 +29,7 @@ class ImageWorld(World):
         super().__init__(folder)
         self.store = FileStore(folder / "images")
         self.images = self.image_servicer(self.store, CONFIG)
-        self.collector = ImageCollector(self.db, self.store)
+        self.collector = ImageCollector(self.db, self.store, lambda: self.now_ms)
 
     def upload(self, data=None, disk_format="qcow2", account_id=ANN, **fields):
         data = qcow2_file() if data is None else data

@@ -73,6 +73,61 @@ def test_a_start_is_given_up_and_its_instance_stays(cloud):
     assert cloud.states(instance_id) == ["stopped"]
 
 
+def test_a_start_that_nobody_works_on_is_given_up_and_keeps_its_disks(cloud):
+    (one,) = cloud.run_ids()
+    cloud.on("Stop", [one])
+    cloud.converge()
+    cloud.host.obeys = False
+    cloud.on("Start", [one])
+    cloud.converge()
+    pass_time(cloud, InstancesConfig().pending_limit_ms + MINUTE, heard=True)
+    come_back(cloud)
+    assert cloud.states(one) == ["stopped"]
+    assert len(cloud.describe(one)[0].block_devices) == 1
+
+
+def test_what_ran_for_long_and_is_made_ready_again_is_not_given_up(cloud):
+    """Its machine was rebooted, or a volume comes slowly: it started long ago."""
+    (one,) = cloud.run_ids()
+    pass_time(cloud, 2 * InstancesConfig().pending_limit_ms, heard=True)
+    cloud.host.obeys = False
+    cloud.host.see(one, fleet_pb2.PREPARING)
+    pass_time(cloud, 2 * InstancesConfig().pending_limit_ms, heard=True)
+    assert cloud.states(one) == ["pending"]
+    come_back(cloud)
+    assert cloud.states(one) == ["running"]
+
+
+@pytest.mark.parametrize("heard", (False, True))
+def test_what_ran_while_nobody_listened_is_not_given_up(cloud, heard):
+    """The controller was away, and its host, that it gave a launch to, goes off for long as well;
+    or it is heard, making the guest ready again."""
+    (instance,) = cloud.run().instances
+    cloud.app.dispatch_pending()
+    cloud.host.work()  # it runs, and there is nobody to tell
+    cloud.now_ms += 100 * GIVEN_UP_MS
+    cloud.rebuild()
+    if heard:
+        cloud.host.see(instance.instance_id, fleet_pb2.PREPARING)
+    else:
+        fall_silent(cloud)
+    pass_time(cloud, 2 * InstancesConfig().pending_limit_ms, heard=heard)
+    assert cloud.states(instance.instance_id) == ["pending"]
+    come_back(cloud)
+    assert cloud.states(instance.instance_id) == ["running"]
+
+
+def test_a_guest_that_failed_after_it_ran_unheard_keeps_its_disks(cloud):
+    (instance,) = cloud.run().instances
+    cloud.app.dispatch_pending()
+    cloud.host.work()
+    cloud.host.fails.add(instance.instance_id)
+    cloud.host.see(instance.instance_id, fleet_pb2.FAILED)
+    cloud.converge()
+    assert cloud.states(instance.instance_id) == ["stopped"]
+    assert len(cloud.describe(instance.instance_id)[0].block_devices) == 1
+
+
 def test_what_runs_is_left_alone(cloud):
     (instance_id,) = cloud.run_ids()
     fall_silent(cloud)
@@ -131,6 +186,9 @@ def test_a_host_that_lives_and_does_not_start_it_has_its_own_limit(cloud):
     pass_time(cloud, MINUTE, heard=True)
     (seen,) = cloud.describe(instance.instance_id)
     assert (seen.state, seen.state_reason.message.partition(": ")[2]) == ("shutting-down", TOO_LONG)
+    assert not cloud.discrepancies(), "what the host may hold is claimed until it speaks"
+    come_back(cloud)
+    assert cloud.states(instance.instance_id) == ["terminated"]
 
 
 def test_no_limit_is_for_ever(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from hostagent.compute.hypervisors.fake_guests import Faults
 from hostagent.kernel.errors import DriverError
-from protos.cloud.v1.fleet_pb2 import RUNNING, TERMINATED
+from protos.cloud.v1.fleet_pb2 import FAILED, RUNNING, TERMINATED
 from tests.unit.hostagent.rig import LIMITS, Rig, host_spec, instance, progress, sizes
 
 
@@ -16,6 +16,18 @@ def test_brought_up_with_everything_it_needs(rig):
     assert rig.tenants() == ["i-1"]
     assert sizes(rig) == {"vol-i-1": 1 << 30}
     assert (progress(rig).started, progress(rig).revision) == (1, 1)
+
+
+def test_a_guest_that_ran_once_is_said_to_have_run_whatever_became_of_it(rig):
+    rig.tell(instance())
+    assert progress(rig).ran_start == 1
+    rig.hypervisor.faults = Faults(create_fails=1.0)
+    rig.hypervisor.crash("i-1")
+    rig.run()
+    rig.pass_ms(LIMITS.bring_up_ms)
+    seen = rig.said()["i-1"].instance
+    assert (seen.observed, seen.ran_start) == (FAILED, 1)
+    assert progress(rig).started == 0, "it is not up"
 
 
 def test_waits_for_its_image_without_holding_anybody_up(rig):
