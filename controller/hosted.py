@@ -25,7 +25,7 @@ def hosted_kinds(names: DnsNames, zones: Iterable[Zone], feed: Feed) -> list[Kin
             nouns.INSTANCE,
             instances.render,
             instance_observer.word,
-            instance_observer.observe,
+            partial(instance_observer.observe, feed),
             partial(instance_observer.catch_up, feed),
             instance_observer.PASSING,
         ),

@@ -40,6 +40,10 @@ class HostRow(NamedTuple):
     sequence: int
 
 
+class PositionRow(NamedTuple):
+    position: int
+
+
 class Advanced(NamedTuple):
     """An assignment that took in what was observed, and the resource's revision."""
 
@@ -52,13 +56,15 @@ class Advanced(NamedTuple):
 @dataclass(frozen=True)
 class Received:
     """The host's row after a report; has_consequences: something followed, which may have moved its
-    position."""
+    position. forgotten: this database is an older copy than what the host was acknowledged; the
+    report was not taken in, and the host is to say everything."""
 
     host_id: str
     position: int
     epoch: int
     sequence: int
     has_consequences: bool = False
+    forgotten: bool = False
 
 
 class Reports:
@@ -85,7 +91,10 @@ class Reports:
             number = report.epoch, report.sequence
             tx.after_commit(lambda: self._heard(report.host_id, *number))
             if report.position > received.position:
-                received = replace(received, position=_say_all_again(tx, report))
+                position = _say_all_again(tx, report, received.position)
+                received = replace(received, position=position)
+            elif says_everything(report):
+                received = replace(received, position=_tell_everything(tx, report))
             if self._observe(tx, report):
                 tx.after_commit(lambda: self._reconcile_now(call))
                 received = replace(received, has_consequences=True)
@@ -129,7 +138,10 @@ class Reports:
             }
         if report.orphans_known:
             changes["orphans"] = json.dumps(sorted(report.orphans))
-        row = tx.one(_receive_query(tuple(changes))(about=report.host_id, **changes), HostRow)
+        known_epoch, known_sequence = _acknowledged(report)
+        query = _receive_query(tuple(changes))
+        where = {"about": report.host_id, "known_epoch": known_epoch, "known": known_sequence}
+        row = tx.one(query(**where, **changes), HostRow)
         return Received(*row) if row else None
 
     def _received_before(self, tx: Transaction, report: fleet_pb2.HostReport) -> Received:
@@ -142,7 +154,12 @@ class Reports:
                 noun="host",
                 id=report.host_id,
             )
-        return Received(*row)
+        if (row.epoch, row.sequence) >= _acknowledged(report):
+            return Received(*row)
+        _say_all_again(tx, report, row.position)
+        lives = {"last_seen_ms": tx.call.now_ms, "health": "up"}
+        tx.advance(Host, lives, Host.host_id == row.host_id)
+        return Received(*row, forgotten=True)
 
     def _observe(self, tx: Transaction, report: fleet_pb2.HostReport) -> bool:
         """Takes in all that was observed; answers whether something may follow from it."""
@@ -190,15 +207,30 @@ class Reports:
         }
 
 
-def _say_all_again(tx: Transaction, report: fleet_pb2.HostReport) -> int:
-    """The host holds a position that never was here: this database is an older copy. Its feed goes
-    on behind that, with all of its assignments; revisions that are behind move as the host reports
-    them (Kind.catch_up). Answers the new position."""
-    position = report.position + 1
+def says_everything(report: fleet_pb2.HostReport) -> bool:
+    """It is the first of an epoch, or of those since the host was asked; it is told everything,
+    too: who knows what it was told by the database that this is a copy of."""
+    return report.acknowledged_epoch != report.epoch
+
+
+def _tell_everything(tx: Transaction, report: fleet_pb2.HostReport) -> int:
+    """What it is told is news, so that it takes in also what it has not or has forgotten."""
+    is_it = Host.host_id == report.host_id
+    (row,) = tx.advance_returning(
+        Host, {"position": Host.position + 1}, is_it, returning=PositionRow
+    )
+    return row.position
+
+
+def _say_all_again(tx: Transaction, report: fleet_pb2.HostReport, known: int) -> int:
+    """The host holds a position, or an acknowledgement, that never was here: this database is an
+    older copy. Its feed goes on behind what both know, with all of its assignments; revisions that
+    are behind move as the host reports them (Kind.catch_up). Answers the new position."""
+    position = max(known, report.position) + 1
     log.warning(
-        "host %s knows position %s: this database is older; all is said again",
-        report.host_id,
-        report.position,
+        "host %s knows position %s and was acknowledged report %s: this database is an older copy; "
+        "all is said again",
+        *(report.host_id, report.position, _acknowledged(report)),
     )
     is_it = Host.host_id == report.host_id
     tx.advance(Host, {"position": position, "known_position": 0}, is_it)
@@ -219,19 +251,25 @@ def _note_images(tx: Transaction, report: fleet_pb2.HostReport) -> None:
 
 @lru_cache(maxsize=64)
 def _receive_query(changed: tuple[str, ...]) -> prepared:
-    """The update of these columns of a host, where the report is newer than the newest received."""
+    """The update of these columns of a host, where the report is newer than the newest received,
+    and not of a host that was acknowledged a newer one."""
 
-    def build(about: object, **changes: object) -> Update:
+    def build(about: object, known_epoch: object, known: object, **changes: object) -> Update:
         fields = {getattr(Host, name): changes[name] for name in changed}
         epoch, sequence = changes["epoch"], changes["sequence"]
         newer = (Host.epoch < epoch) | ((Host.epoch == epoch) & (Host.sequence < sequence))
+        kept = (Host.epoch > known_epoch) | ((Host.epoch == known_epoch) & (Host.sequence >= known))
         return (
             Host.update(fields)
-            .where(Host.host_id == about, newer)
+            .where(Host.host_id == about, newer, kept)
             .returning(*columns(HostRow, Host))
         )
 
-    return prepared(build, names=("about", *changed))
+    return prepared(build, names=("about", "known_epoch", "known", *changed))
+
+
+def _acknowledged(report: fleet_pb2.HostReport) -> tuple[int, int]:
+    return report.acknowledged_epoch, report.acknowledged_sequence
 
 
 def suppose(

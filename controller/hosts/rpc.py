@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from controller.hosts.delivery import Delivery
-from controller.hosts.reports import Reports
+from controller.hosts.reports import Reports, says_everything
 from controller.hosts.specs import Specs
 from controller.kernel.call import Call
 from controller.kernel.database import Database
@@ -61,11 +61,15 @@ class FleetServicer:
     def Report(self, request: fleet_pb2.HostReport, call: Call) -> fleet_pb2.HostSpec:
         _check_peer(call, request.host_id)
         received = self._reports.take_in(call, request)
+        if received.forgotten:
+            return self._specs.say_everything(received)
         self._delivery.acknowledged(request.host_id, request.position)
-        if received.position == request.position and not received.has_consequences:
+        says_all = says_everything(request)
+        if received.position == request.position and not received.has_consequences and not says_all:
             return self._specs.nothing_new(received)
+        base = 0 if says_all else request.position
         with self._db.read(call) as session:
-            outgoing = self._specs.read(session, request.host_id, request.position)
+            outgoing = self._specs.read(session, request.host_id, base)
         return outgoing.spec if outgoing else self._specs.nothing_new(received)
 
     def FetchImage(

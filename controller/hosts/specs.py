@@ -105,6 +105,12 @@ class Specs:
             settings=self._settings,
         )
 
+    def say_everything(self, host: KnownHost) -> fleet_pb2.HostSpec:
+        """Makes the answer to a report that was not taken in."""
+        return fleet_pb2.HostSpec(
+            host_id=host.host_id, say_everything=True, settings=self._settings
+        )
+
 
 def _host_and_assignments(host_id: object, base: object) -> Select:
     changed = (Assignment.host_id == Host.host_id) & (Assignment.position > base)

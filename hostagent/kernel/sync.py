@@ -18,6 +18,8 @@ rules for a spec (fleet.proto, docs/decisions/0003):
   older copy, that lacks what was acknowledged. Where ours is the newer one, it stays, and the
   controller moves behind it
 - what is over is forgotten when the controller has acknowledged just that
+- a controller that was told more than its database has asks for everything: it is told as by the
+  first report of an epoch
 """
 
 import logging
@@ -65,6 +67,8 @@ class Sync:
                 reason="wrong-host",
             )
         with self._lock:
+            if spec.say_everything:
+                self._say_everything()
             due: set[Key] = set()
             known = self._ledger.position
             if spec.base > known:
@@ -151,6 +155,8 @@ class Sync:
                 epoch=ledger.epoch,
                 sequence=ledger.next_sequence(),
                 position=0 if lacks else ledger.position,
+                acknowledged_epoch=self._acknowledged[0],
+                acknowledged_sequence=self._acknowledged[1],
                 observations=[
                     self._observation(kind, name, record)
                     for kind in ledger.kinds
@@ -188,6 +194,13 @@ class Sync:
     def set_orphans(self, names: Iterable[str]) -> None:
         """Domains here that no spec ever named, as the last look at the hypervisor found them."""
         self._orphans = tuple(sorted(names))
+
+    def _say_everything(self) -> None:
+        """What was acknowledged is known to nobody any more: the next report is as an epoch's first
+        one, and soon."""
+        log.warning("the controller's database is an older copy: all is said again")
+        self._acknowledged, self._said = (0, 0), 0
+        self._host_said.clear()
 
     def _is_unacknowledged(self, record: Record[S, P]) -> bool:
         if self._acknowledged[0] != self._ledger.epoch:

@@ -11,13 +11,14 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from controller.hosts.feed import Feed
 from controller.hosts.kinds import Kind, Reading
 from controller.hosts.reports import Reports
+from controller.hosts.rpc import FleetServicer
 from controller.hosts.specs import Specs
 from controller.kernel.call import system_call
 from controller.kernel.sqlite import open_sqlite
@@ -137,6 +138,15 @@ class ToyHost:
         }
 
 
+class Sendings:
+    """What the service Fleet has beside reports; nothing of it is asked for here."""
+
+    MissingBlocks = StoreBlocks = StoreManifest = FetchManifest = FetchBlocks = None
+
+    def acknowledged(self, host_id: str, position: int) -> None:
+        """Nobody sends by it."""
+
+
 class World:
     """A controller's database, three hosts, and messages on their way."""
 
@@ -206,12 +216,11 @@ class World:
         report = host.agent.report()
         if self.rng.random() < lost:
             return
-        self.reports.take_in(system_call(1), report)
+        fleet = FleetServicer(self.db, self.reports, Sendings(), self.specs, None, Sendings(), None)
+        call = replace(system_call(1), peer=f"host:{host.host_id}")
+        answer = fleet.Report(report, call)
         if self.rng.random() < lost:
-            self.reports.take_in(system_call(1), report)
-        with self.db.read() as session:
-            answer = self.specs.read(session, host.host_id, report.position).spec
-        answer.acknowledged_epoch, answer.acknowledged_sequence = report.epoch, report.sequence
+            answer = fleet.Report(report, call)
         if self.rng.random() < lost:
             self.wire.append(answer)
         else:
@@ -227,8 +236,6 @@ class World:
             self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
         shutil.copy(backup, self.file)
         self.open()
-        for host_id in HOSTS:
-            self.report(host_id, lost=0.0)
 
     def backup(self, to) -> None:
         self.db.close()
@@ -295,6 +302,7 @@ def test_a_restored_database_goes_on_behind_its_hosts(tmp_path, number):
     world.restored(tmp_path / "backup.db")
     for _ in range(60):
         world.rng.choice(STEPS)(world)
+    world.assign()
     world.quiesce()
     world.check()
 

@@ -5,18 +5,22 @@ placements keep of a guest (status check, devices and network that it has, reboo
 what went wrong with the devices of one.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from peewee import Case
+from peewee import Case, fn
 
 from controller.hosts.feed import Feed
 from controller.hosts.kinds import Stale
 from controller.kernel.database import Transaction
+from controller.kernel.rows import columns
 from controller.kernel.table import Column
 from controller.tables.compute import Attachment, Instance, Placement
 from controller.tables.nouns import INSTANCE
 from protos.cloud.v1 import fleet_pb2
+
+log = logging.getLogger(__name__)
 
 WORDS = {
     fleet_pb2.UNSEEN: "unseen",
@@ -38,6 +42,12 @@ PASSING = frozenset(["unseen", "preparing", "stopping"])
 HAS_CONSEQUENCES = frozenset(["stopped", "exited", "failed", "absent"])
 
 
+class Asked(NamedTuple):
+    instance_id: str
+    starts: int
+    reboots: int
+
+
 class Seen(NamedTuple):
     instance_id: str
     devices_wanted: int
@@ -47,8 +57,13 @@ def word(one: fleet_pb2.Observation) -> str:
     return WORDS[one.instance.observed]
 
 
-def observe(tx: Transaction, host_id: str, seen: Sequence[fleet_pb2.Observation]) -> bool:
+def observe(
+    feed: Feed, tx: Transaction, host_id: str, seen: Sequence[fleet_pb2.Observation]
+) -> bool:
     """Takes in what a host saw of its guests; answers whether something follows."""
+    if stale := _counted_further(tx, seen):
+        log.warning("%s counts more starts or reboots than were asked for: %s", host_id, stale)
+        catch_up(feed, tx, stale)
     failing = [one.id for one in seen if one.instance.device_failures]
     before = _devices_before(tx, host_id, failing)
     rows = tx.advance_many(
@@ -77,10 +92,13 @@ def catch_up(feed: Feed, tx: Transaction, stale: Sequence[Stale]) -> None:
     for one in stale:
         seen, is_it = one.observation, Instance.instance_id == one.resource_id
         counted = {
-            "reboots": _at_least(Instance.reboots, seen.instance.reboots_done),
-            "starts": _at_least(Instance.starts, seen.instance.starts),
+            "reboots": _counted_on(
+                Instance.reboots, Placement.reboots_done, seen.instance.reboots_done
+            ),
+            "starts": _counted_on(Instance.starts, Placement.ran_start, seen.instance.starts),
         }
-        tx.advance(Instance, {"revision": seen.revision, **counted}, is_it)
+        passed = {"revision": _at_least(Instance.revision, seen.revision)}
+        tx.advance(Instance, {**passed, **counted}, is_it)
     ids = [one.resource_id for one in stale]
     revisions = feed.revise(tx, INSTANCE, ids, stamps=("intent_revision", "metadata_revision"))
     for instance_id, revision in revisions.items():
@@ -88,6 +106,30 @@ def catch_up(feed: Feed, tx: Transaction, stale: Sequence[Stale]) -> None:
         if tx.advance(Attachment, {"revision": revision}, *stamped):
             waits = Placement.instance_id == instance_id, Placement.live
             tx.advance(Placement, {"devices_wanted": revision}, *waits)
+
+
+def _counted_further(tx: Transaction, seen: Sequence[fleet_pb2.Observation]) -> list[Stale]:
+    """Those whose host has counted more starts or reboots than were ever asked for here: under
+    whatever revision, this database is an older copy. A launch costs no statement."""
+    counted = {one.id: one for one in seen if one.instance.starts > 1 or one.instance.reboots_done}
+    if not counted:
+        return []
+    asked = Instance.select(*columns(Asked, Instance))
+    rows = tx.rows(asked.where(Instance.instance_id.in_(sorted(counted))), Asked)
+    return [
+        Stale(row.instance_id, counted[row.instance_id])
+        for row in rows
+        if row.starts < counted[row.instance_id].instance.starts
+        or row.reboots < counted[row.instance_id].instance.reboots_done
+    ]
+
+
+def _counted_on(asked: Column, done: Column, seen: int) -> Case:
+    """What was asked for, where the host has counted up to ``seen``: what was still to come by this
+    database's own count is to come after that."""
+    live = (Placement.instance_id == Instance.instance_id) & Placement.live
+    waits = fn.COALESCE(Placement.select(asked - done).where(live), 0)
+    return Case(None, [(asked > seen, asked), (waits > 0, seen + waits)], seen)
 
 
 def _at_least(column: Column, least: int) -> Case:

@@ -9,7 +9,8 @@ from protos.cloud.v1 import fleet_pb2, volumes_pb2
 from protos.cloud.v1 import images_pb2 as pb
 from protos.cloud.v1.instances_pb2 import BlockDeviceMapping as Mapping
 from protos.errors import CloudError, Kind
-from tests.unit.controller.cloud import IMAGE_ID, Cloud, told
+from tests.unit.controller.cloud import IMAGE_ID, Cloud
+from tests.unit.controller.obedient import told
 from tests.unit.controller.resource_world import tag_specification
 
 GIB = 1024**3
@@ -328,7 +329,7 @@ def test_a_start_that_was_given_up_may_have_its_guest(cloud, instance):
     here.obeys = False
     cloud.on("Start", [instance])
     cloud.converge()
-    cloud.tasks(later_ms=1_801_000)
+    cloud.pass_time(1_820_000)
     assert refused(cloud, instance)[0] is Kind.UNSUPPORTED
     here.obeys = True
     cloud.converge()

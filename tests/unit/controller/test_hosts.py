@@ -7,7 +7,8 @@ from controller.tables.hosts import Assignment, Host
 from controller.tables.storage import HostImage
 from protos.cloud.v1 import fleet_pb2, instances_pb2, networks_pb2
 from protos.errors import CloudError, Kind
-from tests.unit.controller.cloud import DIGEST, Cloud, told
+from tests.unit.controller.cloud import DIGEST, Cloud
+from tests.unit.controller.obedient import told
 
 
 @pytest.fixture

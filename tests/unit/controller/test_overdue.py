@@ -22,15 +22,6 @@ def fall_silent(cloud) -> None:
     cloud.host.reachable = cloud.host.obeys = False
 
 
-def pass_time(cloud, span_ms: int, *, heard: bool = False) -> None:
-    """In steps in which a host that is heard would report."""
-    for _ in range(span_ms // 10_000):
-        if heard:
-            cloud.host.heartbeat()
-        cloud.tasks(later_ms=10_000)
-        cloud.app.dispatch_pending()
-
-
 def volume_state(cloud, volume_id: str) -> str:
     return states(cloud, volume_id)[0]
 
@@ -44,9 +35,9 @@ def come_back(cloud) -> None:
 def test_a_launch_is_given_up_and_ends_when_its_host_says_so(cloud):
     fall_silent(cloud)
     (instance,) = cloud.run().instances
-    pass_time(cloud, GIVEN_UP_MS)
+    cloud.pass_time(GIVEN_UP_MS, heard=False)
     assert cloud.states(instance.instance_id) == ["pending"]
-    pass_time(cloud, MINUTE)
+    cloud.pass_time(MINUTE, heard=False)
     (seen,) = cloud.describe(instance.instance_id)
     assert seen.state == "shutting-down"
     assert seen.state_reason.code == "Server.InternalError"
@@ -64,7 +55,7 @@ def test_a_start_is_given_up_and_its_instance_stays(cloud):
     cloud.converge()
     fall_silent(cloud)
     cloud.on("Start", [instance_id])
-    pass_time(cloud, GIVEN_UP_MS + MINUTE)
+    cloud.pass_time(GIVEN_UP_MS + MINUTE, heard=False)
     assert cloud.states(instance_id) == ["stopped"]
     cloud.host.obeys = True
     cloud.host.heartbeat()  # it is told that it should not be started
@@ -80,7 +71,7 @@ def test_a_start_that_nobody_works_on_is_given_up_and_keeps_its_disks(cloud):
     cloud.host.obeys = False
     cloud.on("Start", [one])
     cloud.converge()
-    pass_time(cloud, InstancesConfig().pending_limit_ms + MINUTE, heard=True)
+    cloud.pass_time(InstancesConfig().pending_limit_ms + MINUTE)
     come_back(cloud)
     assert cloud.states(one) == ["stopped"]
     assert len(cloud.describe(one)[0].block_devices) == 1
@@ -89,10 +80,10 @@ def test_a_start_that_nobody_works_on_is_given_up_and_keeps_its_disks(cloud):
 def test_what_ran_for_long_and_is_made_ready_again_is_not_given_up(cloud):
     """Its machine was rebooted, or a volume comes slowly: it started long ago."""
     (one,) = cloud.run_ids()
-    pass_time(cloud, 2 * InstancesConfig().pending_limit_ms, heard=True)
+    cloud.pass_time(2 * InstancesConfig().pending_limit_ms)
     cloud.host.obeys = False
     cloud.host.see(one, fleet_pb2.PREPARING)
-    pass_time(cloud, 2 * InstancesConfig().pending_limit_ms, heard=True)
+    cloud.pass_time(2 * InstancesConfig().pending_limit_ms)
     assert cloud.states(one) == ["pending"]
     come_back(cloud)
     assert cloud.states(one) == ["running"]
@@ -111,7 +102,7 @@ def test_what_ran_while_nobody_listened_is_not_given_up(cloud, heard):
         cloud.host.see(instance.instance_id, fleet_pb2.PREPARING)
     else:
         fall_silent(cloud)
-    pass_time(cloud, 2 * InstancesConfig().pending_limit_ms, heard=heard)
+    cloud.pass_time(2 * InstancesConfig().pending_limit_ms, heard=heard)
     assert cloud.states(instance.instance_id) == ["pending"]
     come_back(cloud)
     assert cloud.states(instance.instance_id) == ["running"]
@@ -131,18 +122,18 @@ def test_a_guest_that_failed_after_it_ran_unheard_keeps_its_disks(cloud):
 def test_what_runs_is_left_alone(cloud):
     (instance_id,) = cloud.run_ids()
     fall_silent(cloud)
-    pass_time(cloud, 2 * GIVEN_UP_MS)
+    cloud.pass_time(2 * GIVEN_UP_MS, heard=False)
     assert cloud.states(instance_id) == ["running"]
 
 
 def test_a_new_volume_is_in_error_and_available_when_its_host_is_back(cloud):
     fall_silent(cloud)
     volume_id = create(cloud)
-    pass_time(cloud, GIVEN_UP_MS)
+    cloud.pass_time(GIVEN_UP_MS, heard=False)
     assert volume_state(cloud, volume_id) == "creating"
     with pytest.raises(CloudError, match="is 'creating' and cannot be deleted"):
         call(cloud, "Delete", volume_id=volume_id)
-    pass_time(cloud, MINUTE)
+    cloud.pass_time(MINUTE, heard=False)
     assert volume_state(cloud, volume_id) == "error"
     assert found(cloud, status="error") == {volume_id}
     assert not found(cloud, status="creating")
@@ -153,7 +144,7 @@ def test_a_new_volume_is_in_error_and_available_when_its_host_is_back(cloud):
 def test_a_volume_in_error_can_be_deleted_and_is_gone_when_its_host_says_so(cloud):
     fall_silent(cloud)
     volume_id = create(cloud)
-    pass_time(cloud, GIVEN_UP_MS + MINUTE)
+    cloud.pass_time(GIVEN_UP_MS + MINUTE, heard=False)
     call(cloud, "Delete", volume_id=volume_id)
     assert volume_state(cloud, volume_id) == "deleting"
     come_back(cloud)
@@ -169,7 +160,7 @@ def test_a_controller_that_has_just_begun_gives_nothing_up(cloud):
     volume_id = create(cloud)
     cloud.now_ms += 100 * GIVEN_UP_MS
     cloud.rebuild()
-    pass_time(cloud, GIVEN_UP_MS - MINUTE)
+    cloud.pass_time(GIVEN_UP_MS - MINUTE, heard=False)
     assert cloud.states(instance.instance_id) == ["pending"]
     assert volume_state(cloud, volume_id) == "creating"
     come_back(cloud)
@@ -181,9 +172,9 @@ def test_a_host_that_lives_and_does_not_start_it_has_its_own_limit(cloud):
     cloud.host.obeys = False
     (instance,) = cloud.run().instances
     limit_ms = InstancesConfig().pending_limit_ms
-    pass_time(cloud, limit_ms, heard=True)
+    cloud.pass_time(limit_ms)
     assert cloud.states(instance.instance_id) == ["pending"]
-    pass_time(cloud, MINUTE, heard=True)
+    cloud.pass_time(MINUTE)
     (seen,) = cloud.describe(instance.instance_id)
     assert (seen.state, seen.state_reason.message.partition(": ")[2]) == ("shutting-down", TOO_LONG)
     assert not cloud.discrepancies(), "what the host may hold is claimed until it speaks"
@@ -196,5 +187,5 @@ def test_no_limit_is_for_ever(tmp_path):
     cloud = Cloud(tmp_path, config=config)
     fall_silent(cloud)
     (instance,) = cloud.run().instances
-    pass_time(cloud, 2 * GIVEN_UP_MS)
+    cloud.pass_time(2 * GIVEN_UP_MS, heard=False)
     assert cloud.states(instance.instance_id) == ["pending"]

@@ -12,7 +12,8 @@ from controller.tables.network import NetworkInterface
 from controller.tables.storage import Image, Volume
 from protos.cloud.v1 import common_pb2, instances_pb2, networks_pb2, quotas_pb2, volumes_pb2
 from protos.errors import CloudError, Kind
-from tests.unit.controller.cloud import DIGEST, IMAGE_ID, Cloud, told
+from tests.unit.controller.cloud import DIGEST, IMAGE_ID, Cloud
+from tests.unit.controller.obedient import told
 
 Mapping = instances_pb2.BlockDeviceMapping
 

@@ -13,7 +13,8 @@ from controller.kernel.sqlite import open_sqlite
 from controller.tables.hosts import Assignment
 from controller.tables.migrations import MIGRATIONS
 from protos.cloud.v1 import identity_pb2, instances_pb2, networks_pb2, volumes_pb2
-from tests.unit.controller.cloud import Cloud, ObedientHost
+from tests.unit.controller.cloud import Cloud
+from tests.unit.controller.obedient import ObedientHost
 
 RELEASE = Path(__file__).with_name("release_0_1")
 HOST_ID = f"h-{0:017x}"
