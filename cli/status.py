@@ -78,12 +78,14 @@ def _troubles(host: Json) -> list[str]:
         found.append(f"its hypervisor is away, work there waits: {why}")
     if host["orphans"]:
         found.append(f"unknown domains: {', '.join(host['orphans'])}")
+    if unknown := host.get("unknown"):
+        found.append(f"not in the database, which is an older copy: {', '.join(unknown)}")
     return found
 
 
 HOSTS_HEAD = (
     *("NAME", "HOST", "HEALTH", "HYPERVISOR", "ZONES", "INSTANCES"),
-    *("VCPUS", "MEMORY MIB", "DISK GIB", "UNKNOWN DOMAINS"),
+    *("VCPUS", "MEMORY MIB", "DISK GIB", "UNKNOWN"),
 )
 
 
@@ -91,9 +93,10 @@ def hosts_row(host: Json) -> tuple[str | int, ...]:
     """What ``host list`` shows of one, under HOSTS_HEAD."""
     used = (f"{host[f'{what}_used']}/{host[what]}" for what in ("vcpus", "memory_mib", "disk_gib"))
     hypervisor = host["hypervisor"] + (" (away)" if host.get("hypervisor_away") else "")
+    unknown = " ".join([*host["orphans"], *host.get("unknown", [])])
     return (
         *(host["name"], host["host_id"], host["health"], hypervisor),
-        *(_zones(host), int(host["instances"]), *used, " ".join(host["orphans"])),
+        *(_zones(host), int(host["instances"]), *used, unknown),
     )
 
 

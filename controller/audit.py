@@ -4,7 +4,8 @@
 broke an invariant is a defect that mending would hide), and by tests and simulations after every
 run.
 
-    usage of a host       = sum of what its live placements and volumes claim, at most total × ratio
+    usage of a host       = sum of what its live placements, its volumes, and what it has that
+                            is not known here (which is said) claim, at most total × ratio
     quota of an account   = sum of the living
     an instance           has at most one live placement, and none once it is terminated
     a public address      belongs to one interface at most; one lent to nobody is free
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 from peewee import JOIN, fn
 
+from controller.hosts.strangers import of_hosts
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Session
 from controller.kernel.owned import Owned
@@ -90,10 +92,15 @@ def _hosts(session: Session) -> list[str]:
         )
     )
     found = []
-    for host in session.rows(Host.select(*columns(HostRow, Host)), HostRow):
+    hosts = session.rows(Host.select(*columns(HostRow, Host)), HostRow)
+    strange = of_hosts(session, [host.host_id for host in hosts])
+    for host in hosts:
         used = (host.vcpus_used, host.memory_mib_used, host.disk_gib_used)
-        sums = (*claimed.get(host.host_id, (0, 0)), disks.get(host.host_id, 0))
-        if used != sums:
+        sums = [*claimed.get(host.host_id, (0, 0)), disks.get(host.host_id, 0)]
+        for one in (one for one in strange if one.host_id == host.host_id):
+            found.append(f"host {host.name} has {one.resource_id}, which is not known here")
+            sums = [sum(pair) for pair in zip(sums, one[-3:], strict=True)]
+        if used != tuple(sums):
             found.append(f"host {host.name} counts {used} used, claimed are {sums}")
     return found
 

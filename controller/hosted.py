@@ -28,6 +28,7 @@ def hosted_kinds(names: DnsNames, zones: Iterable[Zone], feed: Feed) -> list[Kin
             partial(instance_observer.observe, feed),
             partial(instance_observer.catch_up, feed),
             instance_observer.PASSING,
+            over=frozenset(["absent"]),
         ),
         Kind(
             nouns.VPC,
@@ -36,6 +37,7 @@ def hosted_kinds(names: DnsNames, zones: Iterable[Zone], feed: Feed) -> list[Kin
             vpc_spec.observe,
             lambda tx, stale: feed.catch_up(tx, nouns.VPC, stale),
             frozenset(vpc_spec.WORDS.values()),
+            over=frozenset(vpc_spec.WORDS.values()),  # a VPC goes with its instances
         ),
         Kind(
             nouns.VOLUME,
@@ -44,6 +46,7 @@ def hosted_kinds(names: DnsNames, zones: Iterable[Zone], feed: Feed) -> list[Kin
             volume_observer.observe,
             partial(volume_observer.catch_up, feed),
             volume_observer.PASSING,
+            over=frozenset(["gone"]),
         ),
         Kind(
             nouns.SNAPSHOT,
@@ -52,5 +55,6 @@ def hosted_kinds(names: DnsNames, zones: Iterable[Zone], feed: Feed) -> list[Kin
             partial(snapshot_observer.observe, feed),
             lambda tx, stale: feed.catch_up(tx, nouns.SNAPSHOT, stale),
             snapshot_observer.PASSING,
+            over=frozenset(["done", "failed", "gone"]),
         ),
     ]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from peewee import Case, fn
 
 from controller.config import Zone
+from controller.hosts import strangers
 from controller.hosts.enrolment import Enrolment
 from controller.hosts.overcommit import HostUse, Settings, Size, room
 from controller.kernel.call import Call
@@ -63,9 +64,18 @@ class HostsServicer:
         with self._db.read(call) as session:
             query = Host.select(*columns(HostRow, Host), living.alias("living"))
             rows = session.rows(page.of(query, Host.host_id), HostRow)
+            strange = strangers.of_hosts(session, [row.host_id for row in rows])
         rows, next_token = page.cut(rows, lambda row: row.host_id)
         return hosts_pb2.ListHostsResponse(
-            hosts=[_message(row, self._zones) for row in rows], next_token=next_token
+            hosts=[
+                _message(
+                    row,
+                    self._zones,
+                    [one.resource_id for one in strange if one.host_id == row.host_id],
+                )
+                for row in rows
+            ],
+            next_token=next_token,
         )
 
     def CreateJoinToken(
@@ -134,7 +144,7 @@ class HostsServicer:
         )
 
 
-def _message(row: HostRow, zones: Sequence[Zone]) -> hosts_pb2.Host:
+def _message(row: HostRow, zones: Sequence[Zone], unknown: Sequence[str]) -> hosts_pb2.Host:
     stands_for = [zone.name for zone in zones if row.availability_zone in zone.homes]
     return hosts_pb2.Host(
         host_id=row.host_id,
@@ -153,5 +163,6 @@ def _message(row: HostRow, zones: Sequence[Zone]) -> hosts_pb2.Host:
         instances=row.living,
         orphans=json.loads(row.orphans),
         version=row.version,
+        unknown=unknown,
         availability_zones=stands_for or [row.availability_zone],
     )

@@ -59,7 +59,8 @@ class Kind:
 
     render(reading) -> the specs of all of this kind that are assigned there;
     word(observation) -> what assignment.observed becomes; ``passing`` are the words of what is on
-    its way somewhere and needs no report of its own.
+    its way somewhere and needs no report of its own, ``over`` those of what takes up nothing on
+    the host by itself.
     observe(tx, host_id, observations) writes what else the observations say, which are all newer
     than what was known; answers whether something follows from them (then the reconcile tasks run).
     catch_up(tx, stale) moves the resources' revisions, and whatever else the host counts, past
@@ -72,3 +73,4 @@ class Kind:
     observe: Callable[[Transaction, str, Sequence[fleet_pb2.Observation]], bool]
     catch_up: Callable[[Transaction, Sequence[Stale]], None]
     passing: frozenset[str]
+    over: frozenset[str] = frozenset()

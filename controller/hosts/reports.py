@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from peewee import Update
 
+from controller.hosts import strangers
 from controller.hosts.kinds import Kind, Stale
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Transaction
@@ -174,6 +175,7 @@ class Reports:
                 returning=Advanced,
             )
         }
+        self._note_strangers(tx, report, known, advanced)
         follows = False
         for name, kind in self._kinds.items():
             mine = {
@@ -190,6 +192,29 @@ class Reports:
             if mine:
                 follows |= kind.observe(tx, report.host_id, list(mine.values()))
         return follows
+
+    def _note_strangers(
+        self,
+        tx: Transaction,
+        report: fleet_pb2.HostReport,
+        known: Sequence[fleet_pb2.Observation],
+        advanced: Collection[tuple[str, str, str]],
+    ) -> None:
+        """What was observed of things that are not assigned to the host. Nothing is asked where
+        all that it says is news of what is."""
+        rest = [one for one in known if (one.kind, one.id, one.role) not in advanced]
+        strange = strangers.unassigned(tx, report.host_id, rest)
+        everything = says_everything(report)
+        if not strange and not everything:
+            return
+        living, ended = [], []
+        for one in strange:
+            kind = self._kinds[one.kind]
+            if kind.word(one) in kind.over:
+                ended.append((one.kind, one.id, one.role))
+            else:
+                living.append(one)
+        strangers.note(tx, report.host_id, living, ended, everything=everything)
 
     def _row(self, report: fleet_pb2.HostReport, one: fleet_pb2.Observation) -> dict[str, object]:
         return {

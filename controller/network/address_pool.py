@@ -9,10 +9,12 @@ handed out first, so that an address rests before its next owner.
 import ipaddress
 from collections.abc import Sequence
 
-from peewee import Update, fn
+from peewee import SQL, Update, fn
 
 from controller.kernel.database import Transaction
 from controller.kernel.prepared import prepared
+from controller.kernel.table import Clause, Column
+from controller.tables.hosts import StrangerAddress
 from controller.tables.network import PublicAddress
 from protos.errors import CloudError, Kind
 
@@ -76,7 +78,7 @@ def _take_query(account_id: str, now_ms: int, count: int) -> Update:
     """The free ones in the index's order; what guards the update keeps it from that index."""
     free = (
         PublicAddress.select(PublicAddress.public_ip)
-        .where(PublicAddress.account_id.is_null())
+        .where(PublicAddress.account_id.is_null(), ~is_strangers(PublicAddress.public_ip))
         .order_by(PublicAddress.reserved_ms, PublicAddress.position)
         .limit(count)
     )
@@ -86,6 +88,12 @@ def _take_query(account_id: str, now_ms: int, count: int) -> Update:
         .where(PublicAddress.public_ip.in_(free), fn.COALESCE(PublicAddress.account_id, "") == "")
         .returning(PublicAddress.public_ip)
     )
+
+
+def is_strangers(public_ip: Column) -> Clause:
+    """Something has it that this database does not know (hosts/strangers)."""
+    held = (StrangerAddress.address == public_ip) & (StrangerAddress.subnet_id == "")
+    return fn.EXISTS(StrangerAddress.select(SQL("1")).where(held))
 
 
 def give_back(tx: Transaction, addresses: Sequence[str]) -> None:

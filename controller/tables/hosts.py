@@ -62,6 +62,35 @@ class Assignment(Table):
         indexes = ((("host_id", "position"), False),)
 
 
+class Stranger(Table):
+    """What a host has and nobody here knows: this database is an older copy. It counts in the
+    host's *_used. Written by hosts/strangers alone."""
+
+    host_id = ref(Host.host_id, cascade=True)
+    kind = TextField()
+    resource_id = TextField()
+    role = TextField()
+    vcpus = number()
+    memory_mib = number()
+    disk_gib = number()
+    seen_ms = number()
+
+    class Meta:
+        primary_key = CompositeKey("host_id", "kind", "resource_id", "role")
+
+
+class StrangerAddress(Table):
+    """An address that a stranger has: it is given to nobody. subnet_id '': a public one."""
+
+    address = TextField()
+    subnet_id = TextField()
+    host_id = ref(Host.host_id, cascade=True)
+    resource_id = TextField()
+
+    class Meta:
+        primary_key = CompositeKey("address", "subnet_id", "host_id", "resource_id")
+
+
 class JoinToken(Table):
     """A one-time right to join. Only the secret's digest is kept; csr_digest set once used."""
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hostagent.compute.progress import Instance, InstanceProgress, Seen
 from hostagent.compute.table import start_of
 from hostagent.kernel.kinds import AnyRecord, Change, Key, Kind
-from hostagent.storage.volumes.disk_specs import outlives
+from hostagent.storage.volumes.disk_specs import gib, is_here, outlives
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import InstanceSpec
 
@@ -25,6 +25,7 @@ def _observe(record: Instance, observation: fleet_pb2.Observation) -> None:
     if progress.code:
         observation.reason.code = progress.code
         observation.reason.message = progress.message
+    observation.holding.CopyFrom(_holding(record.spec))
     observation.instance.CopyFrom(
         fleet_pb2.InstanceSeen(
             observed=progress.observed,
@@ -41,6 +42,17 @@ def _observe(record: Instance, observation: fleet_pb2.Observation) -> None:
             ran_start=progress.ran_start,
         )
     )
+
+
+def _holding(spec: InstanceSpec) -> fleet_pb2.Holding:
+    held = fleet_pb2.Holding(vcpus=spec.vcpus, memory_mib=spec.memory_mib)
+    held.disk_gib = sum(gib(disk.size_bytes) for disk in spec.disks if is_here(disk))
+    for nic in spec.nics:
+        for address in (nic.private_ip_address, *nic.secondary_private_ip_addresses):
+            held.addresses.add(address=address, subnet_id=nic.subnet_id)
+        if nic.public_ip_address:
+            held.addresses.add(address=nic.public_ip_address)
+    return held
 
 
 def _merge(

@@ -214,6 +214,7 @@ def _take_this(tx: Transaction, address: str) -> str:
         {"account_id": tx.call.account_id, "reserved_ms": tx.call.now_ms},
         PublicAddress.public_ip == address,
         PublicAddress.account_id.is_null(),
+        ~pool.is_strangers(PublicAddress.public_ip),
     )
     if taken:
         return address

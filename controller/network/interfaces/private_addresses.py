@@ -1,9 +1,10 @@
 """Private addresses of a subnet: drawn at random, or those that were asked for.
 
 Called by network/interfaces/create and secondary_addresses within the transaction that then takes
-them. An address is an interface's primary or secondary one: two tables, of which both are asked.
-Random, so that no row is everybody's bottleneck and a gone instance's address rests. EC2 keeps the
-first four addresses of a subnet and the last (User Guide, "Subnet CIDR blocks").
+them. An address is an interface's primary or secondary one, or a stranger's (hosts/strangers):
+three tables, of which all are asked. Random, so that no row is everybody's bottleneck and a gone
+instance's address rests. EC2 keeps the first four addresses of a subnet and the last (User Guide,
+"Subnet CIDR blocks").
 """
 
 import ipaddress
@@ -14,6 +15,7 @@ from peewee import Query
 
 from controller.kernel.database import Transaction
 from controller.kernel.prepared import among, prepared
+from controller.tables.hosts import StrangerAddress
 from controller.tables.network import NetworkInterface, SecondaryAddress
 from protos.errors import CloudError, Kind
 
@@ -126,4 +128,7 @@ def _used_query(subnet_id: str, addresses: Sequence[str]) -> Query:
     secondary = more.select(more.private_ip).where(
         more.subnet_id == subnet_id, among(more.private_ip, addresses)
     )
-    return primary.union_all(secondary)
+    strange = StrangerAddress.select(StrangerAddress.address).where(
+        StrangerAddress.subnet_id == subnet_id, among(StrangerAddress.address, addresses)
+    )
+    return primary.union_all(secondary).union_all(strange)

@@ -4,13 +4,15 @@ A blob goes in three steps, each repeatable: condemned (nobody can come to need 
 its file's name removed, its space given back. The row and the name go together, while nobody else
 writes: where another controller has removed both, and the same bytes were brought again meanwhile,
 what is there now is not condemned, and stays. A controller that dies in between leaves a condemned
-row or a hidden file, which the next run finishes.
+row or a hidden file, which the next run finishes. Nothing goes while a host has what
+this database, an older copy then, does not know.
 """
 
 from collections.abc import Callable, Sequence
 
 from peewee import SQL, fn
 
+from controller.hosts import strangers
 from controller.identity.tags import rules as tags
 from controller.kernel.call import Call
 from controller.kernel.database import Database, Session
@@ -38,6 +40,9 @@ class ImageCollector:
     def run_once(self, call: Call) -> None:
         """Does what is due; most runs find nothing."""
         now_ms = call.now_ms
+        with self._db.read(call) as session:
+            if strangers.are_there(session):
+                return  # the audit and the collector of blocks say so
         with self._db.read(call) as session:
             gone = self._column(session, Image.image_id, _forgettable(now_ms))
             deleted = self._column(session, Image.image_id, Image.status == "pending_delete")

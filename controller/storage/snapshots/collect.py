@@ -5,11 +5,13 @@ fetch what its disk stands on again. A block is needed while a manifest in the s
 Neither goes before it was left alone for KEPT_S: a copy that is under way has been told that blocks
 are here, and asks again (which makes them young) before its manifest is taken. Cut anywhere, the
 next run does the rest. While a manifest that is needed is lost (storage/snapshots/scrub says
-whose), nobody knows which blocks it names, and no block goes.
+whose), nobody knows which blocks it names, and no block goes. Nothing goes while a host has
+what this database, an older copy then, does not know.
 """
 
 import logging
 
+from controller.hosts import strangers
 from controller.kernel.call import ITSELF, Call
 from controller.kernel.database import Database
 from controller.storage.blocks.store import BLOCK, MANIFEST, BlockStore
@@ -28,6 +30,10 @@ class BlockCollector:
         self._db, self._store, self._kept_s = db, store, kept_s
 
     def run_once(self, call: Call) -> None:
+        with self._db.read(call) as session:
+            if strangers.are_there(session):
+                log.warning("nothing is collected: hosts have what this database does not know")
+                return
         since_s = call.now_ms / 1000 - self._kept_s
         self._store.sweep(since_s)
         manifests = self._sweep_manifests(since_s)

@@ -3,6 +3,11 @@
 from protos.cloud.v1 import fleet_pb2
 
 
+def gib(size_bytes: int) -> int:
+    """Begun ones count."""
+    return -(-size_bytes // (1 << 30))
+
+
 def is_here(disk: fleet_pb2.DiskSpec) -> bool:
     """At home on this host."""
     return not disk.HasField("remote")

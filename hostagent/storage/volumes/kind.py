@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hostagent.kernel.kinds import AnyRecord, Change, Key, Kind, Progress, Record
-from hostagent.storage.volumes.disk_specs import is_here, outlives, volume_of
+from hostagent.storage.volumes.disk_specs import gib, is_here, outlives, volume_of
 from protos.cloud.v1 import fleet_pb2
 from protos.cloud.v1.fleet_pb2 import InstanceSpec, VolumeSpec
 
@@ -57,6 +57,7 @@ def _observe(record: Volume, observation: fleet_pb2.Observation) -> None:
     progress = record.progress
     observation.volume.observed = progress.observed
     observation.volume.size_bytes = progress.size_bytes
+    observation.holding.disk_gib = gib(record.spec.size_bytes)
     if progress.message:
         observation.reason.message = progress.message
 

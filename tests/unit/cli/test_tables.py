@@ -60,6 +60,12 @@ def test_a_host_says_that_its_hypervisor_is_away():
     assert "kvm (away)" in status.hosts_row(away)
 
 
+def test_a_host_says_what_it_has_that_the_database_does_not_know():
+    older = host(1, orphans=["pet"]) | {"unknown": ["i-1", "vol-1"]}
+    assert "not in the database, which is an older copy: i-1, vol-1" in status.described(older)
+    assert status.hosts_row(older)[-1] == "pet i-1 vol-1"
+
+
 def test_hosts_are_in_the_order_that_people_count():
     names = [one["name"] for one in sorted(map(host, (10, 9, 2)), key=status.by_name)]
     assert names == ["host-2", "host-9", "host-10"]
