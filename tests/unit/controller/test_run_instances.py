@@ -233,7 +233,6 @@ def test_a_token_stands_for_what_is_left_of_its_launch(cloud):
     cloud.on("Terminate", [first])
     cloud.converge()
     cloud.tasks(later_ms=cloud.config.instances.keep_terminated_ms + 1)
-    cloud.converge()
     again = cloud.run(**asked)
     assert [(one.instance_id, one.ami_launch_index) for one in again.instances] == [(second, 1)]
     cloud.on("Terminate", [second])
