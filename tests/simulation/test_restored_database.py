@@ -12,7 +12,7 @@ import pytest
 
 from controller.app import OWNED
 from controller.audit import discrepancies
-from controller.kernel.database import open_sqlite
+from controller.kernel.sqlite import open_sqlite
 from protos.cloud.v1 import hosts_pb2, images_pb2, instances_pb2, networks_pb2, volumes_pb2
 from protos.errors import CloudError
 from protos.rpc import Caller

@@ -251,6 +251,7 @@ def test_volumes_and_their_snapshots(world, size, iops, kind, tags):
     if made is None:
         return
     world.check()
+    world.cloud.converge()
     asked = volumes_pb2.CreateSnapshotRequest(volume_id=made.volume_id, description=kind)
     snapshot = world.ask("Snapshots", "Create", asked)
     world.check()

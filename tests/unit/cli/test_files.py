@@ -42,7 +42,7 @@ def test_a_certificate_that_is_torn_is_issued_anew(layout):
     path = layout.pki / "controller.crt"
     path.write_bytes(path.read_bytes()[:100])
     assert pki.ensure(layout, fake, NOW)
-    assert names_of(path) and stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert names_of(path) and stat.S_IMODE(path.stat().st_mode) == 0o600
     assert not pki.ensure(layout, fake, NOW)
 
 

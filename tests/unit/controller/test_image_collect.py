@@ -95,11 +95,14 @@ def test_bytes_that_another_controller_removed_and_that_came_again_stay(world, a
         tx.advance(ImageBlob, {"condemned": True}, ImageBlob.digest == upload.digest)
 
     def meanwhile():
-        ImageCollector(world.db, world.store).run_once(system_call(world.now_ms))
+        ImageCollector(world.db, world.store, lambda: world.now_ms).run_once(
+            system_call(world.now_ms)
+        )
         assert not world.store.has(upload.digest)
         world.register(world.upload().image_location)
 
-    slow = ImageCollector(Overtaken(world.db, after_reads, meanwhile), world.store)
+    overtaken = Overtaken(world.db, after_reads, meanwhile)
+    slow = ImageCollector(overtaken, world.store, lambda: world.now_ms)
     slow._sweep_due_ms = world.now_ms + 1
     slow.run_once(system_call(world.now_ms))
     (image,) = world.describe(owners=["self"])
