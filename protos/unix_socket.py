@@ -214,7 +214,7 @@ class Server:
         try:
             with connection:
                 while (frame := receive(connection)) is not None:
-                    send(connection, self._answer(SocketCall.FromString(frame)))
+                    send(connection, self._answer(SocketCall.FromString(frame), connection))
         except (OSError, BrokenFrame, DecodeError) as failure:
             if not self._stopping:
                 log.info("a connection broke: %s", failure)
@@ -224,11 +224,14 @@ class Server:
             with self._lock:
                 del self._threads[threading.current_thread()]
 
-    def _answer(self, call: SocketCall) -> SocketAnswer:
+    def _answer(self, call: SocketCall, connection: socket.socket) -> SocketAnswer:
         try:
-            if not self._turns.acquire(timeout=call.timeout_ms / 1000):
+            waited = not self._turns.acquire(blocking=False)
+            if waited and not self._turns.acquire(timeout=call.timeout_ms / 1000):
                 raise errors.unreachable("its deadline passed before its turn came")
             try:
+                if waited and _has_left(connection):
+                    raise errors.unreachable("its caller left before its turn came")
                 return SocketAnswer(answer=self._called(call).SerializeToString())
             finally:
                 self._turns.release()
@@ -242,6 +245,14 @@ class Server:
         caller = Caller(**{name: getattr(call, name) for name in _CALLER})
         request = kind.FromString(call.request)
         return rpc.answer(behaviour, request, call.method, PEER, caller, self._guard)
+
+
+def _has_left(connection: socket.socket) -> bool:
+    """Whether a caller waits no longer. One that waits says nothing."""
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
 
 
 # -- the caller
