@@ -83,6 +83,21 @@ def _more(connection: socket.socket) -> bytes:
     return piece
 
 
+def _is_open(connection: socket.socket) -> bool:
+    """Whether the other end, which has nothing to say now, has not closed."""
+    timeout_s = connection.gettimeout()
+    connection.setblocking(False)  # MSG_DONTWAIT alone waits where there is a timeout
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        connection.settimeout(timeout_s)
+    return False
+
+
 def _stranger(connection: socket.socket) -> str:
     """Who is at the other end, where it is another user's process."""
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
@@ -230,7 +245,7 @@ class Server:
             if waited and not self._turns.acquire(timeout=call.timeout_ms / 1000):
                 raise errors.unreachable("its deadline passed before its turn came")
             try:
-                if waited and _has_left(connection):
+                if waited and not _is_open(connection):
                     raise errors.unreachable("its caller left before its turn came")
                 return SocketAnswer(answer=self._called(call).SerializeToString())
             finally:
@@ -245,14 +260,6 @@ class Server:
         caller = Caller(**{name: getattr(call, name) for name in _CALLER})
         request = kind.FromString(call.request)
         return rpc.answer(behaviour, request, call.method, PEER, caller, self._guard)
-
-
-def _has_left(connection: socket.socket) -> bool:
-    """Whether a caller waits no longer. One that waits says nothing."""
-    try:
-        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
 
 
 # -- the caller
@@ -310,18 +317,6 @@ class Connections:
         with contextlib.suppress(IndexError):
             while self._idle[0][0] < now - IDLE_S:
                 self._idle.popleft()[1].close()
-
-
-def _is_open(connection: socket.socket) -> bool:
-    """Whether the other end has not closed meanwhile. It never speaks first."""
-    connection.setblocking(False)
-    try:
-        connection.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 class Client:
