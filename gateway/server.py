@@ -29,6 +29,7 @@ from gateway.native import NativeApi
 from gateway.signatures import Authenticator, HostPolicy, SigningKeys
 from protos import rpc
 from protos.errors import CloudError, Kind
+from protos.threads import end_process, vital
 from protos.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ class Gateway:
         clients: Clients | None = None,
         failed: Callable[[], object] = lambda: None,
     ):
-        self._config, self._failed = config, failed
+        self._config = config
         self._controller: Controller | None = None
         if clients is None:
             self._controller = Controller(
@@ -129,7 +130,7 @@ class Gateway:
             failed=failed,
         )
         self._stopping = threading.Event()
-        self._poller = threading.Thread(target=self._poll, name="key-changes", daemon=True)
+        self._poller = vital("key-changes", self._poll, failed)
 
     def start(self, sockets: list[socket.socket] | None = None) -> int:
         """Serves sockets that listen, by default its own; gives the port. Raises OSError when it
@@ -157,10 +158,6 @@ class Gateway:
                 if not away:  # once, not every two seconds
                     log.warning("key changes cannot be had: %r", failure)
                 away = True
-            except Exception:
-                log.critical("the poll for key changes has failed", exc_info=True)
-                self._failed()
-                return
             self._stopping.wait(POLL_S)
 
 
@@ -175,7 +172,7 @@ def serve(config: Config) -> None:
     log.info("listening on %s, %s, %d processes", config.listen, scheme, config.workers)
 
     def work(stopped: Callable[[], None]) -> None:
-        gateway = Gateway(config, failed=workers.fail)
+        gateway = Gateway(config, failed=end_process)
         gateway.start(sockets)
         stopped()
         gateway.stop()

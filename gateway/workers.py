@@ -58,12 +58,6 @@ def run(count: int, serve: Work) -> None:
         raise WorkerDied("a worker has died")
 
 
-def fail() -> None:
-    """Ends this process at once, and so all: for a thread that has failed, and cannot raise."""
-    logging.shutdown()
-    os._exit(1)
-
-
 def _fork(serve: Work, inner: int, outer: int) -> int:
     """Gives the child's process id; the child itself never leaves this function."""
     pid = os.fork()

@@ -5,8 +5,7 @@
 
 A process one of whose threads has failed still looks alive, and does only a part of its work: it
 ends instead, at once and loudly, and its supervisor starts it anew. All services can be killed at
-any moment. Used by controller and hostagent (the gateway has its own, which ends several
-processes).
+any moment. Used by controller, gateway (where the end of one process ends all) and hostagent.
 """
 
 import logging

@@ -147,12 +147,13 @@ def status(pid):
 FAILS = """
 import os, sys, threading
 from gateway import workers
+from protos.threads import end_process
 
 first = os.getpid()
 
 def serve(stopped):
     if (os.getpid() == first) is (sys.argv[1] == "first"):
-        threading.Thread(target=workers.fail).start()
+        threading.Thread(target=end_process).start()
     stopped()
 
 workers.run(2, serve)
