@@ -1,9 +1,7 @@
 """Calls about security groups and their rules, as an account's: for tests of their rules."""
 
 from protos.cloud.v1 import networks_pb2 as pb
-from tests.unit.controller.resource_world import (
-    ANN,
-)
+from tests.unit.controller.resource_world import ANN
 
 
 def create(world, name="web", account_id=ANN, dry_run=False, **fields):

@@ -6,13 +6,7 @@ from protos.cloud.v1 import networks_pb2 as pb
 from protos.errors import Kind
 from tests.unit.controller.group_calls import authorize, create, describe, rule, selector
 from tests.unit.controller.refusals import refused
-from tests.unit.controller.resource_world import (
-    ANN,
-    BOB,
-    World,
-    filters,
-    tag_specification,
-)
+from tests.unit.controller.resource_world import ANN, BOB, World, filters, tag_specification
 
 
 @pytest.fixture

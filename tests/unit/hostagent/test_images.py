@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 from concurrent.futures import Executor, Future
 
 import pytest
@@ -17,10 +16,10 @@ from protos.errors import CloudError, Kind
 from protos.manifest import BLOCK_BYTES, Manifest, hash_of
 from tests.unit.hostagent.rig import Clock
 from tests.unit.hostagent.stores import MemoryBlocks, name_of
+from tests.unit.hostagent.volume_backends import needs_qemu_img
 from tests.unit.qcow2_corpus import HOSTILE, SIZE, SOUND, Qcow2
 
 LIMIT = 1 << 40
-needs_qemu_img = pytest.mark.skipif(not shutil.which("qemu-img"), reason="needs qemu-img")
 
 
 def never(argv, **limits):
